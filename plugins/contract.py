@@ -1,0 +1,252 @@
+"""The words that Homing and a channel plugin share: what goes in (`Message`, `Context`, `Session`), what comes out (`Outcome`).
+
+Everything a plugin author may rely on is here and re-exported by `plugins`. Nothing here imports `daemon`: the daemon
+satisfies `Context` and `Session` by shape. Instants are timezone-aware UTC `datetime`; durations are seconds as float.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    import random
+
+    import aiohttp
+
+API_VERSION = 1
+"""Raised when a plugin written for the older socket can no longer work. A plugin names the one it was written for."""
+
+GRANT_SECONDS = 10.0
+"""A grant is good for this long on the monotonic clock; past it the bytes must not start."""
+
+Scope = Literal["message", "address", "domain", "provider", "operator"]
+"""Whom an outcome concerns: this message · its address (suppress it) · its domain (slow it) · the provider (throttle or
+breaker) · the operator (the provider stops, no attempt is burnt, an alert is raised)."""
+
+
+class Secret:
+    """A value that never shows itself in a log, a repr or a traceback; `reveal()` is the only way to read it."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __reduce__(self) -> str:
+        raise TypeError("a Secret is not to be pickled")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One delivery, rendered, for one recipient over one channel.
+
+    `text` and `html` are strings; `text_pieces` and `html_pieces` are the same bodies in pieces, where the template's
+    own text is the *same* `str` object in every message of a template, so that a channel may encode it once.
+    `head` has the template's head lines beyond the subject (`preheader`, `title`, `icon`..) plus `from`, `from_name`,
+    `reply_to` where the campaign sets them.
+    """
+
+    id: str
+    address: str
+    addresses: tuple[str, ...] = ()
+    channel: str
+    recipient: str
+    locale: str | None = None
+    campaign: str
+    step: str
+    variant: str | None = None
+    subject: str = ""
+    text_pieces: tuple[str, ...] = ()
+    html_pieces: tuple[str, ...] = ()
+    head: Mapping[str, str] = field(default_factory=dict)
+    unsubscribe_url: str | None = None
+    created_at: datetime
+    expires_at: datetime
+    ttl: float
+    attempt: int = 1
+    test: bool = False
+
+    @property
+    def text(self) -> str:
+        return "".join(self.text_pieces)
+
+    @property
+    def html(self) -> str:
+        return "".join(self.html_pieces)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The provider took the message and answers for it from here on."""
+
+    provider_id: str | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """The provider surely did not take it and never will."""
+
+    scope: Scope = "message"
+    code: str | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deferred:
+    """The provider surely did not take it; a later try may succeed.
+
+    `after` is a `Retry-After` header value (seconds or an HTTP date) or seconds. `nothing_sent=True` gives an unused
+    grant back: no byte that could be acted upon left this process. `throttled=True` says that the answer was about
+    rate (421, 450 4.7.x, 429): it lowers the rate and uses up no attempt.
+    """
+
+    scope: Scope = "message"
+    after: str | float | None = None
+    code: str | None = None
+    detail: str | None = None
+    nothing_sent: bool = False
+    throttled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unknown:
+    """The provider may have taken it: never sent again by the machine, listed as in doubt with this evidence."""
+
+    code: str | None = None
+    detail: str | None = None
+
+
+Outcome = Accepted | Rejected | Deferred | Unknown
+
+
+class NotSent(Exception):
+    """Raise it in `send_one` when surely nothing left this process; any other exception there is `Unknown`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a channel can do; the daemon plans by it.
+
+    concurrency: how many `send()` calls may run at once (for SMTP: connections) · batch: messages a `send()` gets ·
+    unit: messages that one irreversible act carries (1 for SMTP, SMS, push; n for a bulk API) · max_text: characters
+    of text accepted, None = no limit · idempotent: seconds for which the provider honours `Message.id` as a key, 0 = not.
+    """
+
+    concurrency: int = 8
+    batch: int = 50
+    unit: int = 1
+    max_text: int | None = None
+    idempotent: float = 0.0
+
+
+class Clock(Protocol):
+    """Time as the daemon sees it; simulated in rehearsals."""
+
+    def now(self) -> datetime: ...
+    def monotonic(self) -> float: ...
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class Dns(Protocol):
+    """Bounded, cached, coalescing resolver."""
+
+    async def resolve(self, host: str, port: int) -> list[tuple[str, int]]: ...
+
+
+class Stream(Protocol):
+    """One open byte stream, as `Context.open_stream` gives it."""
+
+    async def read(self, limit: int) -> bytes: ...
+    def write(self, data: bytes) -> None: ...
+    async def drain(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class OpenStream(Protocol):
+    async def __call__(self, host: str, port: int, *, tls: bool = False, timeout: float = 30.0) -> Stream: ...
+
+
+class Log(Protocol):
+    """structlog-shaped; recipients' addresses and names are hashed by a processor when bound as such."""
+
+    def bind(self, **fields: Any) -> Log: ...
+    def debug(self, event: str, **fields: Any) -> Any: ...
+    def info(self, event: str, **fields: Any) -> Any: ...
+    def warning(self, event: str, **fields: Any) -> Any: ...
+    def error(self, event: str, **fields: Any) -> Any: ...
+
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context(Generic[S]):
+    """All that a plugin gets from the world. A plugin that uses nothing else can be simulated."""
+
+    provider: str
+    settings: S
+    clock: Clock
+    rng: random.Random
+    dns: Dns
+    open_stream: OpenStream
+    http: aiohttp.ClientSession
+    log: Log
+
+
+class Session(Protocol):
+    """One `send()` call's line to the daemon."""
+
+    async def handover(self, ids: Sequence[str]) -> frozenset[str]:
+        """Ask leave, right before the bytes that may be acted upon, for no more ids than go out in that write or request.
+
+        Returns the granted ids: durably recorded as handed over, good for `GRANT_SECONDS`. What is not granted must
+        not be sent and needs no report. Commits all outcomes reported before it in the same transaction.
+        """
+        ...
+
+    def report(self, id: str, outcome: Outcome) -> None:
+        """Say what became of a message, once each, as soon as it is known. Not reported when `send` returns or raises:
+        handed over = `Unknown`, else back to due."""
+        ...
+
+    @property
+    def closing(self) -> bool:
+        """True when the daemon drains: finish what is handed over, start nothing new, return."""
+        ...
+
+
+class Channel(Protocol):
+    """The full form of a channel plugin. `SimpleChannel` is the short one."""
+
+    name: ClassVar[str]
+    """What `plugin = ".."` in a `[providers.NAME]` table names."""
+    channel: ClassVar[str]
+    """What the recipient perceives: email, sms, push, call.."""
+    address: ClassVar[str]
+    """Which address it needs: `email`, `phone`, `push`, or `recipient` (none: the id itself)."""
+    settings_type: ClassVar[type]
+    """A frozen dataclass; the loader checks the provider's keys against it."""
+    capabilities: Capabilities
+    """Read after `start`, so that it may follow the settings."""
+
+    async def start(self, context: Context[Any]) -> None: ...
+    async def send(self, batch: Sequence[Message], session: Session) -> None: ...
+    async def stop(self) -> None: ...
