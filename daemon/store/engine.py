@@ -1,0 +1,118 @@
+"""Opens the SQLite file as the design asks: WAL, synchronous FULL, one connection that writes and checkpoints.
+
+Linux only for the state lock (flock). Readers open `mode=ro` and never checkpoint, which keeps a SQLite library inside
+the WAL-reset range (3.7.0-3.51.2 but 3.44.6 and 3.50.7) safe. Nothing here knows a table but `alembic_version`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, StaticPool, create_engine, event, text
+
+from daemon.errors import StateHeldError, StoreUnavailableError
+from daemon.store.schema import metadata
+
+SCHEMA_VERSION = "0001"
+"""The migration that adds up to `schema.metadata`."""
+
+PAGE_CACHE_KIB = 16_000
+
+
+def _pragmas(connection: sqlite3.Connection, *statements: str) -> None:
+    cursor = connection.cursor()
+    for statement in statements:
+        cursor.execute(statement)
+    cursor.close()
+
+
+def open_writer(path: Path | None) -> Engine:
+    """The one engine that writes. `path` None = in memory (tests, simulation)."""
+    url = "sqlite://" if path is None else f"sqlite:///{path}"
+    engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False, "isolation_level": None, "cached_statements": 512})
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: sqlite3.Connection, _record: Any) -> None:
+        _pragmas(
+            connection,
+            "PRAGMA journal_mode=WAL",
+            "PRAGMA synchronous=FULL",
+            "PRAGMA wal_autocheckpoint=0",
+            f"PRAGMA cache_size=-{PAGE_CACHE_KIB}",
+            "PRAGMA busy_timeout=5000",
+            "PRAGMA temp_store=MEMORY",
+        )
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def open_reader(path: Path) -> Engine:
+    """Read-only connections, one a thread that asks."""
+    engine = create_engine(
+        f"sqlite:///file:{path}?mode=ro&uri=true",
+        pool_size=2, max_overflow=2,
+        connect_args={"check_same_thread": False, "isolation_level": None},
+    )  # fmt: skip
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: sqlite3.Connection, _record: Any) -> None:
+        _pragmas(connection, "PRAGMA query_only=ON", "PRAGMA busy_timeout=5000", "PRAGMA cache_size=-4000")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN")
+
+    return engine
+
+
+def prepare(engine: Engine) -> None:
+    """Make the tables of an empty file; refuse one of another schema. Raises StoreUnavailableError."""
+    with engine.begin() as conn:
+        names = set(conn.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'")).scalars())
+        if not names:
+            metadata.create_all(conn)
+            conn.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
+            conn.execute(text("INSERT INTO alembic_version VALUES (:v)"), {"v": SCHEMA_VERSION})
+            return
+        found = conn.execute(text("SELECT version_num FROM alembic_version")).scalar() if "alembic_version" in names else None
+    if found is None:
+        raise StoreUnavailableError("the store file is not one of Homing's: it has tables, but no alembic_version")
+    if found != SCHEMA_VERSION:
+        newer = str(found) > SCHEMA_VERSION
+        advice = "install the Homing that wrote it" if newer else "stop the daemon and run `homing db upgrade`"
+        raise StoreUnavailableError(f"the store has schema {found}, this Homing needs {SCHEMA_VERSION}: {advice}")
+
+
+class StateLock:
+    """The exclusive lock on the state folder: one daemon, or one writing command, at a time."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self.path = state_dir / "lock"
+        self._fd: int | None = None
+
+    def acquire(self) -> None:
+        """Raises StateHeldError (exit 75) when another process holds it."""
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "?"
+            os.close(fd)
+            raise StateHeldError(f"{self.path.parent}: already in use by process {holder}; one daemon at a time may use a state folder") from None
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        self._fd = fd
+
+    def release(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
