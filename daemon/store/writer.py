@@ -17,7 +17,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from daemon.errors import StoreUnavailableError
 from daemon.store import engine as engines
@@ -62,7 +62,7 @@ class _Call:
 class Store:
     """The SQLite store of one process. Make it with `Store.open`; `close` waits for what is under way."""
 
-    def __init__(self, writer: engines.Engine, reader: engines.Engine, path: Path | None, after_join: Callable[[Sequence[Any]], None] | None = None) -> None:
+    def __init__(self, writer: Engine, reader: Engine, path: Path | None, after_join: Callable[[Sequence[Any]], None] | None = None) -> None:
         self._writer, self._reader, self.path = writer, reader, path
         self._after_join = after_join
         self._lanes: tuple[deque[_Call], ...] = tuple(deque() for _ in Lane)
