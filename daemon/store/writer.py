@@ -199,6 +199,8 @@ class Store:
     async def close(self) -> None:
         """Finish what waits, checkpoint, close. Safe to call twice."""
         with self._wake:
+            if self._stopping and self._conn.closed:
+                return
             self._stopping = True
             self._wake.notify()
         await asyncio.get_running_loop().run_in_executor(self._readers, self._thread.join)
