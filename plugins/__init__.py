@@ -1,0 +1,57 @@
+"""The socket: all that the author of a channel plugin may import. Imports nothing of `daemon` or `channels`.
+
+Light on purpose: an author's `from plugins import ..` costs no HTTP library; that is loaded when a session is opened
+(`plugins.http`). The loader (`plugins.loader`) and the conformance kit (`plugins.testing`) are not re-exported.
+"""
+
+from plugins.contract import (
+    API_VERSION,
+    GRANT_SECONDS,
+    Accepted,
+    Capabilities,
+    Channel,
+    Clock,
+    Context,
+    Deferred,
+    Dns,
+    Log,
+    Message,
+    NotSent,
+    OpenStream,
+    Outcome,
+    Rejected,
+    Scope,
+    Secret,
+    Session,
+    Stream,
+    Unknown,
+)
+from plugins.grant import Grant
+from plugins.hookspecs import hookimpl
+from plugins.simple import SimpleChannel
+
+__all__ = [
+    "API_VERSION",
+    "GRANT_SECONDS",
+    "Accepted",
+    "Capabilities",
+    "Channel",
+    "Clock",
+    "Context",
+    "Deferred",
+    "Dns",
+    "Grant",
+    "Log",
+    "Message",
+    "NotSent",
+    "OpenStream",
+    "Outcome",
+    "Rejected",
+    "Scope",
+    "Secret",
+    "Session",
+    "SimpleChannel",
+    "Stream",
+    "Unknown",
+    "hookimpl",
+]

@@ -1,0 +1,111 @@
+"""SimpleChannel: the short form of a channel plugin. The author writes `send_one`; asking leave and reporting happen here.
+
+For each message: wait for one of `capabilities.concurrency` places, ask handover for that one id, run `send_one` if it was
+granted, report its outcome. Knows no provider and no store: messages come from the daemon's dispatch through `send`, outcomes
+go back through the session. An exception in `send_one` is `Unknown` (the provider may have it), but `NotSent` gives back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from plugins.contract import Capabilities, Clock, Context, Deferred, Log, Message, NotSent, Outcome, Session, Unknown
+from plugins.grant import Grant
+
+if TYPE_CHECKING:
+    import aiohttp
+
+S = TypeVar("S")
+
+
+class SimpleChannel(ABC, Generic[S]):
+    """One message, one call, one outcome. Write `send_one`; override `open` and `close` for what lives as long as the channel.
+
+    `self.settings`, `self.http`, `self.log`, `self.clock` and `self.context` are there from `open` on. At most
+    `capabilities.concurrency` calls of `send_one` run at once, over all batches of this provider.
+    """
+
+    name: ClassVar[str]
+    channel: ClassVar[str]
+    address: ClassVar[str]
+    settings_type: ClassVar[type[Any]]
+    capabilities: Capabilities = Capabilities()
+    send_seconds: ClassVar[float] = 60.0
+    """`send_one` is ended after so long, and its message reported `Unknown`. The shared HTTP session gives up earlier."""
+
+    context: Context[S]
+    settings: S
+    http: aiohttp.ClientSession
+    log: Log
+    clock: Clock
+
+    _places: asyncio.Semaphore | None = None
+
+    @abstractmethod
+    async def send_one(self, message: Message) -> Outcome:
+        """Send this message now and say what became of it. Runs only once handover is granted, once per grant."""
+
+    async def open(self) -> None:
+        """Called once before the first `send_one`: a place to sign in, to open a session of your own. Optional."""
+
+    async def close(self) -> None:
+        """Called once after the last `send_one`, if `open` was called. Optional."""
+
+    async def start(self, context: Context[S]) -> None:
+        self.context = context
+        self.settings = context.settings
+        self.http = context.http
+        self.log = context.log
+        self.clock = context.clock
+        self._places = asyncio.Semaphore(self.capabilities.concurrency)
+        await self.open()
+
+    async def stop(self) -> None:
+        if self._places is not None:
+            self._places = None
+            await self.close()
+
+    async def send(self, batch: Sequence[Message], session: Session) -> None:
+        """Each message by itself: one that fails, in whatever manner, leaves the others alone."""
+        if self._places is None:
+            raise RuntimeError("send() was called before start() or after stop()")
+        work = (self._send_granted(message, session, self._places) for message in batch)
+        failures = [result for result in await asyncio.gather(*work, return_exceptions=True) if isinstance(result, BaseException)]
+        if failures:
+            raise failures[0]  # of the session, never of send_one: what is not reported goes back to due
+
+    async def _send_granted(self, message: Message, session: Session, places: asyncio.Semaphore) -> None:
+        async with places:
+            if session.closing:
+                return
+            grant = Grant(self.clock)
+            if message.id not in await session.handover([message.id]):
+                return
+            if grant.expired:
+                outcome: Outcome = Deferred(nothing_sent=True, code="grant_expired")
+            else:
+                with grant.held():
+                    outcome = await self._outcome_of(message)
+            session.report(message.id, outcome)
+
+    async def _outcome_of(self, message: Message) -> Outcome:
+        try:
+            async with asyncio.timeout(self.send_seconds):
+                outcome: object = await self.send_one(message)
+        except NotSent as error:
+            return Deferred(nothing_sent=True, scope="provider", code="not_sent", detail=_line(error))
+        except Exception as error:
+            self.log.warning("send_one_raised", id=message.id, error=type(error).__name__, exc_info=error)
+            return Unknown(code=type(error).__name__, detail=_line(error))
+        if not isinstance(outcome, Outcome):
+            self.log.error("send_one_returned_no_outcome", id=message.id, returned=type(outcome).__name__)
+            return Unknown(code="wrong_type", detail=f"send_one returned {type(outcome).__name__}, which is no outcome")
+        return outcome
+
+
+def _line(error: BaseException) -> str:
+    """The error's text on one line, short enough for a row in the list of doubts."""
+    return " ".join(str(error).split())[:200]
