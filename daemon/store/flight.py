@@ -1,0 +1,300 @@
+"""Handover and record: the point of no return, and what came of it (design: life of a delivery, 5 and 6).
+
+`step` is the one act of a sending connection: the outcome of its last message and the leave for its next one are the
+same transaction, so a connection never has two messages handed over without a stored outcome. Steps of all connections
+that wait are joined. Not granted = back to due, decided anew.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, bindparam, delete, func, insert, literal_column, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from daemon.model.delivery import Instant, Reason, State
+from daemon.store import schema as s
+from daemon.store.claim import DUE_NAMES, INSERT_DUE
+from daemon.store.sql import ids, in_list, many
+from daemon.store.tallies import Tallies
+from daemon.store.wake import WAITS_FOR_SLOT, wake
+
+
+class Kind(StrEnum):
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    DEFERRED = "deferred"
+    UNKNOWN = "unknown"
+    HELD = "held"
+    """Never left the daemon: no template variable, no room. Back under an operator's eye."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What became of one claimed delivery. For `deferred`: `again_at` = when to ask again, `burnt` = it used up an attempt."""
+
+    delivery: int
+    epoch: int
+    kind: Kind
+    scope: str | None = None
+    code: str | None = None
+    detail: str | None = None
+    provider_id: str | None = None
+    reason: Reason | None = None
+    again_at: Instant | None = None
+    burnt: bool = True
+    exhausted: bool = False
+    resend: bool = False
+    decision: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One connection's turn: outcomes to be recorded, and (delivery, epoch) pairs that it asks leave to send."""
+
+    outcomes: Sequence[Result] = ()
+    grants: Sequence[tuple[int, int]] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepDone:
+    """`granted`: handed over, durably. `commit`, `at`: the commit's number and instant, for the send journal."""
+
+    granted: frozenset[int]
+    commit: int
+    at: Instant
+
+
+class _Flight(NamedTuple):
+    delivery: int
+    wave: int
+    person: int
+    job: int
+    handed_over: int
+    epoch: int
+    provider: str
+    channel: str
+    topic: str | None
+    zone: str | None
+    address_hash: bytes | None
+    claimed_at: int
+    handed_over_at: int | None
+    lane: int
+    attempts: int
+    expires_at: int
+    doubted: int
+
+
+_FLIGHTS = (
+    select(
+        s.flight.c.delivery, s.flight.c.wave, s.flight.c.person, s.flight.c.job, s.flight.c.handed_over, s.flight.c.epoch,
+        s.flight.c.provider, s.flight.c.channel, s.flight.c.topic, s.flight.c.zone, s.flight.c.address_hash, s.flight.c.claimed_at,
+        s.flight.c.handed_over_at, s.delivery.c.lane, s.delivery.c.attempts, s.delivery.c.expires_at,
+        (func.coalesce(s.delivery.c.key, literal_column("''")) == literal_column("'doubt'")).label("doubted"),
+    )
+    .join(s.delivery, s.delivery.c.id == s.flight.c.delivery)
+)  # fmt: skip
+_THESE = _FLIGHTS.where(in_list(s.flight.c.delivery, "ids"))
+_LEAVE = (
+    select(s.flight.c.delivery, s.flight.c.epoch, s.flight.c.person, s.flight.c.channel, s.wave.c.campaign, s.flight.c.topic, s.flight.c.zone)
+    .join(s.wave, s.wave.c.id == s.flight.c.wave)
+    .join(s.recipient, s.recipient.c.id == s.flight.c.person)
+    .join(s.job, s.job.c.id == s.flight.c.job)
+    .join(s.campaign, s.campaign.c.id == s.wave.c.campaign)
+    .outerjoin(s.queue, s.queue.c.name == s.job.c.queue)
+    .where(
+        in_list(s.flight.c.delivery, "ids"),
+        s.flight.c.handed_over == 0,
+        s.flight.c.closes > bindparam("now"),
+        s.flight.c.person_guard == s.recipient.c.guard,
+        s.flight.c.campaign_guard == s.campaign.c.guard,
+        s.flight.c.job_guard == s.job.c.guard,
+        s.flight.c.queue_guard == func.coalesce(s.queue.c.guard, 0),
+    )
+)
+_HAND_OVER = update(s.flight).where(s.flight.c.delivery == bindparam("b_id")).values(handed_over=1, handed_over_at=bindparam("b_now"))
+_INSERT_TOUCH = insert(s.touch)
+_TOUCH_NAMES = ("person", "at", "delivery", "channel", "campaign", "topic", "zone")
+_DELETE_TOUCH = delete(s.touch).where(
+    s.touch.c.person == bindparam("b_person"), s.touch.c.at == bindparam("b_at"), s.touch.c.delivery == bindparam("b_id")
+)
+_DELETE_FLIGHT = delete(s.flight).where(s.flight.c.delivery == bindparam("b_id"))
+_RECORD = (
+    update(s.delivery)
+    .where(s.delivery.c.id == bindparam("b_id"))
+    .values(
+        state=bindparam("b_state"), reason=bindparam("b_reason"), not_before=bindparam("b_not_before"), attempts=bindparam("b_attempts"),
+        provider=bindparam("b_provider"), provider_id=bindparam("b_provider_id"), handed_over_at=bindparam("b_handed_over_at"),
+        ended_at=bindparam("b_ended_at"), key=bindparam("b_key"), decision=func.coalesce(bindparam("b_decision"), s.delivery.c.decision),
+    )
+)  # fmt: skip
+_RECORD_NAMES = (
+    "b_id", "b_state", "b_reason", "b_not_before", "b_attempts", "b_provider", "b_provider_id", "b_handed_over_at", "b_ended_at", "b_key",
+    "b_decision",
+)  # fmt: skip
+_attempt_insert = upsert(s.attempt)
+_ATTEMPT = _attempt_insert.on_conflict_do_nothing()
+_ATTEMPT_NAMES = ("delivery", "n", "at", "provider", "outcome", "scope", "code", "detail", "handed_over_at")
+_suppress_insert = upsert(s.suppression)
+_SUPPRESS = _suppress_insert.on_conflict_do_nothing()
+_RAISE_GUARD = (
+    update(s.recipient)
+    .where(s.recipient.c.id.in_(select(s.flight.c.person).where(s.flight.c.address_hash == bindparam("b_hash"))))
+    .values(guard=s.recipient.c.guard + literal_column("1"))
+)
+_ATTEMPT_COUNT = select(s.attempt.c.delivery, func.max(s.attempt.c.n)).where(in_list(s.attempt.c.delivery, "ids")).group_by(s.attempt.c.delivery)
+_LAST_COMMIT = select(s.meta.c.value).where(s.meta.c.key == "commit")
+_NEW_COMMIT = update(s.meta).where(s.meta.c.key == "commit").values(value=bindparam("b_value"))
+
+
+class _Writes:
+    """The rows that one step transaction writes, gathered so that each table is written once."""
+
+    def __init__(self, now: Instant) -> None:
+        self.now = now
+        self.gone: list[tuple[int]] = []
+        self.untouched: list[tuple[int, int, int]] = []
+        self.recorded: list[tuple[Any, ...]] = []
+        self.attempts: list[tuple[Any, ...]] = []
+        self.due: list[tuple[int, int, int]] = []
+        self.suppressed: list[tuple[Any, ...]] = []
+        self.tallies = Tallies()
+
+    def write(self, conn: Connection) -> None:
+        many(conn, _DELETE_FLIGHT, ("b_id",), self.gone)
+        many(conn, _DELETE_TOUCH, ("b_person", "b_at", "b_id"), self.untouched)
+        many(conn, _RECORD, _RECORD_NAMES, self.recorded)
+        many(conn, _ATTEMPT, _ATTEMPT_NAMES, self.attempts)
+        many(conn, INSERT_DUE, DUE_NAMES, self.due)
+        many(conn, _SUPPRESS, ("hash", "channel", "scope", "reason", "at", "source"), self.suppressed)
+        many(conn, _RAISE_GUARD, ("b_hash",), [(row[0],) for row in self.suppressed])
+        self.tallies.write(conn)
+        if self.untouched:
+            wake(conn, {row[0] for row in self.untouched}, self.now, WAITS_FOR_SLOT)
+
+
+class Flights:
+    """The flight acts of one store, bound to the clock and to the gate that may forbid all sending."""
+
+    def __init__(self, clock: Callable[[], Instant], shut: Callable[[Instant, Instant], bool]) -> None:
+        """`clock()` = now in microseconds, read inside the transaction; `shut(now, highest)` = no handover may be granted
+        (kill switch, untrusted clock), where `highest` is the latest `now` that this store has committed."""
+        self._clock, self._shut = clock, shut
+
+    def step(self, conn: Connection, steps: Sequence[Step]) -> Sequence[StepDone]:
+        """Record the outcomes, then grant or refuse, for all connections that wait."""
+        commit, highest = last_commit(conn)
+        now = self._clock()
+        shut = self._shut(now, highest)
+        outcomes = [outcome for step in steps for outcome in step.outcomes]
+        if outcomes:
+            record(conn, outcomes, now)
+        wanted = {delivery: epoch for step in steps for delivery, epoch in step.grants}
+        granted = grant(conn, wanted, now, shut=shut) if wanted else frozenset()
+        conn.execute(_NEW_COMMIT, {"b_value": f"{commit + 1} {max(now, highest)}"})
+        return [StepDone(granted=frozenset(d for d, _ in step.grants if d in granted), commit=commit + 1, at=now) for step in steps]
+
+
+def last_commit(conn: Connection) -> tuple[int, Instant]:
+    """(number of the last step commit, the highest `now` ever committed); `recover.begin` makes the row."""
+    value = conn.execute(_LAST_COMMIT).scalar_one()
+    number, highest = value.split()
+    return int(number), int(highest)
+
+
+def grant(conn: Connection, wanted: dict[int, int], now: Instant, *, shut: bool) -> frozenset[int]:
+    """Hand over what may still go; put the rest back to due, to be decided anew. Returns the granted delivery ids."""
+    granted: list[tuple[Any, ...]] = []
+    if not shut:
+        for delivery, epoch, person, channel, campaign, topic, zone in conn.execute(_LEAVE, {"ids": ids(wanted), "now": now}):
+            if wanted[delivery] == epoch:
+                granted.append((person, now, delivery, channel, campaign, topic, zone))
+    many(conn, _HAND_OVER, ("b_id", "b_now"), [(row[2], now) for row in granted])
+    many(conn, _INSERT_TOUCH, _TOUCH_NAMES, granted)
+    given = frozenset(row[2] for row in granted)
+    refused = [delivery for delivery in wanted if delivery not in given]
+    if refused:
+        release(conn, {delivery: wanted[delivery] for delivery in refused}, now)
+    return given
+
+
+def release(conn: Connection, epochs: dict[int, int], now: Instant) -> None:
+    """Claimed deliveries that were not handed over go back to due, now."""
+    writes = _Writes(now)
+    for row in conn.execute(_THESE, {"ids": ids(epochs)}):
+        flight = _Flight._make(row)
+        if flight.epoch == epochs[flight.delivery] and not flight.handed_over:
+            back_to_due(writes, flight, now)
+    writes.write(conn)
+
+
+def back_to_due(writes: _Writes, flight: _Flight, at: Instant) -> None:
+    writes.gone.append((flight.delivery,))
+    writes.due.append((flight.lane, at, flight.delivery))
+    key = "doubt" if flight.doubted else None
+    writes.recorded.append((flight.delivery, State.DUE.value, None, at, flight.attempts, None, None, None, None, key, None))
+    writes.tallies.move(flight.job, State.CLAIMED, "", State.DUE, "")
+
+
+def record(conn: Connection, outcomes: Sequence[Result], now: Instant) -> None:
+    """Write what became of claimed or handed-over deliveries. An outcome under another epoch than its flight's is stale."""
+    results = {result.delivery: result for result in outcomes}
+    flights = [_Flight._make(row) for row in conn.execute(_THESE, {"ids": ids(results)})]
+    flights = [flight for flight in flights if flight.epoch == results[flight.delivery].epoch]
+    tried: dict[int, int] = defaultdict(int)
+    troubled = [f.delivery for f in flights if results[f.delivery].kind is not Kind.ACCEPTED]
+    if troubled:
+        tried.update({delivery: n for delivery, n in conn.execute(_ATTEMPT_COUNT, {"ids": ids(troubled)})})
+    writes = _Writes(now)
+    for flight in flights:
+        _record_one(writes, flight, results[flight.delivery], now, tried[flight.delivery])
+    writes.write(conn)
+
+
+def _record_one(writes: _Writes, flight: _Flight, result: Result, now: Instant, tried: int) -> None:
+    writes.gone.append((flight.delivery,))
+    surely_failed = result.kind in (Kind.REJECTED, Kind.DEFERRED, Kind.HELD)
+    if surely_failed and flight.handed_over_at is not None:
+        writes.untouched.append((flight.person, flight.handed_over_at, flight.delivery))
+    if result.kind is not Kind.ACCEPTED and result.kind is not Kind.HELD:
+        writes.attempts.append((
+            flight.delivery, tried + 1, now, flight.provider, result.kind.value, result.scope, result.code, result.detail, flight.handed_over_at,
+        ))  # fmt: skip
+    if result.kind is Kind.REJECTED and result.scope == "address" and flight.address_hash is not None:
+        writes.suppressed.append((flight.address_hash, flight.channel, "all", Reason.BOUNCED.value, now, f"provider:{flight.provider}"))
+    state, reason, not_before, ended = _new_state(flight, result, now)
+    attempts = flight.attempts + (1 if result.burnt or result.kind in (Kind.ACCEPTED, Kind.REJECTED, Kind.UNKNOWN) else 0)
+    handed_over_at = None if surely_failed else flight.handed_over_at
+    key = "doubt" if flight.doubted or result.resend else None
+    provider = flight.provider if result.kind is not Kind.HELD else None
+    writes.recorded.append((
+        flight.delivery, state.value, reason.value if reason else None, not_before, attempts, provider, result.provider_id, handed_over_at,
+        ended, key, result.decision,
+    ))  # fmt: skip
+    if state is State.DUE:
+        writes.due.append((flight.lane, not_before, flight.delivery))
+    tallied = reason.value if reason and state is not State.DUE else ""
+    writes.tallies.move(flight.job, State.CLAIMED, "", state, tallied)
+
+
+def _new_state(flight: _Flight, result: Result, now: Instant) -> tuple[State, Reason | None, Instant, Instant | None]:
+    """(state, reason, not_before, ended_at) that the outcome leads to."""
+    doubt = (State.IN_DOUBT, None, now, None)
+    match result.kind:
+        case Kind.ACCEPTED:
+            return State.ACCEPTED, None, now, now
+        case Kind.HELD:
+            return State.HELD, result.reason or Reason.RENDER_ERROR, now, None
+        case Kind.UNKNOWN:
+            return (State.DUE, None, now, None) if result.resend else doubt
+        case Kind.REJECTED:
+            return doubt if flight.doubted else (State.REJECTED, Reason.REJECTED_BY_PROVIDER, now, now)
+        case Kind.DEFERRED if result.exhausted:
+            return doubt if flight.doubted else (State.REJECTED, Reason.ATTEMPTS_EXHAUSTED, now, now)
+        case Kind.DEFERRED:
+            return State.DUE, result.reason, result.again_at if result.again_at is not None else now, None
+    raise AssertionError(result.kind)

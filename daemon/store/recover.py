@@ -1,0 +1,152 @@
+"""The life of an incarnation: its start (what a dead one left behind is settled), its heartbeat, its end.
+
+A claim of a dead owner goes back to due; what it had handed over is in doubt, never sent again by itself. Also the facts
+that decide whether sending may start: the installation's nonce, the last commit, the last heartbeat.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, bindparam, delete, func, insert, literal_column, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from daemon.model.delivery import Instant, State
+from daemon.store import schema as s
+from daemon.store.claim import DUE_NAMES, INSERT_DUE
+from daemon.store.flight import last_commit
+from daemon.store.sql import many
+from daemon.store.tallies import Tallies
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Began:
+    """What the new incarnation found. `nonce`: the store's installation nonce; `commit`, `highest`: of the last step commit;
+    `last_heartbeat`: of the incarnation before, None at the first start; `overdue`: something was due before it;
+    `returned`: claims put back to due; `doubts`: deliveries now in doubt."""
+
+    id: int
+    nonce: str
+    commit: int
+    highest: Instant
+    last_heartbeat: Instant | None
+    overdue: bool
+    returned: int
+    doubts: Sequence[int]
+
+
+def get_meta(conn: Connection, key: str) -> str | None:
+    return conn.execute(select(s.meta.c.value).where(s.meta.c.key == key)).scalar()
+
+
+def set_meta(conn: Connection, key: str, value: str) -> None:
+    statement = upsert(s.meta).values(key=key, value=value)
+    conn.execute(statement.on_conflict_do_update(index_elements=[s.meta.c.key], set_={"value": statement.excluded.value}))
+
+
+def begin(conn: Connection, now: Instant, node: str, nonce: str) -> Began:
+    """Start an incarnation: settle what dead ones left. `nonce` is taken when the store has none yet."""
+    stored = get_meta(conn, "nonce")
+    if stored is None:
+        stored = nonce
+        set_meta(conn, "nonce", nonce)
+    if get_meta(conn, "commit") is None:
+        set_meta(conn, "commit", "0 0")
+    commit, highest = last_commit(conn)
+    last = conn.execute(select(func.max(s.incarnation.c.heartbeat_at))).scalar()
+    overdue = conn.execute(select(s.due.c.delivery).where(s.due.c.not_before <= now).limit(1)).first() is not None
+    number = (conn.execute(select(func.max(s.incarnation.c.id))).scalar() or 0) + 1
+    conn.execute(insert(s.incarnation).values(id=number, node=node, started_at=now, heartbeat_at=now))
+    returned, doubts = _settle(conn, now)
+    return Began(
+        id=number, nonce=stored, commit=commit, highest=highest, last_heartbeat=last, overdue=overdue, returned=returned, doubts=doubts
+    )  # fmt: skip
+
+
+_LEFT = select(
+    s.flight.c.delivery, s.flight.c.job, s.flight.c.handed_over, s.flight.c.handed_over_at, s.flight.c.provider, s.flight.c.epoch,
+    s.delivery.c.lane, s.delivery.c.attempts,
+).join(s.delivery, s.delivery.c.id == s.flight.c.delivery)  # fmt: skip
+_TO_DOUBT = (
+    update(s.delivery)
+    .where(s.delivery.c.id == bindparam("b_id"))
+    .values(
+        state=literal_column("'in_doubt'"), reason=None, provider=bindparam("b_provider"), handed_over_at=bindparam("b_at"),
+        attempts=s.delivery.c.attempts + literal_column("1"),
+    )
+)  # fmt: skip
+_EVIDENCE = upsert(s.attempt).on_conflict_do_nothing()
+_NOT_BEFORE = update(s.delivery).where(s.delivery.c.id == bindparam("b_id")).values(not_before=bindparam("b_now"))
+
+
+def _settle(conn: Connection, now: Instant) -> tuple[int, list[int]]:
+    tallies = Tallies()
+    due: list[tuple[int, int, int]] = []
+    doubts: list[tuple[int, str, int]] = []
+    evidence: list[tuple[object, ...]] = []
+    for delivery, job, handed_over, handed_over_at, provider, epoch, lane, attempts in conn.execute(_LEFT):
+        if handed_over:
+            doubts.append((delivery, provider, handed_over_at))
+            detail = f"the daemon (claim {epoch}) ended after the handover and before an answer was stored"
+            evidence.append((delivery, attempts + 1, now, provider, "unknown", None, "crash", detail, handed_over_at))
+            tallies.move(job, State.CLAIMED, "", State.IN_DOUBT, "")
+        else:
+            due.append((lane, now, delivery))
+            tallies.move(job, State.CLAIMED, "", State.DUE, "")
+    many(conn, _TO_DOUBT, ("b_id", "b_provider", "b_at"), doubts)
+    many(conn, _EVIDENCE, ("delivery", "n", "at", "provider", "outcome", "scope", "code", "detail", "handed_over_at"), evidence)
+    many(conn, INSERT_DUE, DUE_NAMES, due)
+    many(conn, _NOT_BEFORE, ("b_id", "b_now"), [(row[2], now) for row in due])
+    conn.execute(delete(s.flight))
+    tallies.write(conn)
+    return len(due), [row[0] for row in doubts]
+
+
+def heartbeat(conn: Connection, incarnation: int, now: Instant) -> None:
+    conn.execute(update(s.incarnation).where(s.incarnation.c.id == incarnation).values(heartbeat_at=now))
+
+
+def end(conn: Connection, incarnation: int, now: Instant) -> None:
+    conn.execute(update(s.incarnation).where(s.incarnation.c.id == incarnation).values(heartbeat_at=now, ended_at=now))
+
+
+def load_gate(conn: Connection) -> dict[str, str]:
+    """What holds all sending: reason -> detail. Empty = sending may go on."""
+    gate: dict[str, str] = json.loads(get_meta(conn, "gate") or "{}")
+    return gate
+
+
+def save_gate(conn: Connection, gate: Mapping[str, str]) -> None:
+    set_meta(conn, "gate", json.dumps(dict(gate), sort_keys=True))
+
+
+def accept_restore(conn: Connection, nonce: str) -> None:
+    """An operator takes this store as the true one: it gets the installation's new nonce."""
+    set_meta(conn, "nonce", nonce)
+
+
+_TOO_OLD = select(s.touch.c.person, s.touch.c.at, s.touch.c.delivery).where(s.touch.c.person > bindparam("after")).order_by(s.touch.c.person).limit(500)
+_DELETE_TOUCH = delete(s.touch).where(
+    s.touch.c.person == bindparam("b_person"), s.touch.c.at == bindparam("b_at"), s.touch.c.delivery == bindparam("b_id")
+)
+
+
+def prune_touches(conn: Connection, before: Instant, after: int) -> int | None:
+    """Delete touches older than the longest cap, a stretch of persons at a time. Returns the cursor, None at the end."""
+    rows = conn.execute(_TOO_OLD, {"after": after}).all()
+    many(conn, _DELETE_TOUCH, ("b_person", "b_at", "b_id"), [tuple(row) for row in rows if row[1] < before])
+    return int(rows[-1][0]) if len(rows) == 500 else None
+
+
+def load_buckets(conn: Connection) -> dict[str, str]:
+    return {name: state for name, state in conn.execute(select(s.bucket.c.name, s.bucket.c.state))}
+
+
+_bucket = upsert(s.bucket)
+_SAVE_BUCKET = _bucket.on_conflict_do_update(index_elements=[s.bucket.c.name], set_={"state": _bucket.excluded.state})
+
+
+def save_buckets(conn: Connection, states: Mapping[str, str]) -> None:
+    many(conn, _SAVE_BUCKET, ("name", "state"), sorted(states.items()))
