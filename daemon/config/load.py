@@ -1,0 +1,220 @@
+"""GROUND, config: from a file and the environment to one frozen `Config`, or to all that is wrong with it at once.
+
+Reads `config.toml` and the files of its secrets, nothing else; writes nothing; knows no plugin and no rule. The app compiles
+windows, caps and provider settings from it later and reports their problems with `Config.locate`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from daemon.config import schema
+from daemon.config.environment import overlay
+from daemon.config.locate import Path as KeyPath
+from daemon.config.locate import find_line, locate_keys, syntax_error
+from daemon.config.problems import cross_checks, from_validation, name
+from daemon.config.secret_files import is_reference, resolve_secret
+from daemon.config.values import BadValue, resolve_path
+from daemon.errors import ConfigError, Problem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowTables:
+    """The raw window tables, each as `policy.parse_window` reads it. `default` has its start and end filled in."""
+
+    default: Mapping[str, Any]
+    channels: Mapping[str, Mapping[str, Any]]
+    countries: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where each key stands: in a line of the file or in a variable of the environment."""
+
+    file: str
+    lines: Mapping[KeyPath, int] = field(default_factory=dict)
+    variables: Mapping[KeyPath, str] = field(default_factory=dict)
+
+    def locate(self, path: KeyPath) -> str:
+        """`config.toml:12` or `environment:HOMING__A__B`; a key that is not written stands where its table does."""
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.variables:
+                return f"environment:{self.variables[path[:length]]}"
+            if path[:length] in self.lines:
+                break
+            if inner := [variable for key, variable in self.variables.items() if key[:length] == path[:length]]:
+                return f"environment:{inner[0]}"
+        return f"{self.file}:{find_line(self.lines, path)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """All of `config.toml`, checked, with paths absolute and secrets read. Swapped as one object on reload."""
+
+    path: Path
+    homing: schema.HomingTable
+    http: schema.HttpTable
+    spool: schema.SpoolTable
+    intake: schema.IntakeTable
+    window: WindowTables
+    caps: tuple[schema.CapTable, ...]
+    weights: Mapping[str, float]
+    consent: schema.ConsentTable
+    topics: Mapping[str, schema.TopicTable]
+    providers: Mapping[str, schema.ProviderTable]
+    queues: Mapping[str, schema.QueueTable]
+    shop: schema.ShopTable
+    digest: str
+    """`sha256:..` of what is in effect, without secrets: the same on every machine."""
+    places: Places = field(repr=False, compare=False)
+
+    def locate(self, path: KeyPath) -> str:
+        """Where a key stands: `config.toml:12`."""
+        return self.places.locate(path)
+
+    def problem(self, path: KeyPath, what: str, suggestion: str | None = None) -> Problem:
+        """A problem at a key, for checks that only a higher floor can make (windows, plugins, campaigns)."""
+        return Problem(where=self.locate(path), key=name(path), what=what, suggestion=suggestion)
+
+    def named_channels(self) -> list[tuple[KeyPath, str]]:
+        """Each place where a channel is named, so that the app can compare it with the channels there are."""
+        found: list[tuple[KeyPath, str]] = [(("window", "channels", channel), channel) for channel in self.window.channels]
+        found += [(("consent", channel), channel) for channel in self.consent.channels]
+        found += [(("weights", channel), channel) for channel in self.weights if channel != "audience_day"]
+        for index, cap in enumerate(self.caps):
+            found += [(("cap", index, "channels"), channel) for channel in cap.channels]
+        return found
+
+
+def load_config(path: Path, environ: Mapping[str, str]) -> Config:
+    """Read and check a config. ConfigError has all problems, in the order of their lines."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        what = f"cannot be read: {error.strerror}; write one (config.toml of the source is a start) or name it with --config"
+        raise ConfigError([Problem(where=str(path), key="", what=what)]) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError([Problem(where=str(path), key="", what=f"is not UTF-8 text (byte {error.start})")]) from None
+    return parse_config(text, path=path, environ=environ)
+
+
+def parse_config(text: str, *, path: Path, environ: Mapping[str, str]) -> Config:
+    """`load_config` of a text that is at hand; relative paths start at the folder of `path`."""
+    try:
+        parsed = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        line, what = syntax_error(error, text)
+        raise ConfigError([Problem(where=f"{path}:{line}", key="", what=f"this is no TOML: {what}")]) from None
+    document, variables, problems = overlay(parsed, environ)
+    places = Places(str(path), locate_keys(text), variables)
+    problems += cross_checks(document, places.locate)
+    raw = {key: value for key, value in document.items() if key not in schema.NOT_YET}
+    base = path.parent.absolute()
+    resolved = _resolve_secrets(raw, environ, base, places, problems)
+    try:
+        checked = schema.Document.model_validate(_with_empty_tables(resolved), context={"base": base, "state": _state(raw, base)})
+    except ValidationError as error:
+        problems += from_validation(error, places.locate)
+    if problems:
+        raise ConfigError(sorted(dict.fromkeys(problems), key=_order))
+    return _build(checked, raw, path, places)
+
+
+def _build(checked: schema.Document, raw: Mapping[str, Any], path: Path, places: Places) -> Config:
+    window = checked.window
+    default = window.model_dump(include={"start", "end", "days", "hours", "closed"}, exclude_none=True)
+    if "hours" not in default:
+        default = {**schema.WindowTable.DEFAULTS, **default}
+    return Config(
+        path=path.absolute(),
+        homing=checked.homing,
+        http=checked.http,
+        spool=checked.spool,
+        intake=checked.intake,
+        window=WindowTables(
+            default=default,
+            channels={key: table.model_dump(exclude_none=True) for key, table in window.channels.items()},
+            countries={key: table.model_dump(exclude_none=True) for key, table in window.countries.items()},
+        ),
+        caps=checked.cap,
+        weights=checked.weights.model_dump(),
+        consent=checked.consent,
+        topics=checked.topics,
+        providers=checked.providers,
+        queues=checked.queues,
+        shop=checked.shop,
+        digest=_digest(checked, raw, path.parent.absolute()),
+        places=places,
+    )
+
+
+def _with_empty_tables(document: Mapping[str, Any]) -> dict[str, Any]:
+    """An absent table is an empty one: its defaults are then checked, and its paths resolved, like written ones."""
+    single: dict[str, Any] = {key: {} for key in schema.Document.model_fields if schema.table_at((key,))}
+    return {**single, **document}
+
+
+def _state(document: Mapping[str, Any], base: Path) -> Path:
+    """The state folder, before validation: other paths need it. A bad value is reported by its own key."""
+    table = document.get("homing")
+    given = table.get("state_dir") if isinstance(table, dict) else None
+    if not isinstance(given, str) or not given.strip() or "\0" in given:
+        given = str(schema.HomingTable.model_fields["state_dir"].default)
+    return resolve_path(given, base=base, state=base)
+
+
+def _resolve_secrets(
+    document: Mapping[str, Any], environ: Mapping[str, str], base: Path, places: Places, problems: list[Problem]
+) -> dict[str, Any]:
+    """The document with each provider's secret references read; what cannot be read becomes a problem."""
+    providers = document.get("providers")
+    if not isinstance(providers, dict):
+        return dict(document)
+
+    def walk(value: Any, path: KeyPath) -> Any:
+        if is_reference(value):
+            try:
+                return resolve_secret(value, environ=environ, base=base)
+            except BadValue as error:
+                problems.append(Problem(where=places.locate(path), key=name(path), what=error.what))
+                return value
+        if isinstance(value, dict):
+            return {key: walk(inner, (*path, key)) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [walk(inner, (*path, index)) for index, inner in enumerate(value)]
+        return value
+
+    return {**document, "providers": walk(providers, ("providers",))}
+
+
+def _digest(checked: schema.Document, raw: Mapping[str, Any], base: Path) -> str:
+    """Over defaults and given values; a provider's keys as written (a secret is its reference), paths relative to the file."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: plain(inner) for key, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(inner) for inner in value]
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
+        return os.path.relpath(value, base) if isinstance(value, Path) else value
+
+    effective = checked.model_dump(exclude={"providers": True, "homing": {"store"}})
+    effective["providers"] = raw.get("providers", {})
+    effective["homing"]["store"] = os.path.relpath(checked.homing.database, base)
+    text = json.dumps(plain(effective), sort_keys=True, default=str, ensure_ascii=True)
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def _order(problem: Problem) -> tuple[bool, int, str]:
+    _, _, line = problem.where.rpartition(":")
+    return (not line.isdecimal(), int(line) if line.isdecimal() else 0, problem.key)
