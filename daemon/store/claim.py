@@ -41,11 +41,15 @@ class DueRow:
     expires_at: Instant
     attempts: int
     doubted: bool
+    reason: str | None
+    """Why it waited, when it was last decided."""
     created: Instant
     wave: int
     campaign: int
     campaign_name: str
     version: int
+    newest: int
+    """The campaign's newest loaded version: its words are used, the structure is `version`'s."""
     variant: str | None
     step: str
     channel: str
@@ -132,6 +136,8 @@ class ClaimResult:
 
 
 Share = Callable[[Sequence[DueLane]], Sequence[tuple[int, int]]]
+Prepare = Callable[[Connection, frozenset[tuple[int, int]]], None]
+"""Gets the (campaign, version) pairs that are about to be judged, to load what it does not have yet."""
 Judge = Callable[[Sequence[DueRow], Mapping[int, Known], frozenset[int]], Sequence[Judged]]
 """(rows by person together, what is known, ids that are rivals only) -> verdicts for the rows that are not rivals."""
 
@@ -154,12 +160,12 @@ _HEADS = (
 _ROW_FROM = (
     select(
         s.delivery.c.id, s.delivery.c.lane, s.delivery.c.not_before, s.delivery.c.expires_at, s.delivery.c.attempts, s.delivery.c.key,
-        s.job.c.received_at, s.delivery.c.wave, s.wave.c.campaign, s.campaign.c.name, s.delivery.c.version, s.delivery.c.variant,
+        s.job.c.received_at, s.delivery.c.wave, s.wave.c.campaign, s.campaign.c.name, s.delivery.c.version, s.campaign.c.version.label("newest"), s.delivery.c.variant,
         s.wave.c.step, s.wave.c.channel, s.delivery.c.job, s.job.c.key.label("job_key"), s.job.c.queue, s.job.c.priority, s.job.c.window,
         s.delivery.c.person, s.recipient.c.key.label("recipient"), s.recipient.c.email, s.recipient.c.phone, s.recipient.c.zone,
         s.recipient.c.locale, s.recipient.c.country, s.recipient.c.traits, s.delivery.c.vars, s.recipient.c.email_hash,
         s.recipient.c.phone_hash, s.recipient.c.erased, s.recipient.c.guard, s.campaign.c.guard.label("campaign_guard"),
-        s.job.c.guard.label("job_guard"), func.coalesce(s.queue.c.guard, 0).label("queue_guard"), s.delivery.c.state,
+        s.job.c.guard.label("job_guard"), func.coalesce(s.queue.c.guard, 0).label("queue_guard"), s.delivery.c.reason,
     )
     .select_from(s.delivery)
     .join(s.wave, s.wave.c.id == s.delivery.c.wave)
@@ -227,12 +233,12 @@ _HISTORY_NAMES = ("delivery", "reason", "first", "last", "count")
 
 
 def _due_row(row: Sequence[Any]) -> DueRow:
-    (delivery, lane, not_before, expires_at, attempts, key, created, wave, campaign, name, version, variant, step, channel, job, job_key, queue,
+    (delivery, lane, not_before, expires_at, attempts, key, created, wave, campaign, name, version, newest, variant, step, channel, job, job_key, queue,
      priority, window, person, recipient, email, phone, zone, locale, country, traits, vars_, email_hash, phone_hash, erased, guard,
-     campaign_guard, job_guard, queue_guard, _state) = row  # fmt: skip
+     campaign_guard, job_guard, queue_guard, reason) = row  # fmt: skip
     return DueRow(
-        delivery=delivery, lane=lane, not_before=not_before, expires_at=expires_at, attempts=attempts, doubted=key == "doubt", created=created,
-        wave=wave, campaign=campaign, campaign_name=name, version=version, variant=variant, step=step, channel=channel, job=job,
+        delivery=delivery, lane=lane, not_before=not_before, expires_at=expires_at, attempts=attempts, doubted=key == "doubt", reason=reason, created=created,
+        wave=wave, campaign=campaign, campaign_name=name, version=version, newest=newest, variant=variant, step=step, channel=channel, job=job,
         job_key=job_key, queue=queue, priority=priority, job_window=window, person=person, recipient=recipient, email=email, phone=phone,
         zone=zone, locale=locale, country=country, traits=traits, vars=vars_, email_hash=email_hash, phone_hash=phone_hash,
         erased=bool(erased), person_guard=guard, campaign_guard=campaign_guard, job_guard=job_guard, queue_guard=queue_guard,
@@ -263,8 +269,9 @@ def known_of(conn: Connection, rows: Iterable[DueRow], horizon: Instant) -> dict
 
 
 def claim_due(
-    conn: Connection, *, now: Instant, owner: int, epoch: int, horizon: Instant, share: Share, judge: Judge, contest: bool
-) -> ClaimResult:
+    conn: Connection, *, now: Instant, owner: int, epoch: int, horizon: Instant, share: Share, judge: Judge, contest: bool,
+    prepare: Prepare,
+) -> ClaimResult:  # fmt: skip
     """Take what `share` picks of the due lanes and write what `judge` says. `contest`: a cap exists, so look for rivals."""
     lanes = conn.execute(_OPEN_LANES).all()
     open_lanes = [DueLane(id=i, queue=q, priority=p, channel=c, head=h) for i, q, p, c, _, h in lanes if h is not None and h <= now]
@@ -282,6 +289,7 @@ def claim_due(
         waves = conn.execute(_RIVAL_WAVES, {"campaigns": ids(campaigns)}).scalars().all()
         found = conn.execute(_RIVALS, {"waves": ids(waves), "persons": ids(sorted({row.person for row in rows})), "now": now})
         rivals = [row for row in map(_due_row, found) if row.delivery not in mine]
+    prepare(conn, frozenset((row.campaign, v) for row in (*rows, *rivals) for v in (row.version, row.newest)))
     known = known_of(conn, rows, horizon)
     judged = judge([*rows, *rivals], known, frozenset(row.delivery for row in rivals))
     missing = [head for head in heads if head[2] not in mine]

@@ -116,7 +116,7 @@ _LEAVE = (
         s.flight.c.queue_guard == func.coalesce(s.queue.c.guard, 0),
     )
 )
-_HAND_OVER = update(s.flight).where(s.flight.c.delivery == bindparam("b_id")).values(handed_over=1, handed_over_at=bindparam("b_now"))
+_HAND_OVER = update(s.flight).where(s.flight.c.delivery == bindparam("b_id")).values(handed_over=literal_column("1"), handed_over_at=bindparam("b_now"))
 _INSERT_TOUCH = insert(s.touch)
 _TOUCH_NAMES = ("person", "at", "delivery", "channel", "campaign", "topic", "zone")
 _DELETE_TOUCH = delete(s.touch).where(
@@ -260,7 +260,7 @@ def _record_one(writes: _Writes, flight: _Flight, result: Result, now: Instant, 
     surely_failed = result.kind in (Kind.REJECTED, Kind.DEFERRED, Kind.HELD)
     if surely_failed and flight.handed_over_at is not None:
         writes.untouched.append((flight.person, flight.handed_over_at, flight.delivery))
-    if result.kind is not Kind.ACCEPTED and result.kind is not Kind.HELD:
+    if result.kind not in (Kind.ACCEPTED, Kind.HELD) and (flight.handed_over or result.scope is not None):
         writes.attempts.append((
             flight.delivery, tried + 1, now, flight.provider, result.kind.value, result.scope, result.code, result.detail, flight.handed_over_at,
         ))  # fmt: skip

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, literal_column, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, literal_column, null, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from daemon.model.delivery import Instant, State
@@ -73,7 +73,7 @@ _TO_DOUBT = (
     update(s.delivery)
     .where(s.delivery.c.id == bindparam("b_id"))
     .values(
-        state=literal_column("'in_doubt'"), reason=None, provider=bindparam("b_provider"), handed_over_at=bindparam("b_at"),
+        state=literal_column("'in_doubt'"), reason=null(), provider=bindparam("b_provider"), handed_over_at=bindparam("b_at"),
         attempts=s.delivery.c.attempts + literal_column("1"),
     )
 )  # fmt: skip

@@ -1,0 +1,62 @@
+"""Shares the free slots among the queues by weight, and inside a queue by priority (deficit round robin).
+
+Pure but for the deficits it carries from claim to claim: a queue that could not use its share does not hoard it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from daemon.store.claim import DueLane
+
+MAX_LANES = 32
+"""Lanes probed in one claim."""
+
+
+class Fair:
+    """`weights`: queue name -> weight (1 if absent)."""
+
+    def __init__(self, weights: Mapping[str, float]) -> None:
+        self.weights = dict(weights)
+        self._deficit: dict[tuple[str, str], float] = {}
+
+    def share(self, lanes: Sequence[DueLane], want: Mapping[str, int]) -> list[tuple[int, int]]:
+        """(lane id, rows to take) for channels with room; `want` = free slots by channel.
+
+        Each queue of a channel earns its weighted part of the slots; what it cannot spend as whole rows is carried over.
+        The lanes of a queue go by priority (high first), then by who has waited longest.
+        """
+        picks: list[tuple[int, int]] = []
+        by_channel: dict[str, dict[str, list[DueLane]]] = defaultdict(lambda: defaultdict(list))
+        for lane in lanes:
+            if want.get(lane.channel, 0) > 0:
+                by_channel[lane.channel][lane.queue].append(lane)
+        for channel, queues in sorted(by_channel.items()):
+            picks += self._share_channel(channel, queues, want[channel])
+        return picks[:MAX_LANES]
+
+    def _share_channel(self, channel: str, queues: Mapping[str, list[DueLane]], slots: int) -> list[tuple[int, int]]:
+        total = sum(self.weights.get(queue, 1.0) for queue in queues)
+        for key in [key for key in self._deficit if key[0] == channel and key[1] not in queues]:
+            del self._deficit[key]
+        picks: list[tuple[int, int]] = []
+        left = slots
+        order = sorted(queues, key=lambda queue: (-self._deficit.get((channel, queue), 0.0), queue))
+        for queue in order:
+            earned = self._deficit.get((channel, queue), 0.0) + slots * self.weights.get(queue, 1.0) / total
+            rows = min(left, int(earned + 1e-9))
+            self._deficit[channel, queue] = min(earned - rows, 1.0)
+            left -= rows
+            picks += self._split(queues[queue], rows)
+        return picks
+
+    @staticmethod
+    def _split(lanes: list[DueLane], rows: int) -> list[tuple[int, int]]:
+        """All rows to the lanes of the highest priority, evenly; a lane that has fewer leaves the rest to the next claim."""
+        if rows <= 0:
+            return []
+        best = max(lane.priority for lane in lanes)
+        first = sorted((lane for lane in lanes if lane.priority == best), key=lambda lane: (lane.head, lane.id))[:MAX_LANES]
+        each, more = divmod(rows, len(first))
+        return [(lane.id, n) for i, lane in enumerate(first) if (n := each + (1 if i < more else 0))]

@@ -1,0 +1,106 @@
+"""The send journal: ids of what was handed over, in a file outside the database (design: life of a delivery, 9).
+
+Written by the writer's thread after each handover commit and before the grant is answered; synced once a second by the
+dispatcher. If the journal is ahead of the database at start, the database is an older copy: sending is held, and the
+journal says what was sent since. One text line a commit: `COMMIT INSTANT ID ID ..`; the first line names the installation.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.errors import StoreUnavailableError
+from daemon.model.delivery import Instant
+from daemon.store.flight import StepDone
+
+ROTATE_BYTES = 64 * 1024 * 1024
+MAGIC = "homing-journal"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tail:
+    """What the journal says: the installation's nonce and the last whole line's commit; None where there is no journal."""
+
+    nonce: str | None
+    commit: int
+    at: Instant
+
+
+class Journal:
+    """Append-only; one per installation. `open` before use."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd: int | None = None
+        self._size = 0
+        self._unsynced = False
+        self._nonce = ""
+
+    def tail(self) -> Tail:
+        """Read the nonce and the last complete line. A torn last line is ignored: its grant was never answered."""
+        try:
+            with self.path.open("rb") as file:
+                head = file.readline().decode("ascii", "replace").split()
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - 1024 * 1024))
+                lines = file.read().split(b"\n")[:-1]
+        except FileNotFoundError:
+            return Tail(nonce=None, commit=0, at=0)
+        nonce = head[1] if len(head) >= 2 and head[0] == MAGIC else None
+        for line in reversed(lines):
+            parts = line.split()
+            if len(parts) >= 2 and parts[0].isdigit() and parts[1].isdigit():
+                return Tail(nonce=nonce, commit=int(parts[0]), at=int(parts[1]))
+        return Tail(nonce=nonce, commit=int(head[2]) if len(head) >= 3 and head[2].isdigit() else 0, at=0)
+
+    def open(self, nonce: str, commit: int) -> None:
+        """Open for appending; a new file starts with the installation's nonce and the last known commit."""
+        self._nonce = nonce
+        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        self._size = os.fstat(self._fd).st_size
+        if self._size == 0:
+            self._write(f"{MAGIC} {nonce} {commit}\n".encode())
+            os.fsync(self._fd)
+        elif os.pread(self._fd, 1, self._size - 1) != b"\n":
+            self._write(b"\n")  # end the torn line of a crash
+
+    def append(self, done: Sequence[StepDone]) -> None:
+        """One line for a committed group of handovers; nothing if none was granted. Raises StoreUnavailableError."""
+        granted = [delivery for step in done for delivery in step.granted]
+        if not granted:
+            return
+        line = f"{done[0].commit} {done[0].at} {' '.join(map(str, granted))}\n"
+        self._write(line.encode("ascii"))
+        self._unsynced = True
+        if self._size > ROTATE_BYTES:
+            self._rotate(done[0].commit)
+
+    def _write(self, data: bytes) -> None:
+        if self._fd is None:
+            raise StoreUnavailableError(f"{self.path}: the send journal is not open")
+        written = os.write(self._fd, data)
+        self._size += written
+        if written != len(data):
+            raise StoreUnavailableError(f"{self.path}: the send journal could not be written (disk full?)")
+
+    def _rotate(self, commit: int) -> None:
+        assert self._fd is not None
+        os.fdatasync(self._fd)
+        os.close(self._fd)
+        os.replace(self.path, self.path.with_name(self.path.name + ".1"))
+        self.open(self._nonce, commit)
+
+    def sync(self) -> None:
+        """fdatasync if anything was written since the last one."""
+        if self._fd is not None and self._unsynced:
+            self._unsynced = False
+            os.fdatasync(self._fd)
+
+    def close(self) -> None:
+        if self._fd is not None:
+            self.sync()
+            os.close(self._fd)
+            self._fd = None

@@ -1,0 +1,198 @@
+"""One provider's line: its ready queue, its senders, its rate and its breaker. A bulkhead: lines share nothing.
+
+Claimed deliveries come in, wait in `ready` (never more than the senders hold in two turns), are rendered and given to
+`channel.send` in batches. A line that is stopped, throttled or broken has no room, so nothing is claimed for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from daemon.clock import Clock
+from daemon.dispatch.outcome import retry_after
+from daemon.dispatch.session import SendSession
+from daemon.dispatch.work import Envelope
+from daemon.ids import Ids
+from daemon.metrics import Metrics
+from daemon.model.delivery import SECOND
+from daemon.pacing.breaker import Breaker
+from daemon.pacing.bucket import Bucket
+from daemon.store.flight import Flights, Kind, Result, Step
+from daemon.store.writer import Lane, Writes
+from plugins.contract import Channel, Deferred, Log, Message, Unknown
+
+
+class Writer(Protocol):
+    """Makes the message of an envelope, or the result that holds it."""
+
+    def render(self, envelope: Envelope) -> Message | Result: ...
+
+
+class Line:
+    """`wake` is called when room appears. `start`/`drain` make and end the senders."""
+
+    def __init__(
+        self, *, provider: str, channel: Channel, store: Writes, flights: Flights, clock: Clock, ids: Ids, log: Log, metrics: Metrics,
+        writer: Writer, bucket: Bucket | None, breaker: Breaker, wake: Callable[[], None],
+    ) -> None:  # fmt: skip
+        self.provider, self.channel = provider, channel
+        self.stopped: str | None = None
+        self.bucket, self.breaker = bucket, breaker
+        self._store, self._flights, self._clock, self._ids = store, flights, clock, ids
+        self._log, self._metrics, self._writer, self._wake = log, metrics, writer, wake
+        self._ready: deque[Envelope] = deque()
+        self._in_hand = 0
+        self._idle = 0
+        self._more = asyncio.Condition()
+        self._senders: list[asyncio.Task[None]] = []
+        self._closing = False
+        self._throttled_until = 0
+
+    @property
+    def capacity(self) -> int:
+        """Deliveries that may be claimed and not yet settled at once."""
+        capabilities = self.channel.capabilities
+        return max(1, capabilities.concurrency * capabilities.batch)
+
+    def room(self) -> int:
+        """How many more may be claimed now: free places, bounded by the rate's tokens; 0 when stopped or broken."""
+        now = self._clock.instant()
+        if self.stopped is not None or self._closing or now < self._throttled_until:
+            return 0
+        free = self.capacity - len(self._ready) - self._in_hand
+        allowed = self.breaker.allowed(now)
+        if allowed is not None:
+            free = min(free, allowed - len(self._ready) - self._in_hand)
+        if self.bucket is not None:
+            free = min(free, self.bucket.tokens(now))
+        return max(free, 0)
+
+    def available(self) -> bool:
+        """It may send at all now: the choice between two providers of a channel."""
+        return self.stopped is None and not self._closing and self.breaker.allowed(self._clock.instant()) != 0
+
+    async def put(self, envelopes: Sequence[Envelope]) -> None:
+        if self.bucket is not None:
+            self.bucket.take(len(envelopes), self._clock.instant())
+        self._ready.extend(envelopes)
+        async with self._more:
+            self._more.notify(len(envelopes))
+
+    def start(self) -> None:
+        for number in range(max(1, self.channel.capabilities.concurrency)):
+            self._senders.append(asyncio.get_running_loop().create_task(self._run(), name=f"send-{self.provider}-{number}"))
+
+    async def drain(self, seconds: float) -> None:
+        """Start nothing new, let running sends end, cancel what is left after `seconds`, give unsent ones back."""
+        self._closing = True
+        async with self._more:
+            self._more.notify_all()
+        if self._senders:
+            _, late = await asyncio.wait(self._senders, timeout=seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*self._senders, return_exceptions=True)
+        rest = [Result(delivery=e.claimed.row.delivery, epoch=e.claimed.epoch, kind=Kind.DEFERRED, again_at=self._clock.instant(), burnt=False) for e in self._ready]
+        self._ready.clear()
+        if rest:
+            await self._store.join(Lane.HANDOVER, self._flights.step, Step(outcomes=rest))
+
+    async def _run(self) -> None:
+        while True:
+            async with self._more:
+                self._idle += 1
+                await self._more.wait_for(lambda: self._ready or self._closing)
+                self._idle -= 1
+                if self._closing:
+                    return
+                share = -(-len(self._ready) // (self._idle + 1))
+                batch = [self._ready.popleft() for _ in range(min(share, self.channel.capabilities.batch))]
+                self._in_hand += len(batch)
+            try:
+                await self._send(batch)
+            finally:
+                self._in_hand -= len(batch)
+                self._wake()
+
+    async def _send(self, batch: list[Envelope]) -> None:
+        ready: list[Envelope] = []
+        held: list[Result] = []
+        for envelope in batch:
+            made = self._writer.render(envelope)
+            if isinstance(made, Message):
+                envelope.message = made
+                ready.append(envelope)
+            else:
+                held.append(made)
+        if held:
+            self._metrics.held(self.provider, len(held))
+            await self._store.join(Lane.HANDOVER, self._flights.step, Step(outcomes=held))
+        if not ready:
+            return
+        session = SendSession(ready, self._store, self._flights, self._clock.instant, self._ids.rng(), self, lambda: self._closing)
+        error: str | None = None
+        try:
+            await self.channel.send([e.message for e in ready if e.message is not None], session)
+        except asyncio.CancelledError:
+            error = "the daemon was stopping"
+            raise
+        except Exception as failure:  # plugin isolation: what it did not report is settled by the session
+            error = f"{type(failure).__name__}: {failure}"
+            self.fault(f"raised {error}", None)
+        finally:
+            await self._finish(session, error)
+
+    async def _finish(self, session: SendSession, error: str | None) -> None:
+        settling = asyncio.ensure_future(session.finish(error))
+        try:
+            await asyncio.shield(settling)
+        except asyncio.CancelledError:
+            await settling
+            raise
+        except Exception as failure:  # supervision: the flights stay, and the next start puts them in doubt
+            self._log.error("outcomes_not_recorded", provider=self.provider, error=f"{type(failure).__name__}: {failure}")
+
+    def reported(self, envelope: Envelope, outcome: object) -> None:
+        """Rates, breaker and metrics follow each outcome (session.Watch)."""
+        now = self._clock.instant()
+        kind = type(outcome).__name__.lower()
+        self._metrics.outcome(self.provider, self.channel.channel, kind)
+        if isinstance(outcome, Deferred) and not outcome.nothing_sent:
+            self._deferred(outcome, now)
+        elif isinstance(outcome, Unknown):
+            self._log.warning("in_doubt", provider=self.provider, delivery=envelope.public_id, code=outcome.code, detail=outcome.detail)
+            self.breaker.failed(now)
+        else:
+            self.breaker.succeeded(now)
+            if self.bucket is not None:
+                self.bucket.recover(now)
+
+    def _deferred(self, outcome: Deferred, now: int) -> None:
+        if outcome.scope == "operator":
+            if self.stopped is None:
+                self.stopped = outcome.detail or outcome.code or "the provider refuses us"
+                self._log.error("provider_stopped", provider=self.provider, code=outcome.code, detail=outcome.detail)
+        elif outcome.throttled and outcome.scope == "provider":
+            if self.bucket is not None:
+                self.bucket.throttled(now)
+            wait = retry_after(outcome.after, now)
+            self._throttled_until = max(self._throttled_until, now + (wait if wait is not None else SECOND))
+        elif outcome.scope == "provider":
+            self.breaker.failed(now)
+
+    def fault(self, what: str, envelope: Envelope | None = None) -> None:
+        """The plugin broke its contract: counted, logged, and it weighs on the breaker."""
+        self._metrics.fault(self.provider)
+        self._log.error("plugin_fault", provider=self.provider, what=what, delivery=envelope.public_id if envelope else None)
+        self.breaker.failed(self._clock.instant())
+
+    def status(self) -> dict[str, Any]:
+        """For `homing status`: what an operator wants to know of a provider."""
+        now = self._clock.instant()
+        return {
+            "provider": self.provider, "channel": self.channel.channel, "stopped": self.stopped, "in_hand": self._in_hand + len(self._ready),
+            "breaker": self.breaker.state(now), "throttled_until": self._throttled_until if self._throttled_until > now else None,
+        }  # fmt: skip

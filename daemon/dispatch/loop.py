@@ -1,0 +1,109 @@
+"""The claim loop: asks each provider's line how much it can take, claims that much, hands it over to the lines.
+
+Tokens come before the claim, so nothing is claimed that could not be sent at once. Nothing due: it sleeps until the next
+due instant, at most a second, or until someone wakes it (intake released rows, a line has room, an operator acted).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from daemon.clock import Clock
+from daemon.dispatch.fair import Fair
+from daemon.dispatch.gate import Gate
+from daemon.dispatch.judge import Judging
+from daemon.dispatch.line import Line
+from daemon.dispatch.work import Envelope, PlanBook
+from daemon.ids import encode_id
+from daemon.metrics import Metrics
+from daemon.model.delivery import SECOND
+from daemon.store.claim import Claimed, ClaimResult, DueLane, claim_due
+from daemon.store.writer import Lane, Writes
+from plugins.contract import Log
+
+POLL_SECONDS = 1.0
+UNSERVED = 200
+"""Rows a claim takes of a channel that no provider serves, to hold them with their reason."""
+
+
+class ClaimLoop:
+    """A service's body: `run` until cancelled. `lines`: by provider, in the order of the config (fail-over order)."""
+
+    def __init__(
+        self, *, store: Writes, clock: Clock, gate: Gate, fair: Fair, judging: Judging, plans: PlanBook, lines: Mapping[str, Line], owner: int,
+        log: Log, metrics: Metrics,
+    ) -> None:  # fmt: skip
+        self._store, self._clock, self._gate, self._fair, self.judging, self._plans = store, clock, gate, fair, judging, plans
+        self._lines = dict(lines)
+        self._owner, self._log, self._metrics = owner, log, metrics
+        self._woken = asyncio.Event()
+        self._epoch = owner << 32
+        self.last_claim = clock.monotonic()
+        self.paused = False
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def channels(self) -> set[str]:
+        return {line.channel.channel for line in self._lines.values()}
+
+    def _serving(self) -> dict[str, Line]:
+        """The line that serves each channel now: the first of the config's order that is available."""
+        serving: dict[str, Line] = {}
+        for line in self._lines.values():
+            if line.available():
+                serving.setdefault(line.channel.channel, line)
+        return serving
+
+    async def run(self) -> None:
+        while True:
+            self._woken.clear()
+            result = None if self.paused else await self.turn()
+            self.last_claim = self._clock.monotonic()
+            if result is not None and result.taken:
+                continue
+            wait = POLL_SECONDS
+            if result is not None and result.next_due is not None:
+                wait = min(wait, max((result.next_due - self._clock.instant()) / SECOND, 0.001))
+            try:
+                async with asyncio.timeout(wait):
+                    await self._woken.wait()
+            except TimeoutError:
+                pass
+
+    async def turn(self) -> ClaimResult | None:
+        """One claim; None when the gate is shut or no line has room."""
+        if self._gate.reasons():
+            return None
+        serving = self._serving()
+        want = {channel: line.room() for channel, line in serving.items()}
+        worth = {channel: n for channel, n in want.items() if n >= max(1, serving[channel].capacity // 4)}
+        if not worth and serving:
+            return None
+        self._epoch += 1
+        providers = {channel: line.provider for channel, line in serving.items()}
+        known = self.channels()
+        plan = self.judging.bind(self._plans, providers, known)
+
+        def share(lanes: Sequence[DueLane]) -> Sequence[tuple[int, int]]:
+            unserved = {lane.channel: UNSERVED for lane in lanes if lane.channel not in known}
+            return self._fair.share(lanes, {**worth, **unserved})
+
+        result = await self._store.write(
+            Lane.CLAIM, claim_due, now=self._clock.instant(), owner=self._owner, epoch=self._epoch, horizon=plan.horizon, share=share,
+            judge=plan, contest=plan.contest, prepare=plan.prepare,
+        )  # fmt: skip
+        for (verdict, reason), n in result.judged.items():
+            self._metrics.decided(verdict.value, reason.value if reason else "", n)
+        await self._hand_out(result.claimed)
+        return result
+
+    async def _hand_out(self, claimed: Iterable[Claimed]) -> None:
+        by_provider: dict[str, list[Envelope]] = defaultdict(list)
+        for one in claimed:
+            plan = self.judging.plan_of(self._plans, one.row)
+            by_provider[one.provider].append(Envelope(claimed=one, public_id=encode_id(one.row.delivery), plan=plan))
+        for provider, envelopes in by_provider.items():
+            await self._lines[provider].put(envelopes)

@@ -1,0 +1,99 @@
+"""Maps what a plugin reports to what the store records: attempts, back-off, the one second copy a campaign may allow.
+
+Pure: the clock's reading and the jitter come in. The closed set `Accepted | Rejected | Deferred | Unknown` leaves no way
+out: anything else a plugin says is `Unknown`.
+"""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+
+from daemon.clock import to_datetime, to_instant
+from daemon.dispatch.work import Envelope
+from daemon.model.campaign import Purpose
+from daemon.model.delivery import HOUR, MINUTE, SECOND, Instant
+from daemon.store.flight import Kind, Result
+from plugins.contract import Accepted, Deferred, Outcome, Rejected, Unknown
+
+MAX_ATTEMPTS = 8
+BACKOFF_BASE = MINUTE
+BACKOFF_CAP = 4 * HOUR
+THROTTLED_WAIT = 30 * SECOND
+MAX_DETAIL = 500
+
+
+def backoff(attempts: int, rng: random.Random) -> int:
+    """Microseconds to wait before try number `attempts` + 2: full jitter under an exponentially growing roof, never under 1 s."""
+    roof = min(BACKOFF_CAP, BACKOFF_BASE * 2 ** min(attempts, 20))
+    return SECOND + int(rng.random() * roof)
+
+
+def retry_after(value: str | float | None, now: Instant) -> int | None:
+    """Microseconds from a `Retry-After` value (seconds, or an HTTP date), at most a day; None if there is none to read."""
+    seconds: float
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            moment: datetime = parsedate_to_datetime(str(value))
+        except ValueError:
+            return None
+        seconds = (to_instant(moment if moment.tzinfo else moment.replace(tzinfo=to_datetime(0).tzinfo)) - now) / SECOND
+    if not seconds >= 0:
+        return 0
+    return int(min(seconds, 86_400.0) * SECOND)
+
+
+def to_result(envelope: Envelope, outcome: object, now: Instant, rng: random.Random) -> Result:
+    """The row to be recorded for one reported outcome."""
+    row, epoch = envelope.claimed.row, envelope.claimed.epoch
+    match outcome:
+        case Accepted():
+            return Result(delivery=row.delivery, epoch=epoch, kind=Kind.ACCEPTED, provider_id=cut(outcome.provider_id), detail=cut(outcome.detail))
+        case Rejected():
+            return Result(
+                delivery=row.delivery, epoch=epoch, kind=Kind.REJECTED, scope=outcome.scope, code=cut(outcome.code), detail=cut(outcome.detail)
+            )  # fmt: skip
+        case Deferred():
+            return _deferred(envelope, outcome, now, rng)
+        case Unknown():
+            code, detail = outcome.code, outcome.detail
+        case _:
+            code, detail = "plugin", f"the plugin reported {type(outcome).__name__}, which is no outcome"
+    campaign = envelope.plan.campaign
+    again = campaign.purpose is Purpose.TRANSACTIONAL and campaign.on_doubt == "resend_once" and not row.doubted
+    return Result(delivery=row.delivery, epoch=epoch, kind=Kind.UNKNOWN, code=cut(code), detail=cut(detail), resend=again)
+
+
+def _deferred(envelope: Envelope, outcome: Deferred, now: Instant, rng: random.Random) -> Result:
+    """A throttle answer, an unused grant and a failing provider use up no attempt; the rest does."""
+    row = envelope.claimed.row
+    burnt = not (outcome.throttled or outcome.nothing_sent or outcome.scope in ("provider", "operator"))
+    wait = retry_after(outcome.after, now)
+    if wait is None:
+        if outcome.nothing_sent:
+            wait = 0
+        elif outcome.throttled or outcome.scope == "provider":
+            wait = THROTTLED_WAIT // 2 + int(rng.random() * THROTTLED_WAIT)
+        elif outcome.scope == "operator":
+            wait = 0
+        else:
+            wait = backoff(row.attempts, rng)
+    return Result(
+        delivery=row.delivery, epoch=envelope.claimed.epoch, kind=Kind.DEFERRED, scope=outcome.scope, code=cut(outcome.code),
+        detail=cut(outcome.detail), again_at=now + wait, burnt=burnt, exhausted=burnt and row.attempts + 1 >= MAX_ATTEMPTS,
+    )  # fmt: skip
+
+
+def cut(text: str | None) -> str | None:
+    """A provider's words, bounded, without control characters."""
+    if text is None:
+        return None
+    return "".join(c if c.isprintable() else " " for c in str(text)[:MAX_DETAIL])
+
+
+__all__ = ["MAX_ATTEMPTS", "Outcome", "backoff", "retry_after", "to_result"]

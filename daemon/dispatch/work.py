@@ -1,0 +1,59 @@
+"""What dispatch carries from claim to record: one claimed delivery with the plan of its campaign and its message.
+
+`PlanBook` keeps the compiled campaign versions: read from the store at first use, in whatever thread needs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from daemon.content.campaigns import CampaignVersion
+from daemon.content.render import Renderer
+from daemon.model.campaign import Campaign
+from daemon.policy.window import WindowRule, parse_window
+from daemon.store.claim import Claimed
+from plugins.contract import Message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A campaign version, compiled: its rules for the judge, its words for the renderer."""
+
+    campaign: Campaign
+    window: WindowRule | None
+    renderer: Renderer
+
+    @classmethod
+    def compile(cls, version: CampaignVersion) -> Plan:
+        window = parse_window(version.campaign.window) if version.campaign.window else None
+        return cls(campaign=version.campaign, window=window, renderer=Renderer(version))
+
+
+class PlanBook:
+    """Plans by (campaign id, version). `fetch(campaign, version)` gives the stored JSON text of a version."""
+
+    LIMIT = 2_000
+
+    def __init__(self) -> None:
+        self._plans: dict[tuple[int, int], Plan] = {}
+
+    def get(self, campaign: int, version: int, fetch: Callable[[int, int], str]) -> Plan:
+        """The plan; compiled at first use. KeyError if the store has no such version (fetch raises it)."""
+        key = campaign, version
+        plan = self._plans.get(key)
+        if plan is None:
+            if len(self._plans) >= self.LIMIT:
+                self._plans.clear()  # inline jobs make a version each: start over rather than grow without end
+            plan = self._plans[key] = Plan.compile(CampaignVersion.from_json(fetch(campaign, version)))
+        return plan
+
+
+@dataclass(slots=True)
+class Envelope:
+    """One claimed delivery on its way; `message` once it is rendered."""
+
+    claimed: Claimed
+    public_id: str
+    plan: Plan
+    message: Message | None = None

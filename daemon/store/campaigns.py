@@ -1,0 +1,85 @@
+"""Campaigns as the store knows them: immutable versions, the operator's status, the guard that fences it.
+
+A version's body is the JSON of `content.CampaignVersion`; the store does not look inside. Inline jobs get a campaign
+`job:ID` with one version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, insert, literal_column, select, update
+
+from daemon.model.delivery import Instant
+from daemon.store import schema as s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A campaign as its folder has it now. `status`: what the file says."""
+
+    name: str
+    digest: str
+    body: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """`fresh`: this load made a new version."""
+
+    id: int
+    name: str
+    status: str
+    version: int
+    fresh: bool
+
+
+def register(conn: Connection, loaded: Sequence[Loaded], file_status: Mapping[str, str | None], now: Instant) -> dict[str, Registered]:
+    """Store the versions that are new. The file's status counts at the first load, and again whenever the file changes it;
+    else the operator's word stands. `file_status`: what the last stored version's file said, by name (None = first load)."""
+    out: dict[str, Registered] = {}
+    for item in loaded:
+        row = conn.execute(select(s.campaign.c.id, s.campaign.c.status, s.campaign.c.version).where(s.campaign.c.name == item.name)).first()
+        if row is None:
+            number = (conn.execute(select(func.max(s.campaign.c.id))).scalar() or 0) + 1
+            conn.execute(insert(s.campaign).values(id=number, name=item.name, status=item.status, version=0))
+            status, version = item.status, 0
+        else:
+            number, status, version = row
+        last = conn.execute(
+            select(s.campaign_version.c.digest).where(s.campaign_version.c.campaign == number, s.campaign_version.c.version == version)
+        ).scalar()
+        if last == item.digest:
+            out[item.name] = Registered(id=number, name=item.name, status=status, version=version, fresh=False)
+            continue
+        version += 1
+        conn.execute(insert(s.campaign_version).values(campaign=number, version=version, digest=item.digest, body=item.body, loaded_at=now))
+        if file_status.get(item.name) not in (None, item.status):
+            status = item.status
+        conn.execute(
+            update(s.campaign).where(s.campaign.c.id == number).values(version=version, status=status, guard=s.campaign.c.guard + literal_column("1"))
+        )
+        out[item.name] = Registered(id=number, name=item.name, status=status, version=version, fresh=True)
+    return out
+
+
+def newest_bodies(conn: Connection) -> dict[str, str]:
+    """Name -> JSON body of each campaign's newest version."""
+    rows = conn.execute(
+        select(s.campaign.c.name, s.campaign_version.c.body).join(
+            s.campaign_version, (s.campaign_version.c.campaign == s.campaign.c.id) & (s.campaign_version.c.version == s.campaign.c.version)
+        )
+    )
+    return {name: body for name, body in rows}
+
+
+def body_of(conn: Connection, campaign: int, version: int) -> str:
+    """The JSON body of one version. KeyError if there is none."""
+    body = conn.execute(
+        select(s.campaign_version.c.body).where(s.campaign_version.c.campaign == campaign, s.campaign_version.c.version == version)
+    ).scalar()
+    if body is None:
+        raise KeyError((campaign, version))
+    return str(body)
