@@ -131,7 +131,7 @@ class Store:
                 calls = [first]
                 alone = lane in (Lane.CLAIM, Lane.BULK)
                 while waiting and not alone and len(calls) < GROUP_LIMIT and waiting[0].joined == first.joined and (
-                    not first.joined or waiting[0].act is first.act
+                    not first.joined or waiting[0].act == first.act
                 ):
                     calls.append(waiting.popleft())
                 return calls
