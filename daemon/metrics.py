@@ -1,0 +1,193 @@
+"""GROUND: what Homing counts about itself, for `/metrics`. Everyone may write here; `daemon/web` prints it.
+
+Counters are raised where things happen; gauges are set by the composition root's tick (`observe`), so that a scrape costs no
+look at the store and the printed text is kept for a second. Labels come from closed sets (providers, reasons, states, routes):
+never a recipient, never a job; a set that grows past `MOST_LABELS` goes on as "other".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+
+from daemon.clock import Clock
+
+MOST_LABELS = 500
+KEPT_SECONDS = 1.0
+LATENESS_BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 24 * 3600)
+HTTP_BUCKETS = (0.005, 0.02, 0.1, 0.5, 2, 10, 60)
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What the tick saw. None = not known now (the gauge keeps its last value)."""
+
+    deliveries: Mapping[str, int] = field(default_factory=dict)
+    """By state."""
+    due: int | None = None
+    """Due rows whose instant has come."""
+    oldest_due_seconds: float | None = None
+    held: Mapping[str, int] = field(default_factory=dict)
+    """By reason."""
+    doubts: int | None = None
+    gate: Mapping[str, str] | None = None
+    breakers: Mapping[str, str] = field(default_factory=dict)
+    """Provider -> closed | half_open | open | stopped."""
+    commits: int | None = None
+    wal_bytes: int | None = None
+    loop_lag_seconds: float | None = None
+
+
+class Metrics:
+    """One registry a process. All methods are cheap (under 2 µs) and never raise on a new label."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+        self._children: dict[tuple[object, ...], Counter] = {}
+        self._of_counter: dict[int, int] = {}
+        self._text: tuple[float, bytes] | None = None
+        self._commits_seen = 0
+        self._held_seen: set[str] = set()
+        self._gate_seen: set[str] = set()
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"homing_{name}", text, labels, registry=registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"homing_{name}", text, labels, registry=registry)
+
+        self._outcomes = counter("outcomes", "Outcomes that channels reported", "provider", "channel", "outcome", "reason")
+        self._decisions = counter("decisions", "Verdicts of the rules at claims", "verdict", "reason")
+        self._claims = counter("claims", "Claim transactions")
+        self._claimed = counter("claimed_deliveries", "Due rows that claims looked at")
+        self._granted = counter("handovers", "Handovers granted", "provider")
+        self._refused = counter("handovers_refused", "Handovers asked for and not granted", "provider")
+        self._commits = counter("store_commits", "Transactions committed by the store's writer")
+        self._jobs = counter("jobs", "Jobs that intake answered", "source", "result")
+        self._rows = counter("job_rows", "Recipient rows of jobs", "result")
+        self._unsubscribed = counter("unsubscribes", "Unsubscribes applied", "channel", "how")
+        self._requests = counter("http_requests", "Requests answered", "listener", "route", "method", "status")
+        self._cut = counter("http_connections_cut", "Connections closed for a limit", "listener", "why")
+        self._restarts = counter("service_restarts", "Services that failed and were started again", "service")
+        self._lateness = Histogram(
+            "homing_lateness_seconds", "Handover after the delivery fell due", ("channel",), buckets=LATENESS_BUCKETS, registry=registry
+        )
+        self._latency = Histogram("homing_http_seconds", "Time to answer a request", ("listener",), buckets=HTTP_BUCKETS, registry=registry)
+        self._deliveries = gauge("deliveries", "Deliveries by state", "state")
+        self._due = gauge("due", "Due deliveries whose instant has come")
+        self._oldest = gauge("oldest_due_seconds", "How long the oldest due delivery has been waiting for its claim")
+        self._held = gauge("held", "Held deliveries", "reason")
+        self._doubts = gauge("in_doubt", "Deliveries in doubt")
+        self._gate = gauge("gate_shut", "1 while this reason holds all sending", "reason")
+        self._breaker = gauge("breaker", "Breaker of a provider: 0 closed, 1 half open, 2 open, 3 stopped", "provider")
+        self._wal = gauge("wal_bytes", "Bytes in the store's write-ahead log")
+        self._lag = gauge("loop_lag_seconds", "How late the event loop runs its timers")
+
+    def outcome(self, provider: str, channel: str, outcome: str, reason: str = "", n: int = 1) -> None:
+        """A channel reported `outcome` (accepted, rejected, deferred, unknown, held) for `n` deliveries."""
+        self._add(self._outcomes, (provider, channel, outcome, reason), n)
+
+    def decided(self, verdict: str, reason: str | None, n: int = 1) -> None:
+        """The rules gave this verdict at a claim."""
+        self._add(self._decisions, (verdict, reason or ""), n)
+
+    def claimed(self, taken: int) -> None:
+        """One claim transaction looked at `taken` due rows."""
+        self._add(self._claims, (), 1)
+        self._add(self._claimed, (), taken)
+
+    def granted(self, provider: str, granted: int, refused: int) -> None:
+        """A connection asked for handovers."""
+        self._add(self._granted, (provider,), granted)
+        self._add(self._refused, (provider,), refused)
+
+    def late(self, channel: str, seconds: float) -> None:
+        """A handover came so long after its delivery fell due."""
+        self._lateness.labels(channel).observe(seconds)
+
+    def job(self, source: str, result: str) -> None:
+        """Intake answered a job from `source` (spool, http, cli) with `result` (accepted, held, known, refused..)."""
+        self._add(self._jobs, (source, result), 1)
+
+    def rows(self, result: str, n: int) -> None:
+        """Recipient rows: accepted, duplicate or rejected."""
+        self._add(self._rows, (result,), n)
+
+    def unsubscribed(self, channel: str, how: str) -> None:
+        """An unsubscribe took effect: how = one_click or page."""
+        self._add(self._unsubscribed, (channel, how), 1)
+
+    def request(self, listener: str, route: str, method: str, status: int, seconds: float) -> None:
+        """A request was answered. `route` is the route's pattern, never the path."""
+        self._add(self._requests, (listener, route, method, str(status)), 1)
+        self._latency.labels(listener).observe(seconds)
+
+    def cut(self, listener: str, why: str) -> None:
+        """A connection was closed for a limit."""
+        self._add(self._cut, (listener, why), 1)
+
+    def restarted(self, service: str) -> None:
+        """Supervision started a service again after an error."""
+        self._add(self._restarts, (service,), 1)
+
+    def observe(self, reading: Reading) -> None:
+        """Set the gauges from one tick."""
+        for state, n in reading.deliveries.items():
+            self._deliveries.labels(state).set(n)
+        for gauge, value in (
+            (self._due, reading.due),
+            (self._oldest, reading.oldest_due_seconds),
+            (self._doubts, reading.doubts),
+            (self._wal, reading.wal_bytes),
+            (self._lag, reading.loop_lag_seconds),
+        ):
+            if value is not None:
+                gauge.set(value)
+        for reason in self._held_seen | set(reading.held):
+            self._held.labels(reason).set(reading.held.get(reason, 0))
+        self._held_seen |= set(reading.held)
+        if reading.gate is not None:
+            for reason in self._gate_seen | set(reading.gate):
+                self._gate.labels(reason).set(int(reason in reading.gate))
+            self._gate_seen |= set(reading.gate)
+        for provider, state in reading.breakers.items():
+            self._breaker.labels(provider).set({"closed": 0, "half_open": 1, "open": 2}.get(state, 3))
+        if reading.commits is not None and reading.commits > self._commits_seen:
+            self._commits.inc(reading.commits - self._commits_seen)
+            self._commits_seen = reading.commits
+
+    def text(self) -> bytes:
+        """The Prometheus text format (`CONTENT_TYPE`); made at most once a second."""
+        now = self._clock.monotonic()
+        if self._text is None or now - self._text[0] >= KEPT_SECONDS:
+            self._text = (now, generate_latest(self.registry))
+        return self._text[1]
+
+    def _add(self, counter: Counter, labels: tuple[str, ...], n: int) -> None:
+        key = (id(counter), *labels)
+        child = self._children.get(key)
+        if child is None:
+            known = self._of_counter.get(id(counter), 0)
+            if known >= MOST_LABELS:
+                labels = ("other",) * len(labels)
+            self._of_counter[id(counter)] = known + 1
+            child = counter.labels(*labels) if labels else counter
+            if known < MOST_LABELS:
+                self._children[key] = child
+        child.inc(n)
