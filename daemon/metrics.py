@@ -78,6 +78,8 @@ class Metrics:
         self._claimed = counter("claimed_deliveries", "Due rows that claims looked at")
         self._granted = counter("handovers", "Handovers granted", "provider")
         self._refused = counter("handovers_refused", "Handovers asked for and not granted", "provider")
+        self._render_held = counter("render_held", "Claimed deliveries that could not be rendered", "provider")
+        self._faults = counter("plugin_faults", "Breaches of the plugin contract", "provider")
         self._commits = counter("store_commits", "Transactions committed by the store's writer")
         self._jobs = counter("jobs", "Jobs that intake answered", "source", "result")
         self._rows = counter("job_rows", "Recipient rows of jobs", "result")
@@ -116,6 +118,14 @@ class Metrics:
         """A connection asked for handovers."""
         self._add(self._granted, (provider,), granted)
         self._add(self._refused, (provider,), refused)
+
+    def held(self, provider: str, n: int) -> None:
+        """The renderer held `n` claimed deliveries of this provider."""
+        self._add(self._render_held, (provider,), n)
+
+    def fault(self, provider: str) -> None:
+        """A plugin broke its contract."""
+        self._add(self._faults, (provider,), 1)
 
     def late(self, channel: str, seconds: float) -> None:
         """A handover came so long after its delivery fell due."""
