@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from daemon.errors import NotFoundError, UsageError, nearest
 from daemon.model.delivery import Instant
@@ -104,5 +104,5 @@ def find_token(conn: Connection, wanted: bytes) -> TokenRow | None:
     return _row(row) if row is not None and same and row.revoked_at is None else None
 
 
-def _row(row: Row[Any]) -> TokenRow:
+def _row(row: Any) -> TokenRow:
     return TokenRow(name=row.name, scopes=frozenset(row.scopes.split()), created_at=row.created_at, revoked_at=row.revoked_at)
