@@ -14,7 +14,7 @@ from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default as policy
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 
 from daemon.clock import Clock, iso
 
@@ -96,7 +96,7 @@ def read_log(folder: Path) -> list[Entry]:
 
 def parse(content: bytes) -> EmailMessage:
     """The message by the standard library's parser, the independent reader of what the channel wrote."""
-    return cast(EmailMessage, message_from_bytes(content, policy=policy))
+    return message_from_bytes(content, policy=policy)
 
 
 def text_of(message: EmailMessage, kind: str) -> str | None:

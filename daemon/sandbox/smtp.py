@@ -63,7 +63,8 @@ class _Handler:
         if what == "slow":
             await self._clock.sleep(SLOW_SECONDS)
         elif what == "drop":
-            server.transport.abort()
+            if isinstance(server.transport, asyncio.WriteTransport):
+                server.transport.abort()
             await asyncio.Event().wait()  # aiosmtpd cancels its handler when the connection is lost
         else:
             await asyncio.Event().wait()
@@ -79,7 +80,7 @@ class SmtpServer:
         self._handler = _Handler(mailbox, clock)
         self._host, self.port = host, port
         self._server: asyncio.Server | None = None
-        self._sessions: set[asyncio.Transport] = set()
+        self._sessions: set[asyncio.BaseTransport | None] = set()
 
     async def start(self) -> None:
         """Bind; port 0 takes a free one, which `port` then tells. OSError if it is taken."""
@@ -89,7 +90,7 @@ class SmtpServer:
         sessions = self._sessions
 
         class Protocol(SMTP):
-            def connection_made(self, transport: asyncio.Transport) -> None:
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
                 sessions.add(transport)
                 super().connection_made(transport)
 
@@ -111,6 +112,7 @@ class SmtpServer:
             return
         self._server.close()
         for transport in list(self._sessions):
-            transport.abort()
+            if isinstance(transport, asyncio.WriteTransport):
+                transport.abort()
         await self._server.wait_closed()
         self._server = None

@@ -1,0 +1,116 @@
+"""Deliveries in doubt: a provider may have accepted them, nobody knows. Listed with their evidence, closed by an operator.
+
+Never sent again by the machine. `sent` keeps the touch; `unsent` gives it back, makes the delivery due and wakes what
+waited for that slot: the rules decide it anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from daemon.errors import NotFoundError
+from daemon.model.delivery import Instant, State
+from daemon.store import schema as s
+from daemon.store.held import open_lanes
+from daemon.store.sql import ids, in_list
+from daemon.store.tallies import Tallies
+from daemon.store.wake import WAITS_FOR_SLOT, wake
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try and what came of it."""
+
+    n: int
+    at: Instant
+    outcome: str
+    code: str | None
+    detail: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """A delivery whose fate is unknown, with the tries as evidence."""
+
+    delivery: int
+    recipient: str
+    campaign: str
+    step: str
+    channel: str
+    provider: str | None
+    job: str
+    handed_over_at: Instant | None
+    attempts: Sequence[Attempt]
+
+
+def list_doubts(conn: Connection, after: int, limit: int) -> list[Doubt]:
+    """At most `limit` doubts with a delivery number above `after`, in that order."""
+    rows = conn.execute(
+        select(
+            s.delivery.c.id, s.recipient.c.key, s.campaign.c.name, s.wave.c.step, s.wave.c.channel, s.delivery.c.provider,
+            s.job.c.key.label("job"), s.delivery.c.handed_over_at,
+        )
+        .join(s.wave, s.wave.c.id == s.delivery.c.wave)
+        .join(s.campaign, s.campaign.c.id == s.wave.c.campaign)
+        .join(s.job, s.job.c.id == s.delivery.c.job)
+        .join(s.recipient, s.recipient.c.id == s.delivery.c.person)
+        .where(s.delivery.c.state == State.IN_DOUBT.value, s.delivery.c.id > after)
+        .order_by(s.delivery.c.id)
+        .limit(limit)
+    ).all()  # fmt: skip
+    tried: dict[int, list[Attempt]] = {row.id: [] for row in rows}
+    evidence = select(s.attempt).where(in_list(s.attempt.c.delivery, "ids")).order_by(s.attempt.c.delivery, s.attempt.c.n)
+    for row in conn.execute(evidence, {"ids": ids(tried)}):
+        tried[row.delivery].append(Attempt(n=row.n, at=row.at, outcome=row.outcome, code=row.code, detail=row.detail))
+    return [
+        Doubt(
+            delivery=row.id, recipient=row.key, campaign=row.name, step=row.step, channel=row.channel, provider=row.provider, job=row.job,
+            handed_over_at=row.handed_over_at, attempts=tried[row.id],
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def count_doubts(conn: Connection) -> int:
+    return conn.execute(select(func.count()).select_from(s.delivery).where(s.delivery.c.state == State.IN_DOUBT.value)).scalar_one()
+
+
+def resolve_doubt(conn: Connection, delivery: int, now: Instant, *, sent: bool) -> State:
+    """Close one doubt by an operator's word. Returns the delivery's new state. NotFoundError if it is not in doubt."""
+    row = conn.execute(
+        select(
+            s.delivery.c.job, s.delivery.c.lane, s.delivery.c.person, s.delivery.c.provider, s.delivery.c.handed_over_at, s.wave.c.channel
+        )
+        .join(s.wave, s.wave.c.id == s.delivery.c.wave)
+        .where(s.delivery.c.id == delivery, s.delivery.c.state == State.IN_DOUBT.value)
+    ).first()  # fmt: skip
+    if row is None:
+        raise NotFoundError("no delivery in doubt has this id; `homing doubt list` shows those that are")
+    state = State.ACCEPTED if sent else State.DUE
+    tallies = Tallies()
+    tallies.move(row.job, State.IN_DOUBT, "", state, "")
+    tallies.write(conn)
+    n = (conn.execute(select(func.max(s.attempt.c.n)).where(s.attempt.c.delivery == delivery)).scalar() or 0) + 1
+    conn.execute(
+        insert(s.attempt).values(
+            delivery=delivery, n=n, at=now, provider=row.provider or "", outcome=f"resolved_{'sent' if sent else 'unsent'}", scope=None,
+            code=None, detail="an operator resolved the doubt", handed_over_at=row.handed_over_at,
+        )
+    )  # fmt: skip
+    if sent:
+        conn.execute(update(s.delivery).where(s.delivery.c.id == delivery).values(state=state.value, ended_at=now, key=None))
+        return state
+    lane = open_lanes(conn, {(row.job, row.channel): row.lane})[row.job, row.channel]
+    conn.execute(
+        update(s.delivery)
+        .where(s.delivery.c.id == delivery)
+        .values(state=state.value, reason=None, key=None, lane=lane, not_before=now, handed_over_at=None, provider=None)
+    )
+    conn.execute(insert(s.due).values(lane=lane, not_before=now, delivery=delivery))
+    touch = (s.touch.c.person == row.person, s.touch.c.at == row.handed_over_at, s.touch.c.delivery == delivery)
+    if conn.execute(delete(s.touch).where(*touch)).rowcount:
+        wake(conn, [row.person], now, WAITS_FOR_SLOT)
+    return state

@@ -1,0 +1,263 @@
+"""What is held, and the operator's two answers to it: release, cancel (design: Hold = until an operator or new data frees it).
+
+A job is held as a whole (count mismatch, ceiling), a delivery alone (no variable, no zone). Counts come from `tally`, so a
+million held rows are counted at once; they are freed or cancelled a stretch at a time, so that no transaction is long.
+Whoever frees a delivery lets the rules decide it anew: nothing here sends.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, insert, null, or_, select, update
+
+from daemon.model.delivery import REASONS, Instant, Reason, State
+from daemon.model.job import JobState
+from daemon.store import schema as s
+from daemon.store.claim import DUE_NAMES, INSERT_DUE
+from daemon.store.sql import ids, in_list, many
+from daemon.store.tallies import Tallies
+
+CHUNK = 500
+"""Deliveries freed or cancelled in one transaction: a few milliseconds."""
+
+WAITING = (State.PLANNED.value, State.DUE.value, State.CLAIMED.value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldWhere:
+    """Which held things are meant; None = any. `job` is the job's key, `delivery` the store's number."""
+
+    reason: str | None = None
+    campaign: str | None = None
+    queue: str | None = None
+    job: str | None = None
+    delivery: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldGroup:
+    """A held job (`whole`; `count` = its deliveries that wait), or the held deliveries of one job with one reason."""
+
+    whole: bool
+    reason: str
+    job: int
+    job_key: str
+    queue: str
+    campaign: str
+    count: int
+    since: Instant | None
+    key: str | None
+    delivery: int | None
+    recipient: str | None
+    decision: Mapping[str, Any] | None
+
+    @property
+    def position(self) -> tuple[int, str]:
+        """Where it stands in the list: jobs in order of arrival, a job before its deliveries."""
+        return (self.job, "" if self.whole else self.reason)
+
+    @property
+    def remedy(self) -> str:
+        """What an operator can do about it."""
+        return REASONS[Reason(self.reason)].remedy
+
+
+def _jobs_where(where: HeldWhere) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if where.job is not None:
+        conditions.append(s.job.c.key == where.job)
+    if where.queue is not None:
+        conditions.append(s.job.c.queue == where.queue)
+    if where.campaign is not None:
+        conditions.append(s.campaign.c.name == where.campaign)
+    return conditions
+
+
+_WAITS = (
+    select(func.coalesce(func.sum(s.tally.c.n), 0))
+    .where(s.tally.c.job == s.job.c.id, s.tally.c.state.in_(WAITING))
+    .correlate(s.job)
+    .scalar_subquery()
+)
+
+
+def _held_jobs(where: HeldWhere) -> Select[Any]:
+    query = (
+        select(s.job.c.id, s.job.c.key, s.job.c.queue, s.campaign.c.name, s.job.c.reason, s.job.c.received_at, _WAITS.label("n"))
+        .join(s.campaign, s.campaign.c.id == s.job.c.campaign)
+        .where(s.job.c.state == JobState.HELD.value, *_jobs_where(where))
+    )
+    return query if where.reason is None else query.where(s.job.c.reason == where.reason)
+
+
+def _held_tallies(where: HeldWhere) -> Select[Any]:
+    query = (
+        select(s.job.c.id, s.job.c.key, s.job.c.queue, s.campaign.c.name, s.tally.c.reason, s.tally.c.n)
+        .join(s.job, s.job.c.id == s.tally.c.job)
+        .join(s.campaign, s.campaign.c.id == s.job.c.campaign)
+        .where(s.tally.c.state == State.HELD.value, s.tally.c.n > 0, *_jobs_where(where))
+    )
+    return query if where.reason is None else query.where(s.tally.c.reason == where.reason)
+
+
+def list_held(conn: Connection, where: HeldWhere, after: tuple[int, str] | None, limit: int) -> list[HeldGroup]:
+    """At most `limit` groups after the position `after`, in order of position."""
+    if where.delivery is not None:
+        return _one_held(conn, where.delivery)
+    job, reason = after or (0, "")
+    whole = _held_jobs(where).where(s.job.c.id > (job if after else -1)).order_by(s.job.c.id).limit(limit)
+    groups = [
+        HeldGroup(
+            whole=True, reason=why or Reason.OPERATOR.value, job=number, job_key=key, queue=queue, campaign=campaign, count=n, since=at,
+            key=None, delivery=None, recipient=None, decision=None,
+        )
+        for number, key, queue, campaign, why, at, n in conn.execute(whole)
+    ]  # fmt: skip
+    later = or_(s.job.c.id > job, and_(s.job.c.id == job, s.tally.c.reason > reason))
+    rows = conn.execute(_held_tallies(where).where(later).order_by(s.job.c.id, s.tally.c.reason).limit(limit)).all()
+    groups += [_with_example(conn, row) for row in rows]
+    return sorted(groups, key=lambda group: group.position)[:limit]
+
+
+_EXAMPLE = (
+    select(s.delivery.c.id, s.recipient.c.key, s.delivery.c.decided_at, s.delivery.c.key, s.delivery.c.decision)
+    .join(s.recipient, s.recipient.c.id == s.delivery.c.person)
+    .where(s.delivery.c.state == State.HELD.value)
+    .order_by(s.delivery.c.reason, s.delivery.c.id)
+    .limit(1)
+)
+
+
+def _with_example(conn: Connection, row: Sequence[Any]) -> HeldGroup:
+    number, key, queue, campaign, reason, n = row
+    found = conn.execute(_EXAMPLE.where(s.delivery.c.job == number, s.delivery.c.reason == reason)).first()
+    delivery, recipient, since, frees, decision = found if found is not None else (None, None, None, None, None)
+    return HeldGroup(
+        whole=False, reason=reason, job=number, job_key=key, queue=queue, campaign=campaign, count=n, since=since, key=frees,
+        delivery=delivery, recipient=recipient, decision=json.loads(decision) if decision else None,
+    )  # fmt: skip
+
+
+def _one_held(conn: Connection, delivery: int) -> list[HeldGroup]:
+    row = conn.execute(
+        select(s.job.c.id, s.job.c.key, s.job.c.queue, s.campaign.c.name, s.delivery.c.reason)
+        .join(s.job, s.job.c.id == s.delivery.c.job)
+        .join(s.campaign, s.campaign.c.id == s.job.c.campaign)
+        .where(s.delivery.c.id == delivery, s.delivery.c.state == State.HELD.value)
+    ).first()
+    if row is None:
+        return []
+    found = conn.execute(_EXAMPLE.where(s.delivery.c.id == delivery)).one()
+    number, recipient, since, frees, decision = found
+    return [
+        HeldGroup(
+            whole=False, reason=row[4], job=row[0], job_key=row[1], queue=row[2], campaign=row[3], count=1, since=since, key=frees,
+            delivery=number, recipient=recipient, decision=json.loads(decision) if decision else None,
+        )
+    ]  # fmt: skip
+
+
+def count_held(conn: Connection, where: HeldWhere) -> int:
+    """How many deliveries are meant: those of held jobs that wait, and those held alone."""
+    if where.delivery is not None:
+        return len(_one_held(conn, where.delivery))
+    whole = conn.execute(_held_jobs(where)).all()
+    return int(sum(row.n for row in whole) + sum(row.n for row in conn.execute(_held_tallies(where))))
+
+
+def release_held_jobs(conn: Connection, where: HeldWhere) -> int:
+    """Held jobs go on. Returns the number of their deliveries that wait."""
+    if where.delivery is not None:
+        return 0
+    rows = conn.execute(_held_jobs(where)).all()
+    conn.execute(
+        update(s.job).where(in_list(s.job.c.id, "ids")).values(state=JobState.ACCEPTED.value, reason=None, guard=s.job.c.guard + 1),
+        {"ids": ids(row.id for row in rows)},
+    )
+    return int(sum(row.n for row in rows))
+
+
+def held_job_keys(conn: Connection, where: HeldWhere) -> list[str]:
+    """The keys of the held jobs that are meant, to be cancelled one by one."""
+    return [] if where.delivery is not None else [row.key for row in conn.execute(_held_jobs(where))]
+
+
+def _some_held(conn: Connection, where: HeldWhere, limit: int) -> Sequence[Any]:
+    query = (
+        select(s.delivery.c.id, s.delivery.c.job, s.delivery.c.reason, s.delivery.c.key, s.delivery.c.lane, s.wave.c.channel)
+        .join(s.wave, s.wave.c.id == s.delivery.c.wave)
+        .join(s.job, s.job.c.id == s.delivery.c.job)
+        .join(s.campaign, s.campaign.c.id == s.job.c.campaign)
+        .where(s.delivery.c.state == State.HELD.value, *_jobs_where(where))
+        .order_by(s.delivery.c.reason, s.delivery.c.id)
+        .limit(limit)
+    )
+    if where.reason is not None:
+        query = query.where(s.delivery.c.reason == where.reason)
+    if where.delivery is not None:
+        query = query.where(s.delivery.c.id == where.delivery)
+    return conn.execute(query).all()
+
+
+_FREE = (
+    update(s.delivery)
+    .where(s.delivery.c.id == bindparam("b_id"))
+    .values(state=bindparam("b_state"), reason=null(), key=bindparam("b_key"), lane=bindparam("b_lane"), not_before=bindparam("b_now"))
+)
+_END = (
+    update(s.delivery)
+    .where(s.delivery.c.id == bindparam("b_id"))
+    .values(state=bindparam("b_state"), reason=bindparam("b_reason"), ended_at=bindparam("b_now"))
+)
+
+
+def release_some_held(conn: Connection, where: HeldWhere, now: Instant, limit: int = CHUNK) -> int:
+    """At most `limit` held deliveries become due now. Returns how many; 0 = none is left."""
+    rows = _some_held(conn, where, limit)
+    lanes = open_lanes(conn, {(row.job, row.channel): row.lane for row in rows})
+    tallies = Tallies()
+    for row in rows:
+        tallies.move(row.job, State.HELD, row.reason, State.DUE, "")
+    freed = [(row.id, "doubt" if row.key == "doubt" else None, lanes[row.job, row.channel]) for row in rows]
+    many(conn, _FREE, ("b_id", "b_state", "b_key", "b_lane", "b_now"), [(i, State.DUE.value, key, lane, now) for i, key, lane in freed])
+    many(conn, INSERT_DUE, DUE_NAMES, [(lane, now, i) for i, _, lane in freed])
+    tallies.write(conn)
+    return len(rows)
+
+
+def cancel_some_held(conn: Connection, where: HeldWhere, now: Instant, limit: int = CHUNK) -> int:
+    """At most `limit` held deliveries end as cancelled. Returns how many; 0 = none is left."""
+    rows = _some_held(conn, where, limit)
+    tallies = Tallies()
+    for row in rows:
+        tallies.move(row.job, State.HELD, row.reason, State.CANCELLED, Reason.OPERATOR.value)
+    ended = [(row.id, State.CANCELLED.value, Reason.OPERATOR.value, now) for row in rows]
+    many(conn, _END, ("b_id", "b_state", "b_reason", "b_now"), ended)
+    tallies.write(conn)
+    return len(rows)
+
+
+def open_lanes(conn: Connection, wanted: Mapping[tuple[int, str], int]) -> dict[tuple[int, str], int]:
+    """(job, channel) -> the lane for rows that come back to due. A finished job is opened again, a removed lane made anew."""
+    jobs = {job for job, _ in wanted}
+    reopened = update(s.job).where(in_list(s.job.c.id, "ids"), s.job.c.state == JobState.FINISHED.value)
+    conn.execute(reopened.values(state=JobState.ACCEPTED.value, finished_at=None), {"ids": ids(sorted(jobs))})
+    have = {
+        (row.job, row.channel, row.priority): row.id
+        for row in conn.execute(select(s.lane).where(in_list(s.lane.c.job, "ids")), {"ids": ids(sorted(jobs))})
+    }
+    lanes: dict[tuple[int, str], int] = {}
+    facts = conn.execute(select(s.job.c.id, s.job.c.queue, s.job.c.priority).where(in_list(s.job.c.id, "ids")), {"ids": ids(sorted(jobs))})
+    about = {row.id: row for row in facts}
+    for job, channel in sorted(wanted):
+        queue, priority = about[job].queue, about[job].priority
+        number = have.get((job, channel, priority))
+        if number is None:
+            number = (conn.execute(select(func.max(s.lane.c.id))).scalar() or 0) + 1
+            conn.execute(insert(s.lane).values(id=number, queue=queue, job=job, priority=priority, channel=channel))
+        lanes[job, channel] = number
+    return lanes
