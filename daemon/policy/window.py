@@ -48,15 +48,16 @@ def first_open(rules: tuple[WindowRule, ...], zones: tuple[str, ...], at: Instan
     while block * _BLOCK < limit and zones:
         starts, ends = _block(rules, zones, block)
         index = bisect_right(ends, at)
-        if index < len(ends):  # plain comparisons: max() and min() would double the price of a question
-            opens, closes = starts[index], ends[index]
-            if opens < at:
+        if index < len(ends):
+            closes = ends[index]
+            opens = starts[index]
+            if opens < at:  # noqa: PLR1730  (max() and min() here would double the price of a question)
                 opens = at
             if opens >= limit:
                 return None
             if closes == (block + 1) * _BLOCK:
                 closes = _follow(rules, zones, block, closes, limit)
-            return opens, closes if closes < limit else limit
+            return opens, (closes if closes < limit else limit)  # noqa: FURB136
         block += 1
     return None
 

@@ -73,6 +73,13 @@ def _single(name: str) -> tuple[str, ...]:
     return (known,) if known else ()
 
 
+@functools.lru_cache(maxsize=4096)
+def explicit_zone(name: str) -> ZoneGuess | None:
+    """The guess that a recipient's own zone gives; None if there is no such zone. The hot path of `candidate_zones`."""
+    names = _single(name)
+    return ZoneGuess(names, "explicit") if names else None
+
+
 @functools.cache
 def _zones_by_country() -> dict[str, tuple[str, ...]]:
     table = (importlib.resources.files("tzdata") / "zoneinfo" / "zone.tab").read_text(encoding="utf-8")
@@ -167,8 +174,8 @@ def candidate_zones(
 
     Without one: those of `home_countries` (unless `hold`), then `default_zone` (only if `default`), else unknown.
     """
-    if explicit and (names := _single(explicit)):
-        return ZoneGuess(names, "explicit")
+    if explicit and (known := explicit_zone(explicit)):
+        return known
     if device and (names := _single(device)):
         return ZoneGuess(names, "device")
     if phone and (names := phone_zones(phone, country)):

@@ -1,0 +1,76 @@
+"""POLICY, what a decision is about: a due delivery (`Candidate`) and what is known of its person (`PersonFacts`).
+
+Plain facts, read by the store under the person's lock (or by explain and the simulation) and judged by `decide`. Nothing
+is looked up here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+from daemon.model.campaign import Purpose
+from daemon.model.delivery import Instant, Reason
+from daemon.policy.caps import Touch
+from daemon.policy.hours import WindowRule
+
+ANY = "*"
+"""All topics of a channel, or all channels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One delivery that is due. `starts`, `ends`: a date (00:00 in the recipient's zones) or an instant.
+
+    `held_by` is what stops the campaign, job or queue as a whole (paused, killed..), with the key that frees it.
+    """
+
+    id: int
+    person: int
+    campaign: str
+    step: str
+    channel: str
+    purpose: Purpose = Purpose.MARKETING
+    topic: str | None = None
+    priority: int = 50
+    not_before: Instant = 0
+    expires_at: Instant
+    campaign_window: WindowRule | None = None
+    job_window: WindowRule | None = None
+    ignore_window: bool = False
+    starts: date | Instant | None = None
+    ends: date | Instant | None = None
+    held_by: Reason | None = None
+    held_key: str | None = None
+    attempt: int = 1
+    trigger: bool = False
+
+    @property
+    def transactional(self) -> bool:
+        return self.purpose == Purpose.TRANSACTIONAL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonFacts:
+    """What the rules may look at of one person.
+
+    address: channel -> address · suppressed: channel (or "*") -> why marketing may not use it · blocked: the same for
+    everything, transactional too · consents: (channel, topic or "*") -> granted | withdrawn | pending, absent = unknown ·
+    touches: all that may still count, in flight and in doubt ones too, in any order.
+    """
+
+    id: int
+    key: str
+    zone: str | None = None
+    device_zone: str | None = None
+    phone: str | None = None
+    address_zone: str | None = None
+    country: str | None = None
+    quiet_hours: WindowRule | None = None
+    erased: bool = False
+    address: Mapping[str, str | None] = field(default_factory=dict)
+    suppressed: Mapping[str, Reason] = field(default_factory=dict)
+    blocked: Mapping[str, Reason] = field(default_factory=dict)
+    consents: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    touches: Sequence[Touch] = ()
