@@ -128,7 +128,7 @@ class Line:
             else:
                 held.append(made)
         if held:
-            self._metrics.held(self.provider, len(held))
+            self._metrics.outcome(self.provider, self.channel.channel, "held", n=len(held))
             await self._store.join(Lane.HANDOVER, self._flights.step, Step(outcomes=held))
         if not ready:
             return
@@ -185,7 +185,7 @@ class Line:
 
     def fault(self, what: str, envelope: Envelope | None = None) -> None:
         """The plugin broke its contract: counted, logged, and it weighs on the breaker."""
-        self._metrics.fault(self.provider)
+        self._metrics.outcome(self.provider, self.channel.channel, "fault")
         self._log.error("plugin_fault", provider=self.provider, what=what, delivery=envelope.public_id if envelope else None)
         self.breaker.failed(self._clock.instant())
 

@@ -85,15 +85,16 @@ class ClaimLoop:
         self._epoch += 1
         providers = {channel: line.provider for channel, line in serving.items()}
         known = self.channels()
-        plan = self.judging.bind(self._plans, providers, known)
+        now = self._clock.instant()
+        judge = self.judging.bind(self._plans, providers, known, now)
 
         def share(lanes: Sequence[DueLane]) -> Sequence[tuple[int, int]]:
             unserved = {lane.channel: UNSERVED for lane in lanes if lane.channel not in known}
             return self._fair.share(lanes, {**worth, **unserved})
 
         result = await self._store.write(
-            Lane.CLAIM, claim_due, now=self._clock.instant(), owner=self._owner, epoch=self._epoch, horizon=plan.horizon, share=share,
-            judge=plan, contest=plan.contest, prepare=plan.prepare,
+            Lane.CLAIM, claim_due, now=now, owner=self._owner, epoch=self._epoch, horizon=judge.horizon, share=share, judge=judge,
+            contest=judge.contest, prepare=judge.prepare,
         )  # fmt: skip
         for (verdict, reason), n in result.judged.items():
             self._metrics.decided(verdict.value, reason.value if reason else "", n)
@@ -103,7 +104,7 @@ class ClaimLoop:
     async def _hand_out(self, claimed: Iterable[Claimed]) -> None:
         by_provider: dict[str, list[Envelope]] = defaultdict(list)
         for one in claimed:
-            plan = self.judging.plan_of(self._plans, one.row)
+            plan = self._plans.peek(one.row.campaign, one.row.version)
             by_provider[one.provider].append(Envelope(claimed=one, public_id=encode_id(one.row.delivery), plan=plan))
         for provider, envelopes in by_provider.items():
             await self._lines[provider].put(envelopes)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -36,17 +37,22 @@ class PlanBook:
     LIMIT = 2_000
 
     def __init__(self) -> None:
-        self._plans: dict[tuple[int, int], Plan] = {}
+        self._plans: OrderedDict[tuple[int, int], Plan] = OrderedDict()
 
     def get(self, campaign: int, version: int, fetch: Callable[[int, int], str]) -> Plan:
         """The plan; compiled at first use. KeyError if the store has no such version (fetch raises it)."""
         key = campaign, version
         plan = self._plans.get(key)
         if plan is None:
-            if len(self._plans) >= self.LIMIT:
-                self._plans.clear()  # inline jobs make a version each: start over rather than grow without end
             plan = self._plans[key] = Plan.compile(CampaignVersion.from_json(fetch(campaign, version)))
+        self._plans.move_to_end(key)
+        while len(self._plans) > self.LIMIT:  # inline jobs make a version each
+            self._plans.popitem(last=False)
         return plan
+
+    def peek(self, campaign: int, version: int) -> Plan:
+        """A plan that the claim has prepared."""
+        return self._plans[campaign, version]
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, delete, func, insert, literal_column, select, update
 
-from daemon.model.delivery import REASONS, Decision, Instant, Reason, State, Verdict
+from daemon.model.delivery import Decision, Instant, Reason, State, Verdict
 from daemon.store import schema as s
 from daemon.store.sql import ids, in_list, many
 from daemon.store.tallies import Tallies
@@ -80,7 +80,7 @@ class DueRow:
 class TouchRow:
     at: Instant
     channel: str
-    campaign: int
+    campaign: str
     topic: str | None
     zone: str | None
 
@@ -104,10 +104,12 @@ class Known:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """A verdict to be written. For Send: `topic` and `zone` go into the touch, `address_hash` fences suppression."""
+    """A verdict to be written, and the state that it leads to. For Send: `topic` and `zone` go into the touch, `address_hash`
+    fences suppression."""
 
     row: DueRow
     decision: Decision
+    state: State
     topic: str | None = None
     zone: str | None = None
     provider: str = ""
@@ -185,12 +187,15 @@ _RIVALS = _ROW_FROM.where(
     s.campaign.c.status == "active",
     ~select(s.flight.c.delivery).where(s.flight.c.delivery == s.delivery.c.id).exists(),
 )
-_TOUCHES = select(s.touch.c.person, s.touch.c.at, s.touch.c.channel, s.touch.c.campaign, s.touch.c.topic, s.touch.c.zone).where(
-    in_list(s.touch.c.person, "persons"), s.touch.c.at > bindparam("horizon")
+_TOUCHES = (
+    select(s.touch.c.person, s.touch.c.at, s.touch.c.channel, s.campaign.c.name, s.touch.c.topic, s.touch.c.zone)
+    .join(s.campaign, s.campaign.c.id == s.touch.c.campaign)
+    .where(in_list(s.touch.c.person, "persons"), s.touch.c.at > bindparam("horizon"))
 )
 _RESERVED = (
-    select(s.flight.c.person, s.flight.c.claimed_at, s.flight.c.channel, s.wave.c.campaign, s.flight.c.topic, s.flight.c.zone)
+    select(s.flight.c.person, s.flight.c.claimed_at, s.flight.c.channel, s.campaign.c.name, s.flight.c.topic, s.flight.c.zone)
     .join(s.wave, s.wave.c.id == s.flight.c.wave)
+    .join(s.campaign, s.campaign.c.id == s.wave.c.campaign)
     .where(in_list(s.flight.c.person, "persons"), s.flight.c.handed_over == 0)
 )
 _CONSENTS = select(s.consent.c.person, s.consent.c.channel, s.consent.c.topic, s.consent.c.state).where(in_list(s.consent.c.person, "persons"))
@@ -323,10 +328,8 @@ def write_verdicts(conn: Connection, judged: Sequence[Judged], *, now: Instant, 
             tallies.move(row.job, State.DUE, "", State.CLAIMED, "")
             continue
         assert decision.reason is not None
-        state = REASONS[decision.reason].state
-        not_before = row.not_before
+        state, not_before = item.state, row.not_before
         if decision.verdict is Verdict.DEFER:
-            state = State.DUE
             not_before = decision.until if decision.until is not None else now
             again.append((row.lane, not_before, row.delivery))
         else:

@@ -188,14 +188,15 @@ class Flights:
     def step(self, conn: Connection, steps: Sequence[Step]) -> Sequence[StepDone]:
         """Record the outcomes, then grant or refuse, for all connections that wait."""
         commit, highest = last_commit(conn)
-        now = self._clock()
-        shut = self._shut(now, highest)
+        clock = self._clock()
+        shut = self._shut(clock, highest)
+        now = max(clock, highest + 1)  # each commit has an instant of its own, also while a clock is slewed back
         outcomes = [outcome for step in steps for outcome in step.outcomes]
         if outcomes:
             record(conn, outcomes, now)
         wanted = {delivery: epoch for step in steps for delivery, epoch in step.grants}
         granted = grant(conn, wanted, now, shut=shut) if wanted else frozenset()
-        conn.execute(_NEW_COMMIT, {"b_value": f"{commit + 1} {max(now, highest)}"})
+        conn.execute(_NEW_COMMIT, {"b_value": f"{commit + 1} {now}"})
         return [StepDone(granted=frozenset(d for d, _ in step.grants if d in granted), commit=commit + 1, at=now) for step in steps]
 
 

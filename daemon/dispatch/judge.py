@@ -1,0 +1,168 @@
+"""Puts the rules to the claim's rows: store rows in, `Candidate` and `PersonFacts` for `policy.decide_all`, verdicts out.
+
+Runs inside the claim's transaction, in the writer's thread. Adds what is not a rule about people: a channel that no
+provider serves (Hold), a destination domain whose bucket is empty (Defer to its next free reservation, once).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime
+from functools import lru_cache
+
+from sqlalchemy import Connection
+
+from daemon.clock import to_instant
+from daemon.dispatch.work import Plan, PlanBook
+from daemon.model.delivery import Decision, Instant, Reason, Verdict
+from daemon.pacing.bucket import Bucket
+from daemon.policy.caps import Touch
+from daemon.policy.decide import decide_all, state_after
+from daemon.policy.hours import WindowRule, parse_quiet_hours, parse_window
+from daemon.policy.periods import period_end
+from daemon.policy.rules import Rules
+from daemon.policy.subject import ANY, Candidate, PersonFacts
+from daemon.store.campaigns import body_of
+from daemon.store.claim import DueRow, Judged, Known
+
+UNKNOWN_KINDS = {"email": "email", "sms": "phone", "call": "phone", "whatsapp": "phone"}
+
+
+@lru_cache(maxsize=4096)
+def _job_window(text: str) -> WindowRule:
+    return parse_window(json.loads(text))
+
+
+@lru_cache(maxsize=4096)
+def _quiet_hours(texts: tuple[str, ...]) -> WindowRule:
+    return parse_quiet_hours(texts)
+
+
+def quiet_hours(traits: str | None) -> WindowRule | None:
+    """The recipient's own quiet hours, from the trait of that name; intake checked its shape."""
+    if not traits or '"quiet_hours"' not in traits:
+        return None
+    value = json.loads(traits).get("quiet_hours")
+    return _quiet_hours(tuple(value)) if value else None
+
+
+def candidate_of(row: DueRow, plan: Plan) -> Candidate:
+    """The due row as the rules see it."""
+    campaign = plan.campaign
+    starts, ends = campaign.starts, campaign.ends
+    return Candidate(
+        id=row.delivery, person=row.person, campaign=row.campaign_name, step=row.step, channel=row.channel, purpose=campaign.purpose,
+        topic=campaign.topic, priority=row.priority, not_before=row.not_before, expires_at=row.expires_at, campaign_window=plan.window,
+        job_window=_job_window(row.job_window) if row.job_window else None, ignore_window=campaign.ignore_window,
+        starts=_moment(starts), ends=_moment(ends), attempt=row.attempts + 1,
+    )  # fmt: skip
+
+
+def _moment(value: date | datetime | None) -> date | Instant | None:
+    return to_instant(value) if isinstance(value, datetime) else value
+
+
+def facts_of(row: DueRow, known: Known, kinds: Mapping[str, str]) -> PersonFacts:
+    """What is known of the row's person. `kinds`: channel -> address kind (email, phone, recipient)."""
+    values = {"email": row.email, "phone": row.phone, "recipient": row.recipient}
+    suppressed: dict[str, Reason] = {}
+    blocked: dict[str, Reason] = {}
+    for kind, item in known.suppressions:
+        target = blocked if item.scope == "all" else suppressed
+        if item.channel == ANY or kinds.get(item.channel, kind) == kind:
+            target[item.channel] = Reason(item.reason)
+    return PersonFacts(
+        id=row.person, key=row.recipient, zone=row.zone, phone=row.phone, country=row.country, quiet_hours=quiet_hours(row.traits),
+        erased=row.erased, address={channel: values.get(kind) for channel, kind in kinds.items()}, suppressed=suppressed, blocked=blocked,
+        consents=known.consents, touches=[Touch(t.at, t.channel, t.campaign, t.topic, t.zone) for t in known.touches],
+    )  # fmt: skip
+
+
+class Judging:
+    """The rules of the running config, and the domain buckets that outlive a claim. `kinds`: channel -> address kind."""
+
+    def __init__(self, rules: Rules, kinds: Mapping[str, str], domains: Mapping[str, Mapping[str, Bucket]]) -> None:
+        """`domains`: provider -> destination domain ("*" = each other domain together) -> bucket."""
+        self.rules = rules
+        self.kinds = {**UNKNOWN_KINDS, **kinds}
+        self.domains = domains
+
+    def bind(self, plans: PlanBook, providers: Mapping[str, str], known_channels: set[str], now: Instant) -> Judgement:
+        """The judge of one claim. `providers`: channel -> the provider that serves it now."""
+        return Judgement(self, plans, providers, known_channels, now)
+
+
+class Judgement:
+    """One claim's judge (`store.claim.Judge`)."""
+
+    def __init__(self, judging: Judging, plans: PlanBook, providers: Mapping[str, str], known_channels: set[str], now: Instant) -> None:
+        self._judging, self._plans, self._providers, self._channels, self._now = judging, plans, providers, known_channels, now
+        self.horizon = now - judging.rules.horizon if judging.rules.horizon else now
+        self.contest = bool(judging.rules.caps)
+
+    def prepare(self, conn: Connection, versions: frozenset[tuple[int, int]]) -> None:
+        """Load and compile the campaign versions that are not in the book yet (store.claim.Prepare)."""
+        for campaign, version in sorted(versions):
+            self._plans.get(campaign, version, lambda c, v: body_of(conn, c, v))
+
+    def __call__(self, rows: Sequence[DueRow], known: Mapping[int, Known], rivals: frozenset[int]) -> list[Judged]:
+        by_person: dict[int, list[DueRow]] = defaultdict(list)
+        for row in rows:
+            by_person[row.person].append(row)
+        return [item for person, mine in by_person.items() for item in self._person(mine, known[person], rivals)]
+
+    def _person(self, rows: list[DueRow], known: Known, rivals: frozenset[int]) -> list[Judged]:
+        judging = self._judging
+        facts = facts_of(rows[0], known, judging.kinds)
+        by_id = {row.delivery: row for row in rows}
+        candidates = [candidate_of(row, self._plans.peek(row.campaign, row.version)) for row in rows]
+        guess = judging.rules.guess_zones(facts)
+        judged: list[Judged] = []
+        for candidate, decision in decide_all(candidates, facts, judging.rules, self._now):
+            if candidate.id in rivals:
+                continue
+            row = by_id[candidate.id]
+            provider = self._providers.get(row.channel, "")
+            if decision.verdict is Verdict.SEND:
+                decision = self._serve(row, self._close_at_period(candidate, decision, guess.names), provider, facts)
+            kind = judging.kinds.get(row.channel)
+            digest = row.email_hash if kind == "email" else row.phone_hash if kind == "phone" else None
+            judged.append(Judged(
+                row=row, decision=decision, state=state_after(decision), topic=candidate.topic, zone=guess.label, provider=provider,
+                address_hash=digest,
+            ))  # fmt: skip
+        return judged
+
+    def _close_at_period(self, candidate: Candidate, decision: Decision, zones: tuple[str, ...]) -> Decision:
+        """A Send that rests on a calendar cap is good until the earliest end of such a period: a later handover is refused."""
+        calendars = {cap.calendar for cap in self._judging.rules.scope(candidate).caps if cap.calendar is not None}
+        ends = [period_end(calendar, zone, self._now) for calendar in calendars for zone in zones]
+        return replace(decision, closes=min(ends + [decision.closes or candidate.expires_at])) if ends else decision
+
+    def _serve(self, row: DueRow, decision: Decision, provider: str, facts: PersonFacts) -> Decision:
+        """A Send stands only if a provider serves the channel and the destination's bucket has room."""
+        if row.channel not in self._channels:
+            return Decision(
+                verdict=Verdict.HOLD, reason=Reason.CHANNEL_UNAVAILABLE, key=f"channel:{row.channel}", checks=(*decision.checks, ("provider", "hold")),
+                facts={"channel": row.channel},
+            )  # fmt: skip
+        if not provider:
+            return Decision(
+                verdict=Verdict.DEFER, reason=Reason.BREAKER_OPEN, until=self._now + 30_000_000, checks=(*decision.checks, ("provider", "defer")),
+                facts={"channel": row.channel},
+            )  # fmt: skip
+        buckets = self._judging.domains.get(provider)
+        address = facts.address.get(row.channel) or ""
+        if not buckets or "@" not in address or row.reason == Reason.RATE_LIMITED:
+            return decision
+        domain = address.rpartition("@")[2].lower()
+        bucket = buckets.get(domain) or buckets.get("*")
+        if bucket is None or (at := bucket.reserve(self._now)) <= self._now:
+            return decision
+        return Decision(
+            verdict=Verdict.DEFER, reason=Reason.RATE_LIMITED, until=at, rule=(f"rate.{provider}.{domain}", self._judging.rules.version),
+            facts={"domain": domain, "per_second": bucket.rate}, checks=(*decision.checks, ("rate", "defer")),
+        )  # fmt: skip

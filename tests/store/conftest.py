@@ -1,0 +1,108 @@
+"""A small world in a real SQLite file: one campaign, one job, people with a due delivery each."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, insert, select, text
+
+from daemon.model.delivery import Decision, State, Verdict
+from daemon.store import schema as s
+from daemon.store.claim import ClaimResult, Claimed, DueLane, DueRow, Judged, Known, claim_due
+from daemon.store.flight import Flights, Kind, Result, Step
+from daemon.store.recover import begin
+from daemon.store.sql import many
+from daemon.store.tallies import Tallies
+from daemon.store.writer import Lane, Store
+
+NOW = 1_780_000_000_000_000
+LATER = NOW + 86_400_000_000
+
+
+def everybody_may(row: DueRow) -> Decision:
+    return Decision(verdict=Verdict.SEND, closes=LATER)
+
+
+class World:
+    """The store and the acts a test plays with; `now` is moved by hand, `shut` closes the gate."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.now = NOW
+        self.shut = False
+        self.epoch = 0
+        self.flights = Flights(lambda: self.now, lambda now, highest: self.shut)
+        self.decide: Callable[[DueRow], Decision] = everybody_may
+        self.seen_known: dict[int, Known] = {}
+        self.rivals: frozenset[int] = frozenset()
+
+    def _judge(self, rows: Sequence[DueRow], known: Any, rivals: frozenset[int]) -> Sequence[Judged]:
+        self.seen_known, self.rivals = dict(known), rivals
+        states = {Verdict.SEND: State.CLAIMED, Verdict.DEFER: State.DUE, Verdict.HOLD: State.HELD, Verdict.DROP: State.DROPPED}
+        return [
+            Judged(row=row, decision=(d := self.decide(row)), state=states[d.verdict], zone="Asia/Jakarta", provider="relay", address_hash=row.email_hash)
+            for row in rows
+            if row.delivery not in rivals
+        ]  # fmt: skip
+
+    async def claim(self, n: int = 100, *, share: Callable[[Sequence[DueLane]], Sequence[tuple[int, int]]] | None = None) -> ClaimResult:
+        self.epoch += 1
+        return await self.store.write(
+            Lane.CLAIM, claim_due, now=self.now, owner=1, epoch=self.epoch, horizon=0, share=share or (lambda lanes: [(x.id, n) for x in lanes]),
+            judge=self._judge, contest=True, prepare=lambda conn, versions: None,
+        )  # fmt: skip
+
+    async def step(self, outcomes: Sequence[Result] = (), grants: Sequence[Claimed] = ()) -> frozenset[int]:
+        done = await self.store.join(
+            Lane.HANDOVER, self.flights.step, Step(outcomes=outcomes, grants=[(c.row.delivery, c.epoch) for c in grants])
+        )
+        return done.granted
+
+    async def sql(self, statement: str, **values: Any) -> list[Any]:
+        return await self.store.write(Lane.BULK, lambda conn: [tuple(row) for row in conn.execute(text(statement), values)] if statement.lower().startswith("select") else [conn.execute(text(statement), values).rowcount])
+
+    async def state(self, delivery: int) -> tuple[str, str | None]:
+        [(state, reason)] = await self.sql("SELECT state, reason FROM delivery WHERE id = :i", i=delivery)
+        return state, reason
+
+    async def tally(self) -> dict[tuple[str, str], int]:
+        return {(state, reason): n for state, reason, n in await self.sql("SELECT state, reason, n FROM tally WHERE n <> 0")}
+
+
+def outcome(claimed: Claimed, kind: Kind, **more: Any) -> Result:
+    return Result(delivery=claimed.row.delivery, epoch=claimed.epoch, kind=kind, **more)
+
+
+def add_job(conn: Connection, number: int, *, people: Sequence[int], priority: int = 50, queue: str = "q", first_id: int = 1, campaign: int | None = None) -> None:
+    """A job whose people are all due at NOW; campaign = number unless given."""
+    campaign = campaign or number
+    if conn.execute(select(s.campaign.c.id).where(s.campaign.c.id == campaign)).first() is None:
+        conn.execute(insert(s.campaign).values(id=campaign, name=f"c{campaign}", status="active", version=1))
+    conn.execute(insert(s.job).values(
+        id=number, key=f"job-{number}", queue=queue, campaign=campaign, version=1, digest="d", state="accepted", source="spool", received_at=NOW,
+        head="{}", format="json", body="b", priority=priority, expanded=1,
+    ))  # fmt: skip
+    conn.execute(insert(s.wave).values(id=number, campaign=campaign, step="s", occurrence=number, channel="email"))
+    conn.execute(insert(s.lane).values(id=number, queue=queue, job=number, priority=priority, channel="email"))
+    tallies = Tallies()
+    for offset, person in enumerate(people):
+        if conn.execute(select(s.recipient.c.id).where(s.recipient.c.id == person)).first() is None:
+            conn.execute(insert(s.recipient).values(
+                id=person, key=f"p-{person}", email=f"p{person}@example.com", email_hash=b"h%d" % person, created_at=NOW, updated_at=NOW,
+            ))  # fmt: skip
+        many(conn, insert(s.delivery), ("id", "wave", "person", "job", "version", "state", "lane", "not_before", "expires_at"),
+             [(first_id + offset, number, person, number, 1, "due", number, NOW, LATER)])  # fmt: skip
+        many(conn, insert(s.due), ("lane", "not_before", "delivery"), [(number, NOW, first_id + offset)])
+        tallies.add(number, State.DUE, "")
+    tallies.write(conn)
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    store = Store.open(tmp_path / "homing.db")
+    await store.write(Lane.BULK, begin, NOW, "node", "nonce")
+    yield World(store)
+    await store.close()

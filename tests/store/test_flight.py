@@ -1,0 +1,220 @@
+"""Claim, handover and record: what may be sent, once, and what counts."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from daemon.model.delivery import Decision, Reason, Verdict
+from daemon.store.flight import Kind
+from daemon.store.recover import begin
+from daemon.store.writer import Lane
+from tests.store.conftest import LATER, NOW, World, add_job, outcome
+
+
+async def test_an_accepted_delivery_is_claimed_handed_over_and_recorded_once(world: World) -> None:
+    """The plain life: due, claimed, handed over, accepted; one touch; nothing left in flight."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[7])
+    [claimed] = (await world.claim()).claimed
+    assert await world.step(grants=[claimed]) == {1}
+    world.now += 5
+    await world.step(outcomes=[outcome(claimed, Kind.ACCEPTED, provider_id="250 ok")])
+    assert await world.sql("SELECT state, provider, provider_id, handed_over_at, ended_at, attempts FROM delivery") == [
+        ("accepted", "relay", "250 ok", NOW, NOW + 5, 1)
+    ]
+    assert await world.sql("SELECT person, at, delivery, zone FROM touch") == [(7, NOW, 1, "Asia/Jakarta")]
+    assert await world.sql("SELECT * FROM flight") == []
+    assert (await world.claim()).taken == 0
+    assert await world.tally() == {("accepted", ""): 1}
+
+
+async def test_a_grant_is_given_once(world: World) -> None:
+    """Asking twice for the same claim, or after it was recorded, gives nothing."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[7])
+    [claimed] = (await world.claim()).claimed
+    both = await asyncio.gather(world.step(grants=[claimed]), world.step(grants=[claimed]))
+    assert sorted(map(len, both)) in ([0, 1], [1, 1])  # joined into one transaction, both callers are the same claim
+    assert await world.sql("SELECT count(*) FROM touch") == [(1,)]
+    await world.step(outcomes=[outcome(claimed, Kind.ACCEPTED)])
+    assert await world.step(grants=[claimed]) == frozenset()
+
+
+GUARDS = {
+    "person": "UPDATE recipient SET guard = guard + 1 WHERE id = 7",
+    "campaign": "UPDATE campaign SET guard = guard + 1",
+    "job": "UPDATE job SET guard = guard + 1",
+    "queue": "INSERT INTO queue (name, paused, guard) VALUES ('q', 0, 1)",
+}
+
+
+@pytest.mark.parametrize("guard", sorted(GUARDS))
+async def test_a_guard_raised_between_claim_and_handover_refuses_it(world: World, guard: str) -> None:
+    """What may forbid a send raises a guard; the claim's copy no longer fits, so the row is due again, decided anew."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[7])
+    [claimed] = (await world.claim()).claimed
+    await world.sql(GUARDS[guard])
+    assert await world.step(grants=[claimed]) == frozenset()
+    assert await world.sql("SELECT count(*) FROM touch") == [(0,)]
+    [again] = (await world.claim()).claimed
+    assert again.epoch != claimed.epoch
+    assert await world.step(grants=[again]) == {1}
+
+
+async def test_a_grant_is_refused_from_the_instant_at_which_the_window_closes(world: World) -> None:
+    """`closes` is half-open: one microsecond before is inside, the instant itself is not."""
+    world.decide = lambda row: Decision(verdict=Verdict.SEND, closes=NOW + 10)
+    await world.store.write(Lane.BULK, add_job, 1, people=[7, 8])
+    first, second = (await world.claim()).claimed
+    world.now = NOW + 9
+    assert await world.step(grants=[first]) == {first.row.delivery}
+    world.now = NOW + 10
+    assert await world.step(grants=[second]) == frozenset()
+
+
+async def test_nothing_is_granted_while_the_gate_is_shut(world: World) -> None:
+    """Kill switch: outcomes are still recorded, grants are refused, the row stays due."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[7, 8])
+    first, second = (await world.claim()).claimed
+    assert await world.step(grants=[first])
+    world.shut = True
+    assert await world.step(outcomes=[outcome(first, Kind.ACCEPTED)], grants=[second]) == frozenset()
+    assert await world.state(1) == ("accepted", None)
+    assert await world.tally() == {("accepted", ""): 1, ("due", ""): 1}
+
+
+async def test_an_outcome_under_another_epoch_is_stale(world: World) -> None:
+    """A zombie's report about a claim that was taken from it changes nothing."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[7])
+    [old] = (await world.claim()).claimed
+    await world.store.write(Lane.BULK, begin, NOW, "node", "nonce")
+    [new] = (await world.claim()).claimed
+    await world.step(outcomes=[outcome(old, Kind.ACCEPTED)])
+    assert await world.state(1) == ("due", None)
+    assert await world.step(grants=[old]) == frozenset()
+    assert await world.step(grants=[new]) == {1}
+
+
+async def test_a_sure_failure_gives_the_touch_back_and_wakes_who_waits_for_the_slot(world: World) -> None:
+    """Rejected sends do not count; the person's delivery that waited for the slot is due in the same transaction."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[7])
+    await world.store.write(Lane.BULK, add_job, 2, people=[7], first_id=100)
+    world.decide = lambda row: (
+        Decision(verdict=Verdict.SEND, closes=LATER) if row.delivery == 1 else Decision(verdict=Verdict.DEFER, reason=Reason.CAP_REACHED, until=NOW + 10**9)
+    )
+    [claimed] = (await world.claim()).claimed
+    await world.step(grants=[claimed])
+    assert (await world.claim()).taken == 0
+    await world.step(outcomes=[outcome(claimed, Kind.REJECTED, scope="message", code="550")])
+    assert await world.state(1) == ("rejected", "rejected_by_provider")
+    assert await world.sql("SELECT count(*) FROM touch") == [(0,)]
+    assert (await world.claim()).taken == 1
+
+
+async def test_an_address_rejection_suppresses_it_and_stops_what_is_in_flight(world: World) -> None:
+    """Scope `address`: suppressed as bounced for all messages; another person with that address is refused at handover."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[7, 8])
+    await world.sql("UPDATE recipient SET email_hash = (SELECT email_hash FROM recipient WHERE id = 7) WHERE id = 8")
+    first, second = (await world.claim()).claimed
+    await world.step(grants=[first])
+    await world.step(outcomes=[outcome(first, Kind.REJECTED, scope="address", code="550 5.1.1")])
+    assert await world.sql("SELECT channel, scope, reason, source FROM suppression") == [("email", "all", "bounced", "provider:relay")]
+    assert await world.step(grants=[second]) == frozenset()
+    await world.claim()
+    assert world.seen_known[8].suppressions[0][1].reason == "bounced"
+
+
+async def test_doubt_counts_and_is_never_due_again(world: World) -> None:
+    """Unknown after the handover: in doubt, its touch stays, its evidence is kept, it is not claimed again."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[7])
+    [claimed] = (await world.claim()).claimed
+    await world.step(grants=[claimed])
+    await world.step(outcomes=[outcome(claimed, Kind.UNKNOWN, code="timeout", detail="no answer to the dot")])
+    assert await world.state(1) == ("in_doubt", None)
+    assert await world.sql("SELECT count(*) FROM touch") == [(1,)]
+    assert await world.sql("SELECT outcome, code, detail FROM attempt") == [("unknown", "timeout", "no answer to the dot")]
+    assert (await world.claim()).taken == 0
+
+
+async def test_a_second_copy_that_surely_fails_leaves_the_doubt(world: World) -> None:
+    """`on_doubt = "resend_once"`: one more attempt; rejected, the first one's doubt stands; accepted, it is accepted."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[7, 8])
+    for first in (await world.claim()).claimed:
+        await world.step(grants=[first])
+        await world.step(outcomes=[outcome(first, Kind.UNKNOWN, resend=True)])
+    one, two = (await world.claim()).claimed
+    assert one.row.doubted and two.row.doubted
+    await world.step(grants=[one, two])
+    await world.step(outcomes=[outcome(one, Kind.REJECTED), outcome(two, Kind.ACCEPTED)])
+    assert (await world.state(one.row.delivery))[0] == "in_doubt"
+    assert (await world.state(two.row.delivery))[0] == "accepted"
+
+
+async def test_a_dead_incarnation_leaves_claims_due_and_handovers_in_doubt(world: World) -> None:
+    """Recovery: what was only claimed is sent once later; what was handed over is in doubt, with its evidence."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[7, 8, 9])
+    first, second, third = (await world.claim()).claimed
+    await world.step(grants=[first, second])
+    await world.step(outcomes=[outcome(first, Kind.ACCEPTED)])
+    began = await world.store.write(Lane.BULK, begin, NOW + 5, "node", "other")
+    assert (began.nonce, began.returned, list(began.doubts), began.last_heartbeat) == ("nonce", 1, [second.row.delivery], NOW)
+    assert (await world.state(second.row.delivery))[0] == "in_doubt"
+    world.now += 5
+    [again] = (await world.claim()).claimed
+    assert again.row.delivery == third.row.delivery
+    assert await world.tally() == {("accepted", ""): 1, ("in_doubt", ""): 1, ("claimed", ""): 1}
+
+
+async def test_a_deferred_delivery_is_due_again_at_its_instant_and_only_then(world: World) -> None:
+    """Back-off is a row: not_before moves, the attempt is counted if it was burnt."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[7])
+    [claimed] = (await world.claim()).claimed
+    await world.step(grants=[claimed])
+    await world.step(outcomes=[outcome(claimed, Kind.DEFERRED, scope="message", code="451", again_at=NOW + 1000)])
+    assert (await world.claim()).next_due == NOW + 1000
+    world.now = NOW + 1000
+    [again] = (await world.claim()).claimed
+    assert again.row.attempts == 1
+
+
+async def test_held_and_dropped_rows_leave_the_due_queue_with_their_reason(world: World) -> None:
+    """Hold and Drop end the row's time in the queue; history and tally say why."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[7, 8])
+    reasons = {1: (Verdict.HOLD, Reason.ZONE_UNKNOWN), 2: (Verdict.DROP, Reason.SUPPRESSED)}
+    world.decide = lambda row: Decision(verdict=reasons[row.delivery][0], reason=reasons[row.delivery][1], key="recipient:p-7")
+    await world.claim()
+    assert await world.state(1) == ("held", "zone_unknown")
+    assert await world.state(2) == ("dropped", "suppressed")
+    assert await world.tally() == {("held", "zone_unknown"): 1, ("dropped", "suppressed"): 1}
+    assert await world.sql("SELECT delivery, reason, count FROM reason_history ORDER BY 1") == [(1, "zone_unknown", 1), (2, "suppressed", 1)]
+    assert (await world.claim()).taken == 0
+
+
+@pytest.mark.parametrize(
+    "stop",
+    ["UPDATE campaign SET status = 'paused'", "UPDATE job SET state = 'paused'", "INSERT INTO queue (name, paused, guard) VALUES ('q', 1, 1)"],
+)
+async def test_what_is_paused_stays_in_the_queue_untouched(world: World, stop: str) -> None:
+    """A bulk pause is one row: no delivery is written, nothing is claimed, resuming needs nothing else."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[7])
+    await world.sql(stop)
+    assert (await world.claim()).taken == 0
+    assert await world.sql("SELECT count(*) FROM due") == [(1,)]
+
+
+async def test_the_persons_other_due_deliveries_are_seen_as_rivals(world: World) -> None:
+    """A slot goes to the highest priority among what is due now, also when the claim took only the other one."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[7], priority=10)
+    await world.store.write(Lane.BULK, add_job, 2, people=[7], priority=90, first_id=100)
+    await world.claim(share=lambda lanes: [(1, 10)])
+    assert world.rivals == {100}
+    assert await world.sql("SELECT delivery FROM due") == [(100,)]
+
+
+async def test_a_reserved_slot_is_seen_before_the_handover(world: World) -> None:
+    """A claimed delivery counts for the cap though its touch is not written yet."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[7])
+    await world.claim()
+    await world.store.write(Lane.BULK, add_job, 2, people=[7], first_id=100)
+    await world.claim()
+    assert [touch.at for touch in world.seen_known[7].touches] == [NOW]
