@@ -51,7 +51,7 @@ class World:
     async def claim(self, n: int = 100, *, share: Callable[[Sequence[DueLane]], Sequence[tuple[int, int]]] | None = None) -> ClaimResult:
         self.epoch += 1
         return await self.store.write(
-            Lane.CLAIM, claim_due, now=self.now, owner=1, epoch=self.epoch, horizon=0, share=share or (lambda lanes: [(x.id, n) for x in lanes]),
+            Lane.CLAIM, claim_due, now=self.now + 50, owner=1, epoch=self.epoch, horizon=0, share=share or (lambda lanes: [(x.id, n) for x in lanes]),
             judge=self._judge, contest=True, prepare=lambda conn, versions: None,
         )  # fmt: skip
 
