@@ -1,0 +1,156 @@
+"""GROUND: keyed tokens for the links in messages, e.g. the unsubscribe link of a delivery.
+
+A token is bound to one purpose (a click token can never unsubscribe) and carries only a delivery's integer id; it says
+nothing about the person and never expires. Keys live in a ring file of mode 0600 in the state folder: the newest mints,
+all of them verify, so that a rotation leaves the links of sent mail alive. Does not know what a purpose does: `daemon/web`
+reads tokens, `daemon/dispatch` mints them.
+
+    token = v1.KID.base64url(payload of 8 bytes || first 16 bytes of HMAC-SHA256(HMAC-SHA256(secret, purpose), payload))
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.disk import Disk
+from daemon.errors import ConfigError, Problem
+from daemon.ids import MAX_ID, Ids
+
+UNSUBSCRIBE = "unsubscribe"
+"""The purpose of `/u/{token}`."""
+
+_SECRET_BYTES = 32
+_MAC_BYTES = 16
+_TOKEN = re.compile(r"v1\.([0-9a-f]{8})\.([A-Za-z0-9_-]{32})")
+_LINE = re.compile(r"([0-9a-f]{8}) ([0-9a-f]{64})")
+_HEADER = "# Keys of the links in sent messages, newest last. Losing a line kills the links minted with it.\n"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkKey:
+    """One key of the ring: `id` is public (8 characters), `secret` 32 bytes."""
+
+    id: str
+    secret: bytes
+
+    def __repr__(self) -> str:
+        return f"LinkKey({self.id})"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRing:
+    """Keys, newest last; never empty."""
+
+    keys: tuple[LinkKey, ...]
+
+    @staticmethod
+    def fresh(ids: Ids) -> KeyRing:
+        """A ring with one new key, in memory only."""
+        return KeyRing((_new_key(ids),))
+
+    def rotated(self, ids: Ids) -> KeyRing:
+        """The ring with a new key that mints from now on; the old ones go on verifying."""
+        return KeyRing((*self.keys, _new_key(ids)))
+
+
+def open_ring(path: Path, disk: Disk, ids: Ids) -> KeyRing:
+    """Read the ring file, or create it with one key if there is none. ConfigError if the file is unsafe or broken.
+
+    The caller holds the state lock: one process writes here.
+    """
+    try:
+        return _read_ring(path, disk)
+    except FileNotFoundError:
+        ring = KeyRing.fresh(ids)
+        disk.write_atomic(path, _spell(ring), mode=0o600)
+        return ring
+
+
+def rotate_ring(path: Path, disk: Disk, ids: Ids) -> KeyRing:
+    """Add a key to the ring file; it is replaced whole, so that a crash leaves either the old or the new one."""
+    ring = open_ring(path, disk, ids).rotated(ids)
+    disk.write_atomic(path, _spell(ring), mode=0o600)
+    return ring
+
+
+class Links:
+    """Mints and reads tokens, and spells the public addresses that carry them."""
+
+    def __init__(self, ring: KeyRing, public_url: str) -> None:
+        self._public_url = public_url.rstrip("/")
+        self._secrets = {key.id: key.secret for key in ring.keys}
+        self._newest = ring.keys[-1].id
+        self._bound: dict[tuple[str, str], bytes] = {}
+
+    def mint(self, purpose: str, payload: int) -> str:
+        """A token for `payload` (0 .. 2**63 - 1), good for `purpose` only. ValueError outside that range."""
+        if not 0 <= payload <= MAX_ID:
+            raise ValueError(f"{payload} is not a 63-bit id")
+        data = payload.to_bytes(8, "big")
+        mac = self._mac(self._newest, purpose, data)
+        return f"v1.{self._newest}.{base64.urlsafe_b64encode(data + mac).decode('ascii')}"
+
+    def read(self, purpose: str, token: str) -> int | None:
+        """The payload if the token is whole, ours and for this purpose, else None. The code is compared in constant time."""
+        match = _TOKEN.fullmatch(token)
+        if match is None or match[1] not in self._secrets:
+            return None
+        raw = base64.urlsafe_b64decode(match[2])
+        data, mac = raw[:8], raw[8:]
+        if not hmac.compare_digest(mac, self._mac(match[1], purpose, data)):
+            return None
+        return int.from_bytes(data, "big")
+
+    def unsubscribe_url(self, delivery_id: int) -> str:
+        """The address for `List-Unsubscribe` and for `{{ unsubscribe_url }}`: GET shows a page, POST acts."""
+        return f"{self._public_url}/u/{self.mint(UNSUBSCRIBE, delivery_id)}"
+
+    def _mac(self, key: str, purpose: str, data: bytes) -> bytes:
+        bound = self._bound.get((key, purpose))
+        if bound is None:
+            bound = hmac.digest(self._secrets[key], b"homing link v1 " + purpose.encode("ascii"), "sha256")
+            self._bound[key, purpose] = bound
+        return hmac.digest(bound, data, "sha256")[:_MAC_BYTES]
+
+
+def _new_key(ids: Ids) -> LinkKey:
+    return LinkKey(ids.token_bytes(4).hex(), ids.token_bytes(_SECRET_BYTES))
+
+
+def _spell(ring: KeyRing) -> bytes:
+    return (_HEADER + "".join(f"{key.id} {key.secret.hex()}\n" for key in ring.keys)).encode("ascii")
+
+
+def _read_ring(path: Path, disk: Disk) -> KeyRing:
+    try:
+        file = disk.open_regular(path)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise _broken(path, 1, f"cannot be read: {error.strerror}") from error
+    with file:
+        mode = os.fstat(file.fileno()).st_mode
+        content = file.read(1_000_000)
+    if mode & 0o077:
+        raise _broken(path, 1, f"others may read it (mode {stat.S_IMODE(mode):o}); run: chmod 600 {path}")
+    keys: list[LinkKey] = []
+    for number, line in enumerate(content.decode("ascii", "replace").splitlines(), start=1):
+        if not line or line.startswith("#"):
+            continue
+        match = _LINE.fullmatch(line)
+        if match is None:
+            raise _broken(path, number, "is not `KEYID HEXSECRET`; restore the file from a backup, else links in sent mail die")
+        keys.append(LinkKey(match[1], bytes.fromhex(match[2])))
+    if not keys:
+        raise _broken(path, 1, "holds no key; restore it from a backup, or remove it to start anew (links in sent mail die)")
+    return KeyRing(tuple(keys))
+
+
+def _broken(path: Path, line: int, what: str) -> ConfigError:
+    return ConfigError([Problem(where=f"{path}:{line}", key="", what=what)])
