@@ -37,15 +37,18 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's own clocks."""
+    """The machine's own clocks. `offset_seconds`: the wall clock is set so far ahead, for `homing demo --at` only."""
 
-    __slots__ = ()
+    __slots__ = ("_offset",)
+
+    def __init__(self, *, offset_seconds: int = 0) -> None:
+        self._offset = offset_seconds
 
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        return datetime.now(UTC) + timedelta(seconds=self._offset)
 
     def instant(self) -> int:
-        return time.time_ns() // 1000
+        return time.time_ns() // 1000 + self._offset * 1_000_000
 
     def monotonic(self) -> float:
         return time.monotonic()
