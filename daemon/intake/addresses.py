@@ -1,0 +1,76 @@
+"""INTAKE, addresses: kinds, kept forms, and the keyed hash under which an address may be suppressed for ever.
+
+The hash is HMAC-SHA256 under a secret of this installation (`STATE/pepper.key`): a plain hash of a phone number can be
+guessed by trying all of them (facts/reliability.md §10). Losing the key loses what is suppressed, so it belongs into backups.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import stat
+from pathlib import Path
+from typing import Protocol
+
+from daemon.disk import Disk
+from daemon.errors import ConfigError, Problem
+from daemon.intake.emails import AddressError, email_key, parse_email
+from daemon.intake.phones import parse_phone
+
+__all__ = ["AddressError", "address_hash", "email_hash", "load_pepper", "parse_address", "parse_email", "parse_phone", "phone_hash"]
+
+EMAIL, PHONE = "email", "phone"
+
+PEPPER_BYTES = 32
+HASH_BYTES = 16
+
+_EMAIL_DOMAIN, _PHONE_DOMAIN = b"email\0", b"phone\0"
+
+
+class Entropy(Protocol):
+    def token_bytes(self, count: int, /) -> bytes: ...
+
+
+def parse_address(text: str, region: str | None = None) -> tuple[str, str]:
+    """(kind, kept form) of an e-mail address or phone number. Raises AddressError."""
+    if "@" in text:
+        return EMAIL, parse_email(text)
+    return PHONE, parse_phone(text, region)
+
+
+def email_hash(pepper: bytes, address: str) -> bytes:
+    """16 bytes; `address` in its kept form. Spellings that differ only in case share it."""
+    return hmac.digest(pepper, _EMAIL_DOMAIN + email_key(address).encode("utf-8"), "sha256")[:HASH_BYTES]
+
+
+def phone_hash(pepper: bytes, number: str) -> bytes:
+    """16 bytes; `number` as E.164."""
+    return hmac.digest(pepper, _PHONE_DOMAIN + number.encode("ascii"), "sha256")[:HASH_BYTES]
+
+
+def address_hash(pepper: bytes, kind: str, address: str) -> bytes:
+    """The hash of an address in its kept form; `kind` is "email" or "phone"."""
+    return email_hash(pepper, address) if kind == EMAIL else phone_hash(pepper, address)
+
+
+def load_pepper(path: Path, ids: Entropy, disk: Disk) -> bytes:
+    """The secret of this installation, made at the first start (mode 0600). Raises ConfigError when it is open or broken.
+
+    Whoever calls this holds the state lock, so nobody else makes one at the same time.
+    """
+    if not path.exists():
+        disk.make_folder(path.parent)
+        disk.write_atomic(path, ids.token_bytes(PEPPER_BYTES).hex().encode("ascii") + b"\n")
+    with disk.open_regular(path) as file:
+        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        content = file.read(4096)
+    if mode & 0o077:
+        raise ConfigError([Problem(where=str(path), key="", what=f"others may read it (mode {mode:o}); run: chmod 600 {path}")])
+    try:
+        pepper = bytes.fromhex(content.decode("ascii").strip())
+    except ValueError:
+        pepper = b""
+    if len(pepper) != PEPPER_BYTES:
+        what = "not the key of this installation's suppression list; restore it from a backup (without it no suppression is found)"
+        raise ConfigError([Problem(where=str(path), key="", what=what)])
+    return pepper
