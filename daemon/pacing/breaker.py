@@ -1,0 +1,93 @@
+"""PACING, breaker: leaves a failing provider alone for a while. Closed, open, half-open.
+
+Only provider errors count (cannot connect, login refused, 5xx of the service itself), never an answer about one message or
+address. Five in a row within a minute open it for 60 s; then one probe goes; its failure doubles the pause, up to 15
+minutes, its success closes the breaker. Pure: `now` in, an instant out; state is a mapping for the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from daemon.model.delivery import MINUTE, SECOND, Instant
+
+ERRORS = 5
+WITHIN = MINUTE
+PAUSE = MINUTE
+LONGEST = 15 * MINUTE
+PROBE = 30 * SECOND
+"""A probe that has not answered after so long no longer keeps the others back."""
+
+
+class BreakerState(StrEnum):
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+@dataclass(slots=True, kw_only=True)
+class Breaker:
+    """One provider's breaker. `opened`: how often it opened without a success between."""
+
+    errors: int = 0
+    first_error_at: Instant = 0
+    opened: int = 0
+    open_until: Instant = 0
+    probe_until: Instant = 0
+
+    def state(self, now: Instant) -> BreakerState:
+        if not self.opened:
+            return BreakerState.CLOSED
+        return BreakerState.OPEN if now < self.open_until else BreakerState.HALF_OPEN
+
+    def next_try(self, now: Instant) -> Instant:
+        """When a message may try the provider, `now` when at once. Takes nothing."""
+        if not self.opened:
+            return now
+        return max(now, self.open_until, self.probe_until)
+
+    def take(self, now: Instant) -> bool:
+        """May a message go now? In half-open the one that may is the probe."""
+        if not self.opened:
+            return True
+        if self.next_try(now) > now:
+            return False
+        self.probe_until = now + PROBE
+        return True
+
+    def error(self, now: Instant) -> None:
+        """A provider error. What comes late from messages sent before it opened changes nothing."""
+        if self.opened:
+            if now >= self.open_until:
+                self._open(now)
+            return
+        if not self.errors or now - self.first_error_at > WITHIN:
+            self.errors, self.first_error_at = 0, now
+        self.errors += 1
+        if self.errors >= ERRORS:
+            self._open(now)
+
+    def success(self, now: Instant) -> None:
+        """The provider answered for a message. While open, only the probe's answer says that it is well again."""
+        if self.opened and now < self.open_until:
+            return
+        self.errors = self.opened = 0
+        self.open_until = self.probe_until = 0
+
+    def to_state(self) -> dict[str, Any]:
+        """What the store keeps."""
+        return {"errors": self.errors, "first_error_at": self.first_error_at, "opened": self.opened, "open_until": self.open_until}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any] | None) -> Breaker:
+        """A breaker as it was saved; None: new. A probe does not outlive the process that sent it."""
+        return cls(**state) if state else cls()
+
+    def _open(self, now: Instant) -> None:
+        self.open_until = now + min(PAUSE << min(self.opened, 10), LONGEST)
+        self.opened += 1
+        self.errors = 0
+        self.probe_until = 0
