@@ -7,7 +7,7 @@ kill switch is also a file in the state folder, so it works while the store is d
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from daemon.model.delivery import SECOND, Instant, Reason
@@ -19,10 +19,9 @@ BACKWARD_TOLERANCE = 2 * SECOND
 class Gate:
     """`reasons`: what shuts the gate, reason -> detail, latched until `open`. `stop_file`: exists = kill switch."""
 
-    def __init__(self, stop_file: Path, latched: Mapping[str, str] | None = None, changed: Callable[[], None] | None = None) -> None:
+    def __init__(self, stop_file: Path, latched: Mapping[str, str] | None = None) -> None:
         self._stop_file = stop_file
         self._latched = dict(latched or {})
-        self._changed = changed
 
     def killed(self) -> bool:
         """The kill switch file is there (one stat: asked before every group of grants)."""
@@ -35,6 +34,10 @@ class Gate:
             found[Reason.KILL_SWITCH.value] = f"{self._stop_file.name} lies in the state folder; `homing start --all --expect N` ends it"
         return found
 
+    def latched(self) -> dict[str, str]:
+        """What stays until an operator opens it; the store keeps this over restarts."""
+        return dict(self._latched)
+
     def shut(self, now: Instant, highest: Instant) -> bool:
         """No handover may be granted. Latches `clock_untrusted` when `now` lies before what was already committed."""
         if now < highest - BACKWARD_TOLERANCE:
@@ -44,12 +47,8 @@ class Gate:
     def latch(self, reason: Reason, detail: str) -> None:
         if reason.value not in self._latched:
             self._latched[reason.value] = detail
-            if self._changed is not None:
-                self._changed()
 
     def open(self, *reasons: Reason) -> None:
         """An operator accepts these."""
         for reason in reasons:
             self._latched.pop(reason.value, None)
-        if self._changed is not None:
-            self._changed()

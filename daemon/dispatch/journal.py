@@ -8,7 +8,7 @@ journal says what was sent since. One text line a commit: `COMMIT INSTANT ID ID 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +55,31 @@ class Journal:
             if len(parts) >= 2 and parts[0].isdigit() and parts[1].isdigit():
                 return Tail(nonce=nonce, commit=int(parts[0]), at=int(parts[1]))
         return Tail(nonce=nonce, commit=int(head[2]) if len(head) >= 3 and head[2].isdigit() else 0, at=0)
+
+    def since(self, commit: int) -> Iterator[dict[int, Instant]]:
+        """Delivery -> handover instant, of the lines after commit number `commit`, some thousands at a time."""
+        batch: dict[int, Instant] = {}
+        for path in (self.path.with_name(self.path.name + ".1"), self.path):
+            if not path.exists():
+                continue
+            with path.open("rb") as file:
+                for line in file:
+                    parts = line.split()
+                    if len(parts) < 3 or not line.endswith(b"\n") or not all(part.isdigit() for part in parts) or int(parts[0]) <= commit:
+                        continue
+                    batch |= dict.fromkeys(map(int, parts[2:]), int(parts[1]))
+                    if len(batch) >= 2000:
+                        yield batch
+                        batch = {}
+        if batch:
+            yield batch
+
+    def restart(self, nonce: str, commit: int) -> None:
+        """Begin a new journal under a new nonce (an operator accepted the store); the old one stays beside it as `.1`."""
+        self.close()
+        if self.path.exists():
+            os.replace(self.path, self.path.with_name(self.path.name + ".1"))
+        self.open(nonce, commit)
 
     def open(self, nonce: str, commit: int) -> None:
         """Open for appending; a new file starts with the installation's nonce and the last known commit."""

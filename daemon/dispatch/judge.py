@@ -13,8 +13,6 @@ from dataclasses import replace
 from datetime import date, datetime
 from functools import lru_cache
 
-from sqlalchemy import Connection
-
 from daemon.clock import to_instant
 from daemon.dispatch.work import Plan, PlanBook
 from daemon.model.delivery import Decision, Instant, Reason, Verdict
@@ -25,8 +23,7 @@ from daemon.policy.hours import WindowRule, parse_quiet_hours, parse_window
 from daemon.policy.periods import period_end
 from daemon.policy.rules import Rules
 from daemon.policy.subject import ANY, Candidate, PersonFacts
-from daemon.store.campaigns import body_of
-from daemon.store.claim import DueRow, Judged, Known
+from daemon.store.claim import DueRow, Fetch, Judged, Known
 
 UNKNOWN_KINDS = {"email": "email", "sms": "phone", "call": "phone", "whatsapp": "phone"}
 
@@ -103,10 +100,10 @@ class Judgement:
         self.horizon = now - judging.rules.horizon if judging.rules.horizon else now
         self.contest = bool(judging.rules.caps)
 
-    def prepare(self, conn: Connection, versions: frozenset[tuple[int, int]]) -> None:
+    def prepare(self, versions: frozenset[tuple[int, int]], fetch: Fetch) -> None:
         """Load and compile the campaign versions that are not in the book yet (store.claim.Prepare)."""
         for campaign, version in sorted(versions):
-            self._plans.get(campaign, version, lambda c, v: body_of(conn, c, v))
+            self._plans.get(campaign, version, fetch)
 
     def __call__(self, rows: Sequence[DueRow], known: Mapping[int, Known], rivals: frozenset[int]) -> list[Judged]:
         by_person: dict[int, list[DueRow]] = defaultdict(list)
@@ -164,5 +161,5 @@ class Judgement:
             return decision
         return Decision(
             verdict=Verdict.DEFER, reason=Reason.RATE_LIMITED, until=at, rule=(f"rate.{provider}.{domain}", self._judging.rules.version),
-            facts={"domain": domain, "per_second": bucket.rate}, checks=(*decision.checks, ("rate", "defer")),
+            facts={"domain": domain, "per_second": bucket.current_rate(self._now)}, checks=(*decision.checks, ("rate", "defer")),
         )  # fmt: skip

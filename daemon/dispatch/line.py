@@ -32,13 +32,13 @@ class Writer(Protocol):
 
 
 class Line:
-    """`wake` is called when room appears. `start`/`drain` make and end the senders."""
+    """`kind`: the channel that recipients perceive. `wake` is called when room appears. `start`/`drain` make and end the senders."""
 
     def __init__(
-        self, *, provider: str, channel: Channel, store: Writes, flights: Flights, clock: Clock, ids: Ids, log: Log, metrics: Metrics,
-        writer: Writer, bucket: Bucket | None, breaker: Breaker, wake: Callable[[], None],
+        self, *, provider: str, kind: str, channel: Channel, store: Writes, flights: Flights, clock: Clock, ids: Ids, log: Log, metrics: Metrics,
+        writer: Writer, bucket: Bucket, breaker: Breaker, wake: Callable[[], None],
     ) -> None:  # fmt: skip
-        self.provider, self.channel = provider, channel
+        self.provider, self.kind, self.channel = provider, kind, channel
         self.stopped: str | None = None
         self.bucket, self.breaker = bucket, breaker
         self._store, self._flights, self._clock, self._ids = store, flights, clock, ids
@@ -49,7 +49,6 @@ class Line:
         self._more = asyncio.Condition()
         self._senders: list[asyncio.Task[None]] = []
         self._closing = False
-        self._throttled_until = 0
 
     @property
     def capacity(self) -> int:
@@ -60,14 +59,15 @@ class Line:
     def room(self) -> int:
         """How many more may be claimed now: free places, bounded by the rate's tokens; 0 when stopped or broken."""
         now = self._clock.instant()
-        if self.stopped is not None or self._closing or now < self._throttled_until:
+        if self.stopped is not None or self._closing:
             return 0
         free = self.capacity - len(self._ready) - self._in_hand
         allowed = self.breaker.allowed(now)
         if allowed is not None:
             free = min(free, allowed - len(self._ready) - self._in_hand)
-        if self.bucket is not None:
-            free = min(free, self.bucket.tokens(now))
+        tokens = self.bucket.available(now)
+        if tokens is not None:
+            free = min(free, tokens)
         return max(free, 0)
 
     def available(self) -> bool:
@@ -75,8 +75,9 @@ class Line:
         return self.stopped is None and not self._closing and self.breaker.allowed(self._clock.instant()) != 0
 
     async def put(self, envelopes: Sequence[Envelope]) -> None:
-        if self.bucket is not None:
-            self.bucket.take(len(envelopes), self._clock.instant())
+        now = self._clock.instant()
+        for _ in envelopes:
+            self.bucket.reserve(now)
         self._ready.extend(envelopes)
         async with self._more:
             self._more.notify(len(envelopes))
@@ -128,7 +129,7 @@ class Line:
             else:
                 held.append(made)
         if held:
-            self._metrics.outcome(self.provider, self.channel.channel, "held", n=len(held))
+            self._metrics.outcome(self.provider, self.kind, "held", n=len(held))
             await self._store.join(Lane.HANDOVER, self._flights.step, Step(outcomes=held))
         if not ready:
             return
@@ -159,7 +160,7 @@ class Line:
         """Rates, breaker and metrics follow each outcome (session.Watch)."""
         now = self._clock.instant()
         kind = type(outcome).__name__.lower()
-        self._metrics.outcome(self.provider, self.channel.channel, kind)
+        self._metrics.outcome(self.provider, self.kind, kind)
         if isinstance(outcome, Deferred) and not outcome.nothing_sent:
             self._deferred(outcome, now)
         elif isinstance(outcome, Unknown):
@@ -167,8 +168,6 @@ class Line:
             self.breaker.failed(now)
         else:
             self.breaker.succeeded(now)
-            if self.bucket is not None:
-                self.bucket.recover(now)
 
     def _deferred(self, outcome: Deferred, now: int) -> None:
         if outcome.scope == "operator":
@@ -176,16 +175,14 @@ class Line:
                 self.stopped = outcome.detail or outcome.code or "the provider refuses us"
                 self._log.error("provider_stopped", provider=self.provider, code=outcome.code, detail=outcome.detail)
         elif outcome.throttled and outcome.scope == "provider":
-            if self.bucket is not None:
-                self.bucket.throttled(now)
             wait = retry_after(outcome.after, now)
-            self._throttled_until = max(self._throttled_until, now + (wait if wait is not None else SECOND))
+            self.bucket.throttle(now, wait if wait is not None else SECOND)
         elif outcome.scope == "provider":
             self.breaker.failed(now)
 
     def fault(self, what: str, envelope: Envelope | None = None) -> None:
         """The plugin broke its contract: counted, logged, and it weighs on the breaker."""
-        self._metrics.outcome(self.provider, self.channel.channel, "fault")
+        self._metrics.outcome(self.provider, self.kind, "fault")
         self._log.error("plugin_fault", provider=self.provider, what=what, delivery=envelope.public_id if envelope else None)
         self.breaker.failed(self._clock.instant())
 
@@ -193,6 +190,6 @@ class Line:
         """For `homing status`: what an operator wants to know of a provider."""
         now = self._clock.instant()
         return {
-            "provider": self.provider, "channel": self.channel.channel, "stopped": self.stopped, "in_hand": self._in_hand + len(self._ready),
-            "breaker": self.breaker.state(now), "throttled_until": self._throttled_until if self._throttled_until > now else None,
+            "provider": self.provider, "channel": self.kind, "stopped": self.stopped, "in_hand": self._in_hand + len(self._ready),
+            "breaker": self.breaker.state(now), "rate": self.bucket.current_rate(now), "paused_until": self.bucket.paused_until if self.bucket.paused_until > now else None,
         }  # fmt: skip

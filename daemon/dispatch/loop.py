@@ -47,14 +47,14 @@ class ClaimLoop:
         self._woken.set()
 
     def channels(self) -> set[str]:
-        return {line.channel.channel for line in self._lines.values()}
+        return {line.kind for line in self._lines.values()}
 
     def _serving(self) -> dict[str, Line]:
         """The line that serves each channel now: the first of the config's order that is available."""
         serving: dict[str, Line] = {}
         for line in self._lines.values():
             if line.available():
-                serving.setdefault(line.channel.channel, line)
+                serving.setdefault(line.kind, line)
         return serving
 
     async def run(self) -> None:

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from daemon.content.campaigns import CampaignVersion
+from daemon.content.version import CampaignVersion
 from daemon.content.render import Renderer
 from daemon.model.campaign import Campaign
 from daemon.policy.window import WindowRule, parse_window
@@ -26,9 +26,9 @@ class Plan:
     renderer: Renderer
 
     @classmethod
-    def compile(cls, version: CampaignVersion) -> Plan:
+    def compile(cls, version: CampaignVersion, shop: Mapping[str, object]) -> Plan:
         window = parse_window(version.campaign.window) if version.campaign.window else None
-        return cls(campaign=version.campaign, window=window, renderer=Renderer(version))
+        return cls(campaign=version.campaign, window=window, renderer=Renderer(version, shop=shop))
 
 
 class PlanBook:
@@ -36,7 +36,9 @@ class PlanBook:
 
     LIMIT = 2_000
 
-    def __init__(self) -> None:
+    def __init__(self, shop: Mapping[str, object]) -> None:
+        """`shop`: what templates know as `shop.*`."""
+        self._shop = shop
         self._plans: OrderedDict[tuple[int, int], Plan] = OrderedDict()
 
     def get(self, campaign: int, version: int, fetch: Callable[[int, int], str]) -> Plan:
@@ -44,7 +46,7 @@ class PlanBook:
         key = campaign, version
         plan = self._plans.get(key)
         if plan is None:
-            plan = self._plans[key] = Plan.compile(CampaignVersion.from_json(fetch(campaign, version)))
+            plan = self._plans[key] = Plan.compile(CampaignVersion.from_json(fetch(campaign, version)), self._shop)
         self._plans.move_to_end(key)
         while len(self._plans) > self.LIMIT:  # inline jobs make a version each
             self._plans.popitem(last=False)
@@ -63,3 +65,7 @@ class Envelope:
     public_id: str
     plan: Plan
     message: Message | None = None
+
+    @property
+    def zone(self) -> str | None:
+        return self.claimed.zone

@@ -10,12 +10,14 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, delete, func, insert, literal_column, select, update
 
 from daemon.model.delivery import Decision, Instant, Reason, State, Verdict
 from daemon.store import schema as s
+from daemon.store.campaigns import body_of
 from daemon.store.sql import ids, in_list, many
 from daemon.store.tallies import Tallies
 
@@ -118,12 +120,13 @@ class Judged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """A delivery that this incarnation may send, under this epoch."""
+    """A delivery that this incarnation may send, under this epoch. `zone`: the person's possible zones, with commas between."""
 
     row: DueRow
     epoch: int
     provider: str
     closes: Instant
+    zone: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +141,9 @@ class ClaimResult:
 
 
 Share = Callable[[Sequence[DueLane]], Sequence[tuple[int, int]]]
-Prepare = Callable[[Connection, frozenset[tuple[int, int]]], None]
+Fetch = Callable[[int, int], str]
+"""(campaign, version) -> the stored body of a campaign version."""
+Prepare = Callable[[frozenset[tuple[int, int]], Fetch], None]
 """Gets the (campaign, version) pairs that are about to be judged, to load what it does not have yet."""
 Judge = Callable[[Sequence[DueRow], Mapping[int, Known], frozenset[int]], Sequence[Judged]]
 """(rows by person together, what is known, ids that are rivals only) -> verdicts for the rows that are not rivals."""
@@ -294,7 +299,7 @@ def claim_due(
         waves = conn.execute(_RIVAL_WAVES, {"campaigns": ids(campaigns)}).scalars().all()
         found = conn.execute(_RIVALS, {"waves": ids(waves), "persons": ids(sorted({row.person for row in rows})), "now": now})
         rivals = [row for row in map(_due_row, found) if row.delivery not in mine]
-    prepare(conn, frozenset((row.campaign, v) for row in (*rows, *rivals) for v in (row.version, row.newest)))
+    prepare(frozenset((row.campaign, v) for row in (*rows, *rivals) for v in (row.version, row.newest)), partial(body_of, conn))
     known = known_of(conn, rows, horizon)
     judged = judge([*rows, *rivals], known, frozenset(row.delivery for row in rivals))
     missing = [head for head in heads if head[2] not in mine]
@@ -324,7 +329,7 @@ def write_verdicts(conn: Connection, judged: Sequence[Judged], *, now: Instant, 
                 row.delivery, row.wave, row.person, row.job, 0, epoch, owner, row.person_guard, row.campaign_guard, row.job_guard,
                 row.queue_guard, closes, row.channel, item.topic, item.zone, item.provider, item.address_hash, now, None,
             ))  # fmt: skip
-            claimed.append(Claimed(row=row, epoch=epoch, provider=item.provider, closes=closes))
+            claimed.append(Claimed(row=row, epoch=epoch, provider=item.provider, closes=closes, zone=item.zone))
             tallies.move(row.job, State.DUE, "", State.CLAIMED, "")
             continue
         assert decision.reason is not None

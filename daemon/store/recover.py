@@ -15,9 +15,9 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from daemon.model.delivery import Instant, State
 from daemon.store import schema as s
-from daemon.store.claim import DUE_NAMES, INSERT_DUE
+from daemon.store.claim import DELETE_DUE, DUE_NAMES, INSERT_DUE
 from daemon.store.flight import last_commit
-from daemon.store.sql import many
+from daemon.store.sql import ids, in_list, many
 from daemon.store.tallies import Tallies
 
 
@@ -136,8 +136,46 @@ _DELETE_TOUCH = delete(s.touch).where(
 def prune_touches(conn: Connection, before: Instant, after: int) -> int | None:
     """Delete touches older than the longest cap, a stretch of persons at a time. Returns the cursor, None at the end."""
     rows = conn.execute(_TOO_OLD, {"after": after}).all()
-    many(conn, _DELETE_TOUCH, ("b_person", "b_at", "b_id"), [tuple(row) for row in rows if row[1] < before])
-    return int(rows[-1][0]) if len(rows) == 500 else None
+    gone = many(conn, _DELETE_TOUCH, ("b_person", "b_at", "b_id"), [tuple(row) for row in rows if row[1] < before])
+    if len(rows) < 500:
+        return None
+    return int(rows[-1][0]) - (1 if gone and rows[0][0] != rows[-1][0] else 0)  # the last person's rows may go on
+
+
+_TO_MARK = (
+    select(
+        s.delivery.c.id, s.delivery.c.lane, s.delivery.c.not_before, s.delivery.c.state, s.delivery.c.reason, s.delivery.c.job,
+        s.delivery.c.person, s.wave.c.channel, s.wave.c.campaign,
+    )
+    .join(s.wave, s.wave.c.id == s.delivery.c.wave)
+    .where(in_list(s.delivery.c.id, "ids"), s.delivery.c.state.in_(("planned", "due", "held")))
+)  # fmt: skip
+_MARKED = (
+    update(s.delivery)
+    .where(s.delivery.c.id == bindparam("b_id"))
+    .values(state=literal_column("'in_doubt'"), reason=null(), handed_over_at=bindparam("b_at"))
+)
+_TOUCH = upsert(s.touch).on_conflict_do_nothing()
+
+
+def mark_journaled(conn: Connection, sent: Mapping[int, Instant], now: Instant) -> int:
+    """Deliveries that the send journal says were handed over after this copy of the store was made: in doubt, and counted.
+
+    `sent`: delivery -> instant of the handover. Returns how many were still waiting here.
+    """
+    tallies = Tallies()
+    rows = conn.execute(_TO_MARK, {"ids": ids(sorted(sent))}).all()
+    for row in rows:
+        tallied = row.reason if row.state == State.HELD.value else ""
+        tallies.move(row.job, State(row.state), tallied, State.IN_DOUBT, "")
+    many(conn, DELETE_DUE, ("b_lane", "b_not_before", "b_id"), [(row.lane, row.not_before, row.id) for row in rows])
+    many(conn, _MARKED, ("b_id", "b_at"), [(row.id, sent[row.id]) for row in rows])
+    many(conn, _TOUCH, ("person", "at", "delivery", "channel", "campaign", "topic", "zone"),
+         [(row.person, sent[row.id], row.id, row.channel, row.campaign, None, None) for row in rows])  # fmt: skip
+    many(conn, _EVIDENCE, ("delivery", "n", "at", "provider", "outcome", "scope", "code", "detail", "handed_over_at"),
+         [(row.id, 1, now, "", "unknown", None, "journal", "handed over after this copy of the store was made", sent[row.id]) for row in rows])  # fmt: skip
+    tallies.write(conn)
+    return len(rows)
 
 
 def load_buckets(conn: Connection) -> dict[str, str]:

@@ -1,0 +1,110 @@
+"""The slow beat of the daemon: journal sync, heartbeat, clock watch, finished jobs, saved buckets, retention, metrics.
+
+Ticks once a second on the clock port. APScheduler rings the hourly bell only; what is due is looked up in the store, so a
+bell that is missed does no harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from daemon.app.sending import Sending, World
+from daemon.dispatch.gate import Gate
+from daemon.dispatch.journal import Journal
+from daemon.model.delivery import DAY, SECOND, Reason
+from daemon.service import Service
+from daemon.store.jobs import finish_jobs
+from daemon.store.recover import end, heartbeat, prune_touches, save_gate
+from daemon.store.writer import Lane
+
+TICK_SECONDS = 1.0
+CLOCK_TOLERANCE = 2 * SECOND
+HEARTBEAT_TICKS = 5
+SAVE_TICKS = 10
+TOUCHES_KEPT = 60 * DAY
+
+
+class Housekeeping(Service):
+    """`observe` publishes a reading for /metrics; `horizon()` = how far back caps look, in microseconds."""
+
+    def __init__(
+        self, world: World, *, owner: int, gate: Gate, journal: Journal, sending: Sending, horizon: Callable[[], int],
+        observe: Callable[[float], Awaitable[None]],
+    ) -> None:  # fmt: skip
+        super().__init__("housekeeping")
+        self._world, self._owner, self._gate, self._journal, self._sending = world, owner, gate, journal, sending
+        self._horizon, self._observe = horizon, observe
+        self._saved_gate: dict[str, str] = {}
+        self._killed = False
+        self._prune_now = asyncio.Event()
+
+    async def run(self) -> None:
+        clock = self._world.clock
+        scheduler = AsyncIOScheduler(timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1})
+        scheduler.add_job(self._prune_now.set, "interval", hours=1)
+        scheduler.start()
+        pruning = asyncio.create_task(self._prune(), name="prune")
+        self.mark_ready()
+        wall, steady, ticks = clock.instant(), clock.monotonic(), 0
+        try:
+            while not self.stopping.is_set():
+                asked = clock.monotonic()
+                await self._wait(TICK_SECONDS)
+                ticks += 1
+                lag = max(0.0, clock.monotonic() - asked - TICK_SECONDS)
+                wall, steady = self._watch_clock(wall, steady)
+                await self._tick(ticks, lag)
+        finally:
+            scheduler.shutdown(wait=False)
+            pruning.cancel()
+            await asyncio.gather(pruning, return_exceptions=True)
+            self._journal.sync()
+            await self._world.store.write(Lane.BULK, end, self._owner, clock.instant())
+
+    async def _wait(self, seconds: float) -> None:
+        sleeping = asyncio.ensure_future(self._world.clock.sleep(seconds))
+        stopping = asyncio.ensure_future(self.stopping.wait())
+        await asyncio.wait({sleeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        sleeping.cancel()
+        stopping.cancel()
+
+    def _watch_clock(self, wall: int, steady: float) -> tuple[int, float]:
+        """Wall and monotonic clock must go alike; a jump of more than 2 s holds all sending."""
+        now, at = self._world.clock.instant(), self._world.clock.monotonic()
+        drift = (now - wall) - int((at - steady) * SECOND)
+        if abs(drift) > CLOCK_TOLERANCE:
+            self._gate.latch(Reason.CLOCK_UNTRUSTED, f"the clock jumped by {drift / SECOND:+.0f} s while running")
+            self._world.log.error("clock_jumped", seconds=drift / SECOND)
+        return now, at
+
+    async def _tick(self, ticks: int, lag: float) -> None:
+        store, now = self._world.store, self._world.clock.instant()
+        await asyncio.get_running_loop().run_in_executor(None, self._journal.sync)
+        killed = self._gate.killed()
+        if killed != self._killed:
+            self._killed = killed
+            self._world.log.warning("kill_switch", on=killed)
+            self._sending.wake()
+        if (latched := self._gate.latched()) != self._saved_gate:
+            self._saved_gate = latched
+            await store.write(Lane.EXIT, save_gate, latched)
+            self._sending.wake()
+        if ticks % HEARTBEAT_TICKS == 0:
+            await store.write(Lane.BULK, heartbeat, self._owner, now)
+            await self._observe(lag)
+        await store.write(Lane.BULK, finish_jobs, now)
+        if ticks % SAVE_TICKS == 0:
+            await self._sending.save()
+
+    async def _prune(self) -> None:
+        """Touches older than the longest cap (and two months) go, a stretch a transaction."""
+        while True:
+            await self._prune_now.wait()
+            self._prune_now.clear()
+            before = self._world.clock.instant() - max(self._horizon(), TOUCHES_KEPT)
+            cursor: int | None = -1
+            while cursor is not None:
+                cursor = await self._world.store.write(Lane.BULK, prune_touches, before, cursor)

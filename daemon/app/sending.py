@@ -1,0 +1,209 @@
+"""The sending service: starts the configured channels, keeps a line for each, runs the claim loop, drains.
+
+A channel that cannot start is reported and left out; the others run. On stop: nothing new is claimed, running sends end
+within the drain time, what was claimed and not sent goes back to due.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from daemon.app.setup import Setup
+from daemon.clock import Clock
+from daemon.config import Rate
+from daemon.dispatch.fair import Fair
+from daemon.dispatch.gate import Gate
+from daemon.dispatch.judge import Judging
+from daemon.dispatch.line import Line
+from daemon.dispatch.loop import ClaimLoop
+from daemon.dispatch.render import MessageWriter
+from daemon.dispatch.work import PlanBook
+from daemon.dns import Dns
+from daemon.ids import Ids
+from daemon.metrics import Metrics
+from daemon.model.delivery import Reason
+from daemon.net import Net
+from daemon.pacing.breaker import Breaker
+from daemon.pacing.bucket import Bucket
+from daemon.service import Service
+from daemon.store.flight import Flights
+from daemon.store.held import HeldWhere, release_some_held
+from daemon.store.recover import load_buckets, save_buckets
+from daemon.store.writer import Lane, Writes
+from plugins.contract import Channel, Context, Log
+from plugins.http import open_http
+from plugins.loader import LoadedChannel
+
+DRAIN_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What every part of the daemon is given."""
+
+    store: Writes
+    clock: Clock
+    ids: Ids
+    dns: Dns
+    net: Net
+    log: Log
+    metrics: Metrics
+
+
+@dataclass(slots=True)
+class _Running:
+    """A started channel, its line and what to close after it."""
+
+    loaded: LoadedChannel
+    channel: Channel
+    line: Line
+    close: Callable[[], object]
+    domains: Mapping[str, Bucket] = field(default_factory=dict)
+
+
+class Sending(Service):
+    """See the module. `flights` and `gate` are shared with the operators' acts."""
+
+    def __init__(self, world: World, setup: Setup, *, owner: int, flights: Flights, gate: Gate, writer: MessageWriter, plans: PlanBook) -> None:
+        super().__init__("sending")
+        self._world, self._setup, self._owner = world, setup, owner
+        self._flights, self._gate, self._writer, self._plans = flights, gate, writer, plans
+        self._running: dict[str, _Running] = {}
+        self.failed: dict[str, str] = {}
+        self._loop: ClaimLoop | None = None
+        self._claiming: asyncio.Task[None] | None = None
+        self._swapping = asyncio.Lock()
+
+    @property
+    def lines(self) -> Mapping[str, Line]:
+        return {name: running.line for name, running in self._running.items()}
+
+    def wake(self) -> None:
+        """Something may be due that was not: claim at once."""
+        if self._loop is not None:
+            self._loop.wake()
+
+    def alive(self) -> bool:
+        """The claim loop made a turn lately: what the watchdog asks."""
+        return self._loop is None or self._world.clock.monotonic() - self._loop.last_claim < 30.0
+
+    async def run(self) -> None:
+        saved = await self._world.store.read(load_buckets)
+        for loaded in self._setup.loading.channels:
+            await self._open(loaded, saved)
+        await self._start_claiming()
+        self.mark_ready()
+        stopping = asyncio.ensure_future(self.stopping.wait())
+        try:
+            while not self.stopping.is_set():
+                assert self._claiming is not None
+                await asyncio.wait({stopping, self._claiming}, return_when=asyncio.FIRST_COMPLETED)
+                if self._claiming.done() and not self.stopping.is_set() and not self._swapping.locked():
+                    self._claiming.result()  # raises what the claim loop failed with
+                async with self._swapping:
+                    pass
+        finally:
+            stopping.cancel()
+            await self._end()
+
+    async def _start_claiming(self) -> None:
+        config = self._setup.config
+        kinds = {running.loaded.channel: running.loaded.address for running in self._running.values()}
+        judging = Judging(self._setup.rules, kinds, {name: running.domains for name, running in self._running.items() if running.domains})
+        self._loop = ClaimLoop(
+            store=self._world.store, clock=self._world.clock, gate=self._gate, fair=Fair({n: q.weight for n, q in config.queues.items()}),
+            judging=judging, plans=self._plans, lines=self.lines, owner=self._owner, log=self._world.log, metrics=self._world.metrics,
+        )  # fmt: skip
+        where = HeldWhere(reason=Reason.CHANNEL_UNAVAILABLE.value)  # a provider may serve the channel now; else held again
+        while await self._world.store.write(Lane.BULK, release_some_held, where, self._world.clock.instant()):
+            pass
+        self._claiming = asyncio.create_task(self._loop.run(), name="claim")
+
+    async def _stop_claiming(self) -> None:
+        if self._claiming is not None:
+            self._claiming.cancel()
+            await asyncio.gather(self._claiming, return_exceptions=True)
+
+    async def reload(self, setup: Setup) -> None:
+        """Go on under a new setup: rules and weights at once; a provider whose table changed is drained and opened anew."""
+        async with self._swapping:
+            await self._stop_claiming()
+            old, self._setup = self._setup, setup
+            changed = {n for n, t in old.config.providers.items() if setup.config.providers.get(n) != t} | self.failed.keys()
+            changed |= {name for name, running in self._running.items() if running.line.stopped is not None}
+            for name in sorted(changed & self._running.keys()):
+                await self._close(self._running.pop(name))
+            self.failed = {}
+            saved = await self._world.store.read(load_buckets)
+            for loaded in setup.loading.channels:
+                if loaded.provider not in self._running:
+                    await self._open(loaded, saved)
+            order = [loaded.provider for loaded in setup.loading.channels]
+            self._running = {name: self._running[name] for name in order if name in self._running}
+            await self._start_claiming()
+
+    async def _open(self, loaded: LoadedChannel, saved: Mapping[str, str]) -> None:
+        """Start one channel and its line; a failure concerns this provider only."""
+        world, table = self._world, self._setup.config.providers[loaded.provider]
+        session = open_http(dns=world.dns, settings=loaded.settings)
+        context = Context(
+            provider=loaded.provider, settings=loaded.settings, clock=world.clock, rng=world.ids.rng(), dns=world.dns,
+            open_stream=world.net.open_stream, http=session, log=world.log.bind(provider=loaded.provider),
+        )  # fmt: skip
+        try:
+            channel = loaded.make()
+            await channel.start(context)
+        except Exception as error:  # noqa: BLE001 - plugin isolation: the daemon starts without this provider
+            self.failed[loaded.provider] = f"{type(error).__name__}: {error}"
+            world.log.error("provider_not_started", provider=loaded.provider, error=self.failed[loaded.provider])
+            await session.close()
+            return
+        bucket = self._bucket(f"provider:{loaded.provider}", table.rate, saved)
+        domains = {name.lower(): self._bucket(f"domain:{loaded.provider}:{name}", rate, saved) for name, rate in table.domains.items()}
+        line = Line(
+            provider=loaded.provider, kind=loaded.channel, channel=channel, store=world.store, flights=self._flights, clock=world.clock, ids=world.ids,
+            log=world.log, metrics=world.metrics, writer=self._writer, bucket=bucket, breaker=Breaker(), wake=self.wake,
+        )  # fmt: skip
+        line.start()
+        self._running[loaded.provider] = _Running(loaded, channel, line, session.close, domains)
+
+    @staticmethod
+    def _bucket(name: str, rate: Rate | None, saved: Mapping[str, str]) -> Bucket:
+        return Bucket.from_state(json.loads(saved[name]) if name in saved else None, rate=rate.per_second if rate else None)
+
+    async def save(self) -> None:
+        """Keep the buckets over a restart."""
+        states = {}
+        for name, running in self._running.items():
+            states[f"provider:{name}"] = json.dumps(running.line.bucket.to_state())
+            states |= {f"domain:{name}:{domain}": json.dumps(bucket.to_state()) for domain, bucket in running.domains.items()}
+        if states:
+            await self._world.store.write(Lane.BULK, save_buckets, states)
+
+    async def _close(self, running: _Running) -> None:
+        await running.line.drain(DRAIN_SECONDS)
+        try:
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await running.channel.stop()
+        except Exception as error:  # noqa: BLE001 - plugin isolation
+            self._world.log.error("provider_not_stopped", provider=running.loaded.provider, error=f"{type(error).__name__}: {error}")
+        closing = running.close()
+        if asyncio.iscoroutine(closing):
+            await closing
+
+    async def _end(self) -> None:
+        await self._stop_claiming()
+        await asyncio.gather(*(self._close(running) for running in self._running.values()))
+        await self.save()
+
+    def status(self) -> list[dict[str, object]]:
+        """One object a provider, failed ones too."""
+        shown = [running.line.status() for running in self._running.values()]
+        failed = [{"provider": name, "channel": None, "stopped": why, "breaker": "stopped", "in_hand": 0, "rate": None, "paused_until": None} for name, why in self.failed.items()]
+        return [*shown, *failed]
+
+
+__all__ = ["Sending", "World"]

@@ -1,0 +1,75 @@
+"""Everything that operators and marketers write, read and checked as one: config, rules, campaigns, plugins.
+
+`homing check`, `homing run` and a reload all go through `read_setup`, so they find the same problems, all at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.config import Config, load_config
+from daemon.content.campaigns import Catalogue, load_campaigns
+from daemon.errors import ConfigError, Problem
+from daemon.policy.rules import Rules, compile_rules
+from plugins.loader import Loading, ProblemKind, ProviderTable, load_channels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """One consistent reading of everything. `warnings`: what does not stop a start (a plugin that cannot be loaded)."""
+
+    config: Config
+    rules: Rules
+    catalogue: Catalogue
+    loading: Loading
+    warnings: tuple[str, ...]
+
+
+def read_setup(path: Path, environ: Mapping[str, str]) -> Setup:
+    """Read and check it all. ConfigError holds every problem found, each with its file and line."""
+    config = load_config(path, environ)
+    problems: list[Problem] = []
+    rules, catalogue = None, None
+    try:
+        rules = compile_rules(config)
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        catalogue = load_campaigns(config.homing.campaigns)
+    except ConfigError as error:
+        problems += error.problems
+    loading = load_channels(
+        [ProviderTable(name=name, plugin=table.plugin, settings=table.settings) for name, table in config.providers.items()],
+        plugin_dirs=config.homing.plugin_dirs,
+        locate=config.locate,
+    )
+    for each in loading.problems:
+        if each.kind is ProblemKind.CONFIG:
+            problems.append(Problem(where=each.where, key=each.key, what=each.what, suggestion=each.suggestion))
+    if catalogue is not None:
+        problems += _queues(config, catalogue)
+    if problems or rules is None or catalogue is None:
+        raise ConfigError(problems)
+    warnings = tuple(str(each) for each in loading.problems if each.kind is ProblemKind.PLUGIN)
+    return Setup(config=config, rules=rules, catalogue=catalogue, loading=loading, warnings=(*warnings, *_channels(config, loading)))
+
+
+def _queues(config: Config, catalogue: Catalogue) -> list[Problem]:
+    """A queue's campaign must be there."""
+    return [
+        config.problem(("queues", name, "campaign"), f'no campaign is called "{table.campaign}" in {config.homing.campaigns}')
+        for name, table in config.queues.items()
+        if table.campaign and table.campaign not in catalogue.names
+    ]
+
+
+def _channels(config: Config, loading: Loading) -> list[str]:
+    """Channels that the config speaks of and no provider serves: no error, but worth a word."""
+    known = {channel.channel for channel in loading.channels} | {"email", "sms", "push"}
+    return [
+        f'{config.locate(path)}: {".".join(map(str, path))}: no provider serves a channel "{channel}"'
+        for path, channel in config.named_channels()
+        if channel not in known
+    ]

@@ -1,0 +1,70 @@
+"""Makes the message of a claimed delivery: template + recipient + job variables + links, or the result that holds it.
+
+Words come from the newest loaded version of the campaign that still has the step; structure came with the claim. Nothing
+is sent half-made: a missing variable, an unsafe value or an oversized text holds the delivery with its reason.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from daemon.clock import Clock, to_datetime
+from daemon.content.render import Rendered, RenderError
+from daemon.content.variables import build_variables
+from daemon.dispatch.work import Envelope, PlanBook
+from daemon.links import Links
+from daemon.model.campaign import Purpose
+from daemon.model.delivery import SECOND, Decision, Verdict
+from daemon.store.claim import decision_json
+from daemon.store.flight import Kind, Result
+from plugins.contract import Message
+
+
+class MessageWriter:
+    """`kinds`: channel -> address kind (email, phone, recipient)."""
+
+    def __init__(self, plans: PlanBook, links: Links, kinds: Mapping[str, str], clock: Clock) -> None:
+        self._plans, self._links, self._kinds, self._clock = plans, links, kinds, clock
+
+    def render(self, envelope: Envelope) -> Message | Result:
+        """The message, or the result that holds the delivery."""
+        row = envelope.claimed.row
+        try:
+            rendered, link = self._render(envelope)
+        except RenderError as error:
+            decision = Decision(
+                verdict=Verdict.HOLD, reason=error.reason, key=f"campaign:{row.campaign_name}",
+                facts={"template": error.template, "line": error.line, "variable": error.variable, "what": error.what},
+            )  # fmt: skip
+            return Result(
+                delivery=row.delivery, epoch=envelope.claimed.epoch, kind=Kind.HELD, reason=error.reason, burnt=False,
+                decision=decision_json(decision),
+            )  # fmt: skip
+        return self._message(envelope, rendered, link)
+
+    def _render(self, envelope: Envelope) -> tuple[Rendered, str]:
+        row = envelope.claimed.row
+        plan = self._plans.peek(row.campaign, row.newest) if row.newest != row.version else envelope.plan
+        if row.step not in (step.name for step in plan.campaign.steps):
+            plan = envelope.plan
+        link = self._links.unsubscribe_url(row.delivery)
+        variables = build_variables(
+            recipient=row.recipient, traits=json.loads(row.traits) if row.traits else {}, email=row.email, phone=row.phone, zone=row.zone,
+            locale=row.locale, country=row.country, vars=json.loads(row.vars) if row.vars else {}, unsubscribe_url=link,
+        )  # fmt: skip
+        zone = row.zone or (envelope.zone.split(",")[0] if envelope.zone else None)
+        return plan.renderer.render(row.step, row.channel, row.locale, variables, zone=zone, now=self._clock.instant()), link
+
+    def _message(self, envelope: Envelope, rendered: Rendered, link: str) -> Message:
+        row, now = envelope.claimed.row, self._clock.instant()
+        addresses = {"email": row.email, "phone": row.phone, "recipient": row.recipient}
+        address = addresses.get(self._kinds.get(row.channel, "recipient")) or ""
+        return Message(
+            id=envelope.public_id, address=address, addresses=(address,), channel=row.channel, recipient=row.recipient,
+            locale=rendered.locale, campaign=row.campaign_name, step=row.step, variant=row.variant, subject=rendered.subject,
+            text_pieces=rendered.text_pieces, html_pieces=rendered.html_pieces, head=rendered.head,
+            unsubscribe_url=link if envelope.plan.campaign.purpose is Purpose.MARKETING else None,
+            created_at=to_datetime(now), expires_at=to_datetime(envelope.claimed.closes), ttl=max(0.0, (envelope.claimed.closes - now) / SECOND),
+            attempt=row.attempts + 1,
+        )  # fmt: skip
