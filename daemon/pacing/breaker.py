@@ -12,14 +12,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from daemon.model.delivery import MINUTE, SECOND, Instant
+from daemon.model.delivery import MINUTE, Instant
 
 ERRORS = 5
 WITHIN = MINUTE
 PAUSE = MINUTE
 LONGEST = 15 * MINUTE
-PROBE = 30 * SECOND
-"""A probe that has not answered after so long no longer keeps the others back."""
 
 
 class BreakerState(StrEnum):
@@ -36,29 +34,19 @@ class Breaker:
     first_error_at: Instant = 0
     opened: int = 0
     open_until: Instant = 0
-    probe_until: Instant = 0
 
     def state(self, now: Instant) -> BreakerState:
         if not self.opened:
             return BreakerState.CLOSED
         return BreakerState.OPEN if now < self.open_until else BreakerState.HALF_OPEN
 
-    def next_try(self, now: Instant) -> Instant:
-        """When a message may try the provider, `now` when at once. Takes nothing."""
+    def allowed(self, now: Instant) -> int | None:
+        """How many messages may be at the provider at once: None = any number, 0 while open, 1 (the probe) when half-open."""
         if not self.opened:
-            return now
-        return max(now, self.open_until, self.probe_until)
+            return None
+        return 0 if now < self.open_until else 1
 
-    def take(self, now: Instant) -> bool:
-        """May a message go now? In half-open the one that may is the probe."""
-        if not self.opened:
-            return True
-        if self.next_try(now) > now:
-            return False
-        self.probe_until = now + PROBE
-        return True
-
-    def error(self, now: Instant) -> None:
+    def failed(self, now: Instant) -> None:
         """A provider error. What comes late from messages sent before it opened changes nothing."""
         if self.opened:
             if now >= self.open_until:
@@ -70,12 +58,12 @@ class Breaker:
         if self.errors >= ERRORS:
             self._open(now)
 
-    def success(self, now: Instant) -> None:
-        """The provider answered for a message. While open, only the probe's answer says that it is well again."""
+    def succeeded(self, now: Instant) -> None:
+        """The provider answered for a message. While open, what comes late says nothing; the probe's answer closes it."""
         if self.opened and now < self.open_until:
             return
         self.errors = self.opened = 0
-        self.open_until = self.probe_until = 0
+        self.open_until = 0
 
     def to_state(self) -> dict[str, Any]:
         """What the store keeps."""
@@ -83,11 +71,10 @@ class Breaker:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any] | None) -> Breaker:
-        """A breaker as it was saved; None: new. A probe does not outlive the process that sent it."""
+        """A breaker as it was saved; None: new."""
         return cls(**state) if state else cls()
 
     def _open(self, now: Instant) -> None:
         self.open_until = now + min(PAUSE << min(self.opened, 10), LONGEST)
         self.opened += 1
         self.errors = 0
-        self.probe_until = 0

@@ -18,6 +18,7 @@ from daemon.policy import tz
 from daemon.policy.caps import NEVER, Cap, OnCap, Touch, count, fits, free_from
 from daemon.policy.dates import campaign_life, shown
 from daemon.policy.hours import WindowRule
+from daemon.policy.periods import period_end
 from daemon.policy.permission import check_permission
 from daemon.policy.rules import NO_CAPS, Named, Rules, Scope
 from daemon.policy.subject import Candidate, PersonFacts
@@ -120,7 +121,7 @@ def _open_case(candidate: Candidate, person: PersonFacts, rules: Rules, now: Ins
     named = () if candidate.ignore_window else rules.windows(candidate, person)
     starts, limit = campaign_life(candidate, guess, now)
     touches = [*person.touches, *(touch for touch, _ in sent)] if sent else person.touches
-    scope = NO_CAPS if candidate.transactional else rules.caps_over(candidate)
+    scope = NO_CAPS if candidate.transactional else rules.scope(candidate)
     windows = tuple([item.rule for item in named])
     return Case(candidate, person, rules, now, guess, named, windows, scope, touches, starts, limit, limit, [("permission", "pass")])
 
@@ -221,9 +222,14 @@ def _check_guard(case: Case) -> Decision | None:
 
 
 def _send(case: Case) -> Decision:
-    """All checks passed. `closes`: the nearer of the window's close and the delivery's end."""
+    """All checks passed. `closes`: the nearest of the window's close, the delivery's end and the end of a period that a calendar
+    cap was counted in: a handover after that would fall into another count."""
+    closes = case.closes
+    for calendar in case.scope.calendars:
+        for zone in case.guess.names:
+            closes = min(closes, period_end(calendar, zone, case.now))
     return Decision(
-        verdict=Verdict.SEND, closes=case.closes, rule=("policy", case.rules.version),
+        verdict=Verdict.SEND, closes=closes, rule=("policy", case.rules.version),
         facts={"zones": list(case.guess.names), "source": case.guess.source}, checks=tuple(case.checks),
     )  # fmt: skip
 

@@ -6,6 +6,7 @@ where a zone turns its clock back over midnight, a local date comes in two piece
 
 from __future__ import annotations
 
+import functools
 from datetime import date
 from enum import StrEnum
 
@@ -29,8 +30,9 @@ def period_of(calendar: Calendar, zone: str, at: Instant) -> int:
     return _period_of_day(calendar, (at + zone_table(zone).offset(at)) // DAY)
 
 
+@functools.lru_cache(maxsize=4096)
 def period_end(calendar: Calendar, zone: str, at: Instant) -> Instant:
-    """The first instant after `at` at which the wall clock shows another period."""
+    """The first instant after `at` at which the wall clock shows another period. Kept: a claim asks it for one `at` again and again."""
     table = zone_table(zone)
     period = period_of(calendar, zone, at)
     boundary = _first_day_after(calendar, (at + table.offset(at)) // DAY) * DAY

@@ -36,9 +36,10 @@ class Scope(NamedTuple):
 
     caps: tuple[Cap, ...]
     passed: tuple[tuple[str, str], ...]
+    calendars: tuple[Calendar, ...]
 
 
-NO_CAPS = Scope((), ())
+NO_CAPS = Scope((), (), ())
 
 
 class Named(NamedTuple):
@@ -91,7 +92,7 @@ class Rules:
         }
         return json.dumps(rules, sort_keys=True, separators=(",", ":"))
 
-    def caps_over(self, candidate: Candidate) -> Scope:
+    def scope(self, candidate: Candidate) -> Scope:
         """The caps that a marketing message comes under."""
         key = candidate.channel, candidate.topic, candidate.campaign
         found = self._caps.get(key)
@@ -100,7 +101,8 @@ class Rules:
                 self._caps.clear()
             caps = (cap for cap in self.caps if cap.covers(*key))
             ordered = tuple(sorted(caps, key=lambda cap: cap.on_cap is not OnCap.DROP))
-            found = self._caps[key] = Scope(ordered, tuple((cap.rule, "pass") for cap in ordered))
+            calendars = {cap.calendar for cap in ordered if cap.calendar is not None}
+            found = self._caps[key] = Scope(ordered, tuple((cap.rule, "pass") for cap in ordered), tuple(sorted(calendars)))
         return found
 
     def windows(self, candidate: Candidate, person: PersonFacts) -> tuple[Named, ...]:
