@@ -1,0 +1,211 @@
+"""CONTENT: template sources into parsed templates, with everything that can be known wrong about them before a send.
+
+Unknown tags, filters and variables, wrong numbers of filter arguments, unclosed markup: each with file and line. Also which
+variables a template needs, for `campaigns show` and `check`. Pure.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from liquid import BoundTemplate
+from liquid.builtin.expressions import FilteredExpression
+from liquid.builtin.expressions.filtered import Filter
+from liquid.builtin.output import OutputNode
+from liquid.exceptions import LiquidError, LiquidSyntaxError
+from liquid.expression import Expression
+from liquid.static_analysis import Variable
+
+from daemon.content.assemble import FOOTER, Dress, assemble_mail
+from daemon.content.filters import URL_GUARD
+from daemon.content.hardened import HTML, OptionalPath, parse_template, walk_nodes
+from daemon.content.locales import reads_rtl
+from daemon.content.segments import Kind, MarkupError, Source, split_source
+from daemon.content.template_file import EMAIL, TemplateFile
+from daemon.errors import Problem, nearest
+
+ROOTS = frozenset({"recipient", "vars", "campaign", "shop", "unsubscribe_url"})
+LATER_ROOTS = frozenset({"event", "offer", "recommendations", "preferences_url"})
+CAMPAIGN_WORDS = frozenset({"name", "step"})
+
+_FILES = frozenset({"include", "render"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """A variable that a template uses: where first, and whether each use has a `| default:`."""
+
+    variable: str
+    line: int
+    optional: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One parsed part: the subject, a head line, the HTML, the text."""
+
+    template: BoundTemplate
+    source: Source
+
+    def line_of(self, error: LiquidError) -> int:
+        offset = error.token.start_index if error.token and error.token.start_index >= 0 else 0
+        return self.source.line(min(offset, len(self.source.text)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compiled:
+    """A template file ready to render. `head` has the subject too, where there is one."""
+
+    file: str
+    locale: str | None
+    head: Mapping[str, Part] = field(default_factory=dict)
+    html: Part | None
+    text: Part
+    reads_rtl: bool = False
+    """Most letters of the text are of a right-to-left script."""
+    needs: tuple[Need, ...] = ()
+
+
+def compile_file(file: TemplateFile, *, channel: str, dress: Dress) -> Compiled | None:
+    """Parse the parts of a file; what is wrong is added to `file.problems`. None if there is nothing to render."""
+    head = {key: _compile(file, source, html=False) for key, source in file.head.items()}
+    html = text = None
+    if channel == EMAIL:
+        mail = assemble_mail(file, dress)
+        if mail and mail.html and (html := _compile(file, mail.html, html=True)):
+            _guard_urls(html.template, mail.guarded)
+        text = _compile(file, mail.text, html=False) if mail and (html or not mail.html) else None
+    elif file.text:
+        text = _compile(file, file.text, html=False)
+    parts = [part for part in (*head.values(), html, text) if part]
+    if file.problems or text is None:
+        return None
+    return Compiled(
+        file=file.name,
+        locale=dress.locale,
+        head={key: part for key, part in head.items() if part},
+        html=html,
+        text=text,
+        reads_rtl=reads_rtl(segment.text for segment in split_source(text.source.text) if segment.kind is Kind.TEXT),
+        needs=tuple(needs_of(parts)),
+    )
+
+
+def needs_of(parts: Iterable[Part]) -> Iterator[Need]:
+    """The variables that the caller must give, each once, in order of their first line."""
+    uses: dict[str, list[tuple[int, bool]]] = {}
+    for part in parts:
+        optional = _optional_offsets(part.template)
+        for variable in _variables(part.template):
+            offset = variable.span.index
+            uses.setdefault(str(variable), []).append((part.source.line(offset), offset in optional))
+    found = [
+        Need(variable=name, line=min(line for line, _ in lines), optional=all(optional for _, optional in lines))
+        for name, lines in uses.items()
+        if name.partition(".")[0] != FOOTER
+    ]
+    return iter(sorted(found, key=lambda need: (need.line, need.variable)))
+
+
+def _compile(file: TemplateFile, source: Source, *, html: bool) -> Part | None:
+    """Parse one part and look through it; None if it does not parse."""
+    try:
+        split_source(source.text)
+        template = parse_template(source.text, html=html, name=file.name)
+    except MarkupError as error:
+        _note(file, Problem(where=f"{file.name}:{source.line(error.offset)}", key="", what=str(error)))
+        return None
+    except LiquidError as error:
+        _note(file, _syntax_problem(file, source, error))
+        return None
+    part = Part(template, source)
+    for problem in itertools.chain(_wrong_filters(file, part), _wrong_variables(file, part)):
+        _note(file, problem)
+    return part
+
+
+def _note(file: TemplateFile, problem: Problem) -> None:
+    """Once: the text part made of the HTML repeats its mistakes."""
+    if problem not in file.problems:
+        file.problems.append(problem)
+
+
+def _syntax_problem(file: TemplateFile, source: Source, error: LiquidError) -> Problem:
+    cause = error.__cause__ if isinstance(error.__cause__, LiquidError) else error
+    offset = cause.token.start_index if cause.token and cause.token.start_index >= 0 else 0
+    where = f"{file.name}:{source.line(min(offset, len(source.text)))}"
+    what, suggestion = str(cause.message), None
+    if isinstance(cause, LiquidSyntaxError) and what.startswith("unexpected tag '"):
+        name = what.split("'")[1]
+        if name in _FILES:
+            return Problem(where=where, key=name, what="a template reads no other file")
+        what, suggestion = f"unknown or misplaced tag `{name}`", nearest(name, [tag for tag in HTML.tags if tag.isalpha()])
+    return Problem(where=where, key="", what=what, suggestion=suggestion)
+
+
+def _wrong_filters(file: TemplateFile, part: Part) -> Iterator[Problem]:
+    for used in _filters(part.template):
+        where = f"{file.name}:{part.source.line(used.token.start_index)}"
+        function = part.template.env.filters.get(used.name)
+        if function is None:
+            known = [name for name in part.template.env.filters if name != URL_GUARD]
+            yield Problem(where=where, key=used.name, what="unknown filter", suggestion=nearest(used.name, known))
+            continue
+        named = {argument.name: None for argument in used.args if hasattr(argument, "name")}
+        given = {name: None for name in ("context", "environment") if getattr(function, f"with_{name}", False)}
+        try:
+            inspect.signature(function).bind(None, *[None] * (len(used.args) - len(named)), **named, **given)
+        except TypeError as error:
+            yield Problem(where=where, key=used.name, what=f"wrong arguments: {error}")
+
+
+def _wrong_variables(file: TemplateFile, part: Part) -> Iterator[Problem]:
+    for variable in _variables(part.template):
+        name, root = str(variable), str(variable.segments[0])
+        where = f"{file.name}:{part.source.line(variable.span.index)}"
+        second = variable.segments[1] if len(variable.segments) > 1 else None
+        if root in LATER_ROOTS:
+            yield Problem(where=where, key=name, what="not supported yet")
+        elif root not in ROOTS and root != FOOTER:
+            yield Problem(where=where, key=name, what="unknown variable", suggestion=nearest(root, ROOTS) or _at_home(root))
+        elif root == "campaign" and second not in CAMPAIGN_WORDS:
+            yield Problem(where=where, key=name, what="campaign has name and step", suggestion=nearest(str(second), CAMPAIGN_WORDS))
+
+
+def _at_home(root: str) -> str | None:
+    """A bare name is mostly a trait whose `recipient.` was left out."""
+    return f"recipient.{root}" if root.isidentifier() and root.islower() else None
+
+
+def _variables(template: BoundTemplate) -> Iterator[Variable]:
+    return itertools.chain.from_iterable(template.analyze(include_partials=False).globals.values())
+
+
+def _expressions(template: BoundTemplate) -> Iterator[Expression]:
+    for node in walk_nodes(template):
+        waiting = list(node.expressions())
+        while waiting:
+            expression = waiting.pop()
+            yield expression
+            waiting.extend(expression.children())
+
+
+def _filters(template: BoundTemplate) -> Iterator[Filter]:
+    for expression in _expressions(template):
+        if isinstance(expression, FilteredExpression):
+            yield from expression.filters or ()
+
+
+def _optional_offsets(template: BoundTemplate) -> frozenset[int]:
+    return frozenset(expression.token.start_index for expression in _expressions(template) if isinstance(expression, OptionalPath))
+
+
+def _guard_urls(template: BoundTemplate, offsets: frozenset[int]) -> None:
+    """Put the guard behind each output that begins an address."""
+    for node in walk_nodes(template):
+        if isinstance(node, OutputNode) and node.token.start_index in offsets and isinstance(node.expression, FilteredExpression):
+            guard = Filter(node.expression.token, URL_GUARD, [])
+            node.expression.filters = [*(node.expression.filters or []), guard]

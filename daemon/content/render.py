@@ -1,0 +1,228 @@
+"""CONTENT: a campaign version compiled once, and the messages rendered from it.
+
+What is static in a template stays the *same* `str` object in every message (`Rendered.text_pieces`, `html_pieces`), so that a
+channel may encode it once. A missing variable, an unsafe address, a head line with a line end, an empty or huge message is a
+`RenderError`: the delivery is held with its reason, never sent wrong. Pure: variables in, words out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parseaddr
+
+from babel import Locale
+from liquid.exceptions import LiquidError, OutputStreamLimitError, UndefinedError
+
+from daemon.clock import to_datetime
+from daemon.content.assemble import FOOTER, Dress
+from daemon.content.compile import Compiled, Need, Part, compile_file
+from daemon.content.filters import UnsafeUrlError
+from daemon.content.formats import zone_of
+from daemon.content.hardened import Setting, run_template
+from daemon.content.locales import DEFAULT_LANGUAGE, fallbacks, footer_words, is_rtl, language_of, normalise, parse_locale
+from daemon.content.names import read_template_name
+from daemon.content.template_file import MAX_HEAD, TemplateFile, fault_of_head, parse_file, parse_inline
+from daemon.content.version import INLINE_STEP, CampaignVersion
+from daemon.errors import ConfigError, HomingError, Problem
+from daemon.model.campaign import Purpose
+from daemon.model.delivery import Instant, Reason
+
+_DEFAULT = Locale.parse(DEFAULT_LANGUAGE)
+_ODD_VALUES = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What the library's filters let through when a recipient's value is not what the template expects."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """One message. `head`: `preheader` and other head lines, `from`, `from_name`, `reply_to`. `locale`: the variant taken."""
+
+    subject: str
+    head: Mapping[str, str]
+    text_pieces: tuple[str, ...]
+    html_pieces: tuple[str, ...]
+    locale: str | None
+
+    @property
+    def text(self) -> str:
+        return "".join(self.text_pieces)
+
+    @property
+    def html(self) -> str:
+        return "".join(self.html_pieces)
+
+
+class RenderError(HomingError):
+    """A message that cannot be made: `reason` is the delivery's, `template` and `line` say where, `variable` what is missing."""
+
+    def __init__(self, reason: Reason, what: str, *, template: str, line: int, variable: str | None = None) -> None:
+        super().__init__(f"{template}:{line}: {what}")
+        self.reason = reason
+        self.what = what
+        self.template = template
+        self.line = line
+        self.variable = variable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Book:
+    """All templates of a version: by (step, channel), then by locale (None: the file without one)."""
+
+    templates: Mapping[tuple[str, str], Mapping[str | None, Compiled]]
+    problems: tuple[Problem, ...]
+
+
+def compile_version(version: CampaignVersion) -> Book:
+    """Compile each template of a version. Problems have the file's bare name; a missing template is one of `campaign.toml`."""
+    campaign = version.campaign
+    parameters = {f"utm_{key}": value for key, value in campaign.utm.items()}
+    templates: dict[tuple[str, str], dict[str | None, Compiled]] = {}
+    problems: list[Problem] = []
+    for file, step, channel, locale in _files(version):
+        dress = Dress(marketing=campaign.purpose is Purpose.MARKETING, locale=locale, parameters=parameters)
+        compiled = compile_file(file, channel=channel, dress=dress)
+        problems += file.problems
+        if compiled:
+            templates.setdefault((step, channel), {})[locale] = compiled
+    return Book(templates=templates, problems=tuple(problems))
+
+
+def _files(version: CampaignVersion) -> list[tuple[TemplateFile, str, str, str | None]]:
+    """(parsed file, step, channel, locale) of each template; files with a wrong name are the loader's to report."""
+    if version.is_inline:
+        channel = version.campaign.steps[0].channels[0]
+        return [(parse_inline(channel, version.files), INLINE_STEP, channel, None)]
+    found = []
+    for name, content in version.files.items():
+        parsed = read_template_name(name, version.campaign.steps)
+        if parsed:
+            found.append((parse_file(name, content, channel=parsed.channel), parsed.step, parsed.channel, parsed.locale))
+    return found
+
+
+class Renderer:
+    """Makes the messages of one version. Built once; safe to use from several threads. ConfigError if a template is wrong."""
+
+    def __init__(self, version: CampaignVersion, *, shop: Mapping[str, object] | None = None) -> None:
+        book = compile_version(version)
+        if book.problems:
+            raise ConfigError(book.problems)
+        self._templates = book.templates
+        self._shop = dict(shop or {})
+        self._currency = str(self._shop.get("currency", "USD"))
+        self._name = version.campaign.name
+        self._chosen: dict[tuple[str, str, str | None], Compiled] = {}
+        self._envelope = _envelope(version.campaign.sender, version.campaign.reply_to)
+
+    def needs(self, step: str, channel: str, locale: str | None = None) -> tuple[Need, ...]:
+        """The variables of the template that a recipient of this locale would get."""
+        return self._choose(step, channel, locale).needs
+
+    def variants(self) -> list[tuple[str, str, str | None, str]]:
+        """(step, channel, locale, file) of each template."""
+        return [(*key, locale, compiled.file) for key, files in self._templates.items() for locale, compiled in files.items()]
+
+    def render(
+        self,
+        step: str,
+        channel: str,
+        locale: str | None,
+        variables: Mapping[str, object],
+        *,
+        zone: str | None = None,
+        now: Instant | None = None,
+    ) -> Rendered:
+        """One message, of the best variant for `locale`. `variables`: `recipient`, `vars`, `unsubscribe_url` (see
+        `variables.build_variables`); `campaign` and `shop` are added here. `zone`: of the recipient, for dates; `now`: what
+        `"now" | date` means. Raises RenderError; KeyError if the version has no such step and channel.
+        """
+        compiled = self._choose(step, channel, locale)
+        setting = Setting(
+            locale=_language(compiled, locale),
+            zone=zone_of(zone),
+            now=None if now is None else to_datetime(now),
+            currency=self._currency,
+        )
+        names = {
+            "campaign": {"name": self._name, "step": step},
+            "shop": self._shop,
+            FOOTER: footer_words(compiled.locale or locale),
+            **variables,
+        }
+        head = {key: _head_line(compiled, key, part, names, setting) for key, part in compiled.head.items()}
+        html = _run(compiled, compiled.html, names, setting) if compiled.html else []
+        text = _run(compiled, compiled.text, names, setting)
+        if not any(piece.strip() for piece in text):
+            raise RenderError(Reason.RENDER_ERROR, "the message is empty", template=compiled.file, line=compiled.text.source.lines[0])
+        subject = head.pop("subject", "")
+        return Rendered(
+            subject=subject, head={**self._envelope, **head}, text_pieces=tuple(text), html_pieces=tuple(html), locale=compiled.locale
+        )
+
+    def _choose(self, step: str, channel: str, locale: str | None) -> Compiled:
+        key = (step, channel, locale)
+        chosen = self._chosen.get(key)
+        if chosen is None:
+            files = self._templates[step, channel]
+            chosen = next((files[name] for name in fallbacks(locale) if name in files), None) or next(iter(files.values()))
+            if len(self._chosen) < 1000:  # locales are what recipients bring in
+                self._chosen[key] = chosen
+        return chosen
+
+
+def _language(compiled: Compiled, locale: str | None) -> Locale:
+    """Which language's formats a text gets: its own, in the recipient's region where that is of the same language."""
+    wanted = parse_locale(normalise(locale)) if locale else None
+    own = parse_locale(compiled.locale) if compiled.locale else None
+    if own is None:
+        rtl = compiled.reads_rtl
+        return wanted if wanted and is_rtl(locale) == rtl else _DEFAULT
+    return wanted if wanted and language_of(locale) == language_of(compiled.locale) else own
+
+
+def _head_line(compiled: Compiled, key: str, part: Part, names: Mapping[str, object], setting: Setting) -> str:
+    value = "".join(_run(compiled, part, names, setting)).strip()
+    line = part.source.lines[0]
+    if not value:
+        raise RenderError(Reason.RENDER_ERROR, f"{key} is empty", template=compiled.file, line=line)
+    if what := fault_of_head(value):
+        reason = Reason.TOO_LARGE if len(value) > MAX_HEAD else Reason.CONTENT_BLOCKED
+        raise RenderError(reason, f"{key} {what}", template=compiled.file, line=line)
+    return value
+
+
+def _run(compiled: Compiled, part: Part, names: Mapping[str, object], setting: Setting) -> list[str]:
+    try:
+        return run_template(part.template, names, setting)
+    except LiquidError as error:
+        raise _render_error(compiled, part, error) from error
+    except _ODD_VALUES as error:
+        what = f"a value is not what the template expects ({type(error).__name__})"
+        raise RenderError(Reason.RENDER_ERROR, what, template=compiled.file, line=part.source.lines[0]) from error
+
+
+def _render_error(compiled: Compiled, part: Part, error: LiquidError) -> RenderError:
+    line = part.line_of(error)
+    if isinstance(error, UndefinedError):
+        variable = str(error.args[0]).removesuffix(" is undefined").strip("'")
+        what = f"{variable} is missing: give it, or mark it optional with `| default:`"
+        return RenderError(Reason.RENDER_ERROR, what, template=compiled.file, line=line, variable=variable)
+    reason = Reason.RENDER_ERROR
+    if isinstance(error, UnsafeUrlError):
+        reason = Reason.CONTENT_BLOCKED
+    elif isinstance(error, OutputStreamLimitError):
+        reason = Reason.TOO_LARGE
+    return RenderError(reason, str(error.message), template=compiled.file, line=line)
+
+
+def _envelope(sender: str | None, reply_to: str | None) -> dict[str, str]:
+    """The head lines that the campaign gives each mail."""
+    head: dict[str, str] = {}
+    if sender:
+        name, address = parseaddr(sender)
+        head["from"] = address
+        if name:
+            head["from_name"] = name
+    if reply_to:
+        head["reply_to"] = reply_to
+    return head

@@ -1,0 +1,114 @@
+"""CONTENT: a campaign version: what `campaign.toml` says and the words of its templates, frozen, with a digest.
+
+Immutable, and JSON both ways: the store keeps the text and gives the number. Structure (steps, window, life) binds the version
+that a delivery was planned with; words are rendered from the newest. An inline message of a job is a version too, named
+`job:ID`, with one step `message`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from types import MappingProxyType
+from typing import Any
+
+from daemon.model.campaign import Campaign, CampaignStatus, Purpose, Step
+from daemon.model.job import InlineMessage
+
+INLINE_STEP = "message"
+INLINE_PREFIX = "job:"
+
+_FORM = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignVersion:
+    """`files`: the text of each file of the folder that counts, by name; of an inline message `subject`, `text`, `html`.
+
+    `digest` (`sha256:..`) is over all of it, the file's own status too.
+    """
+
+    campaign: Campaign
+    digest: str
+    files: Mapping[str, str]
+
+    @staticmethod
+    def of(campaign: Campaign, files: Mapping[str, str]) -> CampaignVersion:
+        """The version of a campaign with these files."""
+        frozen = MappingProxyType(dict(sorted(files.items())))
+        content = _spell({"campaign": _campaign_to_plain(campaign), "files": dict(frozen)})
+        return CampaignVersion(campaign=campaign, digest=f"sha256:{hashlib.sha256(content.encode()).hexdigest()}", files=frozen)
+
+    @property
+    def is_inline(self) -> bool:
+        return self.campaign.name.startswith(INLINE_PREFIX)
+
+    def to_json(self) -> str:
+        return _spell({"form": _FORM, "campaign": _campaign_to_plain(self.campaign), "digest": self.digest, "files": dict(self.files)})
+
+    @staticmethod
+    def from_json(text: str) -> CampaignVersion:
+        """What `to_json` gave, equal to the original. ValueError for a form that this release does not know."""
+        plain = json.loads(text)
+        if plain.get("form") != _FORM:
+            raise ValueError(f"a campaign version of form {plain.get('form')!r} is unknown to this release")
+        campaign = _campaign_from_plain(plain["campaign"])
+        return CampaignVersion(campaign=campaign, digest=plain["digest"], files=MappingProxyType(plain["files"]))
+
+
+def inline_campaign(job: str, message: InlineMessage) -> Campaign:
+    """The campaign of a job's own message: active, one step, the channel of the message."""
+    return Campaign(
+        name=INLINE_PREFIX + job,
+        status=CampaignStatus.ACTIVE,
+        purpose=Purpose(message.purpose),
+        topic=message.topic,
+        steps=(Step(name=INLINE_STEP, channels=(message.channel,)),),
+    )
+
+
+def _spell(plain: Mapping[str, Any]) -> str:
+    return json.dumps(plain, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def _campaign_to_plain(campaign: Campaign) -> dict[str, Any]:
+    return {
+        "name": campaign.name,
+        "status": campaign.status,
+        "purpose": campaign.purpose,
+        "topic": campaign.topic,
+        "starts": campaign.starts.isoformat() if campaign.starts else None,
+        "ends": campaign.ends.isoformat() if campaign.ends else None,
+        "priority": campaign.priority,
+        "sender": campaign.sender,
+        "reply_to": campaign.reply_to,
+        "utm": dict(campaign.utm),
+        "window": dict(campaign.window) if campaign.window is not None else None,
+        "ignore_window": campaign.ignore_window,
+        "on_doubt": campaign.on_doubt,
+        "again": campaign.again,
+        "steps": [{"name": step.name, "channels": list(step.channels), "valid": step.valid} for step in campaign.steps],
+    }
+
+
+def _campaign_from_plain(plain: Mapping[str, Any]) -> Campaign:
+    steps = (Step(name=step["name"], channels=tuple(step["channels"]), valid=step["valid"]) for step in plain["steps"])
+    return Campaign(
+        **{
+            **plain,
+            "status": CampaignStatus(plain["status"]),
+            "purpose": Purpose(plain["purpose"]),
+            "starts": _moment(plain["starts"]),
+            "ends": _moment(plain["ends"]),
+            "steps": tuple(steps),
+        }
+    )
+
+
+def _moment(text: str | None) -> date | datetime | None:
+    if text is None:
+        return None
+    return datetime.fromisoformat(text) if "T" in text else date.fromisoformat(text)
