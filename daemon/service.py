@@ -19,6 +19,8 @@ from plugins.contract import Log
 
 DRAIN_SECONDS = 45.0
 """Below the TimeoutStopSec of systemd/homing.service."""
+LAST_SECONDS = 1.0
+"""What each service still gets to end by itself when the drain's time is up."""
 
 
 class Signals:
@@ -267,6 +269,8 @@ class Supervisor:
                 stop = asyncio.ensure_future(service.stop())
                 left = max(deadline - self._clock.monotonic(), 0.0)
                 await asyncio.wait({stop, hurry}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                if not stop.done():
+                    await asyncio.wait({stop}, timeout=LAST_SECONDS)
                 if not stop.done():
                     self._log.warning("drain_cut_short", service=service.name, seconds=self._drain_seconds)
                     service.cancel()

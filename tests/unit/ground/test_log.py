@@ -64,11 +64,12 @@ def test_fields_about_persons_are_hashed_the_same_way_each_time(lines: Any):
 def test_whatever_looks_like_an_address_is_hashed_anywhere(lines: Any, value: str):
     """In the event, in a field of any name, in nested values, in bytes, in an error and its traceback."""
     log = get_log()
-    log.info(f"sent to <{value}>, done", detail=f"550 5.1.1 <{value}>: unknown", deep=[{"x": (value,)}, {value: 1}], raw=value.encode())
+    event = f"sent to <{value}>, done"
+    log.info(event, detail=f"550 5.1.1 <{value}>: unknown", deep=[{"x": (value,)}, {value: 1}], raw=value.encode())
     try:
         raise ValueError(f"bad address {value}")
     except ValueError as error:
-        log.error("failed", error=error, exc_info=True)
+        log.error("failed", error=error, exc_info=error)
     logging.getLogger("aiosmtplib").warning("reply from %s", value)
     try:
         raise RuntimeError(value)
@@ -81,7 +82,9 @@ def test_whatever_looks_like_an_address_is_hashed_anywhere(lines: Any, value: st
     assert len(lines()) == 4
 
 
-@pytest.mark.parametrize("text", ["2026-11-22T04:40:11.120Z", "lapsed-45-2026-11-22", "+3 rows", "127.0.0.1:8025", "1767225600000000", "a+b=12345678"])
+@pytest.mark.parametrize(
+    "text", ["2026-11-22T04:40:11.120Z", "lapsed-45-2026-11-22", "+3 rows", "127.0.0.1:8025", "1767225600000000", "a+b=12345678"]
+)
 def test_what_is_no_address_stays_as_it_is(text: str):
     """Times, ids, counts and hosts are what logs are for."""
     assert HidePersons(KEY).text(text) == text
@@ -90,7 +93,13 @@ def test_what_is_no_address_stays_as_it_is(text: str):
 def test_secrets_never_show(lines: Any):
     """By the kind of value and by the name of the field; counts of tokens are no secrets."""
     log = get_log()
-    log.info("x", settings={"host": "h", "password": "canary-pw", "auth": Secret("canary-s")}, api_token="canary-t", tokens=3, value=Secret("canary-v"))
+    log.info(
+        "x",
+        settings={"host": "h", "password": "canary-pw", "auth": Secret("canary-s")},
+        api_token="canary-t",
+        tokens=3,
+        value=Secret("canary-v"),
+    )
     (line,) = lines()
     assert "canary" not in lines.text()
     assert line["settings"] == {"host": "h", "password": "***", "auth": "***"}
@@ -146,7 +155,11 @@ def test_a_terminal_gets_text_for_eyes_that_hides_just_as_much():
     assert "ValueError" in stream.getvalue()
 
 
-@given(st.from_regex(r"[a-z0-9][a-z0-9._+-]{0,20}@[a-z0-9-]{1,10}(\.[a-z0-9-]{1,10}){0,2}", fullmatch=True), st.text(max_size=20), st.text(max_size=20))
+@given(
+    st.from_regex(r"[a-z0-9][a-z0-9._+-]{0,20}@[a-z0-9-]{1,10}(\.[a-z0-9-]{1,10}){0,2}", fullmatch=True),
+    st.text(max_size=20),
+    st.text(max_size=20),
+)
 def test_no_surrounding_text_lets_an_address_through(address: str, before: str, after: str):
     """Whatever stands beside it."""
     shown = HidePersons(KEY).text(f"{before} {address} {after}")

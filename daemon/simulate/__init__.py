@@ -1,0 +1,28 @@
+"""FLOOR 7, simulate: the world for a simulated daemon: virtual time, a seeded loop, and ports that never touch the machine.
+
+The same seed gives the same history, on every machine and Python. Production code is the same code: it only gets other ports.
+What needs a thread, a socket or a process raises `Forbidden` here.
+"""
+
+from daemon.simulate.clock import VirtualClock
+from daemon.simulate.disk import SimDisk
+from daemon.simulate.ids import SeededIds
+from daemon.simulate.loop import Deadlock, Forbidden, SimLoop, TooManySteps
+from daemon.simulate.net import InlineExecutor, SimDns, SimNet, SimStream
+from daemon.simulate.world import World, simulate
+
+__all__ = [
+    "Deadlock",
+    "Forbidden",
+    "InlineExecutor",
+    "SeededIds",
+    "SimDisk",
+    "SimDns",
+    "SimLoop",
+    "SimNet",
+    "SimStream",
+    "TooManySteps",
+    "VirtualClock",
+    "World",
+    "simulate",
+]

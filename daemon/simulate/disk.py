@@ -1,0 +1,180 @@
+"""FLOOR 7, simulate: a disk in memory that forgets at a crash what was not synced: bytes, names, renames and removals.
+
+What a real disk may do, this one does by the seed: of unsynced bytes a part may survive (a torn write), of unsynced names in a
+folder each may. It can also be full, or fail. Fulfils `daemon.disk.Disk`; paths are names only, modes and owners are not kept.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+
+@dataclass(slots=True, eq=False)
+class _Node:
+    """A file: what a reader sees now, and how much of it would survive a crash."""
+
+    content: bytearray = field(default_factory=bytearray)
+    durable: bytes = b""
+
+
+@dataclass(slots=True, eq=False)
+class _Folder:
+    names: dict[str, _Node] = field(default_factory=dict)
+    durable: dict[str, _Node] = field(default_factory=dict)
+
+
+class SimFile:
+    """A file of a `SimDisk`, open for writing at its end."""
+
+    def __init__(self, disk: SimDisk, node: _Node) -> None:
+        self._disk = disk
+        self._node: _Node | None = node
+        self._life = disk.life
+
+    def write(self, data: bytes) -> None:
+        self._disk.take(len(data))
+        self._open().content += data
+
+    def sync(self) -> None:
+        self._disk.check()
+        node = self._open()
+        node.durable = bytes(node.content)
+
+    def close(self) -> None:
+        self._node = None
+
+    def _open(self) -> _Node:
+        if self._node is None or self._life != self._disk.life:
+            raise OSError(errno.EBADF, "the file is closed, or the machine went down since it was opened")
+        return self._node
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+class SimDisk:
+    """`capacity`: bytes until ENOSPC. `failing`: set it, and every write and sync is an EIO."""
+
+    def __init__(self, seed: int, *, capacity: int = 1 << 40) -> None:
+        self._rng = random.Random(f"disk {seed}")
+        self._folders: dict[Path, _Folder] = {Path("/"): _Folder()}
+        self._left = capacity
+        self.failing = False
+        self.life = 0
+
+    def crash(self) -> None:
+        """Power is lost and comes back. Open files are gone; what was not synced is lost, wholly or in part, as the seed says."""
+        self.life += 1
+        for path in sorted(self._folders):
+            folder = self._folders[path]
+            for name in sorted(folder.names.keys() | folder.durable.keys()):
+                if folder.names.get(name) is not folder.durable.get(name) and self._rng.random() < 0.5:
+                    _put(folder.durable, name, folder.names.get(name))
+            folder.names = dict(folder.durable)
+        for node in self._nodes():
+            unsynced = bytes(node.content[len(node.durable) :]) if node.content.startswith(node.durable) else b""
+            node.durable += unsynced[: self._rng.randint(0, len(unsynced))]
+            node.content = bytearray(node.durable)
+
+    # --- the port -------------------------------------------------------------------------------------------------------------
+
+    def create(self, path: Path, *, mode: int = 0o600) -> SimFile:
+        self.check()
+        folder = self._folder(path.parent)
+        if path.name in folder.names:
+            raise FileExistsError(errno.EEXIST, "exists", str(path))
+        folder.names[path.name] = node = _Node()
+        return SimFile(self, node)
+
+    def append(self, path: Path, *, mode: int = 0o600) -> SimFile:
+        node = self._folder(path.parent).names.get(path.name)
+        return SimFile(self, node) if node is not None else self.create(path, mode=mode)
+
+    def open_regular(self, path: Path) -> BinaryIO:
+        if path in self._folders:
+            raise OSError(errno.EINVAL, "no regular file", str(path))
+        node = self._folder(path.parent).names.get(path.name)
+        if node is None:
+            raise FileNotFoundError(errno.ENOENT, "absent", str(path))
+        return io.BytesIO(bytes(node.content))
+
+    def write_atomic(self, path: Path, data: bytes, *, mode: int = 0o600) -> None:
+        temporary = path.with_name(f".{path.name}.tmp")
+        self._folder(path.parent).names.pop(temporary.name, None)
+        with self.create(temporary, mode=mode) as file:
+            file.write(data)
+            file.sync()
+        self.rename(temporary, path)
+
+    def rename(self, source: Path, target: Path) -> None:
+        self.check()
+        names = self._folder(source.parent).names
+        if source.name not in names:
+            raise FileNotFoundError(errno.ENOENT, "absent", str(source))
+        self._folder(target.parent).names[target.name] = names.pop(source.name)
+        self.sync_folder(target.parent)
+        self.sync_folder(source.parent)
+
+    def remove(self, path: Path) -> None:
+        self.check()
+        if self._folder(path.parent).names.pop(path.name, None) is not None:
+            self.sync_folder(path.parent)
+
+    def make_folder(self, path: Path, *, mode: int = 0o700) -> None:
+        for folder in (path, *path.parents):
+            self._folders.setdefault(folder, _Folder())
+
+    def names(self, folder: Path) -> list[str]:
+        inner = {path.name for path in self._folders if path.parent == folder and path != folder}
+        return sorted(self._folder(folder).names.keys() | inner)
+
+    def sync_folder(self, folder: Path) -> None:
+        self.check()
+        node = self._folder(folder)
+        node.durable = dict(node.names)
+
+    def free(self, path: Path) -> int:
+        return self._left
+
+    # --- inside ---------------------------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """OSError while the disk fails."""
+        if self.failing:
+            raise OSError(errno.EIO, "the disk fails")
+
+    def take(self, count: int) -> None:
+        """Use up room, or ENOSPC."""
+        self.check()
+        if count > self._left:
+            raise OSError(errno.ENOSPC, "no space left")
+        self._left -= count
+
+    def _folder(self, path: Path) -> _Folder:
+        if path not in self._folders:
+            raise FileNotFoundError(errno.ENOENT, "no such folder", str(path))
+        return self._folders[path]
+
+    def _nodes(self) -> list[_Node]:
+        """Each file once, in an order that is the same in every run."""
+        found: dict[int, _Node] = {}
+        for path in sorted(self._folders):
+            for _, node in sorted(self._folders[path].names.items(), key=lambda item: item[0]):
+                found.setdefault(id(node), node)
+        return list(found.values())
+
+
+def _put(names: dict[str, _Node], name: str, node: _Node | None) -> None:
+    if node is None:
+        names.pop(name, None)
+    else:
+        names[name] = node

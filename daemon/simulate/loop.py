@@ -1,0 +1,232 @@
+"""FLOOR 7, simulate: an asyncio loop whose time is a number and whose interleavings are drawn from a seed.
+
+When nothing can run, the clock jumps to the next timer; when there is none either, that is a `Deadlock`, named. Each batch of
+callbacks that could run is shuffled by the seed, so that orders are met which nobody wrote. Threads, sockets, processes and
+signals raise `Forbidden`. Works on CPython 3.11 to 3.13 by overriding what `BaseEventLoop` documents and `_run_once`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import heapq
+import random
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from typing import Any, NoReturn, TypeVar, TypeVarTuple, Unpack
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+STEP_LIMIT = 5_000_000
+
+
+class Forbidden(RuntimeError):
+    """Simulated code reached for the real world; take the port instead."""
+
+
+class Deadlock(RuntimeError):
+    """Nothing can run and no timer is set: the tasks in the message wait for each other, or for nothing."""
+
+
+class TooManySteps(RuntimeError):
+    """More steps than a sound run needs: somebody spins."""
+
+
+class SimTask(asyncio.Task[T]):
+    """A task whose hash is its number: sets of tasks (TaskGroup has one) have the same order in every run."""
+
+    number: int
+
+    def __hash__(self) -> int:
+        return self.number
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+class SimFuture(asyncio.Future[Any]):
+    """The same for futures."""
+
+    number: int
+
+    def __hash__(self) -> int:
+        return self.number
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+class SimLoop(asyncio.base_events.BaseEventLoop):
+    """`asyncio.Runner(loop_factory=lambda: SimLoop(seed=7))`. `digest()` tells two histories apart."""
+
+    def __init__(self, *, seed: int, shuffle: bool = True, step_limit: int = STEP_LIMIT) -> None:
+        self._now = 0.0
+        super().__init__()
+        self._order = random.Random(f"loop {seed}") if shuffle else None
+        self._limit = step_limit
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._numbers = 0
+        self._trace = hashlib.sha256()
+        self.steps = 0
+        self.errors: list[BaseException] = []
+        """What callbacks raised and no one awaited; a simulation that has any has failed."""
+        self.set_task_factory(self._new_task)  # type: ignore[arg-type]  # typeshed names the factory's options one by one
+        self.set_exception_handler(self._note_error)
+
+    def time(self) -> float:
+        """Seconds since this world began."""
+        return self._now
+
+    def digest(self) -> str:
+        """Of every step so far: its time and what ran."""
+        return self._trace.hexdigest()[:16]
+
+    def note(self, text: str) -> None:
+        """Put something of the simulation's own (a crash, a commit) into the history."""
+        self._trace.update(f"note {text}\n".encode())
+
+    # --- time -----------------------------------------------------------------------------------------------------------------
+
+    def call_later(
+        self, delay: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self._now + delay, callback, *args, context=context)
+
+    def call_at(
+        self, when: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Timers of one instant fire in the order in which they were set, before the shuffle."""
+        self._check_closed()  # type: ignore[attr-defined]
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        heapq.heappush(self._timers, (when, self._next(), timer))
+        return timer
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """Cancelled timers are passed over when their time comes."""
+
+    # --- steps ----------------------------------------------------------------------------------------------------------------
+
+    def _run_once(self) -> None:
+        ready: Any = self._ready  # type: ignore[attr-defined]
+        if self.steps >= self._limit:
+            limit, self._limit = self._limit, sys.maxsize  # so that the tasks can still be cancelled
+            raise TooManySteps(f"{limit} steps by {self._now:.6f} s; running: {self._waiting()}")
+        while self._timers and self._timers[0][2].cancelled():
+            heapq.heappop(self._timers)
+        if not ready and not self._stopping:  # type: ignore[attr-defined]
+            if not self._timers:
+                raise Deadlock(f"nothing can run at {self._now:.6f} s; waiting: {self._waiting()}")
+            self._now = max(self._now, self._timers[0][0])
+        while self._timers and self._timers[0][0] <= self._now:
+            timer = heapq.heappop(self._timers)[2]
+            if not timer.cancelled():
+                ready.append(timer)
+        batch = list(ready)
+        ready.clear()
+        if self._order is not None:
+            self._order.shuffle(batch)
+        for handle in batch:
+            if not handle.cancelled():
+                self._step(handle)
+
+    def _step(self, handle: Any) -> None:
+        self.steps += 1
+        self._trace.update(f"{self._now:.9f} {_label(handle)}\n".encode())
+        handle._run()
+
+    def _waiting(self) -> str:
+        names = sorted(f"{task.get_name()} in {task.get_coro()!s:.80}".split(" at 0x")[0] for task in asyncio.all_tasks(self))
+        return ", ".join(names) or "no task"
+
+    def _next(self) -> int:
+        self._numbers += 1
+        return self._numbers
+
+    # --- tasks, in the same order everywhere --------------------------------------------------------------------------------------
+
+    def _new_task(self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T], **options: Any) -> SimTask[T]:
+        task: SimTask[T] = SimTask.__new__(SimTask)
+        task.number = self._next()
+        if options.get("name") is None:
+            options["name"] = f"task-{task.number}"
+        task.__init__(coroutine, loop=loop, **options)  # type: ignore[misc]
+        return task
+
+    def create_future(self) -> asyncio.Future[Any]:
+        future = SimFuture.__new__(SimFuture)
+        future.number = self._next()
+        future.__init__(loop=self)  # type: ignore[misc]
+        return future
+
+    def _note_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        self.errors.append(context.get("exception") or RuntimeError(str(context.get("message"))))
+
+    # --- the world stays out ------------------------------------------------------------------------------------------------------
+
+    def call_soon_threadsafe(self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None) -> asyncio.Handle:
+        """asyncio itself calls it on this thread to close async generators; from any other thread it is forbidden."""
+        if self._thread_id is not None and self._thread_id != threading.get_ident():  # type: ignore[attr-defined]
+            raise Forbidden("call_soon_threadsafe from another thread: simulated code has one thread")
+        return self.call_soon(callback, *args, context=context)
+
+    def _process_events(self, event_list: Any) -> None:
+        """There is no selector."""
+
+    def _write_to_self(self) -> None:
+        """There is no selector to wake."""
+
+
+def _ban(name: str) -> Callable[..., NoReturn]:
+    def banned(_self: SimLoop, *_args: Any, **_kwargs: Any) -> NoReturn:
+        raise Forbidden(f"loop.{name} is not for simulated code: take the port")
+
+    return banned
+
+
+BANNED = (
+    "run_in_executor",
+    "set_default_executor",
+    "getaddrinfo",
+    "getnameinfo",
+    "create_connection",
+    "create_server",
+    "create_unix_connection",
+    "create_unix_server",
+    "create_datagram_endpoint",
+    "connect_accepted_socket",
+    "start_tls",
+    "sendfile",
+    "sock_recv",
+    "sock_recv_into",
+    "sock_recvfrom",
+    "sock_recvfrom_into",
+    "sock_sendall",
+    "sock_sendto",
+    "sock_connect",
+    "sock_accept",
+    "sock_sendfile",
+    "connect_read_pipe",
+    "connect_write_pipe",
+    "subprocess_shell",
+    "subprocess_exec",
+    "add_signal_handler",
+    "remove_signal_handler",
+    "add_reader",
+    "remove_reader",
+    "add_writer",
+    "remove_writer",
+)
+for _name in BANNED:
+    setattr(SimLoop, _name, _ban(_name))
+
+
+def _label(handle: Any) -> str:
+    """What a step runs, in words that are the same in every run: the task's name, else the callback's."""
+    callback = handle._callback
+    owner = getattr(callback, "__self__", None)
+    if isinstance(owner, asyncio.Task):
+        return owner.get_name()
+    return getattr(callback, "__qualname__", type(callback).__name__)
