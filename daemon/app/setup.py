@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.config import Config, load_config
-from daemon.content.campaigns import Catalogue, load_campaigns
+from daemon.content.campaigns import Catalogue, Wanted, load_campaigns
 from daemon.errors import ConfigError, Problem
+from daemon.policy.hours import parse_window
 from daemon.policy.rules import Rules, compile_rules
 from plugins.loader import Loading, ProblemKind, ProviderTable, load_channels
 
@@ -37,7 +38,16 @@ def read_setup(path: Path, environ: Mapping[str, str]) -> Setup:
     except ConfigError as error:
         problems += error.problems
     try:
-        catalogue = load_campaigns(config.homing.campaigns)
+        catalogue = load_campaigns(
+            config.homing.campaigns,
+            check_window=parse_window,
+            topics=config.topics,
+            wanted=[
+                Wanted(campaign=table.campaign, where=config.locate(("queues", name, "campaign")), key=f"queues.{name}.campaign")
+                for name, table in config.queues.items()
+                if table.campaign
+            ],
+        )
     except ConfigError as error:
         problems += error.problems
     loading = load_channels(
@@ -48,21 +58,10 @@ def read_setup(path: Path, environ: Mapping[str, str]) -> Setup:
     for each in loading.problems:
         if each.kind is ProblemKind.CONFIG:
             problems.append(Problem(where=each.where, key=each.key, what=each.what, suggestion=each.suggestion))
-    if catalogue is not None:
-        problems += _queues(config, catalogue)
     if problems or rules is None or catalogue is None:
         raise ConfigError(problems)
     warnings = tuple(str(each) for each in loading.problems if each.kind is ProblemKind.PLUGIN)
     return Setup(config=config, rules=rules, catalogue=catalogue, loading=loading, warnings=(*warnings, *_channels(config, loading)))
-
-
-def _queues(config: Config, catalogue: Catalogue) -> list[Problem]:
-    """A queue's campaign must be there."""
-    return [
-        config.problem(("queues", name, "campaign"), f'no campaign is called "{table.campaign}" in {config.homing.campaigns}')
-        for name, table in config.queues.items()
-        if table.campaign and table.campaign not in catalogue.names
-    ]
 
 
 def _channels(config: Config, loading: Loading) -> list[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import date, datetime
 from functools import lru_cache
 
@@ -20,7 +19,6 @@ from daemon.pacing.bucket import Bucket
 from daemon.policy.caps import Touch
 from daemon.policy.decide import decide_all, state_after
 from daemon.policy.hours import WindowRule, parse_quiet_hours, parse_window
-from daemon.policy.periods import period_end
 from daemon.policy.rules import Rules
 from daemon.policy.subject import ANY, Candidate, PersonFacts
 from daemon.store.claim import DueRow, Fetch, Judged, Known
@@ -124,7 +122,7 @@ class Judgement:
             row = by_id[candidate.id]
             provider = self._providers.get(row.channel, "")
             if decision.verdict is Verdict.SEND:
-                decision = self._serve(row, self._close_at_period(candidate, decision, guess.names), provider, facts)
+                decision = self._serve(row, decision, provider, facts)
             kind = judging.kinds.get(row.channel)
             digest = row.email_hash if kind == "email" else row.phone_hash if kind == "phone" else None
             judged.append(Judged(
@@ -132,12 +130,6 @@ class Judgement:
                 address_hash=digest,
             ))  # fmt: skip
         return judged
-
-    def _close_at_period(self, candidate: Candidate, decision: Decision, zones: tuple[str, ...]) -> Decision:
-        """A Send that rests on a calendar cap is good until the earliest end of such a period: a later handover is refused."""
-        calendars = {cap.calendar for cap in self._judging.rules.scope(candidate).caps if cap.calendar is not None}
-        ends = [period_end(calendar, zone, self._now) for calendar in calendars for zone in zones]
-        return replace(decision, closes=min(ends + [decision.closes or candidate.expires_at])) if ends else decision
 
     def _serve(self, row: DueRow, decision: Decision, provider: str, facts: PersonFacts) -> Decision:
         """A Send stands only if a provider serves the channel and the destination's bucket has room."""

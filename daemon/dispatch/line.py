@@ -57,18 +57,19 @@ class Line:
         return max(1, capabilities.concurrency * capabilities.batch)
 
     def room(self) -> int:
-        """How many more may be claimed now: free places, bounded by the rate's tokens; 0 when stopped or broken."""
+        """How many more may be claimed now; 0 when stopped, broken, out of tokens, or still busy with what it has."""
         now = self._clock.instant()
+        held = len(self._ready) + self._in_hand
         if self.stopped is not None or self._closing:
             return 0
-        free = self.capacity - len(self._ready) - self._in_hand
         allowed = self.breaker.allowed(now)
         if allowed is not None:
-            free = min(free, allowed - len(self._ready) - self._in_hand)
+            return max(allowed - held, 0)  # broken, or a probe
+        free = self.capacity - held
+        if free < self.capacity // 4:
+            return 0  # small claims cost as much as large ones
         tokens = self.bucket.available(now)
-        if tokens is not None:
-            free = min(free, tokens)
-        return max(free, 0)
+        return free if tokens is None else min(free, tokens)
 
     def available(self) -> bool:
         """It may send at all now: the choice between two providers of a channel."""
@@ -133,7 +134,7 @@ class Line:
             await self._store.join(Lane.HANDOVER, self._flights.step, Step(outcomes=held))
         if not ready:
             return
-        session = SendSession(ready, self._store, self._flights, self._clock.instant, self._ids.rng(), self, lambda: self._closing)
+        session = SendSession(ready, self._store, self._flights, self._clock.instant, self._ids.rng(), _Turn(self), lambda: self._closing)
         error: str | None = None
         try:
             await self.channel.send([e.message for e in ready if e.message is not None], session)
@@ -156,20 +157,20 @@ class Line:
         except Exception as failure:  # supervision: the flights stay, and the next start puts them in doubt
             self._log.error("outcomes_not_recorded", provider=self.provider, error=f"{type(failure).__name__}: {failure}")
 
-    def reported(self, envelope: Envelope, outcome: object) -> None:
-        """Rates, breaker and metrics follow each outcome (session.Watch)."""
+    def reported(self, envelope: Envelope, outcome: object, turn: _Turn) -> None:
+        """Rates, breaker and metrics follow each outcome."""
         now = self._clock.instant()
-        kind = type(outcome).__name__.lower()
-        self._metrics.outcome(self.provider, self.kind, kind)
-        if isinstance(outcome, Deferred) and not outcome.nothing_sent:
-            self._deferred(outcome, now)
-        elif isinstance(outcome, Unknown):
+        self._metrics.outcome(self.provider, self.kind, type(outcome).__name__.lower())
+        if isinstance(outcome, Unknown):
             self._log.warning("in_doubt", provider=self.provider, delivery=envelope.public_id, code=outcome.code, detail=outcome.detail)
-            self.breaker.failed(now)
+            turn.error(now)
+        elif isinstance(outcome, Deferred):
+            if not outcome.nothing_sent:
+                self._deferred(outcome, now, turn)
         else:
             self.breaker.succeeded(now)
 
-    def _deferred(self, outcome: Deferred, now: int) -> None:
+    def _deferred(self, outcome: Deferred, now: int, turn: _Turn) -> None:
         if outcome.scope == "operator":
             if self.stopped is None:
                 self.stopped = outcome.detail or outcome.code or "the provider refuses us"
@@ -178,7 +179,7 @@ class Line:
             wait = retry_after(outcome.after, now)
             self.bucket.throttle(now, wait if wait is not None else SECOND)
         elif outcome.scope == "provider":
-            self.breaker.failed(now)
+            turn.error(now)
 
     def fault(self, what: str, envelope: Envelope | None = None) -> None:
         """The plugin broke its contract: counted, logged, and it weighs on the breaker."""
@@ -191,5 +192,24 @@ class Line:
         now = self._clock.instant()
         return {
             "provider": self.provider, "channel": self.kind, "stopped": self.stopped, "in_hand": self._in_hand + len(self._ready),
-            "breaker": self.breaker.state(now), "rate": self.bucket.current_rate(now), "paused_until": self.bucket.paused_until if self.bucket.paused_until > now else None,
+            "breaker": "stopped" if self.stopped else self.breaker.state(now).value, "rate": self.bucket.current_rate(now), "paused_until": self.bucket.paused_until if self.bucket.paused_until > now else None,
         }  # fmt: skip
+
+
+class _Turn:
+    """One send call as the breaker sees it: a connection that fails a whole batch is one error, not fifty (session.Watch)."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._erred = False
+
+    def reported(self, envelope: Envelope, outcome: object) -> None:
+        self._line.reported(envelope, outcome, self)
+
+    def fault(self, what: str, envelope: Envelope | None = None) -> None:
+        self._line.fault(what, envelope)
+
+    def error(self, now: int) -> None:
+        if not self._erred:
+            self._erred = True
+            self._line.breaker.failed(now)

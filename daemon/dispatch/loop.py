@@ -24,6 +24,8 @@ from daemon.store.writer import Lane, Writes
 from plugins.contract import Log
 
 POLL_SECONDS = 1.0
+ROOM_SECONDS = 0.1
+"""How soon to look again when no line had room: a rate's tokens come with time."""
 UNSERVED = 200
 """Rows a claim takes of a channel that no provider serves, to hold them with their reason."""
 
@@ -64,7 +66,7 @@ class ClaimLoop:
             self.last_claim = self._clock.monotonic()
             if result is not None and result.taken:
                 continue
-            wait = POLL_SECONDS
+            wait = POLL_SECONDS if result is not None or self._gate.reasons() else ROOM_SECONDS
             if result is not None and result.next_due is not None:
                 wait = min(wait, max((result.next_due - self._clock.instant()) / SECOND, 0.001))
             try:
@@ -78,9 +80,8 @@ class ClaimLoop:
         if self._gate.reasons():
             return None
         serving = self._serving()
-        want = {channel: line.room() for channel, line in serving.items()}
-        worth = {channel: n for channel, n in want.items() if n >= max(1, serving[channel].capacity // 4)}
-        if not worth and serving:
+        want = {channel: room for channel, line in serving.items() if (room := line.room())}
+        if not want and serving:
             return None
         self._epoch += 1
         providers = {channel: line.provider for channel, line in serving.items()}
@@ -90,7 +91,7 @@ class ClaimLoop:
 
         def share(lanes: Sequence[DueLane]) -> Sequence[tuple[int, int]]:
             unserved = {lane.channel: UNSERVED for lane in lanes if lane.channel not in known}
-            return self._fair.share(lanes, {**worth, **unserved})
+            return self._fair.share(lanes, {**want, **unserved})
 
         result = await self._store.write(
             Lane.CLAIM, claim_due, now=now, owner=self._owner, epoch=self._epoch, horizon=judge.horizon, share=share, judge=judge,

@@ -15,6 +15,7 @@ from daemon.content.variables import build_variables
 from daemon.dispatch.work import Envelope, PlanBook
 from daemon.links import Links
 from daemon.model.campaign import Purpose
+from daemon.model.recipient import Recipient
 from daemon.model.delivery import SECOND, Decision, Verdict
 from daemon.store.claim import decision_json
 from daemon.store.flight import Kind, Result
@@ -49,12 +50,14 @@ class MessageWriter:
         if row.step not in (step.name for step in plan.campaign.steps):
             plan = envelope.plan
         link = self._links.unsubscribe_url(row.delivery)
-        variables = build_variables(
-            recipient=row.recipient, traits=json.loads(row.traits) if row.traits else {}, email=row.email, phone=row.phone, zone=row.zone,
-            locale=row.locale, country=row.country, vars=json.loads(row.vars) if row.vars else {}, unsubscribe_url=link,
+        recipient = Recipient(
+            id=row.person, key=row.recipient, email=row.email, phone=row.phone, zone=row.zone, locale=row.locale, country=row.country,
+            traits=json.loads(row.traits) if row.traits else {},
         )  # fmt: skip
+        now = self._clock.instant()
+        variables = build_variables(recipient, json.loads(row.vars) if row.vars else {}, unsubscribe_url=link, now=now)
         zone = row.zone or (envelope.zone.split(",")[0] if envelope.zone else None)
-        return plan.renderer.render(row.step, row.channel, row.locale, variables, zone=zone, now=self._clock.instant()), link
+        return plan.renderer.render(row.step, row.channel, row.locale, variables, zone=zone, now=now), link
 
     def _message(self, envelope: Envelope, rendered: Rendered, link: str) -> Message:
         row, now = envelope.claimed.row, self._clock.instant()
