@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, insert, null, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, insert, null, or_, select, update
 
 from daemon.model.delivery import REASONS, Instant, Reason, State
 from daemon.model.job import JobState
@@ -174,10 +174,9 @@ def release_held_jobs(conn: Connection, where: HeldWhere) -> int:
     if where.delivery is not None:
         return 0
     rows = conn.execute(_held_jobs(where)).all()
-    conn.execute(
-        update(s.job).where(in_list(s.job.c.id, "ids")).values(state=JobState.ACCEPTED.value, reason=None, guard=s.job.c.guard + 1),
-        {"ids": ids(row.id for row in rows)},
-    )
+    goes_on = case((s.job.c.expanded == 1, JobState.ACCEPTED.value), else_=JobState.RECEIVING.value)
+    released = update(s.job).where(in_list(s.job.c.id, "ids")).values(state=goes_on, reason=None, guard=s.job.c.guard + 1)
+    conn.execute(released, {"ids": ids(row.id for row in rows)})
     return int(sum(row.n for row in rows))
 
 

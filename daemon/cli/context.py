@@ -1,0 +1,105 @@
+"""What every command has: where the config is, whether the answer shall be JSON, and the way to say it.
+
+`--config` and `--json` may stand before or after the command's name. The config is read when a command asks for it.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import click
+
+from daemon.cli import screen
+
+if TYPE_CHECKING:
+    from daemon.config import Config
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(slots=True)
+class Cli:
+    """The state of one call of `homing`."""
+
+    config_path: Path = Path("config.toml")
+    json: bool = False
+    _config: Config | None = field(default=None, repr=False)
+
+    @property
+    def config(self) -> Config:
+        """The checked config. ConfigError with all its problems."""
+        if self._config is None:
+            from daemon.config import load_config
+
+            self._config = load_config(self.config_path, os.environ)
+        return self._config
+
+    def answer(self, value: Any, show: Callable[[], None]) -> None:
+        """The answer: `value` as JSON, or what `show` prints for eyes."""
+        if self.json:
+            screen.say(screen.dump(value))
+        else:
+            show()
+
+
+def _remember(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def remember(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+        if value is not None and value is not False:
+            setattr(context.ensure_object(Cli), name, value)
+
+    return remember
+
+
+def everywhere(function: F) -> F:
+    """The two options that every command takes; they end in `Cli`, not in the command's arguments."""
+    function = click.option(
+        "--json", is_flag=True, expose_value=False, callback=_remember("json"), help="Answer with JSON on standard output."
+    )(function)  # fmt: skip
+    return click.option(
+        "--config",
+        "config",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        expose_value=False,
+        callback=_remember("config_path"),
+        help="The config file (default: ./config.toml).",
+    )(function)
+
+
+def command(name: str | None = None, **settings: Any) -> Callable[[Callable[..., None]], click.Command]:
+    """A command whose function gets the `Cli` as its first argument."""
+
+    def decorate(function: Callable[..., None]) -> click.Command:
+        @functools.wraps(function)
+        def run(*args: Any, **kwargs: Any) -> None:
+            function(click.get_current_context().ensure_object(Cli), *args, **kwargs)
+
+        return click.command(name, **settings)(everywhere(cast(Any, run)))
+
+    return decorate
+
+
+def group(name: str, help: str, *commands: click.Command) -> click.Group:
+    """A group of commands; `--config` and `--json` may stand before the sub-command too."""
+
+    def nothing() -> None:
+        """The options alone do nothing."""
+
+    made = click.Group(name, help=help, callback=everywhere(nothing), params=getattr(nothing, "__click_params__", []), commands=list(commands))
+    made.params.sort(key=lambda parameter: parameter.name or "")
+    return made
+
+
+def confirm_count(expect: int | None, found: int, what: str, command_line: str) -> None:
+    """The guard of `--expect N`. GuardRefusedError (exit 77) names the number and the command."""
+    from daemon.errors import GuardRefusedError
+
+    if expect is None:
+        raise GuardRefusedError(f"this concerns {found} {what}; if that is what you mean: {command_line} --expect {found}")
+    if expect != found:
+        raise GuardRefusedError(f"this concerns {found} {what}, not {expect}; look again, then: {command_line} --expect {found}")
