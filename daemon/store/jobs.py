@@ -1,0 +1,274 @@
+"""Jobs as rows: taken in once under their id, looked at, paused, resumed, cancelled, finished.
+
+Control is one row with a raised guard, never an UPDATE over deliveries: what was claimed under the old guard is refused at
+its handover. A job's planned rows are made by `plan`, released and swept by `release`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, exists, func, insert, literal_column, or_, select, update
+
+from daemon.errors import GuardRefusedError, IntakeError, NotFoundError
+from daemon.model.delivery import Instant, State
+from daemon.model.job import JobState, Receipt, RowError
+from daemon.store import schema as s
+from daemon.store.campaigns import Loaded, register
+from daemon.store.sql import ids, in_list
+
+KEPT_ERRORS = 100
+"""Row errors that stand in the job itself; all of them are in its errors file."""
+OPEN_STATES = (State.PLANNED, State.DUE, State.CLAIMED, State.HANDED_OVER, State.HELD)
+"""Deliveries that may still be sent by themselves, or by an operator's release. A doubt is not: it is never sent again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """A job whose body is safely on disk. `inline`: the version of its own message, instead of a stored campaign.
+
+    `body` = file name under STATE/jobs; rows begin at `offset`, behind line `line`. `head`, `window` = JSON text.
+    """
+
+    key: str
+    queue: str
+    campaign: str
+    inline: Loaded | None = None
+    digest: str
+    source: str
+    received_at: Instant
+    head: str
+    format: str
+    body: str
+    offset: int
+    line: int
+    expected: int | None
+    priority: int
+    not_before: Instant | None = None
+    expires_at: Instant | None = None
+    window: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """`fresh`: this call made the job; else it is the receipt of the same job that came before."""
+
+    receipt: Receipt
+    fresh: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobView:
+    """A job as it stands. `deliveries` by state, `reasons` by reason (ended and held ones); `next_due`: the first instant at
+    which one falls due; `expanded`: all rows are planned, so the counts are final."""
+
+    receipt: Receipt
+    deliveries: Mapping[str, int]
+    reasons: Mapping[str, int]
+    next_due: Instant | None
+    finished_at: Instant | None
+    expanded: bool
+
+
+_JOBS: Select[Any] = select(
+    s.job.c.id, s.job.c.key, s.job.c.queue, s.campaign.c.name.label("campaign"), s.job.c.version, s.job.c.digest, s.job.c.state,
+    s.job.c.reason, s.job.c.source, s.job.c.received_at, s.job.c.head, s.job.c.rows, s.job.c.expected, s.job.c.accepted, s.job.c.duplicate,
+    s.job.c.rejected, s.job.c.errors, s.job.c.errors_omitted, s.job.c.expanded, s.job.c.finished_at,
+).join(s.campaign, s.campaign.c.id == s.job.c.campaign)  # fmt: skip
+_BY_KEY: Select[Any] = _JOBS.where(s.job.c.key == bindparam("key"))
+
+
+def errors_from_json(text: str | None) -> tuple[RowError, ...]:
+    return tuple(RowError(**item) for item in json.loads(text)) if text else ()
+
+
+def errors_to_json(errors: Sequence[RowError]) -> str | None:
+    return json.dumps([asdict(error) for error in errors], ensure_ascii=False, separators=(",", ":")) if errors else None
+
+
+def _receipt(row: Row[Any]) -> Receipt:
+    return Receipt(
+        job=row.key, queue=row.queue, campaign=row.campaign, version=row.version, source=row.source, received_at=row.received_at,
+        digest=row.digest, state=JobState(row.state), reason=row.reason, rows=row.rows, expected=row.expected, accepted=row.accepted,
+        duplicate=row.duplicate, rejected=row.rejected, errors=errors_from_json(row.errors), errors_omitted=row.errors_omitted,
+    )  # fmt: skip
+
+
+def find_same(conn: Connection, key: str, digest: str, head: str) -> Receipt | None:
+    """The receipt of this very job if it came before; None if the id is new. IntakeError `job-conflict` for other content."""
+    row = conn.execute(_BY_KEY, {"key": key}).first()
+    if row is None:
+        return None
+    if row.digest != digest:
+        raise IntakeError("job-conflict", f'the job "{key}" came before with other content ({row.digest}); give the new one another id')
+    if row.head != head:
+        what = f'the job "{key}" came before with the same rows under another head ({row.head}); give the new one another id'
+        raise IntakeError("job-conflict", what)
+    return _receipt(row)
+
+
+def accept_job(conn: Connection, new: NewJob, now: Instant) -> Accepted:
+    """Make the job, in state `receiving`, or find that it is there. IntakeError: `job-conflict`, `unknown-campaign`, `invalid-job`."""
+    before = find_same(conn, new.key, new.digest, new.head)
+    if before is not None:
+        return Accepted(receipt=before, fresh=False)
+    if new.inline is not None:
+        register(conn, [new.inline], {}, now)
+    found = conn.execute(select(s.campaign).where(s.campaign.c.name == new.campaign)).first()
+    if found is None:
+        raise IntakeError("unknown-campaign", f'no campaign is named "{new.campaign}"; `homing campaigns list` shows them')
+    if found.status == "archived":
+        raise IntakeError("invalid-job", f'the campaign "{new.campaign}" is archived: it takes no more jobs')
+    number = (conn.execute(select(func.max(s.job.c.id))).scalar() or 0) + 1
+    conn.execute(insert(s.job).values(
+        id=number, key=new.key, queue=new.queue, campaign=found.id, version=found.version, digest=new.digest,
+        state=JobState.RECEIVING.value, source=new.source, received_at=new.received_at, head=new.head, format=new.format, body=new.body,
+        offset=new.offset, line=new.line, expected=new.expected, priority=new.priority, not_before=new.not_before,
+        expires_at=new.expires_at, window=new.window,
+    ))  # fmt: skip
+    return Accepted(receipt=_receipt(conn.execute(_BY_KEY, {"key": new.key}).one()), fresh=True)
+
+
+def read_receipt(conn: Connection, key: str) -> Receipt | None:
+    """As it stands now; None if there is no such job."""
+    row = conn.execute(_BY_KEY, {"key": key}).first()
+    return None if row is None else _receipt(row)
+
+
+def read_campaign(conn: Connection, name: str) -> tuple[str, str] | None:
+    """(status, JSON body of the newest version) of a campaign; None if there is none."""
+    c, v = s.campaign.c, s.campaign_version.c
+    newest = and_(v.campaign == c.id, v.version == c.version)
+    row = conn.execute(select(c.status, v.body).join(s.campaign_version, newest).where(c.name == name)).first()
+    return None if row is None else (row.status, row.body)
+
+
+_NEXT_DUE = (
+    select(func.min(select(func.min(s.due.c.not_before)).where(s.due.c.lane == s.lane.c.id).correlate(s.lane).scalar_subquery()))
+    .select_from(s.lane)
+    .where(s.lane.c.job == bindparam("job"))
+)
+_TALLIES = select(s.tally.c.job, s.tally.c.state, s.tally.c.reason, s.tally.c.n).where(in_list(s.tally.c.job, "jobs"), s.tally.c.n != 0)
+
+
+def _views(conn: Connection, rows: Sequence[Row[Any]]) -> list[JobView]:
+    deliveries: dict[int, dict[str, int]] = {row.id: {} for row in rows}
+    reasons: dict[int, dict[str, int]] = {row.id: {} for row in rows}
+    for job, state, reason, n in conn.execute(_TALLIES, {"jobs": ids(deliveries)}):
+        deliveries[job][state] = deliveries[job].get(state, 0) + n
+        if reason:
+            reasons[job][reason] = reasons[job].get(reason, 0) + n
+    return [
+        JobView(
+            receipt=_receipt(row), deliveries=deliveries[row.id], reasons=reasons[row.id],
+            next_due=conn.execute(_NEXT_DUE, {"job": row.id}).scalar(), finished_at=row.finished_at, expanded=bool(row.expanded),
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def read_job(conn: Connection, key: str) -> JobView | None:
+    """The job as it stands; None if there is none of this id."""
+    rows = conn.execute(_BY_KEY, {"key": key}).all()
+    return _views(conn, rows)[0] if rows else None
+
+
+def list_jobs(conn: Connection, *, queue: str | None = None, state: str | None = None, before: int | None = None, limit: int = 50) -> tuple[
+    list[JobView], int | None
+]:  # fmt: skip
+    """The newest first, and the position to go on from (`before`), None at the end."""
+    query: Select[Any] = _JOBS.order_by(s.job.c.id.desc()).limit(limit + 1)
+    if queue is not None:
+        query = query.where(s.job.c.queue == queue)
+    if state is not None:
+        query = query.where(s.job.c.state == state)
+    if before is not None:
+        query = query.where(s.job.c.id < before)
+    rows = conn.execute(query).all()
+    return _views(conn, rows[:limit]), rows[limit - 1].id if len(rows) > limit else None
+
+
+def _set_state(conn: Connection, row: Row[Any], state: JobState, **more: Any) -> None:
+    conn.execute(update(s.job).where(s.job.c.id == row.id).values(state=state.value, guard=s.job.c.guard + literal_column("1"), **more))
+
+
+def _present(conn: Connection, key: str) -> tuple[Row[Any], JobState]:
+    row = conn.execute(_BY_KEY, {"key": key}).first()
+    if row is None:
+        raise NotFoundError(f'no job has the id "{key}"')
+    return row, JobState(row.state)
+
+
+def pause_job(conn: Connection, key: str) -> Receipt:
+    """Nothing of it is sent until it is resumed; what is handed over may still go. A second time changes nothing."""
+    row, state = _present(conn, key)
+    if state in (JobState.RECEIVING, JobState.ACCEPTED):
+        _set_state(conn, row, JobState.PAUSED)
+    elif state is JobState.HELD:
+        raise GuardRefusedError(f'the job "{key}" is held ({row.reason}): nothing of it is sent, so there is nothing to pause')
+    elif state is not JobState.PAUSED:
+        raise GuardRefusedError(f'the job "{key}" is {state.value}: there is nothing left to pause')
+    return _receipt(_present(conn, key)[0])
+
+
+def resume_job(conn: Connection, key: str) -> Receipt:
+    """A paused job goes on. A second time changes nothing."""
+    row, state = _present(conn, key)
+    if state is JobState.PAUSED:
+        _set_state(conn, row, JobState.ACCEPTED if row.expanded else JobState.RECEIVING)
+    elif state is JobState.HELD:
+        remedy = f"check it, then `homing held release --job {key} --expect N`"
+        raise GuardRefusedError(f'the job "{key}" is held ({row.reason}), not paused; {remedy}')
+    elif state not in (JobState.RECEIVING, JobState.ACCEPTED):
+        raise GuardRefusedError(f'the job "{key}" is {state.value}: it cannot be resumed')
+    return _receipt(_present(conn, key)[0])
+
+
+def cancel_job(conn: Connection, key: str) -> Receipt:
+    """What has not been handed over will not be; its deliveries end as `cancelled`, a stretch at a time. A second time changes nothing."""
+    row, state = _present(conn, key)
+    if state in (JobState.RECEIVING, JobState.ACCEPTED, JobState.PAUSED, JobState.HELD):
+        _set_state(conn, row, JobState.CANCELLED, reason="operator")
+    elif state is not JobState.CANCELLED:
+        raise GuardRefusedError(f'the job "{key}" is {state.value}: there is nothing left to cancel')
+    return _receipt(_present(conn, key)[0])
+
+
+_LEFT = exists().where(
+    s.tally.c.job == s.job.c.id, s.tally.c.state.in_([state.value for state in OPEN_STATES]), s.tally.c.n > 0
+)  # fmt: skip
+_ALL_OUT = or_(s.job.c.last_id.is_(None), and_(s.job.c.release_cursor.is_not(None), s.job.c.release_cursor == s.job.c.last_id))
+_ENDED = select(s.job.c.id, s.job.c.key, s.job.c.state).where(
+    s.job.c.finished_at.is_(None),
+    or_(
+        and_(s.job.c.state == "accepted", s.job.c.expanded == 1, _ALL_OUT),
+        s.job.c.state.in_(("cancelled", "failed")),
+    ),
+    ~_LEFT,
+)
+_DOUBTS = exists().where(s.tally.c.job == s.lane.c.job, s.tally.c.state == State.IN_DOUBT.value, s.tally.c.n > 0)
+
+
+def any_ended(conn: Connection) -> bool:
+    """Is there a job for `finish_jobs`?"""
+    return conn.execute(_ENDED.limit(1)).first() is not None
+
+
+def finish_jobs(conn: Connection, now: Instant) -> list[str]:
+    """Jobs that have nothing left to send end: accepted ones are `finished`, cancelled and failed ones keep their state.
+
+    Their lanes go, unless a delivery is in doubt (an operator may still make it due again). Returns the ids of those that
+    are now finished.
+    """
+    ended = conn.execute(_ENDED).all()
+    numbers = ids(row.id for row in ended)
+    finished = [row for row in ended if row.state == JobState.ACCEPTED.value]
+    conn.execute(update(s.job).where(in_list(s.job.c.id, "ids")).values(finished_at=now), {"ids": numbers})
+    conn.execute(
+        update(s.job).where(in_list(s.job.c.id, "ids")).values(state=JobState.FINISHED.value), {"ids": ids(row.id for row in finished)}
+    )
+    conn.execute(delete(s.lane).where(in_list(s.lane.c.job, "ids"), ~_DOUBTS), {"ids": numbers})
+    return [row.key for row in finished]

@@ -1,0 +1,308 @@
+"""Planning: the rows of a job become recipients and `planned` deliveries, a chunk at a time, with the place in the body.
+
+Each chunk is one transaction: after a crash expansion goes on where the job row says. Ids are contiguous within a chunk and
+follow the order of persons, so that what is claimed together lies together. The last chunk settles the guard rails.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Select, func, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from daemon.model.delivery import FINAL, Instant, Reason, State
+from daemon.model.job import JobState, RowError
+from daemon.store import schema as s
+from daemon.store.jobs import KEPT_ERRORS, errors_from_json, errors_to_json
+from daemon.store.recipients import PlanRow, upsert_recipients
+from daemon.store.sql import ids, in_list, many
+from daemon.store.tallies import Tallies
+
+EPOCH_2020_MS = 1_577_836_800_000
+ID_BITS = 22
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """An open job, as expansion and release need it. `window`, `head` = JSON text."""
+
+    id: int
+    key: str
+    queue: str
+    campaign: int
+    version: int
+    state: str
+    received_at: Instant
+    head: str
+    format: str
+    body: str
+    offset: int
+    line: int
+    expanded: bool
+    expected: int | None
+    noted: int
+    """Row errors that are committed: how many lines of the errors file count."""
+    first_id: int | None
+    last_id: int | None
+    release_cursor: int | None
+    priority: int
+    not_before: Instant | None
+    expires_at: Instant | None
+    window: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What the rows of a job are planned for. `again`: microseconds after the last walk's end, None = never;
+    `expires_at`: at the latest, until release gives each delivery its own."""
+
+    step: str
+    channel: str
+    again: int | None
+    expires_at: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """Some rows of a body, read and checked. `start` = the offset at which reading began; `rejected` counts rows, `errors` may
+    be more. `broken`: the body cannot be read on (code, detail, line)."""
+
+    start: int
+    rows: Sequence[PlanRow] = ()
+    errors: Sequence[RowError] = ()
+    rejected: int = 0
+    doubles: int = 0
+    """Rows whose address another row of this body had before; they are among `errors`, not among `rows`."""
+    offset: int
+    line: int
+    ended: bool
+    broken: tuple[str, str, int | None] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The guard rails of a job's size; 0 = none. `unexpected`: the most without an `expected_count`."""
+
+    queue: int = 0
+    unexpected: int = 0
+    refuse: int = 0
+
+
+WORK = select(
+    s.job.c.id, s.job.c.key, s.job.c.queue, s.job.c.campaign, s.job.c.version, s.job.c.state, s.job.c.received_at, s.job.c.head,
+    s.job.c.format, s.job.c.body, s.job.c.offset, s.job.c.line, s.job.c.expanded, s.job.c.expected, s.job.c.errors,
+    s.job.c.errors_omitted, s.job.c.first_id, s.job.c.last_id, s.job.c.release_cursor, s.job.c.priority, s.job.c.not_before,
+    s.job.c.expires_at, s.job.c.window,
+)  # fmt: skip
+EXPANDING = (JobState.RECEIVING.value, JobState.PAUSED.value)
+
+
+def read_work(conn: Connection, query: Select[Any]) -> list[Work]:
+    """`query` = `WORK` with conditions."""
+    found: list[Work] = []
+    for row in conn.execute(query).mappings():
+        fields = dict(row)
+        errors, omitted = fields.pop("errors"), fields.pop("errors_omitted")
+        noted = (len(json.loads(errors)) if errors else 0) + omitted
+        found.append(Work(**{**fields, "expanded": bool(fields["expanded"]), "noted": noted}))
+    return found
+
+
+def jobs_to_expand(conn: Connection) -> list[Work]:
+    """Jobs whose bodies are not read to the end."""
+    return read_work(conn, WORK.where(s.job.c.state.in_(EXPANDING), s.job.c.expanded == 0).order_by(s.job.c.id))
+
+
+@dataclass(slots=True)
+class _Sorted:
+    """The rows of a chunk by what becomes of them."""
+
+    enrol: list[tuple[int, PlanRow]] = field(default_factory=list)
+    """(occurrence, row)"""
+    errors: list[RowError] = field(default_factory=list)
+    duplicates: int = 0
+    rejected: int = 0
+
+
+def plan_chunk(
+    conn: Connection, work: Work, chunk: Chunk, target: Target, now: Instant, bits: int, note: Callable[[Sequence[RowError]], None]
+) -> int | None:
+    """Commit a chunk. `bits`: random, for the ids. `note` gets the row errors before the commit, to write them to the file.
+
+    Returns the number of errors now noted; None if the job is no longer being expanded (cancelled meanwhile).
+    """
+    job = conn.execute(select(s.job).where(s.job.c.id == work.id)).one()
+    if job.state not in EXPANDING or job.expanded or job.offset != chunk.start:
+        return None
+    sorted_rows = _sort(conn, work, chunk, target, now)
+    numbers = _enrol(conn, work, sorted_rows.enrol, target, now, bits)
+    kept = list(errors_from_json(job.errors))
+    noted = len(kept) + int(job.errors_omitted) + len(sorted_rows.errors)
+    kept += sorted_rows.errors[: max(KEPT_ERRORS - len(kept), 0)]
+    if sorted_rows.errors:
+        note(sorted_rows.errors)
+    conn.execute(
+        update(s.job)
+        .where(s.job.c.id == work.id)
+        .values(
+            offset=chunk.offset, line=chunk.line, rows=job.rows + len(chunk.rows) + chunk.rejected + chunk.doubles,
+            accepted=job.accepted + len(sorted_rows.enrol), duplicate=job.duplicate + sorted_rows.duplicates,
+            rejected=job.rejected + sorted_rows.rejected, errors=errors_to_json(kept), errors_omitted=noted - len(kept),
+            first_id=job.first_id if job.first_id is not None or not numbers else numbers[0],
+            last_id=numbers[-1] if numbers else job.last_id,
+        )
+    )  # fmt: skip
+    return noted
+
+
+def _sort(conn: Connection, work: Work, chunk: Chunk, target: Target, now: Instant) -> _Sorted:
+    """Which rows enrol, and which are doubles, enrolled already, or bad after all. Recipients are written on the way."""
+    found = _Sorted(errors=list(chunk.errors), duplicates=chunk.doubles, rejected=chunk.rejected)
+    first: dict[int, PlanRow] = {}
+    for row in chunk.rows:
+        before = first.setdefault(row.person, row)
+        if before is not row:
+            found.duplicates += 1
+            found.errors.append(_double(row, f"the same recipient as in line {before.line}"))
+    walks = _walks(conn, work.campaign, first)
+    for person, row in list(first.items()):
+        if any(walk[0] == work.id for walk in walks.get(person, ())):
+            del first[person]
+            found.duplicates += 1
+            found.errors.append(_double(row, "the same recipient as in a line before"))
+    collisions = upsert_recipients(conn, list(first.values()), now).collisions
+    for person, row in first.items():
+        if row.line in collisions:
+            found.rejected += 1
+            detail = "another recipient has the same number in the store (one chance in 2^63 a pair); give it another id"
+            found.errors.append(RowError(line=row.line, recipient=row.key, field="id", code="recipient_id_collision", detail=detail))
+        elif (occurrence := _next_occurrence(walks.get(person, ()), target.again, now)) is None:
+            found.duplicates += 1
+        else:
+            found.enrol.append((occurrence, row))
+    found.errors.sort(key=lambda error: error.line or 0)
+    return found
+
+
+def _double(row: PlanRow, detail: str) -> RowError:
+    return RowError(line=row.line, recipient=row.key, field="id", code="duplicate_in_file", detail=detail)
+
+
+_ENROLLED = select(s.delivery.c.person, s.delivery.c.wave, s.delivery.c.job, s.delivery.c.state, s.delivery.c.ended_at).where(
+    in_list(s.delivery.c.wave, "waves"), in_list(s.delivery.c.person, "persons")
+)
+
+Walk = tuple[int, int, str, Instant | None]
+"""(job, occurrence, state, ended_at)"""
+
+
+def _walks(conn: Connection, campaign: int, persons: dict[int, PlanRow]) -> dict[int, list[Walk]]:
+    """The persons' earlier deliveries in this campaign."""
+    occurrences = {row.id: row.occurrence for row in conn.execute(select(s.wave).where(s.wave.c.campaign == campaign))}
+    walks: dict[int, list[Walk]] = defaultdict(list)
+    if occurrences:
+        for person, wave, job, state, ended in conn.execute(_ENROLLED, {"waves": ids(occurrences), "persons": ids(sorted(persons))}):
+            walks[person].append((job, occurrences[wave], state, ended))
+    return walks
+
+
+def _next_occurrence(walks: Sequence[Walk], again: int | None, now: Instant) -> int | None:
+    """Which walk through the campaign begins now; None = already enrolled. What was cancelled unsent is no walk."""
+    last = 0
+    for _, occurrence, state, ended in walks:
+        last = max(last, occurrence)
+        if state == State.CANCELLED.value:
+            continue
+        if state not in FINAL or again is None or ended is None or ended + again > now:
+            return None
+    return last + 1
+
+
+_INSERT_DELIVERY = insert(s.delivery)
+_DELIVERY_NAMES = ("id", "wave", "person", "job", "version", "state", "lane", "not_before", "expires_at", "vars")
+
+
+def _enrol(conn: Connection, work: Work, enrol: list[tuple[int, PlanRow]], target: Target, now: Instant, bits: int) -> list[int]:
+    """Write the planned deliveries. Returns their first and last id, or nothing."""
+    if not enrol:
+        return []
+    waves = {occurrence: _wave(conn, work.campaign, target, occurrence) for occurrence in sorted({item[0] for item in enrol})}
+    lane = _lane(conn, work, target)
+    enrol.sort(key=lambda item: item[1].person)
+    first = _take_ids(conn, len(enrol), now, bits)
+    not_before = max(work.not_before or 0, now)
+    planned = State.PLANNED.value
+    many(conn, _INSERT_DELIVERY, _DELIVERY_NAMES, [
+        (first + i, waves[occurrence], row.person, work.id, work.version, planned, lane, not_before, target.expires_at, row.vars)
+        for i, (occurrence, row) in enumerate(enrol)
+    ])  # fmt: skip
+    tallies = Tallies()
+    tallies.add(work.id, State.PLANNED, "", len(enrol))
+    tallies.write(conn)
+    return [first, first + len(enrol) - 1]
+
+
+def _take_ids(conn: Connection, count: int, now: Instant, bits: int) -> int:
+    """The first of `count` free ids: time above, random below, always above the last."""
+    last = conn.execute(select(s.meta.c.value).where(s.meta.c.key == "next_delivery_id")).scalar()
+    first = max(int(last or 1), (now // 1000 - EPOCH_2020_MS << ID_BITS) | bits)
+    statement = upsert(s.meta).values(key="next_delivery_id", value=str(first + count))
+    conn.execute(statement.on_conflict_do_update(index_elements=[s.meta.c.key], set_={"value": statement.excluded.value}))
+    return first
+
+
+def _wave(conn: Connection, campaign: int, target: Target, occurrence: int) -> int:
+    key = {"campaign": campaign, "step": target.step, "occurrence": occurrence, "channel": target.channel}
+    number = conn.execute(select(s.wave.c.id).filter_by(**key)).scalar()
+    if number is None:
+        number = (conn.execute(select(func.max(s.wave.c.id))).scalar() or 0) + 1
+        conn.execute(insert(s.wave).values(id=number, **key))
+    return int(number)
+
+
+def _lane(conn: Connection, work: Work, target: Target) -> int:
+    key = {"job": work.id, "priority": work.priority, "channel": target.channel}
+    number = conn.execute(select(s.lane.c.id).filter_by(**key)).scalar()
+    if number is None:
+        number = (conn.execute(select(func.max(s.lane.c.id))).scalar() or 0) + 1
+        conn.execute(insert(s.lane).values(id=number, queue=work.queue, **key))
+    return int(number)
+
+
+def end_expansion(conn: Connection, job: int, limits: Limits) -> JobState | None:
+    """All rows are in: the counts are final, the guard rails decide. None if the job was cancelled meanwhile."""
+    row = conn.execute(select(s.job).where(s.job.c.id == job)).one()
+    if row.state not in EXPANDING or row.expanded:
+        return None
+    reason = _stopped_by(row.rows, row.expected, limits)
+    state = JobState.HELD if reason else JobState.PAUSED if row.state == JobState.PAUSED.value else JobState.ACCEPTED
+    values = {"state": state.value, "reason": reason.value if reason else None, "expanded": 1, "guard": row.guard + 1}
+    conn.execute(update(s.job).where(s.job.c.id == job).values(**values))
+    return state
+
+
+def _stopped_by(rows: int, expected: int | None, limits: Limits) -> Reason | None:
+    if expected is not None and rows != expected:
+        return Reason.COUNT_MISMATCH
+    if limits.queue and rows > limits.queue:
+        return Reason.CEILING_EXCEEDED
+    if expected is None and rows > limits.unexpected:
+        return Reason.CEILING_EXCEEDED
+    return None
+
+
+def fail_job(conn: Connection, job: int, code: str, detail: str, line: int | None) -> bool:
+    """The body cannot be read: nothing of the job is ever released. False if it was no longer being expanded."""
+    row = conn.execute(select(s.job).where(s.job.c.id == job)).one()
+    if row.state not in EXPANDING or row.expanded:
+        return False
+    errors = [RowError(line=line, code=code, detail=detail), *errors_from_json(row.errors)]
+    kept = errors[:KEPT_ERRORS]
+    values = {"state": JobState.FAILED.value, "reason": code, "guard": row.guard + 1, "errors": errors_to_json(kept)}
+    conn.execute(update(s.job).where(s.job.c.id == job).values(**values, errors_omitted=row.errors_omitted + len(errors) - len(kept)))
+    return True

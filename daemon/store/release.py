@@ -1,0 +1,191 @@
+"""Release: planned deliveries of an accepted job fall due, a stretch at a time, behind a durable cursor; and what becomes of
+the deliveries of a job that was cancelled or has failed.
+
+The instants come in from outside (`audience.release` asks the rules); here they are only written. A row in flight has no due
+row and is left alone: it ends, or comes back to due and is swept then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, bindparam, delete, exists, literal_column, or_, select, update
+
+from daemon.model.delivery import Instant, Reason, State
+from daemon.model.job import JobState
+from daemon.store import schema as s
+from daemon.store.claim import DELETE_DUE, DUE_NAMES, INSERT_DUE
+from daemon.store.plan import WORK, Work, read_work
+from daemon.store.sql import many
+from daemon.store.tallies import Tallies
+
+
+class Planned(NamedTuple):
+    """A planned delivery with what its first instant rests on. `traits` = JSON text, only if it names quiet hours."""
+
+    delivery: int
+    lane: int
+    person: int
+    key: str
+    zone: str | None
+    phone: str | None
+    country: str | None
+    traits: str | None
+
+
+class Timed(NamedTuple):
+    """`not_before` None: no instant before `expires_at` is allowed; it expires now, with `reason`."""
+
+    delivery: int
+    lane: int
+    not_before: Instant | None
+    expires_at: Instant
+    reason: str = ""
+
+
+_PLANNED = (
+    select(
+        s.delivery.c.id, s.delivery.c.lane, s.recipient.c.id, s.recipient.c.key, s.recipient.c.zone, s.recipient.c.phone,
+        s.recipient.c.country, s.recipient.c.traits,
+    )
+    .join(s.recipient, s.recipient.c.id == s.delivery.c.person)
+    .where(
+        s.delivery.c.id > bindparam("after"), s.delivery.c.id <= bindparam("last"), s.delivery.c.job == bindparam("job"),
+        s.delivery.c.state == State.PLANNED.value,
+    )
+    .order_by(s.delivery.c.id)
+    .limit(bindparam("n"))
+)  # fmt: skip
+_DUE = (
+    update(s.delivery)
+    .where(s.delivery.c.id == bindparam("b_id"), s.delivery.c.state == literal_column(f"'{State.PLANNED.value}'"))
+    .values(state=literal_column(f"'{State.DUE.value}'"), not_before=bindparam("b_at"), expires_at=bindparam("b_expires"))
+)
+_EXPIRED = (
+    update(s.delivery)
+    .where(s.delivery.c.id == bindparam("b_id"))
+    .values(state=literal_column(f"'{State.EXPIRED.value}'"), reason=bindparam("b_reason"), expires_at=bindparam("b_expires"),
+            ended_at=bindparam("b_now"))
+)  # fmt: skip
+
+
+def jobs_to_release(conn: Connection) -> list[Work]:
+    """Accepted jobs of which some planned delivery is not out yet."""
+    not_out = or_(s.job.c.release_cursor.is_(None), s.job.c.release_cursor < s.job.c.last_id)
+    query = WORK.where(s.job.c.state == JobState.ACCEPTED.value, s.job.c.expanded == 1, s.job.c.last_id.is_not(None), not_out)
+    return read_work(conn, query.order_by(s.job.c.id))
+
+
+def read_planned(conn: Connection, job: int, after: int, last: int, limit: int) -> list[Planned]:
+    """The next planned deliveries of a job, in order of id."""
+    rows = conn.execute(_PLANNED, {"job": job, "after": after, "last": last, "n": limit})
+    return [Planned(*row[:7], row[7] if row[7] and "quiet_hours" in row[7] else None) for row in rows]
+
+
+def release_chunk(conn: Connection, job: int, timed: Sequence[Timed], cursor: int, now: Instant) -> bool:
+    """These fall due, and the cursor moves on to `cursor`. False = the job is not accepted any more; nothing was done."""
+    state = conn.execute(select(s.job.c.state).where(s.job.c.id == job)).scalar_one()
+    if state != JobState.ACCEPTED.value:
+        return False
+    due = [item for item in timed if item.not_before is not None]
+    expired = [item for item in timed if item.not_before is None]
+    changed = many(conn, _DUE, ("b_id", "b_at", "b_expires"), [(item.delivery, item.not_before, item.expires_at) for item in due])
+    if changed != len(due):
+        raise LookupError(f"job {job}: {len(due) - changed} of {len(due)} deliveries were not planned any more when they were released")
+    many(conn, INSERT_DUE, DUE_NAMES, [(item.lane, item.not_before, item.delivery) for item in due])
+    many(conn, _EXPIRED, ("b_id", "b_reason", "b_expires", "b_now"), [(i.delivery, i.reason, i.expires_at, now) for i in expired])
+    tallies = Tallies()
+    tallies.add(job, State.PLANNED, "", -len(timed))
+    tallies.add(job, State.DUE, "", len(due))
+    for item in expired:
+        tallies.add(job, State.EXPIRED, item.reason)
+    tallies.write(conn)
+    conn.execute(update(s.job).where(s.job.c.id == job).values(release_cursor=cursor))
+    return True
+
+
+_ENDING = (JobState.CANCELLED.value, JobState.FAILED.value)
+_SWEPT = (State.PLANNED.value, State.DUE.value, State.HELD.value)
+_TO_SWEEP = exists().where(s.tally.c.job == s.job.c.id, s.tally.c.state.in_(_SWEPT), s.tally.c.n > 0)
+_DUE_OF_JOB = (
+    select(s.due.c.lane, s.due.c.not_before, s.due.c.delivery)
+    .where(s.due.c.lane == bindparam("lane"))
+    .order_by(s.due.c.not_before, s.due.c.delivery)
+    .limit(bindparam("n"))
+)
+_UNDUE = (
+    select(s.delivery.c.id, s.delivery.c.state, s.delivery.c.reason)
+    .where(
+        s.delivery.c.id > bindparam("after"), s.delivery.c.id <= bindparam("last"), s.delivery.c.job == bindparam("job"),
+        s.delivery.c.state.in_((State.PLANNED.value, State.HELD.value)),
+    )
+    .order_by(s.delivery.c.id)
+    .limit(bindparam("n"))
+)  # fmt: skip
+_CANCEL = (
+    update(s.delivery)
+    .where(s.delivery.c.id == bindparam("b_id"))
+    .values(state=literal_column(f"'{State.CANCELLED.value}'"), reason=bindparam("b_reason"), ended_at=bindparam("b_now"))
+)
+_FORGET = delete(s.delivery).where(s.delivery.c.id == bindparam("b_id"))
+
+
+class ToSweep(NamedTuple):
+    id: int
+    state: str
+    first_id: int
+    last_id: int
+
+
+def jobs_to_sweep(conn: Connection) -> list[ToSweep]:
+    """Cancelled and failed jobs with deliveries that have not ended."""
+    query = select(s.job.c.id, s.job.c.state, s.job.c.first_id, s.job.c.last_id)
+    rows = conn.execute(query.where(s.job.c.state.in_(_ENDING), s.job.c.finished_at.is_(None), _TO_SWEEP).order_by(s.job.c.id))
+    return [ToSweep(*row) for row in rows]
+
+
+class Swept(NamedTuple):
+    """`ended` 0 = only what is in flight is left. `cursor`: where the next call goes on."""
+
+    ended: int
+    cursor: int
+
+
+def sweep_some(conn: Connection, job: ToSweep, after: int, now: Instant, limit: int) -> Swept:
+    """End at most `limit` deliveries of a cancelled job; forget those of a failed one, which nobody was promised, so that the
+    mended body can enrol the same people. `after`: 0, then the cursor of the last call."""
+    taken: list[Any] = []
+    if job.state == JobState.CANCELLED.value:
+        for lane in conn.execute(select(s.lane.c.id).where(s.lane.c.job == job.id)).scalars().all():
+            if len(taken) < limit:
+                taken += conn.execute(_DUE_OF_JOB, {"lane": lane, "n": limit - len(taken)}).all()
+        many(conn, DELETE_DUE, ("b_lane", "b_not_before", "b_id"), [tuple(row) for row in taken])
+    ended: list[tuple[int, str, str | None]] = [(row.delivery, State.DUE.value, None) for row in taken]
+    if len(ended) < limit:
+        where = {"job": job.id, "after": max(after, job.first_id - 1), "last": job.last_id, "n": limit - len(ended)}
+        rest = conn.execute(_UNDUE, where).all()
+        ended += [(row.id, row.state, row.reason) for row in rest]
+        after = rest[-1].id if rest else after
+    if job.state == JobState.FAILED.value:
+        many(conn, _FORGET, ("b_id",), [(delivery,) for delivery, _, _ in ended])
+    else:
+        many(conn, _CANCEL, ("b_id", "b_reason", "b_now"), [(delivery, Reason.OPERATOR.value, now) for delivery, _, _ in ended])
+    _count(conn, job.id, ended, State.CANCELLED if job.state == JobState.CANCELLED.value else None)
+    return Swept(len(ended), after)
+
+
+def _count(conn: Connection, job: int, rows: Sequence[tuple[int, str, str | None]], new: State | None) -> None:
+    tallies = Tallies()
+    for _, state, reason in rows:
+        tallies.add(job, State(state), (reason or "") if state == State.HELD.value else "", -1)
+        if new is not None:
+            tallies.add(job, new, Reason.OPERATOR.value)
+    tallies.write(conn)
+
+
+def bodies_in_use(conn: Connection) -> set[str]:
+    """File names of bodies that are still to be read."""
+    query = select(s.job.c.body).where(s.job.c.state.in_((JobState.RECEIVING.value, JobState.PAUSED.value)), s.job.c.expanded == 0)
+    return set(conn.execute(query).scalars())
+
