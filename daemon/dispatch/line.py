@@ -17,7 +17,7 @@ from daemon.dispatch.session import SendSession
 from daemon.dispatch.work import Envelope
 from daemon.ids import Ids
 from daemon.metrics import Metrics
-from daemon.model.delivery import SECOND
+from daemon.model.delivery import SECOND, Reason
 from daemon.pacing.breaker import Breaker
 from daemon.pacing.bucket import Bucket
 from daemon.store.flight import Flights, Kind, Result, Step
@@ -115,6 +115,8 @@ class Line:
                 self._in_hand += len(batch)
             try:
                 await self._send(batch)
+            except Exception as failure:  # noqa: BLE001 - supervision: a sender outlives a failing store; its flights stay claimed
+                self._log.error("send_failed", provider=self.provider, error=f"{type(failure).__name__}: {failure}", deliveries=len(batch))
             finally:
                 self._in_hand -= len(batch)
                 self._wake()
@@ -123,7 +125,7 @@ class Line:
         ready: list[Envelope] = []
         held: list[Result] = []
         for envelope in batch:
-            made = self._writer.render(envelope)
+            made = self._render(envelope)
             if isinstance(made, Message):
                 envelope.message = made
                 ready.append(envelope)
@@ -146,6 +148,15 @@ class Line:
             self.fault(f"raised {error}", None)
         finally:
             await self._finish(session, error)
+
+    def _render(self, envelope: Envelope) -> Message | Result:
+        try:
+            return self._writer.render(envelope)
+        except Exception as failure:  # noqa: BLE001 - one message that cannot be made must not keep its batch from going
+            what = f"{type(failure).__name__}: {failure}"
+            self._log.error("render_failed", provider=self.provider, delivery=envelope.public_id, error=what)
+            claimed = envelope.claimed
+            return Result(delivery=claimed.row.delivery, epoch=claimed.epoch, kind=Kind.HELD, reason=Reason.RENDER_ERROR, detail=what, burnt=False)
 
     async def _finish(self, session: SendSession, error: str | None) -> None:
         settling = asyncio.ensure_future(session.finish(error))
