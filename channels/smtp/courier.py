@@ -184,8 +184,12 @@ class Courier:
         elif isinstance(outcome, Unknown):
             self._pool.doubted(link)
             link.exchange.fail("dropped", "after an answer that is none")
+        elif verdicts.is_odd(replies[0]):  # such as 503: it did not read the content as content
+            link.exchange.fail("unexpected", f"an answer out of step: {outcome.code}")
         link.busy = False
         self._session.report(letter.id, outcome)
+        if self._offered is not None and replies:
+            return  # the next envelope's replies, or their absence, are read first: a 421 among them is meant for it
         if link.exchange.failure is not None:
             self._drop()
         elif link.sent == self._link_limit:
