@@ -255,6 +255,11 @@ def _due_row(row: Sequence[Any]) -> DueRow:
     )  # fmt: skip
 
 
+def due_rows(conn: Connection, deliveries: Iterable[int]) -> list[DueRow]:
+    """These deliveries as a claim would see them."""
+    return [_due_row(row) for row in conn.execute(_ROWS, {"ids": ids(deliveries)})]
+
+
 def known_of(conn: Connection, rows: Iterable[DueRow], horizon: Instant) -> dict[int, Known]:
     """What the rules may look at of the rows' persons; touches after `horizon` only."""
     people = {row.person: row for row in rows}
@@ -291,7 +296,7 @@ def claim_due(
     if not heads:
         waiting = [h for *_, h in lanes if h is not None and h > now]
         return ClaimResult(claimed=(), judged={}, taken=0, next_due=min(waiting, default=None))
-    rows = [_due_row(row) for row in conn.execute(_ROWS, {"ids": ids(head[2] for head in heads)})]
+    rows = due_rows(conn, (head[2] for head in heads))
     mine = frozenset(row.delivery for row in rows)
     rivals: list[DueRow] = []
     if contest and len(open_lanes) > 1:
