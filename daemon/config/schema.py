@@ -170,9 +170,11 @@ class WindowTable(WindowFields):
 
     DEFAULTS: ClassVar[Mapping[str, str]] = {"start": "09:00", "end": "21:00"}
 
-    start: Text | None = Field(None, description='"09:00"', json_schema_extra={"default": "09:00"})
-    end: Text | None = Field(None, description='"21:00"; "24:00" is allowed', json_schema_extra={"default": "21:00"})
-    days: Texts | None = Field(None, description="days on which it opens; all", json_schema_extra={"default": ["mon-sun"]})
+    start: Text | None = Field(None, description="local time at which it opens", json_schema_extra={"default": "09:00"})
+    end: Text | None = Field(
+        None, description='and closes; "24:00" is allowed; before start: over midnight', json_schema_extra={"default": "21:00"}
+    )
+    days: Texts | None = Field(None, description="days on which it opens", json_schema_extra={"default": ["mon-sun"]})
     closed: Texts | None = Field(None, description='["2027-03-20", "fri 11:30-13:30"]: dates and ranges', json_schema_extra={"default": []})
     channels: Mapping[Name, WindowFields] = Field({}, description="[window.channels.sms]: the same keys, for one channel")
     countries: Mapping[Country, WindowFields] = Field({}, description="[window.countries.US]: the same keys, for one country")
@@ -231,7 +233,7 @@ class ConsentTable(Table):
     sms: Consent = Field("explicit", description="implied, explicit or double_opt_in")
     push: Consent = Field("explicit", description="implied, explicit or double_opt_in")
     countries: Mapping[Country, Annotated[Mapping[str, Count], BeforeValidator(_day_keys)]] = Field(
-        {}, description="[consent.countries.CA] email_days = 730: implied consent ends so many days after the last order"
+        {}, description="[consent.countries.CA] email_days = 730: where implied consent ends; not supported yet"
     )
 
     @property

@@ -1,0 +1,84 @@
+# Everything a developer or CI does, by the same words. Needs make and Python >= 3.11 (with venv); the rest is installed into .venv.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check --no-input
+LOCK := $(VENV)/bin/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url --universal --python-version 3.11
+READY_TO_RUN := $(VENV)/.run-stamp
+READY_TO_TEST := $(VENV)/.dev-stamp
+PYTEST ?= $(PY) -m pytest -q
+ARGS ?=
+
+.PHONY: help demo test fast cover lint types floors size docs docs-check bench crash check requirements clean
+
+help:  ## list these targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name what; do printf '  %-14s%s\n' "$$name" "$$what"; done
+
+demo: $(READY_TO_RUN)  ## run the real daemon on the shipped sample against a local mail server (under 60 s)
+	$(VENV)/bin/homing demo $(ARGS)
+
+test: $(READY_TO_TEST)  ## run all tests
+	$(PYTEST) $(ARGS)
+
+fast: $(READY_TO_TEST)  ## run the tests that take less than two seconds each
+	$(PYTEST) -m "not slow" $(ARGS)
+
+cover: $(READY_TO_TEST)  ## run all tests and show which branches none of them takes
+	$(PYTEST) --cov --cov-report=term $(ARGS)
+
+lint: $(READY_TO_TEST)  ## check style, traps and banned calls (ruff)
+	$(PY) -m ruff check .
+
+types: $(READY_TO_TEST)  ## check types (mypy --strict)
+	$(PY) -m mypy
+
+floors: $(READY_TO_TEST)  ## check that no floor imports a higher one (import-linter)
+	$(VENV)/bin/lint-imports
+
+size: $(READY_TO_TEST)  ## check lengths of files and functions, and that each module says what it is for
+	$(PY) tools/size.py
+
+docs: $(READY_TO_TEST)  ## write the generated parts of the docs anew and check links
+	$(PY) -m tools.docs
+
+docs-check: $(READY_TO_TEST)
+	$(PY) -m tools.docs --check
+
+bench: $(READY_TO_TEST)  ## measure e-mails/s and CPU a message, beside a bare SMTP loop
+	$(PY) -m tests.bench $(ARGS)
+
+crash: $(READY_TO_TEST)  ## kill -9 the daemon at random points in the middle of a job and judge by the mail server's log
+	$(PY) -m tests.crash $(ARGS)
+
+check: lint types floors size docs-check  ## all checks that are no tests
+
+requirements: $(READY_TO_TEST)  ## pin the newest allowed versions with their hashes in requirements/*.txt
+	$(PIP) install --quiet --require-hashes -r requirements/lock.txt
+	$(LOCK) --upgrade requirements/build.in -o requirements/build.txt
+	$(LOCK) --upgrade requirements/lock.in -o requirements/lock.txt
+	$(LOCK) --upgrade pyproject.toml -o requirements/run.txt
+	$(LOCK) --upgrade pyproject.toml --group test --group lint -o requirements/dev.txt
+
+clean:  ## remove the environment and all caches
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+
+$(PY):
+	@test -n "$(PYTHON)" || { echo 'homing needs Python >= 3.11; name it with: make PYTHON=/path/to/python3.11' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(READY_TO_RUN): requirements/build.txt requirements/run.txt pyproject.toml | $(PY)
+	$(PIP) install --quiet --require-hashes -r requirements/build.txt
+	$(PIP) install --quiet --require-hashes -r requirements/run.txt
+	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(READY_TO_TEST): $(READY_TO_RUN) requirements/dev.txt
+	$(PIP) install --quiet --require-hashes -r requirements/dev.txt
+	@touch $@
