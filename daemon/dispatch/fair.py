@@ -40,16 +40,18 @@ class Fair:
         total = sum(self.weights.get(queue, 1.0) for queue in queues)
         for key in [key for key in self._deficit if key[0] == channel and key[1] not in queues]:
             del self._deficit[key]
-        picks: list[tuple[int, int]] = []
+        earned = {q: self._deficit.get((channel, q), 0.0) + slots * self.weights.get(q, 1.0) / total for q in queues}
+        order = sorted(queues, key=lambda queue: (-earned[queue], queue))
+        rows = dict.fromkeys(order, 0)
         left = slots
-        order = sorted(queues, key=lambda queue: (-self._deficit.get((channel, queue), 0.0), queue))
         for queue in order:
-            earned = self._deficit.get((channel, queue), 0.0) + slots * self.weights.get(queue, 1.0) / total
-            rows = min(left, int(earned + 1e-9))
-            self._deficit[channel, queue] = min(earned - rows, 1.0)
-            left -= rows
-            picks += self._split(queues[queue], rows)
-        return picks
+            rows[queue] = min(left, max(0, int(earned[queue] + 1e-9)))
+            left -= rows[queue]
+        for queue in sorted(order, key=lambda queue: rows[queue] - earned[queue])[:left]:
+            rows[queue] += 1  # whole rows only: who is owed the largest rest gets one in advance
+        for queue in order:
+            self._deficit[channel, queue] = min(max(earned[queue] - rows[queue], -1.0), 1.0)
+        return [pick for queue in order for pick in self._split(queues[queue], rows[queue])]
 
     @staticmethod
     def _split(lanes: list[DueLane], rows: int) -> list[tuple[int, int]]:

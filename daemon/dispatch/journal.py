@@ -52,7 +52,7 @@ class Journal:
         nonce = head[1] if len(head) >= 2 and head[0] == MAGIC else None
         for line in reversed(lines):
             parts = line.split()
-            if len(parts) >= 2 and parts[0].isdigit() and parts[1].isdigit():
+            if len(parts) >= 3 and all(part.isdigit() for part in parts):
                 return Tail(nonce=nonce, commit=int(parts[0]), at=int(parts[1]))
         return Tail(nonce=nonce, commit=int(head[2]) if len(head) >= 3 and head[2].isdigit() else 0, at=0)
 
@@ -90,7 +90,7 @@ class Journal:
             self._write(f"{MAGIC} {nonce} {commit}\n".encode())
             os.fsync(self._fd)
         elif os.pread(self._fd, 1, self._size - 1) != b"\n":
-            self._write(b"\n")  # end the torn line of a crash
+            self._write(b" torn\n")  # end the line that a crash cut off, so that nobody reads it as whole
 
     def append(self, done: Sequence[StepDone]) -> None:
         """One line for a committed group of handovers; nothing if none was granted. Raises StoreUnavailableError."""

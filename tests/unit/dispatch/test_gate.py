@@ -1,0 +1,34 @@
+"""What shuts the gate: the stop file, a clock behind the last commit, what an operator has not accepted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from daemon.dispatch.gate import Gate
+from daemon.model.delivery import SECOND, Reason
+
+
+def test_the_stop_file_shuts_it_at_once_and_opens_it_when_gone(tmp_path: Path) -> None:
+    """Asked before every group of grants; needs nothing but the file system."""
+    gate = Gate(tmp_path / "stop")
+    assert not gate.shut(10, 0)
+    (tmp_path / "stop").touch()
+    assert gate.shut(10, 0)
+    assert Reason.KILL_SWITCH.value in gate.reasons()
+    (tmp_path / "stop").unlink()
+    assert not gate.shut(10, 0)
+
+
+def test_a_clock_behind_the_last_commit_latches(tmp_path: Path) -> None:
+    """More than 2 s behind: shut until an operator accepts it, even if the clock comes back."""
+    gate = Gate(tmp_path / "stop")
+    assert not gate.shut(100 * SECOND, 102 * SECOND)
+    assert gate.shut(100 * SECOND - 1, 102 * SECOND)
+    assert gate.shut(200 * SECOND, 102 * SECOND)
+    gate.open(Reason.CLOCK_UNTRUSTED)
+    assert not gate.shut(200 * SECOND, 102 * SECOND)
+
+
+def test_what_was_latched_before_a_restart_stays(tmp_path: Path) -> None:
+    """The store keeps the reasons; a restart is no way around them."""
+    assert Gate(tmp_path / "stop", {Reason.RESTORED.value: "older than the journal"}).shut(1, 0)

@@ -1,0 +1,51 @@
+"""The send journal tells what was handed over, also after a crash in the middle of a line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from daemon.dispatch.journal import Journal, Tail
+from daemon.store.flight import StepDone
+
+
+def done(commit: int, *ids: int) -> StepDone:
+    return StepDone(granted=frozenset(ids), commit=commit, at=1000 + commit)
+
+
+def test_the_tail_is_the_last_whole_line(tmp_path: Path) -> None:
+    """A torn last line is ignored, and the next line does not run into it."""
+    journal = Journal(tmp_path / "journal")
+    assert journal.tail() == Tail(nonce=None, commit=0, at=0)
+    journal.open("n1", 0)
+    journal.append([done(7, 3, 4)])
+    journal.append([done(8)])  # nothing granted: no line
+    journal.close()
+    with (tmp_path / "journal").open("ab") as file:
+        file.write(b"9 1009 5")
+    assert Journal(tmp_path / "journal").tail() == Tail(nonce="n1", commit=7, at=1007)
+    again = Journal(tmp_path / "journal")
+    again.open("n1", 7)
+    again.append([done(10, 6)])
+    again.close()
+    assert again.tail() == Tail(nonce="n1", commit=10, at=1010)
+    assert list(again.since(7)) == [{6: 1010}]
+
+
+def test_a_new_journal_keeps_the_last_commit_of_the_store(tmp_path: Path) -> None:
+    """An empty journal of an installation that has already sent is not taken for one that is behind."""
+    journal = Journal(tmp_path / "journal")
+    journal.open("n1", 41)
+    assert journal.tail() == Tail(nonce="n1", commit=41, at=0)
+
+
+def test_what_was_sent_since_a_commit_is_found_again(tmp_path: Path) -> None:
+    """`since` gives the deliveries of later lines with their instants: what a restored store does not know."""
+    journal = Journal(tmp_path / "journal")
+    journal.open("n1", 0)
+    for commit in range(1, 5):
+        journal.append([done(commit, commit * 10, commit * 10 + 1)])
+    assert list(journal.since(2)) == [{30: 1003, 31: 1003, 40: 1004, 41: 1004}]
+    journal.restart("n2", 4)
+    assert journal.tail() == Tail(nonce="n2", commit=4, at=0)
+    assert list(journal.since(3)) == [{40: 1004, 41: 1004}]  # the old file stays beside it
+    journal.close()
