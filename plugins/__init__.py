@@ -23,6 +23,7 @@ from plugins.contract import (
     Scope,
     Secret,
     Session,
+    SettingError,
     Stream,
     Unknown,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "Scope",
     "Secret",
     "Session",
+    "SettingError",
     "SimpleChannel",
     "Stream",
     "Unknown",

@@ -141,6 +141,18 @@ class NotSent(Exception):
     """Raise it in `send_one` when surely nothing left this process; any other exception there is `Unknown`."""
 
 
+class SettingError(ValueError):
+    """Raise it in a settings dataclass's `__post_init__`: the operator is told the file, line and key it concerns.
+
+    `key` as it is written in the config (`from`, not `from_`); empty if it is about several.
+    """
+
+    def __init__(self, key: str, what: str) -> None:
+        super().__init__(f"{key}: {what}" if key else what)
+        self.key = key
+        self.what = what
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """What a channel can do; the daemon plans by it.

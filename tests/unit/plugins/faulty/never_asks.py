@@ -1,0 +1,12 @@
+"""Wrong: no handover at all."""
+
+from collections.abc import Sequence
+
+from plugins import Message, Session
+from tests.unit.plugins.faulty.base import Sound
+
+
+class Channel(Sound):
+    async def send(self, batch: Sequence[Message], session: Session) -> None:
+        for message in batch:
+            session.report(message.id, await self.post(message))
