@@ -204,7 +204,7 @@ class Courier:
         replies = await self._answers(link, letter)
         if len(replies) == 3 and replies[2].code == 354 and replies[0].positive and replies[1].positive:
             link.rested = False
-            return None
+            return None if exchange.failure is None else self._vanished(link, letter)
         idled_out = link.rested and bool(replies) and replies[0].code == 421
         if not replies or idled_out:
             return self._vanished(link, letter)

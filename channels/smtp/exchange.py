@@ -133,7 +133,7 @@ class Exchange(asyncio.Protocol):
             return
         for _ in range(came):
             self._owed.popleft()
-        goodbye = next((reply for reply in self._replies[before:] if reply.code == 421), None)
+        goodbye = self._cut_at_421(before)
         if garbled is not None:
             self.fail("garbled", f"no SMTP reply: {garbled}")
         elif goodbye is not None:  # it closes now; what else was owed will not come
@@ -173,6 +173,14 @@ class Exchange(asyncio.Protocol):
     @property
     def _gone(self) -> bool:
         return self._transport is None or self._transport.is_closing()
+
+    def _cut_at_421(self, start: int) -> Reply | None:
+        """The relay's goodbye among the new replies; what it says after that does not count."""
+        for index in range(start, len(self._replies)):
+            if self._replies[index].code == 421:
+                del self._replies[index + 1 :]
+                return self._replies[index]
+        return None
 
     async def _wait(self) -> None:
         self._waiter = self._loop.create_future()
