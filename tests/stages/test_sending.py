@@ -1,0 +1,242 @@
+"""A provider's line against channels that behave and that do not: what the store says afterwards.
+
+Real store, real session; the channel is a few lines of a plugin, since its misbehaviour is the subject.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from daemon.clock import SystemClock
+from daemon.dispatch.line import Line
+from daemon.dispatch.work import Envelope, Plan
+from daemon.ids import SystemIds, encode_id
+from daemon.log import get_log
+from daemon.metrics import Metrics
+from daemon.model.campaign import Campaign
+from daemon.model.delivery import Reason
+from daemon.pacing.breaker import Breaker
+from daemon.pacing.bucket import Bucket
+from daemon.store.flight import Kind, Result
+from daemon.store.recover import begin
+from daemon.store.writer import Lane, Store
+from plugins.contract import Accepted, Capabilities, Context, Deferred, Message, Rejected, Session, Unknown
+from tests.store.conftest import NOW, World, add_job
+
+Behaviour = Callable[[Sequence[Message], Session], Awaitable[None]]
+
+
+class Scripted:
+    """A channel whose `send` is the test's."""
+
+    name: ClassVar[str] = "scripted"
+    channel: ClassVar[str] = "email"
+    address: ClassVar[str] = "email"
+    settings_type: ClassVar[type] = object
+    capabilities = Capabilities(concurrency=2, batch=10)
+
+    def __init__(self, behaviour: Behaviour) -> None:
+        self._behaviour = behaviour
+
+    async def start(self, context: Context[Any]) -> None: ...
+    async def send(self, batch: Sequence[Message], session: Session) -> None:
+        await self._behaviour(batch, session)
+
+    async def stop(self) -> None: ...
+
+
+class Plain:
+    """A writer without templates: the rendering has its own tests."""
+
+    def __init__(self, held: frozenset[int] = frozenset()) -> None:
+        self.held = held
+
+    def render(self, envelope: Envelope) -> Message | Result:
+        row = envelope.claimed.row
+        if row.delivery in self.held:
+            return Result(delivery=row.delivery, epoch=envelope.claimed.epoch, kind=Kind.HELD, reason=Reason.RENDER_ERROR, burnt=False)
+        when = datetime(2026, 5, 28, tzinfo=UTC)
+        return Message(
+            id=envelope.public_id, address=row.email or "", channel="email", recipient=row.recipient, campaign="c", step="s",
+            text_pieces=("hello",), created_at=when, expires_at=when, ttl=60,
+        )  # fmt: skip
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    store = Store.open(tmp_path / "homing.db")
+    await store.write(Lane.BULK, begin, NOW, "node", "nonce")
+    yield World(store)
+    await store.close()
+
+
+async def send(world: World, behaviour: Behaviour, *, people: Sequence[int] = (7,), held: frozenset[int] = frozenset(), cut: asyncio.Event | None = None) -> Line:
+    """Claim all of a job, send it by this behaviour, drain. `cut`: drain without patience once this is set."""
+    await world.store.write(Lane.BULK, add_job, 1, people=people)
+    clock = SystemClock()
+    line = Line(
+        provider="relay", kind="email", channel=Scripted(behaviour), store=world.store, flights=world.flights, clock=clock, ids=SystemIds(),
+        log=get_log(), metrics=Metrics(clock), writer=Plain(held), bucket=Bucket(rate=None), breaker=Breaker(), wake=lambda: None,
+    )  # fmt: skip
+    plan = Plan(campaign=Campaign(name="c"), window=None, renderer=None)  # type: ignore[arg-type]
+    line.start()
+    claimed = (await world.claim()).claimed
+    await line.put([Envelope(claimed=one, public_id=encode_id(one.row.delivery), plan=plan) for one in claimed])
+    if cut:
+        await cut.wait()
+    while not cut and line.room() < line.capacity and await world.sql("SELECT 1 FROM flight"):
+        await asyncio.sleep(0)
+    await line.drain(0.05 if cut else 5)
+    return line
+
+
+async def obey(batch: Sequence[Message], session: Session) -> None:
+    for message in batch:
+        if await session.handover([message.id]):
+            session.report(message.id, Accepted(provider_id="ok"))
+
+
+async def test_a_channel_that_obeys_sends_each_message_once(world: World) -> None:
+    """Handover, report, next: all accepted, one touch each, nothing in flight."""
+    await send(world, obey, people=range(1, 26))
+    assert await world.tally() == {("accepted", ""): 25}
+    assert await world.sql("SELECT count(*) FROM touch") == [(25,)]
+
+
+async def test_what_is_handed_over_and_not_reported_is_in_doubt(world: World) -> None:
+    """A plugin that returns without a word may have sent."""
+
+    async def forget(batch: Sequence[Message], session: Session) -> None:
+        await session.handover([batch[0].id])
+
+    await send(world, forget, people=[7, 8])
+    states = sorted(state for (state,) in await world.sql("SELECT state FROM delivery"))
+    assert states == ["due", "in_doubt"] or states == ["in_doubt", "in_doubt"]  # one batch of two, or two of one
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_a_raising_plugin_loses_nothing_and_doubles_nothing(world: World, after: bool) -> None:
+    """Before the handover: back to due. After it: in doubt, with the error as evidence."""
+
+    async def explode(batch: Sequence[Message], session: Session) -> None:
+        if after:
+            await session.handover([batch[0].id])
+        raise RuntimeError("boom")
+
+    await send(world, explode)
+    assert (await world.state(1))[0] == ("in_doubt" if after else "due")
+    if after:
+        assert "boom" in (await world.sql("SELECT detail FROM attempt"))[0][0]
+
+
+async def test_an_outcome_reported_twice_counts_once(world: World) -> None:
+    """The first word stands; the second is a fault of the plugin."""
+
+    async def twice(batch: Sequence[Message], session: Session) -> None:
+        await session.handover([batch[0].id])
+        session.report(batch[0].id, Accepted())
+        session.report(batch[0].id, Rejected())
+
+    await send(world, twice)
+    assert await world.state(1) == ("accepted", None)
+
+
+async def test_a_message_sent_without_a_grant_is_not_called_accepted_twice(world: World) -> None:
+    """A report about a message that was never handed over is recorded as it is: the plugin says that it went."""
+
+    async def hasty(batch: Sequence[Message], session: Session) -> None:
+        session.report(batch[0].id, Accepted())
+
+    await send(world, hasty)
+    assert await world.state(1) == ("accepted", None)
+
+
+async def test_asking_again_or_for_a_strangers_message_gives_nothing(world: World) -> None:
+    """One handover a message, and only for the messages of this call."""
+    seen: list[frozenset[str]] = []
+
+    async def greedy(batch: Sequence[Message], session: Session) -> None:
+        seen.append(await session.handover([batch[0].id, batch[0].id, "0000000000ZZZ"]))
+        seen.append(await session.handover([batch[0].id]))
+        session.report(batch[0].id, Accepted())
+
+    await send(world, greedy)
+    assert [len(granted) for granted in seen] == [1, 0]
+
+
+async def test_an_unused_grant_is_given_back(world: World) -> None:
+    """`Deferred(nothing_sent=True)`: due again at once, no touch, no attempt."""
+
+    async def shy(batch: Sequence[Message], session: Session) -> None:
+        await session.handover([batch[0].id])
+        session.report(batch[0].id, Deferred(nothing_sent=True))
+
+    await send(world, shy)
+    assert await world.sql("SELECT state, attempts FROM delivery") == [("due", 0)]
+    assert await world.sql("SELECT count(*) FROM touch") == [(0,)]
+
+
+async def test_what_hangs_at_the_drain_is_settled(world: World) -> None:
+    """The drain cuts a hanging send off: its handed-over message is in doubt, the rest is due again."""
+    hanging, handed_over = asyncio.Event(), asyncio.Event()
+
+    async def hang(batch: Sequence[Message], session: Session) -> None:
+        await session.handover([batch[0].id])
+        handed_over.set()
+        await hanging.wait()
+
+    await send(world, hang, people=[7, 8, 9], cut=handed_over)
+    states = sorted(state for (state,) in await world.sql("SELECT state FROM delivery"))
+    assert set(states) <= {"due", "in_doubt"} and "in_doubt" in states
+    assert await world.sql("SELECT * FROM flight") == []
+
+
+async def test_a_message_that_cannot_be_made_is_held_and_the_others_go(world: World) -> None:
+    """One bad row never stops its batch."""
+    await send(world, obey, people=[7, 8, 9], held=frozenset({2}))
+    assert await world.state(2) == ("held", "render_error")
+    assert await world.tally() == {("accepted", ""): 2, ("held", "render_error"): 1}
+
+
+async def test_a_provider_that_refuses_us_stops_and_burns_no_attempt(world: World) -> None:
+    """Scope `operator`: nothing more is claimed for it until a reload; the messages wait."""
+
+    async def refused(batch: Sequence[Message], session: Session) -> None:
+        for message in batch:
+            session.report(message.id, Deferred(scope="operator", code="535", detail="authentication failed"))
+
+    line = await send(world, refused, people=[7, 8])
+    assert line.stopped == "authentication failed"
+    assert line.room() == 0
+    assert await world.sql("SELECT DISTINCT state, attempts FROM delivery") == [("due", 0)]
+
+
+async def test_a_failing_connection_is_one_error_however_many_messages_it_had(world: World) -> None:
+    """The breaker counts calls, not messages; a doubt counts too."""
+
+    async def unreachable(batch: Sequence[Message], session: Session) -> None:
+        for message in batch:
+            session.report(message.id, Deferred(scope="provider", detail="connection refused"))
+
+    line = await send(world, unreachable, people=range(1, 8))
+    assert 1 <= line.breaker.errors <= 2
+    assert line.stopped is None
+
+
+async def test_an_unknown_outcome_of_any_shape_is_never_sent_again(world: World) -> None:
+    """Reported nonsense after a handover is doubt."""
+
+    async def nonsense(batch: Sequence[Message], session: Session) -> None:
+        for message in batch:
+            await session.handover([message.id])
+            session.report(message.id, random.choice([Unknown(), "sent!", None]))  # type: ignore[arg-type]
+
+    await send(world, nonsense, people=[7, 8, 9])
+    assert await world.tally() == {("in_doubt", ""): 3}
