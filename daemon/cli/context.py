@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -48,7 +48,7 @@ class Cli:
 
 
 def _remember(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
-    def remember(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    def remember(context: click.Context, _parameter: click.Parameter, value: Any) -> None:
         if value is not None and value is not False:
             setattr(context.ensure_object(Cli), name, value)
 
@@ -79,7 +79,8 @@ def command(name: str | None = None, **settings: Any) -> Callable[[Callable[...,
         def run(*args: Any, **kwargs: Any) -> None:
             function(click.get_current_context().ensure_object(Cli), *args, **kwargs)
 
-        return click.command(name, **settings)(everywhere(cast(Any, run)))
+        made: Callable[[Callable[..., Any]], click.Command] = click.command(name, **settings)
+        return made(everywhere(run))
 
     return decorate
 
@@ -90,16 +91,7 @@ def group(name: str, help: str, *commands: click.Command) -> click.Group:
     def nothing() -> None:
         """The options alone do nothing."""
 
-    made = click.Group(name, help=help, callback=everywhere(nothing), params=getattr(nothing, "__click_params__", []), commands=list(commands))
-    made.params.sort(key=lambda parameter: parameter.name or "")
-    return made
+    callback = everywhere(nothing)
+    options: list[click.Parameter] = sorted(getattr(nothing, "__click_params__", []), key=lambda option: option.name)
+    return click.Group(name, help=help, callback=callback, params=options, commands=list(commands))
 
-
-def confirm_count(expect: int | None, found: int, what: str, command_line: str) -> None:
-    """The guard of `--expect N`. GuardRefusedError (exit 77) names the number and the command."""
-    from daemon.errors import GuardRefusedError
-
-    if expect is None:
-        raise GuardRefusedError(f"this concerns {found} {what}; if that is what you mean: {command_line} --expect {found}")
-    if expect != found:
-        raise GuardRefusedError(f"this concerns {found} {what}, not {expect}; look again, then: {command_line} --expect {found}")

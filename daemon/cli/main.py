@@ -120,13 +120,11 @@ def _failed(context: Cli, text: str, code: int, error: HomingError | None = None
     from daemon.cli import screen
 
     if not context.json:
-        screen.note(f"homing: {text}" if "\n" not in text else f"homing:\n{text}" if isinstance(error, ConfigError) else f"homing: {text}")
+        screen.note(f"homing:\n{text}" if isinstance(error, ConfigError) and "\n" in text else f"homing: {text}")
         return code
     body: dict[str, Any] = {"error": type(error).__name__ if error else "error", "detail": text, "exit": code}
     if isinstance(error, ConfigError):
-        body["problems"] = [
-            {"where": problem.where, "key": problem.key, "what": problem.what, "suggestion": problem.suggestion} for problem in error.problems
-        ]
+        body["problems"] = [{"where": p.where, "key": p.key, "what": p.what, "suggestion": p.suggestion} for p in error.problems]
     screen.note(screen.dump(body))
     return code
 

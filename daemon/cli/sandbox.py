@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from daemon.cli.context import Cli, command
 @command("sandbox", short_help="A local SMTP server with an inbox page.")
 @click.option("--smtp-port", default=1025, show_default=True, help="Port of the SMTP server; 0 takes a free one.")
 @click.option("--inbox-port", default=1080, show_default=True, help="Port of the inbox page; 0 takes a free one.")
-@click.option("--keep", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Keep log and messages here (default: dropped at the end).")
+@click.option("--keep", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Keep log and messages in DIR.")
 def sandbox(cli: Cli, smtp_port: int, inbox_port: int, keep: Path | None) -> None:
     """Run a local SMTP server with an inbox page until ^C. Nothing is delivered.
 
@@ -40,17 +41,18 @@ async def _serve(cli: Cli, folder: Path, smtp_port: int, inbox_port: int) -> Non
     mailbox = Mailbox(folder, clock)
     smtp, inbox = SmtpServer(mailbox, clock, port=smtp_port), Inbox(mailbox, port=inbox_port)
     over = asyncio.Event()
+    end = over.set
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, over.set)
+        asyncio.get_running_loop().add_signal_handler(number, end)
     try:
         await smtp.start()
         await inbox.start()
     except OSError as error:
-        raise HomingError(f"a port of the sandbox cannot be had: {error.strerror}; choose others with --smtp-port and --inbox-port") from None
+        raise HomingError(f"a port cannot be had: {error.strerror}; choose others with --smtp-port and --inbox-port") from None
     else:
         facts = {"smtp": f"127.0.0.1:{smtp.port}", "inbox": inbox.url, "log": str(folder / LOG)}
         cli.answer(facts, lambda: screen.say(f"SMTP   {facts['smtp']}\nInbox  {facts['inbox']}\nLog    {facts['log']}\n^C ends it."))
-        click.get_text_stream("stdout").flush()
+        sys.stdout.flush()
         await over.wait()
         screen.note(f"{mailbox.total} messages taken")
     finally:

@@ -12,7 +12,7 @@ from daemon.cli.context import Cli, command, group
 
 @command("check", short_help="Answer rows of NDJSON.")
 @click.argument("rows", type=click.File("r", encoding="utf-8"), default="-")
-def check(cli: Cli, rows: IO[str]) -> None:
+def check(_cli: Cli, rows: IO[str]) -> None:
     """Read a row of JSON a line, print an answer a line.
 
     A row: {"zone" | "phone" | "country", "start", "end", "days", "hours", "closed", "at"}. The answer: {"open": true | false,

@@ -1,0 +1,102 @@
+"""`homing run` and `homing check`: the daemon, and whether it could start."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from daemon.cli import screen
+from daemon.cli.context import Cli, command
+
+if TYPE_CHECKING:
+    from daemon.app.setup import Setup
+    from plugins.loader import LoadedChannel
+
+PROBE_SECONDS = 15.0
+
+
+@command("run", short_help="Run the daemon until SIGTERM.")
+@click.option("--clock-offset", type=int, default=0, hidden=True, help="Seconds ahead of the machine's clock; for `homing demo --at`.")
+def run(cli: Cli, clock_offset: int) -> None:
+    """Run the daemon until SIGTERM or ^C. SIGHUP reads config and campaigns again; a bad one changes nothing.
+
+    Logs go to standard error. Only one daemon may use a state folder: a second one ends with exit code 75.
+    """
+    from daemon.app.main import run as run_daemon
+    from daemon.clock import SystemClock
+
+    asyncio.run(run_daemon(cli.config_path, os.environ, clock=SystemClock(offset_seconds=clock_offset)))
+
+
+@command("check", short_help="Check config, campaigns and plugins; all problems at once.")
+@click.option("--probe", is_flag=True, help="Also start each provider and connect to where it sends.")
+def check(cli: Cli, probe: bool) -> None:
+    """Read config, campaigns and plugins as `homing run` would, and name every problem with its file and line."""
+    from daemon.app.setup import read_setup
+
+    setup = read_setup(cli.config_path, os.environ)
+    probes = asyncio.run(_probe_all(setup)) if probe else []
+    answer = {
+        "config": str(cli.config_path),
+        "digest": setup.config.digest,
+        "campaigns": {name: version.campaign.status.value for name, version in setup.catalogue.versions.items()},
+        "queues": sorted(setup.config.queues),
+        "providers": {loaded.provider: loaded.channel for loaded in setup.loading.channels},
+        "warnings": list(setup.warnings),
+        "probes": probes,
+    }
+    cli.answer(answer, lambda: _show(answer))
+    if any(not outcome["ok"] for outcome in probes):
+        raise click.exceptions.Exit(1)
+
+
+def _show(answer: dict[str, Any]) -> None:
+    for warning in answer["warnings"]:
+        screen.say(f"warning: {warning}")
+    for outcome in answer["probes"]:
+        screen.say(f"provider {outcome['provider']}: {outcome['detail']}")
+    counts = ", ".join(f"{len(answer[key])} {key}" for key in ("campaigns", "queues", "providers"))
+    screen.say(f"{answer['config']}: no problem found ({counts})")
+
+
+async def _probe_all(setup: Setup) -> list[dict[str, Any]]:
+    return [await _probe(loaded) for loaded in setup.loading.channels]
+
+
+async def _probe(loaded: LoadedChannel) -> dict[str, Any]:
+    """Start the channel, and open a connection to the host that its settings name. Sends nothing."""
+    from daemon.clock import SystemClock
+    from daemon.dns import SystemDns
+    from daemon.ids import SystemIds
+    from daemon.log import get_log
+    from daemon.net import SystemNet
+    from plugins.contract import Context
+    from plugins.http import open_http
+
+    clock = SystemClock()
+    dns = SystemDns(clock)
+    net = SystemNet(dns)
+    session = open_http(dns=dns, settings=loaded.settings)
+    context = Context(
+        provider=loaded.provider, settings=loaded.settings, clock=clock, rng=SystemIds().rng(), dns=dns, open_stream=net.open_stream,
+        http=session, log=get_log(),
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            channel = loaded.make()
+            await channel.start(context)
+            detail = "started"
+            host, port = getattr(loaded.settings, "host", None), getattr(loaded.settings, "port", None)
+            if isinstance(host, str) and isinstance(port, int):
+                stream = await net.open_stream(host, port, timeout=PROBE_SECONDS)
+                stream.close()
+                detail = f"started, and {host}:{port} can be reached"
+            await channel.stop()
+    except Exception as error:  # noqa: BLE001 - plugin isolation: whatever a channel raises is the answer
+        return {"provider": loaded.provider, "ok": False, "detail": f"failed: {str(error) or type(error).__name__}"}
+    finally:
+        await session.close()
+    return {"provider": loaded.provider, "ok": True, "detail": detail}
