@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import itemgetter
 from typing import NamedTuple
 
 from daemon.config.values import format_duration
 from daemon.model.delivery import Instant
 from daemon.policy.periods import REACH, Calendar, period_end, period_of
+from daemon.policy.zones import zone_names
 
 UNIT = 1000
 """Weights and limits in units are thousandths, so that sums of 0.2 are exact."""
@@ -130,7 +132,7 @@ def free_from(cap: Cap, touches: Sequence[Touch], now: Instant, zones: tuple[str
         return NEVER
     recent = counted(cap, touches, now - cap.reach)
     if cap.rolling is not None:
-        return _rolling_free(sorted(recent), cap.rolling, now, room)
+        return _rolling_free(sorted(recent, key=itemgetter(0)), cap.rolling, now, room)
     return _calendar_free(cap.calendar or Calendar.MONTH, recent, now, zones, room)
 
 
@@ -193,7 +195,8 @@ def _in_period(calendar: Calendar, touches: Sequence[Counted], zone: str, now: I
 
 
 def _kept(calendar: Calendar, touch: Counted, period: int) -> bool:
-    return any(period_of(calendar, zone, touch[0]) == period for zone in (touch[2] or "").split(","))
+    """By a zone that the touch kept; a name that the zone data no longer has says nothing."""
+    return any(period_of(calendar, zone, touch[0]) == period for zone in (touch[2] or "").split(",") if zone in zone_names())
 
 
 def longest_reach(caps: Iterable[Cap]) -> int:

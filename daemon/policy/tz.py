@@ -24,7 +24,7 @@ zoneinfo.ZoneInfo.clear_cache()
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST = -2_208_988_800  # 1900-01-01, in seconds
-_LAST = 250_000_000_000  # the year 9892, in seconds: datetime ends soon after
+_LAST = 7_258_118_400  # 2200-01-01, in seconds: after it the last offset goes on, so that `ends = 9999-12-31` costs nothing
 _CHUNK = 10 * 366 * 86_400  # a table grows by ten years at a time
 _STEP = 7 * 86_400  # probing step where only a yearly rule speaks; its two changes lie weeks apart
 _HEADER = struct.Struct(">4sc15x6l")

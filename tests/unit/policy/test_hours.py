@@ -1,0 +1,86 @@
+"""What a window table may say, and what is refused with the key's name."""
+
+from __future__ import annotations
+
+from datetime import date, time
+
+import pytest
+
+from daemon.policy.hours import WindowError, WindowRule, parse_quiet_hours, parse_window
+
+
+def test_both_forms_of_a_window() -> None:
+    """start/end/days, or hours: the same rule either way."""
+    one = parse_window({"start": "09:00", "end": "12:00", "days": ["mon-fri"]})
+    assert one == parse_window({"hours": ["mon-fri 09:00-12:00"]})
+    assert hash(one) == hash(parse_window({"hours": ["mon-fri 09:00-12:00"]}))
+    assert one.texts() == ["mon-fri 09:00-12:00"]
+
+
+def test_spellings_of_days_and_times() -> None:
+    """Lists, commas, runs over the week's end, long names, capitals, TOML's own times and dates."""
+    assert parse_window({"days": "sat,sun", "start": "10:00", "end": "18:00"}).texts() == ["sat-sun 10:00-18:00"]
+    assert parse_window({"hours": ["fri-mon 10:00-18:00"]}).texts() == ["mon,fri-sun 10:00-18:00"]
+    assert parse_window({"hours": "Monday 9:00 - 24:00"}).texts() == ["mon 09:00-24:00"]
+    assert parse_window({"start": time(9), "end": time(21, 30)}).texts() == ["09:00-21:30"]
+    assert parse_window({"closed": [date(2027, 3, 20), "fri 11:30-13:30", "sun"]}).closed_dates == (date(2027, 3, 20),)
+
+
+def test_defaults_fill_only_the_first_form() -> None:
+    """The config's [window] has 09:00-21:00; tables that narrow have the whole day."""
+    assert parse_window({"days": ["mon"]}).texts() == ["mon 00:00-24:00"]
+    assert parse_window({"end": "20:00"}, start="09:00", end="21:00").texts() == ["09:00-20:00"]
+    assert parse_window({}).always
+    assert WindowRule.full().always
+    assert not parse_window({"closed": ["2027-03-20"]}).always
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "words"),
+    [
+        ({"hours": ["mon 09:00-12:00"], "start": "09:00"}, "start", "either"),
+        ({"start": "9", "end": "21:00"}, "start", "time of day"),
+        ({"start": "24:00", "end": "21:00"}, "start", "00:00 to 23:59"),
+        ({"start": "09:00", "end": "24:01"}, "end", "00:00 to 24:00"),
+        ({"start": "09:60", "end": "21:00"}, "start", "00:00"),
+        ({"start": "09:00", "end": "09:00"}, "end", "whole day"),
+        ({"start": 9, "end": "21:00"}, "start", "time of day"),
+        ({"days": ["mon-fry"]}, "days", "no such day"),
+        ({"days": []}, "days", "name days"),
+        ({"days": 3}, "days", "name days"),
+        ({"hours": []}, "hours", "list of ranges"),
+        ({"hours": ["mon-fri"]}, "hours", "a range is"),
+        ({"hours": [9]}, "hours", "list of ranges"),
+        ({"hours": ["09:00-12:00 mon"]}, "hours", "a range is"),
+        ({"closed": ["holidays"]}, "closed", "not supported yet"),
+        ({"closed": ["2027-02-30"]}, "closed", "no such date"),
+        ({"closed": [7]}, "closed", "must be a list"),
+        ({"hours": ["fri 12:00-13:00"], "closed": ["fri 11:30-13:30"]}, "closed", "no open hour"),
+        ({"prefer": ["tue 09:00-12:00"]}, "prefer", "not supported yet"),
+        ({"strat": "09:00"}, "strat", "unknown key"),
+    ],
+)
+def test_bad_windows_name_their_key(table: dict[str, object], key: str, words: str) -> None:
+    """Every refusal says which key and what is wrong."""
+    with pytest.raises(WindowError, match=words) as caught:
+        parse_window(table)
+    assert caught.value.key == key
+
+
+def test_a_typo_gets_a_suggestion() -> None:
+    """The nearest key or day."""
+    with pytest.raises(WindowError, match='did you mean "start"'):
+        parse_window({"strat": "09:00"})
+    with pytest.raises(WindowError, match='did you mean "thu"'):
+        parse_window({"days": "thru"})
+
+
+def test_quiet_hours_are_a_window_turned_inside_out() -> None:
+    """Open at all other times; a whole week of quiet is refused."""
+    rule = parse_quiet_hours(["22:00-08:00"])
+    assert rule == parse_window({"closed": ["22:00-08:00"]})
+    assert parse_quiet_hours("sat-sun 00:00-24:00").texts() == ["00:00-24:00", "closed sat-sun 00:00-24:00"]
+    with pytest.raises(WindowError, match="no open hour"):
+        parse_quiet_hours(["00:00-24:00"])
+    with pytest.raises(WindowError, match="quiet_hours"):
+        parse_quiet_hours(["late"])
