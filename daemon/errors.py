@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 
 class HomingError(Exception):
-    """Root of the tree. `exit_code` is what the command line ends with."""
+    """Something failed. Root of the tree; `exit_code` is what the command line ends with."""
 
     exit_code = 1
 
@@ -44,13 +44,13 @@ class StateHeldError(HomingError):
 
 
 class StoreUnavailableError(HomingError):
-    """The store cannot be opened or written now; a later try may succeed."""
+    """The store cannot be opened or written now. A later try may succeed."""
 
     exit_code = 75
 
 
 class GuardRefusedError(HomingError):
-    """A guard rail says no; the message names the command and number that would allow it."""
+    """A guard rail says no. The message names the command and number that would allow it."""
 
     exit_code = 77
 
@@ -74,7 +74,7 @@ class Problem:
 
 
 class ConfigError(HomingError):
-    """All problems of a config (or campaign, or segment) file at once; `str()` has one a line."""
+    """The config, a campaign or a plugin is wrong. Holds all problems at once; `str()` has one a line."""
 
     exit_code = 78
 

@@ -45,7 +45,7 @@ def exit_codes() -> str:
     rows = "| 0 | it went well |\n"
     for code in sorted({kind.exit_code for kind in tree}):
         texts = [
-            (kind.__doc__ or "").strip().splitlines()[0].rstrip(".")
+            (kind.__doc__ or "").strip().split(". ")[0].rstrip(".")
             for kind in tree
             if kind.exit_code == code and "exit_code" in vars(kind)
         ]
