@@ -6,11 +6,10 @@ of it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from urllib.parse import quote
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
 from daemon.clock import Clock
 from daemon.ids import Ids
@@ -21,7 +20,6 @@ from plugins.contract import Log
 
 REQUEST_ID = web.RequestKey("request_id", str)
 CALLER = web.RequestKey("caller", str)
-Middleware = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
 MOST_PATH = 200
 
 

@@ -20,13 +20,13 @@ from daemon.web.problems import ProblemError
 MOST_DEPTH = 64
 
 
-def media_type(request: web.BaseRequest, allowed: Sequence[str]) -> str:
-    """The body's type if it is one of `allowed` (in UTF-8, not compressed); else 415."""
+def media_type(request: web.BaseRequest, allowed: Sequence[str], *, packed: bool = False) -> str:
+    """The body's type if it is one of `allowed` (in UTF-8; compressed only where the caller unpacks it); else 415."""
     found = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     charset = (request.charset or "utf-8").lower().replace("_", "-") if found in allowed else "utf-8"
-    if found not in allowed or encoding != "identity" or charset not in ("utf-8", "utf8", "us-ascii"):
-        detail = f"send {' or '.join(allowed)} in UTF-8, not compressed"
+    if found not in allowed or (encoding != "identity" and not packed) or charset not in ("utf-8", "utf8", "us-ascii"):
+        detail = f"send {' or '.join(allowed)} in UTF-8{' or gzip' if packed else ', not compressed'}"
         raise ProblemError("unsupported-media-type", detail, headers={"Accept": ", ".join(allowed)}, close=True)
     return found
 

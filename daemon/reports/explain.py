@@ -1,0 +1,224 @@
+"""Reports: why was this recipient written to, or not, and when may it be? The JSON of the contract, and the same for eyes.
+
+What has ended is told from its stored decision and the provider's answers. What may still go is judged now by the very rules
+that a claim asks, so the answer is today's, with the numbers from which anyone can compute it again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from daemon.clock import Clock, iso
+from daemon.ids import encode_id
+from daemon.model.delivery import FINAL, REASONS, Decision, Instant, Reason, State, Verdict
+from daemon.policy.rules import Rules
+from daemon.policy.subject import PersonFacts
+from daemon.policy.tz import utc_text
+from daemon.reports.sentences import Teller
+from daemon.store.read import Attempt, DeliveryRow, Evidence, Verdicts, Waited, read_evidence
+from daemon.store.writer import Writes
+
+HANDED = (State.CLAIMED, State.HANDED_OVER, State.ACCEPTED, State.IN_DOUBT, State.REJECTED)
+
+
+class Told(NamedTuple):
+    """A verdict as explain shows it. `until`: when it may be asked again, None if nobody knows."""
+
+    verdict: str
+    reason: str | None
+    until: Instant | None
+    decided_at: Instant | None
+    rule: tuple[str, str] | None
+    facts: Mapping[str, Any]
+    checks: Sequence[tuple[str, str]]
+
+
+class Explaining:
+    """`bind(now)`: the rules as a claim asks them; `rules()`: those in force; `gate()`: what shuts all sending, reason -> detail."""
+
+    def __init__(
+        self, *, store: Writes, clock: Clock, bind: Callable[[Instant], Verdicts], rules: Callable[[], Rules],
+        gate: Callable[[], Mapping[str, str]],
+    ) -> None:  # fmt: skip
+        self._store, self._clock, self._bind, self._rules, self._gate = store, clock, bind, rules, gate
+
+    async def explain(self, recipient: str, campaign: str | None = None) -> dict[str, Any]:
+        """The JSON of contract §5. NotFoundError for an unknown recipient or campaign."""
+        now = self._clock.instant()
+        evidence = await self._store.read(read_evidence, recipient, campaign=campaign, now=now, verdicts=self._bind(now))
+        return explain(evidence, self._rules(), self._gate(), now)
+
+
+def explain(evidence: Evidence, rules: Rules, gate: Mapping[str, str], now: Instant) -> dict[str, Any]:
+    """The answer from rows, rules and gate."""
+    person = evidence.person
+    guess = rules.guess_zones(PersonFacts(id=person.id, key=person.key, zone=person.zone, phone=person.phone, country=person.country))
+    teller = Teller(guess.names[0] if guess.names else None)
+    walks: dict[tuple[str, int], list[DeliveryRow]] = defaultdict(list)
+    for row in evidence.deliveries:
+        walks[row.campaign, row.occurrence].append(row)
+    return {
+        "recipient": person.key,
+        "at": iso(now, digits=0),
+        "zone": {"names": list(guess.names), "source": guess.source},
+        "enrolments": [
+            {
+                "campaign": campaign,
+                "version": max(row.version for row in rows),
+                "occurrence": occurrence,
+                "state": "ended" if all(row.state in FINAL for row in rows) else "open",
+                "arms": {},
+                "deliveries": [_delivery(row, evidence, gate, teller, now) for row in rows],
+            }
+            for (campaign, occurrence), rows in walks.items()
+        ],
+        "not_enrolled": [],
+    }
+
+
+def _delivery(row: DeliveryRow, evidence: Evidence, gate: Mapping[str, str], teller: Teller, now: Instant) -> dict[str, Any]:
+    told = _tell(row, evidence, gate, now)
+    return {
+        "id": encode_id(row.id),
+        "step": row.step,
+        "channel": row.channel,
+        "provider": row.provider,
+        "state": row.state.value,
+        "decision": told.verdict,
+        "reason": told.reason,
+        "next_possible_at": None if told.until is None else utc_text(told.until),
+        "expires_at": _time(row.expires_at),
+        "decided_at": _time(told.decided_at),
+        "rule": {"name": told.rule[0], "version": told.rule[1]} if told.rule else None,
+        "facts": dict(told.facts),
+        "checks": [list(check) for check in told.checks],
+        "history": [_waited(item) for item in evidence.waited.get(row.id, ())],
+        "text": _text(row, told, teller, now),
+    }
+
+
+def _tell(row: DeliveryRow, evidence: Evidence, gate: Mapping[str, str], now: Instant) -> Told:
+    decision = evidence.decisions.get(row.id)
+    if decision is not None:
+        return _blocked(row, _from_now(row, decision, now), gate)
+    told = _from_store(row)
+    if row.state in HANDED:
+        facts = _facts_of_sending(row, evidence.attempts.get(row.id, ()))
+        return told._replace(verdict=Verdict.SEND.value, until=None, facts=facts, decided_at=told.decided_at or row.handed_over_at)
+    return told
+
+
+def _from_now(row: DeliveryRow, decision: Decision, now: Instant) -> Told:
+    """A verdict of this moment. If it is what was decided before, it keeps its time."""
+    reason = decision.reason.value if decision.reason else None
+    before = row.decision or {}
+    same = before.get("verdict") == decision.verdict.value and before.get("reason") == reason
+    until: Instant | None = max(now, row.not_before)
+    if decision.verdict is Verdict.DEFER:
+        until = max(decision.until, row.not_before) if decision.until is not None else None
+    elif decision.verdict is not Verdict.SEND or row.state is State.PLANNED:
+        until = None
+    decided_at = row.decided_at if same else now
+    return Told(decision.verdict.value, reason, until, decided_at, decision.rule, decision.facts, decision.checks)
+
+
+def _from_store(row: DeliveryRow) -> Told:
+    """The decision that ended or held it."""
+    kept = row.decision or {}
+    if kept.get("reason") != row.reason:
+        kept = {}
+    rule = kept.get("rule")
+    verdict = kept.get("verdict") or (Verdict.HOLD if row.state is State.HELD else Verdict.DROP).value
+    checks = [(name, result) for name, result in kept.get("checks", ())]
+    return Told(verdict, row.reason, None, row.decided_at or row.ended_at, tuple(rule) if rule else None, kept.get("facts") or {}, checks)
+
+
+def _facts_of_sending(row: DeliveryRow, attempts: Sequence[Attempt]) -> dict[str, Any]:
+    """What the providers answered: the last answer in full, and how many tries there were."""
+    facts: dict[str, Any] = {"provider": row.provider, "attempts": row.attempts, "handed_over_at": _time(row.handed_over_at)}
+    if row.state is State.ACCEPTED:
+        facts |= {"accepted_at": _time(row.ended_at), "provider_id": row.provider_id}
+    if attempts:
+        last = attempts[-1]
+        facts |= {"outcome": last.outcome, "scope": last.scope, "code": last.code, "detail": last.detail, "answered_at": _time(last.at)}
+    return {key: value for key, value in facts.items() if value is not None}
+
+
+def _blocked(row: DeliveryRow, told: Told, gate: Mapping[str, str]) -> Told:
+    """The guard comes last of all checks: what passes the rules may still be stopped as a whole."""
+    if told.verdict != Verdict.SEND.value:
+        return told
+    found = next(_stops(row, gate), None)
+    if found is None:
+        return told if row.state is not State.PLANNED else told._replace(until=None)
+    reason, facts = found
+    verdict = REASONS[Reason(reason)].verdict.value
+    return told._replace(verdict=verdict, reason=reason, until=None, facts=facts, rule=None, checks=[*told.checks, ("guard", verdict)])
+
+
+def _stops(row: DeliveryRow, gate: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    if row.job_state == "held":
+        yield row.job_reason or Reason.OPERATOR.value, {"job": row.job}
+    if row.job_state == "paused":
+        yield Reason.CAMPAIGN_PAUSED.value, {"job": row.job}
+    if row.queue_paused:
+        yield Reason.CAMPAIGN_PAUSED.value, {"queue": row.queue}
+    if row.status == "paused":
+        yield Reason.CAMPAIGN_PAUSED.value, {"campaign": row.campaign}
+    elif row.status != "active":
+        yield Reason.CAMPAIGN_NOT_STARTED.value, {"campaign": row.campaign, "status": row.status}
+    for reason, detail in gate.items():
+        yield reason, {"detail": detail}
+
+
+def _text(row: DeliveryRow, told: Told, teller: Teller, now: Instant) -> str:
+    if row.state in HANDED:
+        return teller.sent(row.state, told.facts)
+    if told.verdict == Verdict.SEND.value:
+        if row.state is State.PLANNED:
+            return "Planned: its job is about to make it due."
+        return teller.going(row.not_before, now)
+    reason = told.reason or ""
+    if told.verdict == Verdict.HOLD.value:
+        text = teller.held(reason, told.facts)
+        return text if row.state is State.HELD else text.replace("Held", "Will be held", 1)
+    if told.verdict == Verdict.DEFER.value:
+        if reason == Reason.CAMPAIGN_NOT_STARTED.value and "status" in told.facts:
+            return f"Waits: the campaign is {told.facts['status']}; `homing campaigns start {row.campaign}` lets it go."
+        what = next((f"the {kind} {told.facts[kind]}" for kind in ("job", "queue", "campaign") if kind in told.facts), "its campaign")
+        return teller.waits(reason, told.facts, told.until, channel=row.channel, what=what)
+    text = teller.ended(reason, told.facts, row.expires_at, channel=row.channel)
+    return text if row.state in FINAL else text.replace("Not sent", "Will not be sent", 1)
+
+
+def _waited(item: Waited) -> dict[str, Any]:
+    return {"reason": item.reason, "first": _time(item.first), "last": _time(item.last), "count": item.times}
+
+
+def _time(at: Instant | None) -> str | None:
+    """Whole seconds, as the contract shows them."""
+    return None if at is None else iso(at, digits=0)
+
+
+def render_text(answer: Mapping[str, Any]) -> str:
+    """The same answer for eyes, one line a delivery and its history below."""
+    zone = answer["zone"]
+    names = ", ".join(zone["names"][:3]) + (f" and {len(zone['names']) - 3} more" if len(zone["names"]) > 3 else "") or "unknown"
+    lines = [f"{answer['recipient']}   zone: {names} ({zone['source']})   at {answer['at']}"]
+    for walk in answer["enrolments"]:
+        lines.append(f"\n{walk['campaign']} (version {walk['version']}, {walk['state']})")
+        for delivery in walk["deliveries"]:
+            reason = f", {delivery['reason']}" if delivery["reason"] else ""
+            lines.append(f"  {delivery['step']} · {delivery['channel']} · {delivery['state']}{reason} · {delivery['id']}")
+            lines.append(f"    {delivery['text']}")
+            checks = " ".join(f"{name}:{result}" for name, result in delivery["checks"])
+            if checks:
+                lines.append(f"    checks: {checks}")
+            lines += [
+                f"    before: {item['reason']} {item['count']}x, {item['first']} to {item['last']}" for item in delivery["history"]
+            ]  # fmt: skip
+    if not answer["enrolments"]:
+        lines.append("\nNo delivery was made for this recipient.")
+    return "\n".join(lines)

@@ -1,0 +1,145 @@
+"""Reports: one sentence that says why a delivery is where it is, for people. Facts in, English out; times in the recipient's zone.
+
+The facts are those that the decision rests on, so a sentence never says more than can be computed again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from daemon.clock import to_datetime, to_instant
+from daemon.model.delivery import REASONS, Instant, Reason, State
+
+MESSAGES = {"email": "e-mails", "sms": "SMS", "push": "push messages"}
+UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks", "s": "seconds"}
+
+WAITING: Mapping[str, str] = {
+    Reason.WINDOW_CLOSED: "Waits: the send window{hours} is shut now; it opens on {when}.",
+    Reason.QUIET_HOURS: "Waits: these are the recipient's own quiet hours; they end on {when}.",
+    Reason.HOLIDAY: "Waits: today is a closed day; the window opens on {when}.",
+    Reason.CAMPAIGN_NOT_STARTED: "Waits: the campaign has not started; it can go on {when}.",
+    Reason.CAMPAIGN_PAUSED: "Waits: {what} is paused; resume it to let it go on.",
+    Reason.CAP_REACHED: "Waits: {used} of {limit} {messages} in {period} are used; {frees}.",
+    Reason.YIELDED_TO_PRIORITY: "Waits: a message of higher priority took the slot; it can go on {when}.",
+    Reason.RATE_LIMITED: "Waits for its turn at the destination's rate; it can go on {when}.",
+    Reason.BREAKER_OPEN: "Waits: the provider fails at the moment; it is tried again on {when}.",
+    Reason.KILL_SWITCH: "Waits: all sending is stopped; `homing start --all --expect N` ends that.",
+    Reason.PAUSED_BY_RECIPIENT: "Waits: the recipient asked for a pause until {when}.",
+}
+ENDED: Mapping[str, str] = {
+    Reason.SUPPRESSED: "Not sent: the address asked not to be contacted.",
+    Reason.NO_CONSENT: "Not sent: there is no consent for this channel ({consent}).",
+    Reason.TOPIC_OFF: "Not sent: the recipient opted out of this topic.",
+    Reason.BOUNCED: "Not sent: the address bounced before.",
+    Reason.COMPLAINED: "Not sent: the recipient complained before.",
+    Reason.ERASED: "Not sent: the recipient was erased.",
+    Reason.NO_ADDRESS: "Not sent: the recipient has no address for {channel}.",
+    Reason.INVALID_ADDRESS: "Not sent: the address is not valid.",
+    Reason.ALREADY_ENROLLED: "Not sent: the recipient walks, or lately walked, through this campaign.",
+    Reason.CAP_REACHED: "Not sent: {used} of {limit} {messages} in {period} were used, and this cap drops.",
+    Reason.LATE: "Not sent: it could not go before its end on {expires}.",
+    Reason.CAMPAIGN_ENDED: "Not sent: the campaign has ended.",
+    Reason.WINDOW_NEVER_OPENS: "Not sent: no instant before its end on {expires} is inside all windows that apply.",
+    Reason.OPERATOR: "Not sent: an operator cancelled it.",
+    Reason.TEST_MODE: "Not sent: test sends go to test addresses only.",
+}
+
+
+class _Facts(dict[str, Any]):
+    """Facts for a sentence; one that is missing is left open instead of failing the answer."""
+
+    def __missing__(self, key: str) -> str:
+        return "?"
+
+
+class Teller:
+    """Tells times in one zone: the recipient's first possible one, UTC if there is none."""
+
+    def __init__(self, zone: str | None) -> None:
+        self._zone = ZoneInfo(zone) if zone else None
+        self._name = f"{zone.rpartition('/')[2].replace('_', ' ')} time" if zone else "UTC"
+
+    def when(self, at: Instant | None) -> str:
+        """`Wed 25 Nov 09:00 Jakarta time`, with the year unless it is near."""
+        if at is None:
+            return "a day that is not known yet"
+        local = to_datetime(at).astimezone(self._zone) if self._zone else to_datetime(at)
+        return f"{local:%a} {local.day} {local:%b %Y %H:%M} {self._name}"
+
+    def sent(self, state: State, facts: Mapping[str, Any]) -> str:
+        """States from the handover on."""
+        at, provider = self._instant(facts.get("handed_over_at")), facts.get("provider") or "the provider"
+        said = " ".join(str(part) for part in (facts.get("code"), facts.get("detail")) if part)
+        said = f": {said}" if said else ""
+        match state:
+            case State.CLAIMED:
+                return "Is being sent now."
+            case State.HANDED_OVER:
+                return f"Handed over to {provider} on {self.when(at)}; its answer is awaited."
+            case State.ACCEPTED:
+                return f"Sent: {provider} accepted it on {self.when(self._instant(facts.get('accepted_at')) or at)}."
+            case State.IN_DOUBT:
+                advice = "It is never sent again by itself; `homing doubt resolve` closes it."
+                return f"In doubt: handed over to {provider} on {self.when(at)}, and whether it was accepted is not known{said}. {advice}"
+            case _:
+                return f"Not sent: {provider} refused it for good{said}."
+
+    def going(self, not_before: Instant, now: Instant) -> str:
+        """Nothing stands in its way."""
+        if not_before > now:
+            return f"Goes on {self.when(not_before)}: its place inside the send window."
+        return "Goes with one of the next claims: nothing stands in its way."
+
+    def waits(self, reason: str, facts: Mapping[str, Any], until: Instant | None, *, channel: str, what: str) -> str:
+        """Deferred until an instant, or until something ends."""
+        template = WAITING.get(reason) or f"Waits: {_remedy(reason)}."
+        return template.format_map(_Facts(self._words(facts, channel), when=self.when(until), what=what, frees=self._frees(facts, until)))
+
+    def ended(self, reason: str, facts: Mapping[str, Any], expires: Instant, *, channel: str) -> str:
+        """Dropped, expired or cancelled."""
+        template = ENDED.get(reason) or f"Not sent: {_remedy(reason)}."
+        return template.format_map(_Facts(self._words(facts, channel), expires=self.when(expires)))
+
+    def held(self, reason: str, facts: Mapping[str, Any]) -> str:
+        """Waits for an operator or for data."""
+        detail = facts.get("detail")
+        return f"Held ({reason}){f': {detail}' if detail else ''}. What frees it: {_remedy(reason)}."
+
+    def _words(self, facts: Mapping[str, Any], channel: str) -> dict[str, Any]:
+        hours = facts.get("hours")
+        counted = facts.get("channels") or [channel]
+        unit = "units" if facts.get("count") == "units" else MESSAGES.get(counted[0], f"{counted[0]} messages")
+        return {
+            **facts, "channel": channel, "hours": f" ({', '.join(hours)})" if isinstance(hours, list) and hours else "",
+            "messages": unit if len(counted) == 1 and facts.get("channels") else "messages" if unit != "units" else unit,
+            "period": _period(facts), "consent": facts.get("consent", "unknown"),
+        }  # fmt: skip
+
+    def _frees(self, facts: Mapping[str, Any], until: Instant | None) -> str:
+        if facts.get("rolling") and facts.get("oldest"):
+            return f"the oldest ages out, and it can go on {self.when(until)}"
+        return f"it can go on {self.when(until)}"
+
+    @staticmethod
+    def _instant(text: object) -> Instant | None:
+        return to_instant(datetime.fromisoformat(text)) if isinstance(text, str) else None
+
+
+def _period(facts: Mapping[str, Any]) -> str:
+    rolling = str(facts.get("rolling") or "")
+    if rolling[-1:] in UNITS and rolling[:-1].isdigit():
+        unit = UNITS[rolling[-1]]
+        return f"{rolling[:-1]} {unit if rolling[:-1] != '1' else unit[:-1]}"
+    return f"a calendar {facts['calendar']}" if facts.get("calendar") else "the period"
+
+
+def _remedy(reason: str) -> str:
+    try:
+        return REASONS[Reason(reason)].remedy
+    except ValueError:
+        return reason
+
+
