@@ -73,7 +73,6 @@ class SimLoop(asyncio.base_events.BaseEventLoop):
         self.steps = 0
         self.errors: list[BaseException] = []
         """What callbacks raised and no one awaited; a simulation that has any has failed."""
-        self.set_task_factory(self._new_task)  # type: ignore[arg-type]  # typeshed names the factory's options one by one
         self.set_exception_handler(self._note_error)
 
     def time(self) -> float:
@@ -147,12 +146,13 @@ class SimLoop(asyncio.base_events.BaseEventLoop):
 
     # --- tasks, in the same order everywhere --------------------------------------------------------------------------------------
 
-    def _new_task(self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T], **options: Any) -> SimTask[T]:
+    def create_task(self, coro: Coroutine[Any, Any, T], **options: Any) -> SimTask[T]:  # type: ignore[override]  # options differ by version
+        self._check_closed()  # type: ignore[attr-defined]
         task: SimTask[T] = SimTask.__new__(SimTask)
         task.number = self._next()
         if options.get("name") is None:
             options["name"] = f"task-{task.number}"
-        task.__init__(coroutine, loop=loop, **options)  # type: ignore[misc]
+        task.__init__(coro, loop=self, **options)  # type: ignore[misc]
         return task
 
     def create_future(self) -> asyncio.Future[Any]:
