@@ -15,18 +15,17 @@ from dataclasses import dataclass
 from daemon.content.html_check import campaign_parameters, campaign_parameters_in_text, check_html
 from daemon.content.html_scan import HtmlToken, Piece, scan_html
 from daemon.content.html_text import make_text
-from daemon.content.locales import is_rtl, reads_rtl
+from daemon.content.locales import footer_words, is_rtl, reads_rtl
 from daemon.content.segments import Kind, MarkupError, Segment, Source, mask, split_source
 from daemon.content.template_file import TemplateFile
 
 FOOTER = "homing_footer"
-"""The variable that holds the words of the footer in the recipient's language (`locales.FOOTERS`)."""
+"""The variable that holds the words of the footer in the recipient's language, for a file that is for all languages."""
 
 _HTML_FOOTER = (
-    f'<p dir="{{{{ {FOOTER}.dir }}}}" style="margin-top:24px;font-size:12px;color:#666666">{{{{ {FOOTER}.why }}}} '
-    f'<a href="{{{{ unsubscribe_url }}}}">{{{{ {FOOTER}.unsubscribe }}}}</a></p>\n'
+    '<p dir="[dir]" style="margin-top:24px;font-size:12px;color:#666666">[why] <a href="{{ unsubscribe_url }}">[unsubscribe]</a></p>\n'
 )
-_TEXT_FOOTER = f"\n-- \n{{{{ {FOOTER}.why }}}}\n{{{{ {FOOTER}.unsubscribe }}}}: {{{{ unsubscribe_url }}}}\n"
+_TEXT_FOOTER = "\n-- \n[why]\n[unsubscribe]: {{ unsubscribe_url }}\n"
 _PREHEADER = '<div style="display:none;max-height:0;overflow:hidden;mso-hide:all" aria-hidden="true">{}</div>'
 _USES_UNSUBSCRIBE = re.compile(r"\bunsubscribe_url\b")
 
@@ -91,8 +90,15 @@ def _text_part(file: TemplateFile, page: Source | None, dress: Dress) -> Source:
     else:
         raise _Faulty
     if dress.marketing and not _has_unsubscribe(_segments(file, text)):
-        text = text.insert([(len(text.text), _TEXT_FOOTER)])
+        text = text.insert([(len(text.text), _footer(_TEXT_FOOTER, dress.locale))])
     return text
+
+
+def _footer(form: str, locale: str | None) -> str:
+    """The footer with its words put in, or with the variables that bring them."""
+    for key, words in footer_words(locale).items():
+        form = form.replace(f"[{key}]", words if locale else f"{{{{ {FOOTER}.{key} }}}}")
+    return form
 
 
 def _has_unsubscribe(segments: Sequence[Segment]) -> bool:
@@ -122,7 +128,7 @@ def _document(page: Source, file: TemplateFile, dress: Dress) -> Source:
         root = next(token for token in tokens if token.piece is Piece.START and token.name in ("html", "body"))
         edits.append((root.start + 1 + len(root.name), ' dir="rtl"'))
     edits.append((opening.end if opening else 0, start))
-    end = _HTML_FOOTER if dress.marketing and not _has_unsubscribe(segments) else ""
+    end = _footer(_HTML_FOOTER, dress.locale) if dress.marketing and not _has_unsubscribe(segments) else ""
     edits.append((closing.start if closing else len(page.text), end + ("" if document else "</body></html>\n")))
     return page.insert(edit for edit in edits if edit[1])
 

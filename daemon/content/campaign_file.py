@@ -210,7 +210,7 @@ def _plain(value: Any) -> Any:
 def _topic(value: Any, topics: Collection[str]) -> str | None:
     name = parse_name(value)
     if topics and name not in topics:
-        raise BadValue(f'no [topics.{name}] in the config (it has {", ".join(sorted(topics))})', nearest(name, topics))
+        raise BadValue(f"no [topics.{name}] in the config (it has {', '.join(sorted(topics))})", nearest(name, topics))
     return name
 
 
@@ -292,7 +292,7 @@ def _mailbox(value: Any) -> str | None:
     if fault := fault_of_head(written):
         raise BadValue(fault)
     name, address = parseaddr(written)
-    if not address or (written.strip() != address and f"<{address}>" not in written) or "," in name.replace('"', ""):
+    if not address or not (written.strip() == address or (name and written.rstrip().endswith(f"<{address}>"))):
         raise BadValue(f'must be one address: "hello@example.com" or "Aiko <hello@example.com>" (got "{written}")')
     try:
         email_validator.validate_email(address, check_deliverability=False)

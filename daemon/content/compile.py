@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -15,7 +16,7 @@ from liquid import BoundTemplate
 from liquid.builtin.expressions import FilteredExpression
 from liquid.builtin.expressions.filtered import Filter
 from liquid.builtin.output import OutputNode
-from liquid.exceptions import LiquidError, LiquidSyntaxError
+from liquid.exceptions import LiquidError
 from liquid.expression import Expression
 from liquid.static_analysis import Variable
 
@@ -23,7 +24,7 @@ from daemon.content.assemble import FOOTER, Dress, assemble_mail
 from daemon.content.filters import URL_GUARD
 from daemon.content.hardened import HTML, OptionalPath, parse_template, walk_nodes
 from daemon.content.locales import reads_rtl
-from daemon.content.segments import Kind, MarkupError, Source, split_source
+from daemon.content.segments import Kind, MarkupError, Segment, Source, split_source
 from daemon.content.template_file import EMAIL, TemplateFile
 from daemon.errors import Problem, nearest
 
@@ -95,7 +96,7 @@ def compile_file(file: TemplateFile, *, channel: str, dress: Dress) -> Compiled 
 
 
 def needs_of(parts: Iterable[Part]) -> Iterator[Need]:
-    """The variables that the caller must give, each once, in order of their first line."""
+    """What must be known of a recipient and its job row, each variable once, in order of their first line."""
     uses: dict[str, list[tuple[int, bool]]] = {}
     for part in parts:
         optional = _optional_offsets(part.template)
@@ -105,7 +106,7 @@ def needs_of(parts: Iterable[Part]) -> Iterator[Need]:
     found = [
         Need(variable=name, line=min(line for line, _ in lines), optional=all(optional for _, optional in lines))
         for name, lines in uses.items()
-        if name.partition(".")[0] != FOOTER
+        if re.match(r"(recipient|vars)\b", name)
     ]
     return iter(sorted(found, key=lambda need: (need.line, need.variable)))
 
@@ -135,15 +136,27 @@ def _note(file: TemplateFile, problem: Problem) -> None:
 
 def _syntax_problem(file: TemplateFile, source: Source, error: LiquidError) -> Problem:
     cause = error.__cause__ if isinstance(error.__cause__, LiquidError) else error
-    offset = cause.token.start_index if cause.token and cause.token.start_index >= 0 else 0
-    where = f"{file.name}:{source.line(min(offset, len(source.text)))}"
+    offset = cause.token.start_index if cause.token and 0 <= cause.token.start_index < len(source.text) else None
     what, suggestion = str(cause.message), None
-    if isinstance(cause, LiquidSyntaxError) and what.startswith("unexpected tag '"):
+    if what.startswith("unexpected tag '"):
         name = what.split("'")[1]
         if name in _FILES:
-            return Problem(where=where, key=name, what="a template reads no other file")
+            return Problem(where=f"{file.name}:{source.line(offset or 0)}", key=name, what="a template reads no other file")
         what, suggestion = f"unknown or misplaced tag `{name}`", nearest(name, [tag for tag in HTML.tags if tag.isalpha()])
-    return Problem(where=where, key="", what=what, suggestion=suggestion)
+    elif offset is None and (open_tag := _never_closed(source)):
+        offset, what = open_tag.start, f"`{{% {open_tag.name} %}}` is never closed by `{{% end{open_tag.name} %}}`"
+    return Problem(where=f"{file.name}:{source.line(offset or 0)}", key="", what=what, suggestion=suggestion)
+
+
+def _never_closed(source: Source) -> Segment | None:
+    """The innermost block that is still open at the end."""
+    blocks: list[Segment] = []
+    for segment in split_source(source.text):
+        if segment.kind is Kind.TAG and getattr(HTML.tags.get(segment.name), "block", False):
+            blocks.append(segment)
+        elif blocks and segment.name == f"end{blocks[-1].name}":
+            blocks.pop()
+    return blocks[-1] if blocks else None
 
 
 def _wrong_filters(file: TemplateFile, part: Part) -> Iterator[Problem]:
@@ -164,7 +177,7 @@ def _wrong_filters(file: TemplateFile, part: Part) -> Iterator[Problem]:
 
 def _wrong_variables(file: TemplateFile, part: Part) -> Iterator[Problem]:
     for variable in _variables(part.template):
-        name, root = str(variable), str(variable.segments[0])
+        name, root = str(variable)[:80], str(variable.segments[0])[:80]
         where = f"{file.name}:{part.source.line(variable.span.index)}"
         second = variable.segments[1] if len(variable.segments) > 1 else None
         if root in LATER_ROOTS:

@@ -34,7 +34,7 @@ from daemon.content import filters
 
 MAX_OUTPUT = 512 * 1024
 """Characters of one rendered part."""
-MAX_STEPS = 100_000
+MAX_STEPS = 50_000
 """Nodes rendered inside blocks, plus the filters' work in units of 256 characters."""
 MAX_TURNS = 10_000
 """Loop turns of a whole render, nested and one after the other."""

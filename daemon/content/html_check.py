@@ -6,6 +6,7 @@ to be guarded at render. Links with a fixed address are checked here: a whole ht
 
 from __future__ import annotations
 
+import bisect
 import html
 import re
 import urllib.parse
@@ -24,6 +25,7 @@ _MASKS = f"{MASK}{MASK_REST}"
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)
 _FIXED_HOST = re.compile(rf"https?://[^/?#\s{_MASKS}]+(?=[/?#]|$)", re.IGNORECASE)
 _URL_IN_TEXT = re.compile(r"https?://[^\s<>\"'()\[\]{}]+", re.IGNORECASE)
+_NAMELESS = re.compile(f"</?{MASK}")
 _CONTROL = re.compile(r"[\x00-\x20\x7f-\x9f]")
 
 
@@ -44,14 +46,20 @@ def check_html(masked: str, tokens: Sequence[HtmlToken], segments: Sequence[Segm
     for token in tokens:
         if token.piece is Piece.BROKEN:
             faults.append((token.start, f"the tag <{token.name.strip(_MASKS)} is never closed"))
+        elif token.piece is Piece.TEXT:
+            nameless = _NAMELESS.finditer(masked, token.start, token.end)
+            faults += [(match.start(), "a value may not be the name of a tag") for match in nameless]
         elif token.piece is Piece.START:
-            faults += _misplaced(token, [offset for offset in outputs if token.start <= offset < token.end])
+            faults += _misplaced(token, _between(outputs, token.start, token.end))
             for attribute in token.attributes:
-                inside = [offset for offset in outputs if attribute.start <= offset < attribute.end]
                 faults += _check_address(masked, attribute)
-                guarded |= _undecided(masked, attribute, inside)
+                guarded |= _undecided(masked, attribute, _between(outputs, attribute.start, attribute.end))
     faults += [(offset, "a value in an address is written as `{{ .. }}`") for offset in sorted(guarded & tags)]
     return Found(tuple(faults), frozenset(guarded))
+
+
+def _between(offsets: Sequence[int], start: int, end: int) -> Sequence[int]:
+    return offsets[bisect.bisect_left(offsets, start) : bisect.bisect_left(offsets, end)]
 
 
 def _misplaced(token: HtmlToken, outputs: Sequence[int]) -> Iterator[tuple[int, str]]:

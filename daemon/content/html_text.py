@@ -107,13 +107,22 @@ class TextPart:
         for token in scan_html(self._masked):
             self._take(token)
         chunks, line = [], 1
-        for part in _trimmed(self._write.out):
+        for part in self._trimmed():
             if isinstance(part, Segment):
                 line = self._lines[part.start]
                 chunks.append((part.text, line))
             else:
                 chunks.append((_without_markup(part), line))
         return Source.build(chunks)
+
+    def _trimmed(self) -> list[str | Segment]:
+        """What is written, without blanks at the end and with one line break there."""
+        kept = list(self._write.out)
+        ended = 0 < self._write.ended < _START
+        while kept and isinstance(kept[-1], str) and not kept[-1].strip():
+            kept.pop()
+            ended = False
+        return kept if ended or not kept else [*kept, "\n"]
 
     def _take(self, token: HtmlToken) -> None:
         if token.piece in (Piece.TEXT, Piece.RAW):
@@ -316,14 +325,6 @@ def _undashed(segments: Sequence[Segment]) -> list[Segment]:
         result.append(Segment(segment.kind, text, offset, segment.name))
         offset += len(text)
     return result
-
-
-def _trimmed(parts: list[str | Segment]) -> list[str | Segment]:
-    """Without line breaks and blanks at the end, and with one line break there."""
-    kept = list(parts)
-    while kept and isinstance(kept[-1], str) and not kept[-1].strip():
-        kept.pop()
-    return [*kept, "\n"] if kept else []
 
 
 def _without_markup(text: str) -> str:

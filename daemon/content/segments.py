@@ -15,11 +15,13 @@ from enum import StrEnum
 
 from daemon.errors import HomingError
 
-LONGEST_MARKUP = 4000
+LONGEST_MARKUP = 2000
 """Characters of one `{{ .. }}` or `{% .. %}`."""
+MAX_MARKUPS = 2000
 MASK, MASK_REST = "\ufdd0", "\ufdd1"
 """Noncharacters that stand for markup in a masked source; no text may hold them."""
 
+_OPENING = re.compile(r"\{[{%]")
 _BLANKS = re.compile(r"\s{200}")
 _WRITING = frozenset({"echo", "cycle", "liquid"})
 _OPAQUE = {"raw": "endraw", "comment": "endcomment", "doc": "enddoc"}
@@ -96,11 +98,14 @@ def split_source(source: str) -> list[Segment]:
     segments: list[Segment] = []
     position = 0
     while position < len(source):
-        opening = _next_opening(source, position)
+        found = _OPENING.search(source, position)
+        opening = found.start() if found else len(source)
         if opening > position:
             segments.append(Segment(Kind.TEXT, source[position:opening], position))
         if opening == len(source):
             break
+        if len(segments) > 2 * MAX_MARKUPS:
+            raise MarkupError(f"more than {MAX_MARKUPS} `{{{{ .. }}}}` and `{{% .. %}}`", opening)
         segment = _markup(source, opening)
         segments.append(segment)
         position = opening + len(segment.text)
@@ -110,11 +115,6 @@ def split_source(source: str) -> list[Segment]:
 def mask(segments: Sequence[Segment]) -> str:
     """The source with each markup replaced by as many noncharacters, so that offsets stay."""
     return "".join(part.text if part.kind is Kind.TEXT else MASK + MASK_REST * (len(part.text) - 1) for part in segments)
-
-
-def _next_opening(source: str, position: int) -> int:
-    found = [at for at in (source.find("{{", position), source.find("{%", position)) if at >= 0]
-    return min(found, default=len(source))
 
 
 def _markup(source: str, start: int) -> Segment:

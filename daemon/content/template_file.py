@@ -24,7 +24,8 @@ from daemon.errors import Problem, nearest
 
 EMAIL = "email"
 EMAIL_HEAD = ("subject", "preheader")
-MAX_FILE = 256 * 1024
+MAX_FILE = 128 * 1024
+"""Characters; mail programs cut a mail off at about 100 KB."""
 MAX_HEAD = 500
 """Characters of a head line, as written and as rendered."""
 
@@ -60,7 +61,8 @@ def parse_file(name: str, content: str, *, channel: str) -> TemplateFile:
     file = TemplateFile(name=name)
     lines = content.split("\n")
     first = 0
-    _check_text(file, content, 1)
+    if not _check_text(file, content):
+        return file
     if _FENCE.fullmatch(lines[0]):
         first = _read_head(file, lines, channel)
     body, text = _cut(file, lines, first, channel)
@@ -82,8 +84,7 @@ def parse_inline(channel: str, parts: Mapping[str, str]) -> TemplateFile:
     file = TemplateFile(name="message")
     for key in ("subject", "html", "text"):
         content = parts.get(key, "")
-        _check_text(file, content, 1, key)
-        if not content.strip():
+        if not _check_text(file, content, key) or not content.strip():
             continue
         if key == "subject":
             file.head["subject"] = Source.build([(content.strip("\n"), 1)])
@@ -92,6 +93,8 @@ def parse_inline(channel: str, parts: Mapping[str, str]) -> TemplateFile:
             file.html = Source.build([(content, 1)])
         else:
             file.text = Source.build([(content, 1)])
+    if file.problems:
+        return file
     if channel == EMAIL and "subject" not in file.head:
         file.fault(1, "missing: a mail needs a subject", "subject")
     if channel != EMAIL and file.html:
@@ -129,11 +132,14 @@ def _decoded(word: str) -> str:
         return "\n"  # what cannot be read is refused
 
 
-def _check_text(file: TemplateFile, content: str, line: int, key: str = "") -> None:
+def _check_text(file: TemplateFile, content: str, key: str = "") -> bool:
+    """Is the text of a size and of characters to go on with?"""
     if len(content) > MAX_FILE:
-        file.fault(line, f"larger than {MAX_FILE // 1024} KB", key)
-    for match in list(_FORBIDDEN.finditer(content.replace("\r\n", "\n")))[:5]:
-        file.fault(line + content.count("\n", 0, match.start()), f"control character U+{ord(match[0]):04X}", key)
+        file.fault(1, f"larger than {MAX_FILE // 1024} KB", key)
+    else:
+        for match in list(_FORBIDDEN.finditer(content))[:5]:
+            file.fault(content.count("\n", 0, match.start()) + 1, f"control character U+{ord(match[0]):04X}", key)
+    return not file.problems
 
 
 def _read_head(file: TemplateFile, lines: list[str], channel: str) -> int:

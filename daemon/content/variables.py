@@ -15,9 +15,7 @@ from daemon.model.delivery import DAY, Instant
 from daemon.model.recipient import Recipient
 
 
-def build_variables(
-    recipient: Recipient, job_vars: Mapping[str, Any], *, unsubscribe_url: str | None, now: Instant
-) -> dict[str, object]:
+def build_variables(recipient: Recipient, job_vars: Mapping[str, Any], *, unsubscribe_url: str | None, now: Instant) -> dict[str, object]:
     """The `variables` of `Renderer.render`. `days_since_order` is counted at `now` from the trait `last_order_at` (an ISO date or
     date-time; whole days of 86,400 s), unless the recipient has a trait of that name.
     """
