@@ -45,7 +45,7 @@ def _tell_daemon(cli: Cli, detail: str) -> Any:
 
     if not daemon_runs(cli):
         return None
-    return call(cli, "POST", "/v1/stop", body={"detail": detail})
+    return call(cli, "POST", "/v1/gate/stop", body={"detail": detail})
 
 
 def _show_stopped(answer: dict[str, Any]) -> None:
@@ -78,5 +78,5 @@ def start(cli: Cli, everything: bool, expect: int | None, accept_clock: bool, ac
         backlog = call(cli, "GET", "/v1/gate")["backlog"]
         raise UsageError(f"say how many you let go: homing start --all --expect {backlog}")
     body = {"expect": expect, "accept_clock": accept_clock, "accept_restore": accept_restore}
-    gate = call(cli, "POST", "/v1/start", body=body)
+    gate = call(cli, "POST", "/v1/gate/start", body=body)
     cli.answer(gate, lambda: screen.say(f"Sending goes on: {gate['backlog']} deliveries wait for their turn."))

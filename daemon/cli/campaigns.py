@@ -1,0 +1,79 @@
+"""`homing campaigns`: what there is, and the operator's word about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from daemon.cli import screen
+from daemon.cli.client import call, segment
+from daemon.cli.context import Cli, command, group
+
+
+@command("list", short_help="All campaigns with what waits in them.")
+def list_campaigns(cli: Cli) -> None:
+    """All campaigns. A job's own message is no campaign of this list."""
+    items = call(cli, "GET", "/v1/campaigns")["items"]
+    rows = [(c["campaign"], c["status"], c["version"], c["purpose"], c["topic"], c["jobs"], screen.counts(c["deliveries"])) for c in items]
+    headers = ("campaign", "status", "version", "purpose", "topic", "open jobs", "deliveries")
+    cli.answer(items, lambda: screen.table(headers, rows, empty="no campaign; [homing] campaigns names their folder"))
+
+
+@command("show", short_help="One campaign in full.")
+@click.argument("campaign")
+def show(cli: Cli, campaign: str) -> None:
+    """One campaign: status, version, steps, languages, window, files."""
+    found = call(cli, "GET", f"/v1/campaigns/{segment(campaign)}")
+    cli.answer(found, lambda: _show(found))
+
+
+def _show(found: dict[str, Any]) -> None:
+    steps = ", ".join(f"{step['step']} ({', '.join(step['channels'])}, {step['valid_seconds'] // 3600} h)" for step in found["steps"])
+    lines = (
+        ("campaign", found["campaign"]),
+        ("status", found["status"]),
+        ("version", f"{found['version']} ({found['digest']})"),
+        ("purpose", found["purpose"]),
+        ("topic", found["topic"]),
+        ("runs", f"{found['starts'] or 'from now'} to {found['ends'] or 'no end'}"),
+        ("steps", steps),
+        ("languages", ", ".join(locale or "default" for locale in found["locales"])),
+        ("window", screen.dump(found["window"]) if found["window"] else "that of the config"),
+        ("files", ", ".join(found["files"])),
+        ("open jobs", found["jobs"]),
+        ("deliveries", screen.counts(found["deliveries"])),
+    )
+    for name, value in lines:
+        screen.say(f"{name:<11}{screen.clean(value)}")
+
+
+def _word(word: str, short: str, text: str) -> click.Command:
+    @command(word, short_help=short, help=text)
+    @click.argument("campaign")
+    def act(cli: Cli, campaign: str) -> None:
+        found = call(cli, "POST", f"/v1/campaigns/{segment(campaign)}/{word}")
+        cli.answer(found, lambda: screen.say(f"{found['campaign']} is {found['status']}; {screen.counts(found['deliveries'])}"))
+
+    return act
+
+
+start = _word("start", "Let a draft or paused campaign send.", "Let a draft or paused CAMPAIGN send.")
+pause = _word("pause", "Send nothing of it until it is resumed.", "Send nothing of CAMPAIGN until it is resumed. Nothing is dropped.")
+resume = _word("resume", "Let a paused campaign go on.", "Let a paused CAMPAIGN go on.")
+
+
+@command("test", short_help="Send its messages to test addresses.")
+@click.argument("campaign")
+@click.option("--to", "to", multiple=True, metavar="ADDRESS", help="One of [homing] test_addresses (default: all); may be repeated.")
+@click.option("--locale", metavar="LOCALE", help="In this language.")
+@click.option("--recipient", metavar="ID", help="With this recipient's data.")
+def test(cli: Cli, campaign: str, to: tuple[str, ...], locale: str | None, recipient: str | None) -> None:
+    """Send each step of CAMPAIGN once, now, to test addresses, and to nobody else. Needs the running daemon."""
+    addresses = list(to) or list(cli.config.homing.test_addresses)
+    body = {key: value for key, value in {"to": addresses, "locale": locale, "recipient": recipient}.items() if value is not None}
+    answer = call(cli, "POST", f"/v1/campaigns/{segment(campaign)}/test", body=body)
+    cli.answer(answer, lambda: screen.say(f"sent as job {answer['job']}: {', '.join(map(screen.dump, answer['sent']))}"))
+
+
+campaigns = group("campaigns", "List, show, start, pause, resume and test campaigns.", list_campaigns, show, start, pause, resume, test)

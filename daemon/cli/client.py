@@ -1,0 +1,197 @@
+"""The way to the API for every command: over STATE/control.sock to the daemon, or, without one, to the same API in this process.
+
+One client for both, so that a command answers the same either way. What the API refuses becomes the error, and with it the
+exit code, that the daemon's own code would have raised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
+
+from daemon.cli.context import Cli
+from daemon.errors import (
+    ConfigError,
+    GuardRefusedError,
+    HomingError,
+    IntakeError,
+    NotFoundError,
+    StateHeldError,
+    StoreUnavailableError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    import aiohttp
+
+T = TypeVar("T")
+Query = Mapping[str, Any] | None
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 300.0
+_INTAKE = ("invalid-json", "invalid-job", "job-conflict", "unknown-queue", "unknown-campaign", "too-large", "unsupported-media-type")
+
+
+class Api:
+    """Requests to the API; JSON in, JSON out. `offline`: it is served by this process."""
+
+    def __init__(self, session: aiohttp.ClientSession, *, offline: bool) -> None:
+        self._session = session
+        self.offline = offline
+
+    async def call(
+        self, method: str, path: str, *, query: Query = None, body: Any = None, data: Any = None, media: str | None = None
+    ) -> Any:
+        """The answer's JSON. Raises the HomingError that a problem stands for."""
+        import aiohttp
+
+        params = {key: str(value) for key, value in (query or {}).items() if value is not None}
+        headers = {"Content-Type": media} if media else None
+        try:
+            async with self._session.request(method, path, params=params, json=body, data=data, headers=headers) as reply:
+                if reply.status >= 400:
+                    raise error_of(reply.status, await _json(reply))
+                return await reply.json() if reply.status != 204 else None
+        except aiohttp.ClientError as error:
+            what = f"the daemon hung up ({type(error).__name__}: {error}); what became of the request is not known"
+            raise StoreUnavailableError(what) from None
+        except TimeoutError:
+            raise StoreUnavailableError(f"the daemon gave no answer within {ANSWER_SECONDS:.0f} s") from None
+
+    async def pages(self, path: str, query: Query = None) -> AsyncIterator[Any]:
+        """All items of a list."""
+        after: str | None = None
+        while True:
+            page = await self.call("GET", path, query={**(query or {}), "after": after})
+            for item in page["items"]:
+                yield item
+            after = page.get("next")
+            if not after:
+                return
+
+
+async def _json(reply: aiohttp.ClientResponse) -> Mapping[str, Any]:
+    try:
+        found = await reply.json(content_type=None)
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {"detail": f"the daemon answered {reply.status} {reply.reason}"}
+
+
+def error_of(status: int, problem: Mapping[str, Any]) -> HomingError:
+    """The error that a problem (RFC 9457) of the API stands for."""
+    kind = str(problem.get("type", "")).rpartition("/")[2]
+    detail = str(problem.get("detail", "")) or f"status {status}"
+    faults = problem.get("errors") or []
+    if any(fault.get("code") == "config" for fault in faults):
+        return ConfigError("\n".join([detail, *(fault["detail"] for fault in faults)]))
+    lines = [_fault(fault) for fault in faults if fault.get("detail") and fault["detail"] not in detail]
+    text = "\n".join([detail, *(f"  {line}" for line in lines)])
+    if kind == "guard-refused":
+        return GuardRefusedError(text)
+    if kind == "not-found" or status == 404:
+        return NotFoundError(text)
+    if kind == "not-ready" or status == 503:
+        return StoreUnavailableError(text)
+    if kind in _INTAKE:
+        return IntakeError(kind, text)
+    return UsageError(text) if status == 422 else HomingError(text)
+
+
+def _fault(fault: Mapping[str, Any]) -> str:
+    line = f"line {fault['line']}: " if fault.get("line") else ""
+    pointer = f"{fault['pointer']}: " if fault.get("pointer") else ""
+    return f"{line}{pointer}{fault['detail']}"
+
+
+def segment(text: str) -> str:
+    """A name as one segment of a path."""
+    return quote(text, safe="")
+
+
+def daemon_runs(cli: Cli) -> bool:
+    """Somebody listens on the control socket."""
+    from daemon.web.control import reachable_path, socket_path
+
+    path = socket_path(cli.config.homing.state_dir)
+    if not path.exists():
+        return False
+    name, folder = reachable_path(path)
+    with contextlib.ExitStack() as stack:
+        if folder is not None:
+            import os
+
+            stack.callback(os.close, folder)
+        probe = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        probe.settimeout(CONNECT_SECONDS)
+        try:
+            probe.connect(name)
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except PermissionError:
+            raise StateHeldError(f"{path}: a daemon runs here under another user; call homing as that user") from None
+        except TimeoutError:
+            raise StoreUnavailableError(f"{path}: the daemon does not take connections") from None
+    return True
+
+
+@contextlib.asynccontextmanager
+async def connect(cli: Cli, *, seconds: float = ANSWER_SECONDS) -> AsyncIterator[Api]:
+    """The API of the daemon, or of this process under the state lock (StateHeldError when someone else has that)."""
+    if daemon_runs(cli):
+        async with _session(cli.config.homing.state_dir, seconds) as session:
+            yield Api(session, offline=False)
+        return
+    from daemon.app.offline import serve_offline
+
+    async with serve_offline(cli.config_path) as folder, _session(folder, seconds) as session:
+        yield Api(session, offline=True)
+
+
+@contextlib.asynccontextmanager
+async def _session(folder: Any, seconds: float) -> AsyncIterator[aiohttp.ClientSession]:
+    import os
+
+    import aiohttp
+
+    from daemon.web.control import reachable_path, socket_path
+
+    name, descriptor = reachable_path(socket_path(folder))
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=seconds)
+    try:
+        async with aiohttp.ClientSession("http://localhost", connector=aiohttp.UnixConnector(name), timeout=timeout) as session:
+            yield session
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def with_api(cli: Cli, work: Callable[[Api], Awaitable[T]], *, seconds: float = ANSWER_SECONDS) -> T:
+    """Run `work` with a connection, from a command."""
+
+    async def run() -> T:
+        async with connect(cli, seconds=seconds) as api:
+            return await work(api)
+
+    return asyncio.run(run())
+
+
+def call(cli: Cli, method: str, path: str, *, query: Query = None, body: Any = None, seconds: float = ANSWER_SECONDS) -> Any:
+    """One request."""
+
+    async def work(api: Api) -> Any:
+        return await api.call(method, path, query=query, body=body)
+
+    return with_api(cli, work, seconds=seconds)
+
+
+def every(cli: Cli, path: str, query: Query = None) -> list[Any]:
+    """All items of a list."""
+
+    async def work(api: Api) -> list[Any]:
+        return [item async for item in api.pages(path, query)]
+
+    return with_api(cli, work)

@@ -1,0 +1,48 @@
+"""`homing explain`: why someone was, or was not, written to, by which rule, on which numbers, and when it is next possible."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from daemon.cli import screen
+from daemon.cli.client import call, segment
+from daemon.cli.context import Cli, command
+
+
+@command("explain", short_help="Why someone was, or was not, written to.")
+@click.argument("recipient")
+@click.argument("campaign", required=False)
+def explain(cli: Cli, recipient: str, campaign: str | None) -> None:
+    """Why each message to RECIPIENT (of CAMPAIGN) was or was not sent: the rule, its numbers, and when it is next possible."""
+    found = call(cli, "GET", f"/v1/recipients/{segment(recipient)}/explain", query={"campaign": campaign})
+    cli.answer(found, lambda: show(found))
+
+
+def show(found: dict[str, Any]) -> None:
+    """For eyes: one block a delivery."""
+    zone = found["zone"]
+    names = ", ".join(zone["names"]) or "unknown"
+    screen.say(screen.clean(f"{found['recipient']}: zone {names} (by {zone['source']})"))
+    for enrolment in found["enrolments"]:
+        screen.say(f"  {enrolment['campaign']}, version {enrolment['version']}: {enrolment['state']}")
+        for delivery in enrolment["deliveries"]:
+            _show_delivery(delivery)
+    for other in found["not_enrolled"]:
+        screen.say(f"  {other['campaign']}: not enrolled, {other['reason']} at {screen.moment(other['at'])}")
+
+
+def _show_delivery(delivery: dict[str, Any]) -> None:
+    reason = f", {delivery['reason']}" if delivery.get("reason") else ""
+    screen.say(screen.clean(f"    {delivery['step']} by {delivery['channel']} ({delivery['id']}): {delivery['state']}{reason}"))
+    if delivery.get("text"):
+        screen.say(screen.clean(f"      {delivery['text']}"))
+    if delivery.get("next_possible_at"):
+        screen.say(f"      next possible: {screen.moment(delivery['next_possible_at'])}")
+    rule = delivery.get("rule")
+    if rule:
+        facts = ", ".join(f"{key} {value}" for key, value in (delivery.get("facts") or {}).items())
+        screen.say(screen.clean(f"      rule {rule['name']} ({rule['version'][:19]}): {facts}"))
+    if delivery.get("checks"):
+        screen.say("      checks: " + ", ".join(f"{name} {verdict}" for name, verdict in delivery["checks"]))

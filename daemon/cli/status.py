@@ -1,0 +1,76 @@
+"""`homing status`: what runs, what waits, what stops it, in one screen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from daemon.cli import screen
+from daemon.cli.client import Api, with_api
+from daemon.cli.context import Cli, command
+from daemon.model.delivery import REASONS, Reason
+
+
+@command("status", short_help="What runs, what waits, what stops it.")
+def status(cli: Cli) -> None:
+    """The state of everything: sending or held, queues, providers, what waits for an operator."""
+
+    async def work(api: Api) -> dict[str, Any]:
+        return {**await api.call("GET", "/v1/status"), "daemon": not api.offline}
+
+    found = with_api(cli, work)
+    cli.answer(found, lambda: _show(found))
+
+
+def _show(found: dict[str, Any]) -> None:
+    gate = found["gate"]
+    if not found["daemon"]:
+        screen.say("No daemon runs: nothing is sent. `homing run` starts one.")
+    elif gate["open"]:
+        screen.say("Sending." if found["ready"] else "The daemon is not ready yet.")
+    for reason, detail in gate["holds"].items():
+        screen.say(f"HELD, {reason}: {detail}")
+        screen.say(f"  to go on: {_start_again(reason, gate['backlog'])}")
+    screen.say(f"Deliveries: {screen.counts(found['deliveries'])}")
+    if found["in_flight"]:
+        screen.say(f"In flight: {found['in_flight']}")
+    screen.say(f"Oldest due: {found['oldest_due_seconds']} s ago" if found["oldest_due"] else "Nothing is due now.")
+    if found["next_due"]:
+        screen.say(f"Next due: {screen.moment(found['next_due'])}")
+    _show_attention(found)
+    screen.say()
+    show_queues(found["queues"])
+    if found["providers"]:
+        screen.say()
+        _show_providers(found["providers"])
+
+
+def _start_again(reason: str, backlog: int) -> str:
+    extra = {Reason.CLOCK_UNTRUSTED.value: " --accept-clock", Reason.RESTORED.value: " --accept-restore"}.get(reason, "")
+    return f"homing start --all --expect {backlog}{extra}"
+
+
+def _show_attention(found: dict[str, Any]) -> None:
+    for reason, n in found["held"].items():
+        screen.say(f"{n} held, {reason}: {REASONS[Reason(reason)].remedy}")
+    if found["jobs"].get("held"):
+        screen.say(f"{found['jobs']['held']} jobs are held: `homing held list`")
+    if found["doubts"]:
+        screen.say(f"{found['doubts']} sends are in doubt: `homing doubt list`")
+    if found["paused_campaigns"]:
+        screen.say(f"Paused campaigns: {', '.join(found['paused_campaigns'])}")
+
+
+def show_queues(queues: list[dict[str, Any]]) -> None:
+    rows = [
+        (q["queue"], "paused" if q["paused"] else "open", q["jobs"], *_times(q), screen.counts(q["deliveries"])) for q in queues
+    ]
+    screen.table(("queue", "state", "open jobs", "oldest due", "next due", "deliveries"), rows, empty="no queue; [queues.NAME] makes one")
+
+
+def _times(queue: dict[str, Any]) -> tuple[str, str]:
+    return screen.moment(queue["oldest_due"]), screen.moment(queue["next_due"])
+
+
+def _show_providers(providers: list[dict[str, Any]]) -> None:
+    keys = ("provider", "channel", "breaker", "in_hand", "rate", "stopped")
+    screen.table([key.replace("_", " ") for key in keys], [[p.get(key) for key in keys] for p in providers])
