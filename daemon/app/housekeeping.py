@@ -16,7 +16,6 @@ from daemon.dispatch.gate import Gate
 from daemon.dispatch.journal import Journal
 from daemon.model.delivery import DAY, SECOND, Reason
 from daemon.service import Service
-from daemon.store.jobs import finish_jobs
 from daemon.store.recover import end, heartbeat, prune_touches, save_gate
 from daemon.store.writer import Lane
 
@@ -95,7 +94,6 @@ class Housekeeping(Service):
         if ticks % HEARTBEAT_TICKS == 0:
             await store.write(Lane.BULK, heartbeat, self._owner, now)
             await self._observe(lag)
-        await store.write(Lane.BULK, finish_jobs, now)
         if ticks % SAVE_TICKS == 0:
             await self._sending.save()
 

@@ -1,0 +1,222 @@
+"""`homing run`: opens the state, makes every part, runs them as services until SIGTERM, reloads on SIGHUP.
+
+Started in this order, stopped in the reverse one: the public door (unsubscribes) opens before anything is sent and closes
+last, sending starts before expansion and intake bring it work and ends after them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from daemon.app.desk import Desk, Hooks
+from daemon.app.housekeeping import Housekeeping
+from daemon.app.opening import Opened, accept_store, jobs_folder, open_state, register_campaigns
+from daemon.app.sending import Sending, World
+from daemon.app.setup import Setup, read_setup
+from daemon.app.trials import Trials
+from daemon.audience.expand import Expansion
+from daemon.clock import Clock, SystemClock
+from daemon.disk import SystemDisk
+from daemon.dispatch.judge import Judgement, Judging
+from daemon.dispatch.render import MessageWriter
+from daemon.dispatch.work import PlanBook
+from daemon.dns import SystemDns
+from daemon.executor import ThreadExecutor
+from daemon.feedback.unsubscribe import Unsubscribing
+from daemon.ids import SystemIds
+from daemon.intake.accept import Intake
+from daemon.intake.addresses import load_pepper
+from daemon.intake.body import Bodies
+from daemon.intake.spool import Spool
+from daemon.links import Links, open_ring
+from daemon.log import configure, get_log
+from daemon.metrics import Metrics, Reading
+from daemon.model.delivery import Instant
+from daemon.net import SystemNet
+from daemon.notify import Notifier
+from daemon.reports.explain import Explaining
+from daemon.service import Service, Signals, Supervisor
+from daemon.store.flight import Flights
+from daemon.store.operate import totals
+from daemon.web.server import Doors, WebServer
+
+SWITCH_SECONDS = 0.0005
+"""A shorter turn for the writer's thread beside the loop: handovers are answered sooner (facts: measured)."""
+
+
+async def run(path: Path, environ: Mapping[str, str], *, clock: Clock | None = None, signals: Signals | None = None) -> None:
+    """Run the daemon until it is told to stop. ConfigError, StateHeldError.. if it cannot start."""
+    await Daemon(path, environ, clock or SystemClock(), signals or Signals.off()).run()
+
+
+class Daemon:
+    """The whole of it. `run` once."""
+
+    def __init__(self, path: Path, environ: Mapping[str, str], clock: Clock, signals: Signals) -> None:
+        self.path, self.environ, self.clock, self.signals = path, environ, clock, signals
+        self.ids, self.disk = SystemIds(), SystemDisk()
+        self.setup = read_setup(path, environ)
+
+    async def run(self) -> None:
+        """Open, compose, serve, close."""
+        sys.setswitchinterval(SWITCH_SECONDS)
+        state_dir = self.setup.config.homing.state_dir
+        opened = await open_state(self.setup, clock=self.clock, ids=self.ids, disk=self.disk)
+        try:
+            self.pepper = load_pepper(state_dir / "pepper.key", self.ids, self.disk)
+            configure(stream=sys.stderr, clock=self.clock, key=self.pepper, environ=self.environ)
+            self.log = get_log()
+            await self._serve(opened)
+        finally:
+            await opened.close()
+
+    async def _serve(self, opened: Opened) -> None:
+        began = opened.began
+        self.log.info("started", incarnation=began.id, returned=began.returned, in_doubt=len(began.doubts), config=self.setup.config.digest)
+        for reason, detail in opened.gate.reasons().items():
+            self.log.warning("sending_is_held", reason=reason, detail=detail)
+        for warning in self.setup.warnings:
+            self.log.warning("check", what=warning)
+        await register_campaigns(opened.store, self.setup.catalogue.versions, self.clock.instant())
+        services = self._compose(opened)
+        await self.intake.prepare()
+        notifier = Notifier(self.clock, self.environ, pid=os.getpid())
+        self.supervisor = Supervisor(
+            services, clock=self.clock, log=self.log, notifier=notifier, reload=self._reload, healthy=self.sending.alive, signals=self.signals
+        )  # fmt: skip
+        self.supervisor.handle_signals()
+        try:
+            await self.supervisor.run()
+        finally:
+            for close in self._closers:
+                await close()
+        self.log.info("stopped", incarnation=began.id)
+
+    def _compose(self, opened: Opened) -> Sequence[Service]:
+        config, log, store, clock = self.setup.config, self.log, opened.store, self.clock
+        state_dir = config.homing.state_dir
+        self.metrics = metrics = Metrics(clock)
+        dns, files, reading = SystemDns(clock), ThreadExecutor(threads=2, name="files"), ThreadExecutor(threads=1, name="expand")
+        self._closers = [_closer(dns.close), _closer(files.close), _closer(reading.close)]
+        world = World(store=store, clock=clock, ids=self.ids, dns=dns, net=SystemNet(dns), log=log, metrics=metrics)
+        links = Links(open_ring(state_dir / "links.key", self.disk, self.ids), config.http.public_base)
+        plans = PlanBook({"currency": config.shop.currency})
+        flights = Flights(clock.instant, opened.gate.shut)
+        self.kinds = {loaded.channel: loaded.address for loaded in self.setup.loading.channels}
+        writer = MessageWriter(plans, links, self.kinds, clock)
+        self.opened = opened
+        self.sending = Sending(world, self.setup, owner=opened.began.id, flights=flights, gate=opened.gate, writer=writer, plans=plans)
+        bodies = Bodies(jobs_folder(state_dir), self.disk, self.pepper)
+        self.expansion = Expansion(
+            store=store, bodies=bodies, config=config, rules=self.setup.rules, disk=self.disk, clock=clock, ids=self.ids, executor=reading, log=log,
+            signals=self.signals, expanded=lambda: self.spool.poke(), released=self.sending.wake,
+        )  # fmt: skip
+        self.intake = Intake(
+            store=store, config=config, folder=jobs_folder(state_dir), disk=self.disk, clock=clock, ids=self.ids, executor=files,
+            channels=lambda: set(self.kinds), log=log, accepted=self.expansion.poke,
+        )  # fmt: skip
+        self.spool = Spool(
+            intake=self.intake, store=store, config=config, bodies=bodies, disk=self.disk, clock=clock, executor=files, log=log, signals=self.signals
+        )  # fmt: skip
+        self.spool.configure(config)
+        trials = Trials(world, opened.gate, lambda: self.setup, self.sending, links)
+        self.desk = Desk(
+            store=store, clock=clock, gate=opened.gate, disk=self.disk, config=lambda: self.setup.config,
+            hooks=Hooks(
+                wake=self.sending.wake, providers=self.sending.status, reload=self._reload, accept_restore=self._accept_restore, test=trials.send
+            ),
+        )  # fmt: skip
+        unsubscribing = Unsubscribing(store=store, clock=clock, log=log, metrics=metrics, woken=self.sending.wake)
+        doors = Doors(
+            store=store, intake=self.intake, operations=self.desk, explainer=self._explaining(world, opened), unsubscribing=unsubscribing,
+            links=links, not_ready=self._not_ready, changed=self._changed,
+        )  # fmt: skip
+        self.web = WebServer(
+            doors=doors, http=config.http, state_dir=state_dir, clock=clock, ids=self.ids, log=log, metrics=metrics, version=version("homing")
+        )  # fmt: skip
+        housekeeping = Housekeeping(
+            world, owner=opened.began.id, gate=opened.gate, journal=opened.journal, sending=self.sending, horizon=lambda: self.setup.rules.horizon,
+            observe=self._observe,
+        )  # fmt: skip
+        return [housekeeping, self.web, self.sending, self.expansion, self.spool]
+
+    def _explaining(self, world: World, opened: Opened) -> Explaining:
+        """Explain judges with the rules in force, but takes no token and keeps its own plans: it runs beside the writer."""
+        plans = PlanBook({"currency": self.setup.config.shop.currency})
+
+        def bind(now: Instant) -> Judgement:
+            serving = {loaded.channel: loaded.provider for loaded in self.setup.loading.channels}
+            return Judging(self.setup.rules, self.kinds, {}).bind(plans, serving, set(serving), now)
+
+        return Explaining(store=world.store, clock=world.clock, bind=bind, rules=lambda: self.setup.rules, gate=opened.gate.reasons)
+
+    def _changed(self) -> None:
+        self.expansion.poke()
+        self.sending.wake()
+
+    def _not_ready(self) -> str | None:
+        """Why nothing is sent now, for /readyz; None when all is well."""
+        held = self.opened.gate.reasons()
+        if held:
+            return "sending is held: " + "; ".join(held.values())
+        if not self.sending.is_ready:
+            return "sending has not started"
+        if self.sending.failed:
+            return "providers did not start: " + ", ".join(sorted(self.sending.failed))
+        return None
+
+    async def _observe(self, lag: float) -> None:
+        """A reading for /metrics, from counters that the store keeps."""
+        found = await self.opened.store.read(totals)
+        self.metrics.observe(Reading(
+            deliveries={state: sum(reasons.values()) for state, reasons in found.items()},
+            held=found.get("held", {}),
+            doubts=sum(found.get("in_doubt", {}).values()),
+            gate=self.opened.gate.reasons(),
+            breakers={str(line["provider"]): str(line["breaker"]) for line in self.sending.status()},
+            commits=self.opened.store.commits,
+            wal_bytes=self.opened.store.wal_bytes(),
+            loop_lag_seconds=lag,
+        ))  # fmt: skip
+
+    async def _accept_restore(self) -> None:
+        await accept_store(self.opened, self.ids, self.clock)
+
+    async def _reload(self) -> None:
+        """Read everything anew; a bad reading raises ConfigError and changes nothing."""
+        setup = read_setup(self.path, self.environ)
+        for what in fixed_changes(self.setup, setup):
+            self.log.warning("needs_a_restart", what=what)
+        self.spool.configure(setup.config)
+        self.setup = setup
+        self.intake.config = setup.config
+        self.expansion.configure(setup.config, setup.rules)
+        self.kinds.clear()
+        self.kinds.update({loaded.channel: loaded.address for loaded in setup.loading.channels})
+        await register_campaigns(self.opened.store, setup.catalogue.versions, self.clock.instant())
+        await self.sending.reload(setup)
+
+
+def fixed_changes(old: Setup, new: Setup) -> list[str]:
+    """What a reload cannot change: it stays as it was until a restart."""
+    pairs: dict[str, Callable[[Setup], object]] = {
+        "homing.state_dir": lambda s: s.config.homing.state_dir,
+        "homing.store": lambda s: s.config.homing.store,
+        "homing.journal": lambda s: s.config.homing.journal,
+        "http": lambda s: s.config.http,
+        "shop.currency": lambda s: s.config.shop.currency,
+    }
+    return [name for name, read in pairs.items() if read(old) != read(new)]
+
+
+def _closer(close: Callable[[], Awaitable[None] | None]) -> Callable[[], Awaitable[None]]:
+    async def run() -> None:
+        pending = close()
+        if pending is not None:
+            await pending
+
+    return run

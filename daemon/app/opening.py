@@ -1,0 +1,114 @@
+"""What a daemon and a command without a daemon both need: the state folder locked, the store open, the gate as it was left.
+
+Start and restart are judged here: an older copy of the store, another installation's copy, or a long silence with work
+overdue latch the gate until an operator accepts them (design: life of a delivery, 9).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.app.setup import Setup
+from daemon.clock import Clock
+from daemon.content.version import CampaignVersion
+from daemon.disk import Disk
+from daemon.dispatch.gate import Gate
+from daemon.dispatch.journal import Journal, Tail
+from daemon.dispatch.stop_file import NAME as STOP_FILE
+from daemon.ids import Ids
+from daemon.model.delivery import MINUTE, Instant, Reason
+from daemon.store.campaigns import Loaded, Registered, newest_bodies, register
+from daemon.store.engine import StateLock
+from daemon.store.recover import Began, accept_restore, begin, load_gate, mark_journaled, save_gate
+from daemon.store.writer import Lane, Store
+
+FOLDERS = ("jobs", "jobs/tmp")
+
+
+@dataclass(slots=True, kw_only=True)
+class Opened:
+    """The state of one installation, held by this process. `began`: None for a command that only looks and writes."""
+
+    lock: StateLock
+    store: Store
+    journal: Journal
+    gate: Gate
+    began: Began
+
+    async def close(self) -> None:
+        await self.store.close()
+        self.journal.close()
+        self.lock.release()
+
+
+async def open_state(setup: Setup, *, clock: Clock, ids: Ids, disk: Disk) -> Opened:
+    """Lock the state folder (StateHeldError), open the store and begin an incarnation."""
+    homing = setup.config.homing
+    lock = StateLock(homing.state_dir)
+    lock.acquire()
+    try:
+        for name in FOLDERS:
+            disk.make_folder(homing.state_dir / name)
+        journal = Journal(homing.journal)
+        tail = journal.tail()
+        homing.journal.parent.mkdir(parents=True, exist_ok=True)
+        store = Store.open(homing.database, after_join=journal.append)
+    except BaseException:
+        lock.release()
+        raise
+    try:
+        now = clock.instant()
+        began = await store.write(Lane.EXIT, begin, now, os.uname().nodename, ids.nonce())
+        gate = Gate(homing.state_dir / STOP_FILE, await store.read(load_gate))
+        for reason, detail in suspicions(began, tail, now, setup.config.intake.late_grace):
+            gate.latch(reason, detail)
+        await store.write(Lane.EXIT, save_gate, gate.latched())
+        journal.open(began.nonce, began.commit)
+    except BaseException:
+        await store.close()
+        journal.close()
+        lock.release()
+        raise
+    return Opened(lock=lock, store=store, journal=journal, gate=gate, began=began)
+
+
+def suspicions(began: Began, tail: Tail, now: Instant, late_grace: int) -> list[tuple[Reason, str]]:
+    """What speaks against sending at this start: (reason, detail for the operator)."""
+    found: list[tuple[Reason, str]] = []
+    if tail.nonce is not None and tail.nonce != began.nonce:
+        found.append((Reason.RESTORED, "the store and the send journal are of different installations"))
+    elif tail.nonce is None and began.commit > 0:
+        found.append((Reason.RESTORED, "the store has sent before, but its send journal is not there: is this a copy?"))
+    elif tail.commit > began.commit:
+        found.append((Reason.RESTORED, f"the send journal is ahead of the store by {tail.commit - began.commit} commits: an older copy was put back"))
+    if now < began.highest:
+        found.append((Reason.CLOCK_UNTRUSTED, "the clock is behind the last commit of the store"))
+    elif began.last_heartbeat is not None and began.overdue and now - began.last_heartbeat > late_grace:
+        silent = (now - began.last_heartbeat) // MINUTE
+        found.append((Reason.CLOCK_UNTRUSTED, f"the daemon was silent for {silent} minutes and deliveries are overdue: is the clock right, is this the live machine?"))
+    return found
+
+
+async def accept_store(opened: Opened, ids: Ids, clock: Clock) -> None:
+    """The operator takes this store for the true one: what the journal knows to be sent since is put in doubt, and both get a new nonce."""
+    for batch in opened.journal.since(opened.began.commit):
+        await opened.store.write(Lane.EXIT, mark_journaled, batch, clock.instant())
+    nonce = ids.nonce()
+    await opened.store.write(Lane.EXIT, accept_restore, nonce)
+    opened.journal.restart(nonce, opened.began.commit)
+
+
+async def register_campaigns(store: Store, versions: Mapping[str, CampaignVersion], now: Instant) -> dict[str, Registered]:
+    """Give the store what the campaigns folder says now; new content makes a new version."""
+    known = {name: CampaignVersion.from_json(body).campaign.status.value for name, body in (await store.read(newest_bodies)).items()}
+    loaded: Sequence[Loaded] = [
+        Loaded(name=name, digest=version.digest, body=version.to_json(), status=version.campaign.status.value) for name, version in versions.items()
+    ]
+    return await store.write(Lane.EXIT, register, loaded, known, now)
+
+
+def jobs_folder(state_dir: Path) -> Path:
+    return state_dir / "jobs"

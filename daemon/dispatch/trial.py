@@ -1,0 +1,76 @@
+"""Test sends: a campaign's steps to an operator's own addresses (`homing campaigns test`). No delivery, no touch, no cap.
+
+The message is the real one, rendered for a known recipient or for the address alone, marked `test`, and goes through the same
+channel. The gate holds for it too. What is sent is logged; nothing is written to the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from daemon.clock import Clock, to_datetime
+from daemon.content.render import Renderer, RenderError
+from daemon.content.variables import build_variables
+from daemon.content.version import CampaignVersion
+from daemon.dispatch.gate import Gate
+from daemon.errors import GuardRefusedError
+from daemon.ids import Ids, encode_id
+from daemon.model.delivery import HOUR, SECOND
+from daemon.model.recipient import Recipient
+from plugins.contract import Channel, Message, Outcome
+
+
+class TrialSession:
+    """A session that grants whatever it is asked while the gate is open, and keeps the outcomes."""
+
+    closing = False
+
+    def __init__(self, gate: Gate, now: int) -> None:
+        self._gate, self._now = gate, now
+        self.outcomes: dict[str, Outcome] = {}
+
+    async def handover(self, ids: Sequence[str]) -> frozenset[str]:
+        return frozenset() if self._gate.shut(self._now, 0) else frozenset(ids)
+
+    def report(self, id: str, outcome: Outcome) -> None:
+        self.outcomes[id] = outcome
+
+
+async def send_test(
+    version: CampaignVersion, recipient: Recipient, to: Sequence[str], *, channels: Mapping[str, Channel], gate: Gate, clock: Clock, ids: Ids,
+    shop: Mapping[str, object], locale: str | None, vars: Mapping[str, object], unsubscribe_url: str,
+) -> list[dict[str, object]]:  # fmt: skip
+    """Send each step of the campaign once to each address; one object a message with its outcome or what is missing."""
+    if reasons := gate.reasons():
+        raise GuardRefusedError(f"all sending is held: {'; '.join(reasons.values())}")
+    renderer, now = Renderer(version, shop=shop), clock.instant()
+    sent: list[dict[str, object]] = []
+    for step in version.campaign.steps:
+        for kind in step.channels:
+            for address in to:
+                answer: dict[str, object] = {"step": step.name, "channel": kind, "to": address}
+                sent.append(answer)
+                channel = channels.get(kind)
+                if channel is None:
+                    answer["outcome"] = f'no provider serves the channel "{kind}"'
+                    continue
+                variables = build_variables(recipient, vars, unsubscribe_url=unsubscribe_url, now=now)
+                try:
+                    rendered = renderer.render(step.name, kind, locale or recipient.locale, variables, zone=recipient.zone, now=now)
+                except RenderError as error:
+                    answer["outcome"] = str(error)
+                    continue
+                message = Message(
+                    id=encode_id(int.from_bytes(ids.token_bytes(8), "big") >> 1), address=address, addresses=(address,), channel=kind,
+                    recipient=recipient.key, locale=rendered.locale, campaign=version.campaign.name, step=step.name,
+                    subject=f"[TEST] {rendered.subject}", text_pieces=rendered.text_pieces, html_pieces=rendered.html_pieces,
+                    head=rendered.head, unsubscribe_url=None, created_at=to_datetime(now), expires_at=to_datetime(now + HOUR),
+                    ttl=HOUR / SECOND, test=True,
+                )  # fmt: skip
+                session = TrialSession(gate, now)
+                await channel.send([message], session)
+                outcome = session.outcomes.get(message.id)
+                answer["delivery"] = message.id
+                answer["outcome"] = type(outcome).__name__.lower() if outcome is not None else "not sent"
+                answer["detail"] = getattr(outcome, "detail", None)
+    return sent
