@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import random
@@ -248,16 +248,30 @@ class Session(Protocol):
 class Channel(Protocol):
     """The full form of a channel plugin. `SimpleChannel` is the short one."""
 
-    name: ClassVar[str]
-    """What `plugin = ".."` in a `[providers.NAME]` table names."""
-    channel: ClassVar[str]
-    """What the recipient perceives: email, sms, push, call.."""
-    address: ClassVar[str]
-    """Which address it needs: `email`, `phone`, `push`, or `recipient` (none: the id itself)."""
-    settings_type: ClassVar[type]
-    """A frozen dataclass; the loader checks the provider's keys against it."""
-    capabilities: Capabilities
-    """Read after `start`, so that it may follow the settings."""
+    @property
+    def name(self) -> str:
+        """What `plugin = ".."` in a `[providers.NAME]` table names. This and the next three are attributes of the class."""
+        ...
+
+    @property
+    def channel(self) -> str:
+        """What the recipient perceives: email, sms, push, call.."""
+        ...
+
+    @property
+    def address(self) -> str:
+        """Which address it needs: `email`, `phone`, `push`, or `recipient` (none: the id itself)."""
+        ...
+
+    @property
+    def settings_type(self) -> type[Any]:
+        """A frozen dataclass; the loader checks the provider's keys against it."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Read after `start`, so that it may follow the settings."""
+        ...
 
     async def start(self, context: Context[Any]) -> None: ...
     async def send(self, batch: Sequence[Message], session: Session) -> None: ...

@@ -87,7 +87,7 @@ def load_channels(providers: Iterable[ProviderTable], *, plugin_dirs: Sequence[P
     found = find_plugins(plugin_dirs)
     problems = [_folder_problem(index, folder, locate) for index, folder in enumerate(plugin_dirs) if not folder.is_dir()]
     channels: list[LoadedChannel] = []
-    classes: dict[str, type[Channel] | PluginRefusedError] = {}
+    classes: dict[str, type[Any] | PluginRefusedError] = {}
     for provider in providers:
         at = ("providers", provider.name, "plugin")
         try:
@@ -104,7 +104,7 @@ def load_channels(providers: Iterable[ProviderTable], *, plugin_dirs: Sequence[P
     return Loading(channels=tuple(channels), problems=tuple(problems))
 
 
-def load_plugin(name: str, *, plugin_dirs: Sequence[Path] = ()) -> type[Channel]:
+def load_plugin(name: str, *, plugin_dirs: Sequence[Path] = ()) -> type[Any]:
     """The channel class of one plugin, for `homing plugins test NAME`. PluginRefusedError says why there is none."""
     found = find_plugins(plugin_dirs)
     if name not in found:
@@ -114,7 +114,7 @@ def load_plugin(name: str, *, plugin_dirs: Sequence[Path] = ()) -> type[Channel]
     return load_class(found[name])
 
 
-def load_class(places: Sequence[Found]) -> type[Channel]:
+def load_class(places: Sequence[Found]) -> type[Any]:
     """Import the one place where a plugin was found and return its channel class; PluginRefusedError with the reason."""
     if len(places) > 1:
         where = " and ".join(place.origin for place in places)
@@ -129,7 +129,7 @@ def load_class(places: Sequence[Found]) -> type[Channel]:
     if len(named) != 1:
         names = ", ".join(f'"{getattr(each, "name", None)}"' for each in classes) or "no channel"
         raise PluginRefusedError(f'{place.origin} must register exactly one channel whose name is "{place.name}", but registers {names}')
-    channel_class: type[Channel] = named[0]
+    channel_class: type[Any] = named[0]
     check_class(channel_class)
     return channel_class
 
@@ -159,7 +159,7 @@ def check_class(channel_class: Any) -> None:
         raise PluginRefusedError(f"{label} leaves {', '.join(sorted(channel_class.__abstractmethods__))} unwritten")
 
 
-def _load_or_refusal(places: Sequence[Found]) -> type[Channel] | PluginRefusedError:
+def _load_or_refusal(places: Sequence[Found]) -> type[Any] | PluginRefusedError:
     try:
         return load_class(places)
     except PluginRefusedError as refusal:
@@ -200,7 +200,7 @@ def _kind(value: Any) -> str:
     return f"a list with {value!r}" if isinstance(value, list | tuple) else type(value).__name__
 
 
-def _provide(provider: ProviderTable, loaded: type[Channel] | PluginRefusedError, origin: str, locate: Locate) -> LoadedChannel:
+def _provide(provider: ProviderTable, loaded: type[Any] | PluginRefusedError, origin: str, locate: Locate) -> LoadedChannel:
     if isinstance(loaded, PluginRefusedError):
         raise loaded
     try:
@@ -221,7 +221,7 @@ def _provide(provider: ProviderTable, loaded: type[Channel] | PluginRefusedError
     )
 
 
-def stands_for(channel_class: type[Channel], settings: Any) -> tuple[str, str]:
+def stands_for(channel_class: type[Any], settings: Any) -> tuple[str, str]:
     """The channel and address that a class stands for: its own, or what its optional `stands_for(settings)` answers."""
     chosen = getattr(channel_class, "stands_for", None)
     channel, address = (channel_class.channel, channel_class.address) if chosen is None else chosen(settings)

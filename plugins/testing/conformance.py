@@ -49,23 +49,24 @@ async def run_conformance(
     peer answers when it takes a message · `address`: the n-th recipient's address. Raises `SettingsRefusedError` if the
     settings do not fit; whatever is wrong with the channel is in the report.
     """
+    kind: type[Any] = channel_class  # its attributes are those of the class, which a protocol cannot say
     try:
-        check_class(channel_class)
+        check_class(kind)
     except PluginRefusedError as refusal:
         return _only(Rule.SHAPE, str(refusal), channel_class)
-    peer, named = choose_peer(channel_class.settings_type, channel_class.channel, peer, reply)
+    peer, named = choose_peer(kind.settings_type, kind.channel, peer, reply)
     note = await lead_to(peer, settings)
     await peer.start()
-    make = settings_maker(channel_class.settings_type, settings, peer)
+    make = settings_maker(kind.settings_type, settings, peer)
     first = make(peer.settings())
     await peer.stop()
     try:
-        channel, needs = stands_for(channel_class, first)
-        await _stop_unstarted(channel_class, patience)
+        channel, needs = stands_for(kind, first)
+        await _stop_unstarted(kind, patience)
     except Exception as error:  # noqa: BLE001  # whatever a channel raises is a finding
-        return _only(Rule.SHAPE, f"{type(error).__name__}: {error}", channel_class)
+        return _only(Rule.SHAPE, f"{type(error).__name__}: {error}", kind)
     subject = Subject(
-        channel_class=channel_class,
+        channel_class=kind,
         settings_for=make,
         peer=peer,
         channel=channel,
@@ -75,7 +76,7 @@ async def run_conformance(
     return await _play_all(subject, named, [note] if note else [])
 
 
-async def _stop_unstarted(channel_class: type[Channel], patience: float) -> None:
+async def _stop_unstarted(channel_class: type[Any], patience: float) -> None:
     async with asyncio.timeout(patience):
         await channel_class().stop()
 
@@ -179,13 +180,7 @@ def check_channel(
     work = run_conformance(channel_class, settings, peer=peer, reply=reply, address=address, patience=patience)
     thread = threading.Thread(target=run.play, args=(work,), name="homing-conformance", daemon=True)
     thread.start()
-    blocked = None
-    while blocked is None and thread.is_alive():
-        beats = run.beats
-        thread.join(patience + 1.0)
-        if thread.is_alive() and run.beats == beats and run.began:
-            blocked = _line_of(thread)
-    if blocked is not None:
+    if (blocked := _watch(thread, run, max(patience, 1.0))) is not None:
         return _only(Rule.RETURNS, f"it blocks the event loop at {blocked}: nothing else goes on meanwhile; await instead", channel_class)
     if run.error is not None:
         raise run.error
@@ -217,6 +212,17 @@ class _Run:
     def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
         self.beats += 1
         loop.call_later(BEAT, self._beat, loop)
+
+
+def _watch(thread: threading.Thread, run: _Run, patience: float) -> str | None:
+    """Wait for the end of the thread; where it stands, if its loop does not turn for longer than `patience`."""
+    beats, still = run.beats, 0
+    while thread.is_alive():
+        thread.join(BEAT)
+        beats, still = (beats, still + 1) if run.beats == beats and run.began else (run.beats, 0)
+        if still * BEAT > patience:
+            return _line_of(thread)
+    return None
 
 
 def _line_of(thread: threading.Thread) -> str:

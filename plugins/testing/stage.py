@@ -29,7 +29,7 @@ NO_OUTCOME = "send_one_returned_no_outcome"
 class Subject:
     """The channel under test and how to lead it to its peer."""
 
-    channel_class: type[Channel]
+    channel_class: type[Any]
     settings_for: Callable[[Mapping[str, Any]], Any]
     """The settings, with the peer's own (`Peer.settings()`) put in."""
     peer: Peer
@@ -79,7 +79,7 @@ async def perform(subject: Subject, play: Play) -> Played:
     try:
         deadline = min(SILENCE_SECONDS, subject.patience / 2) if play.behaviour is Behaviour.SILENT else subject.patience / 2
         async with open_http(dns=LocalDns(), settings=settings, total_seconds=deadline) as http:
-            channel = subject.channel_class()
+            channel: Channel = subject.channel_class()
             context = make_context(settings, clock, log, http, provider="kit")
             if await _call(scene, Rule.START_STOP, "start()", channel.start(context), subject.patience):
                 played.capabilities = getattr(channel, "capabilities", None) or Capabilities()
