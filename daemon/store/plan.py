@@ -43,6 +43,7 @@ class Work:
     body: str
     offset: int
     line: int
+    rows: int
     expanded: bool
     expected: int | None
     noted: int
@@ -90,12 +91,11 @@ class Limits:
 
     queue: int = 0
     unexpected: int = 0
-    refuse: int = 0
 
 
 WORK = select(
     s.job.c.id, s.job.c.key, s.job.c.queue, s.job.c.campaign, s.job.c.version, s.job.c.state, s.job.c.received_at, s.job.c.head,
-    s.job.c.format, s.job.c.body, s.job.c.offset, s.job.c.line, s.job.c.expanded, s.job.c.expected, s.job.c.errors,
+    s.job.c.format, s.job.c.body, s.job.c.offset, s.job.c.line, s.job.c.rows, s.job.c.expanded, s.job.c.expected, s.job.c.errors,
     s.job.c.errors_omitted, s.job.c.first_id, s.job.c.last_id, s.job.c.release_cursor, s.job.c.priority, s.job.c.not_before,
     s.job.c.expires_at, s.job.c.window,
 )  # fmt: skip

@@ -15,8 +15,9 @@ from sqlalchemy import Connection, bindparam, delete, exists, literal_column, or
 from daemon.model.delivery import Instant, Reason, State
 from daemon.model.job import JobState
 from daemon.store import schema as s
-from daemon.store.claim import DELETE_DUE, DUE_NAMES, INSERT_DUE
-from daemon.store.plan import WORK, Work, read_work
+from daemon.store.due import DELETE_DUE, DUE_NAMES, INSERT_DUE
+from daemon.store.jobs import any_ended
+from daemon.store.plan import WORK, Work, jobs_to_expand, read_work
 from daemon.store.sql import many
 from daemon.store.tallies import Tallies
 
@@ -184,8 +185,21 @@ def _count(conn: Connection, job: int, rows: Sequence[tuple[int, str, str | None
     tallies.write(conn)
 
 
+class OpenWork(NamedTuple):
+    """What is left to be done for jobs. `ended`: there is something for `finish_jobs`."""
+
+    expand: list[Work]
+    release: list[Work]
+    sweep: list[ToSweep]
+    ended: bool
+
+
+def find_work(conn: Connection) -> OpenWork:
+    """All of it, on one snapshot."""
+    return OpenWork(jobs_to_expand(conn), jobs_to_release(conn), jobs_to_sweep(conn), any_ended(conn))
+
+
 def bodies_in_use(conn: Connection) -> set[str]:
     """File names of bodies that are still to be read."""
     query = select(s.job.c.body).where(s.job.c.state.in_((JobState.RECEIVING.value, JobState.PAUSED.value)), s.job.c.expanded == 0)
     return set(conn.execute(query).scalars())
-

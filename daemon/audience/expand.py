@@ -1,0 +1,321 @@
+"""AUDIENCE, expansion: reads the bodies of accepted jobs chunk by chunk, plans their deliveries, and releases them.
+
+One service for all open jobs, in turn, so that a small job is not stuck behind a huge one. The next chunk is read (or timed)
+while the last is being committed. Where it stands is in the job row; errors go to the job's errors file before the commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from daemon.audience.timing import Outline, time_rows
+from daemon.clock import Clock
+from daemon.config.load import Config
+from daemon.disk import Disk, DiskFile
+from daemon.errors import StoreUnavailableError
+from daemon.executor import Executor
+from daemon.ids import Ids
+from daemon.model.delivery import Instant
+from daemon.model.job import RowError
+from daemon.policy.rules import Rules
+from daemon.service import Service, Signals
+from daemon.store.campaigns import body_of
+from daemon.store.jobs import finish_jobs, read_job
+from daemon.store.plan import ID_BITS, Chunk, Limits, Target, Work, end_expansion, fail_job, plan_chunk
+from daemon.store.receipts import error_json
+from daemon.store.release import Timed, ToSweep, find_work, read_planned, release_chunk, sweep_some
+from daemon.store.writer import Lane, Writes
+from plugins.contract import Log
+
+PLAN_ROWS = 400
+RELEASE_ROWS = 500
+SWEEP_ROWS = 400
+"""Rows in one transaction: about 10 ms of the writer (measured: tests/bench)."""
+TURN = 8
+"""Chunks of one job before the next has its turn."""
+POLL_SECONDS = 1.0
+
+
+class Rows(Protocol):
+    """The rows of one body, from where its job stands."""
+
+    def read(self, count: int) -> Chunk: ...
+    def close(self) -> None: ...
+
+
+class Bodies(Protocol):
+    """What expansion needs of intake's files."""
+
+    def open(self, work: Work) -> Rows: ...
+    def errors_path(self, key: str) -> Path: ...
+    def remove(self, work: Work) -> None: ...
+
+
+@dataclass(slots=True)
+class _Expanding:
+    """An open body, with the chunk that was read ahead."""
+
+    work: Work
+    target: Target
+    rows: Rows
+    errors: Errors
+    chunk: Chunk
+    seen: int
+
+
+class Errors:
+    """The errors file of a job: cut back to what was committed, then appended to before each commit."""
+
+    def __init__(self, disk: Disk, path: Path, committed: int) -> None:
+        self._disk, self._path = disk, path
+        self._file: DiskFile | None = None
+        if committed or path.exists():
+            self._cut(committed)
+
+    def _cut(self, committed: int) -> None:
+        """Keep the first `committed` lines: the others belong to a chunk that was never committed."""
+        temporary = self._path.with_name(f"{self._path.name}.tmp")
+        self._disk.remove(temporary)
+        with self._disk.create(temporary) as copy:
+            if self._path.exists():
+                with self._disk.open_regular(self._path) as file:
+                    for line, _ in zip(file, range(committed), strict=False):
+                        copy.write(line)
+            copy.sync()
+        self._disk.rename(temporary, self._path)
+
+    def note(self, errors: Sequence[RowError]) -> None:
+        """On disk when it returns. Runs in the writer's thread, inside the transaction."""
+        if self._file is None:
+            self._file = self._disk.append(self._path)
+        self._file.write("".join(json.dumps(error_json(error), ensure_ascii=False) + "\n" for error in errors).encode("utf-8", "replace"))
+        self._file.sync()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+class Expansion(Service):
+    """Signals: `job_expanded(job, state)`, `job_released(job)`, `job_finished(job)`, `idle`. `poke()` = look now."""
+
+    def __init__(
+        self,
+        *,
+        store: Writes,
+        bodies: Bodies,
+        config: Config,
+        rules: Rules,
+        disk: Disk,
+        clock: Clock,
+        ids: Ids,
+        executor: Executor,
+        log: Log,
+        signals: Signals | None = None,
+        expanded: Callable[[], None] = lambda: None,
+        released: Callable[[], None] = lambda: None,
+        poll_seconds: float = POLL_SECONDS,
+    ) -> None:
+        """`expanded()` when a job's receipt is final (spool), `released()` when rows fell due (dispatch). `executor` has one
+        thread of its own: bodies are read in it."""
+        super().__init__("expansion")
+        self._store, self._bodies, self._disk, self._clock, self._ids = store, bodies, disk, clock, ids
+        self._executor, self._log = executor, log
+        self._signals = signals or Signals.off()
+        self._expanded, self._released = expanded, released
+        self._poll_seconds = poll_seconds
+        self._bell = asyncio.Event()
+        self._open: dict[int, _Expanding] = {}
+        self._outlines: dict[tuple[int, int], Outline] = {}
+        self._swept: dict[int, int] = {}
+        self._config, self._rules = config, rules
+
+    def configure(self, config: Config, rules: Rules) -> None:
+        """Take another config and its rules (reload)."""
+        self._config, self._rules = config, rules
+
+    def poke(self) -> None:
+        """There may be work."""
+        self._bell.set()
+
+    async def stop(self) -> None:
+        self._bell.set()
+        await super().stop()
+
+    async def run(self) -> None:
+        self.mark_ready()
+        try:
+            while not self.stopping.is_set():
+                self._bell.clear()
+                if not await self._try_round():
+                    self._signals.emit("idle")
+                    await self._pause()
+        finally:
+            for job in list(self._open):
+                self._close(job)
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(self._poll_seconds):
+                await self._bell.wait()
+        except TimeoutError:
+            return
+
+    async def _try_round(self) -> bool:
+        """A full disk or a store out of reach ends the round, not the daemon: everything is behind a cursor."""
+        try:
+            return await self.round()
+        except (OSError, StoreUnavailableError) as error:
+            self._log.error("expansion_put_off", error=str(error))
+            for job in list(self._open):
+                self._close(job)
+            return False
+
+    async def round(self) -> bool:
+        """A turn for each open job. False = there was nothing to do."""
+        work = await self._store.read(find_work)
+        for job in self._open.keys() - {item.id for item in work.expand}:
+            self._close(job)
+        for item in work.expand:
+            await self._expand(item)
+        for item in work.release:
+            await self._release(item)
+        swept = [await self._sweep(item) for item in work.sweep]
+        if work.ended:
+            for key in await self._store.write(Lane.BULK, finish_jobs, self._clock.instant()):
+                self._log.info("job_finished", job=key)
+                self._signals.emit("job_finished", job=key)
+        return bool(work.expand or work.release or any(swept) or work.ended)
+
+    async def _outline(self, work: Work) -> Outline:
+        key = work.campaign, work.version
+        if key not in self._outlines:
+            while len(self._outlines) >= 100:
+                self._outlines.pop(next(iter(self._outlines)))
+            self._outlines[key] = Outline.of(await self._store.read(body_of, *key))
+        return self._outlines[key]
+
+    async def _expand(self, work: Work) -> None:
+        """Some chunks of one body; at its end the receipt is made final."""
+        expanding = self._open.get(work.id) or await self._begin(work)
+        if expanding is None:
+            return
+        for _ in range(TURN):
+            chunk = expanding.chunk
+            if self.stopping.is_set() or await self._breaks_off(expanding, chunk):
+                return
+            commit = self._store.write(
+                Lane.BULK, plan_chunk, expanding.work, chunk, expanding.target, self._clock.instant(), self._ids.rng().getrandbits(ID_BITS),
+                expanding.errors.note,
+            )  # fmt: skip
+            if chunk.ended:
+                noted = await commit
+            else:
+                noted, expanding.chunk = await asyncio.gather(commit, self._executor.run(expanding.rows.read, PLAN_ROWS))
+            if noted is None:
+                self._close(work.id)
+                return
+            expanding.seen += len(chunk.rows) + chunk.rejected + chunk.doubles
+            if chunk.ended:
+                await self._finish(expanding)
+                return
+
+    async def _begin(self, work: Work) -> _Expanding | None:
+        outline = await self._outline(work)
+        try:
+            rows = await self._executor.run(self._bodies.open, work)
+        except FileNotFoundError:
+            await self._fail(work, "body_lost", "the body of the job is gone from the state folder", None)
+            return None
+        errors = await self._executor.run(Errors, self._disk, self._bodies.errors_path(work.key), work.noted)
+        chunk = await self._executor.run(rows.read, PLAN_ROWS)
+        target = outline.target(work, self._clock.instant())
+        self._open[work.id] = _Expanding(work=work, target=target, rows=rows, errors=errors, chunk=chunk, seen=work.rows)
+        return self._open[work.id]
+
+    async def _breaks_off(self, expanding: _Expanding, chunk: Chunk) -> bool:
+        """Does the body end badly here?"""
+        most = self._config.intake.max_recipients
+        if chunk.broken is not None:
+            await self._fail(expanding.work, *chunk.broken)
+        elif expanding.seen + len(chunk.rows) + chunk.rejected > most:
+            await self._fail(expanding.work, "ceiling_exceeded", f"more than {most} recipients, which [intake] max_recipients allows", None)
+        else:
+            return False
+        return True
+
+    async def _finish(self, expanding: _Expanding) -> None:
+        work = expanding.work
+        queue = self._config.queues.get(work.queue)
+        limits = Limits(queue=queue.max_recipients if queue else 0, unexpected=self._config.intake.unexpected_max)
+        state = await self._store.write(Lane.BULK, end_expansion, work.id, limits)
+        self._close(work.id)
+        if state is not None:
+            await self._told(work)
+
+    async def _fail(self, work: Work, code: str, detail: str, line: int | None) -> None:
+        await self._store.write(Lane.BULK, fail_job, work.id, code, detail, line)
+        self._close(work.id)
+        await self._told(work)
+
+    async def _told(self, work: Work) -> None:
+        """The receipt is final: the body goes, and who waits for the receipt is told."""
+        await self._executor.run(self._bodies.remove, work)
+        view = await self._store.read(read_job, work.key)
+        if view is None:
+            return
+        receipt = view.receipt
+        self._log.info(
+            "job_expanded", job=work.key, queue=work.queue, state=receipt.state.value, reason=receipt.reason, rows=receipt.rows,
+            accepted=receipt.accepted, duplicate=receipt.duplicate, rejected=receipt.rejected,
+        )  # fmt: skip
+        self._signals.emit("job_expanded", job=work.key, state=receipt.state.value)
+        self._expanded()
+
+    def _close(self, job: int) -> None:
+        expanding = self._open.pop(job, None)
+        if expanding is not None:
+            expanding.rows.close()
+            expanding.errors.close()
+
+    async def _release(self, work: Work) -> None:
+        """Some chunks of planned rows fall due."""
+        outline = await self._outline(work)
+        timed, cursor = await self._time(work, outline, work.release_cursor or 0)
+        for _ in range(TURN):
+            if self.stopping.is_set():
+                return
+            commit = self._store.write(Lane.BULK, release_chunk, work.id, timed, cursor, self._clock.instant())
+            if cursor == work.last_id:
+                done = await commit
+                self._released()
+                if done:
+                    self._signals.emit("job_released", job=work.key)
+                return
+            done, (timed, cursor) = await asyncio.gather(commit, self._time(work, outline, cursor))
+            self._released()
+            if not done:
+                return
+
+    async def _time(self, work: Work, outline: Outline, after: int) -> tuple[list[Timed], int]:
+        """The next planned rows with their instants, and the cursor behind them."""
+        last = work.last_id or 0
+        rows = await self._store.read(read_planned, work.id, after, last, RELEASE_ROWS)
+        now: Instant = self._clock.instant()
+        timed = await self._executor.run(time_rows, rows, work, outline, self._rules, now)
+        return timed, rows[-1].delivery if len(rows) == RELEASE_ROWS else last
+
+    async def _sweep(self, job: ToSweep) -> bool:
+        """End what a cancelled job has left, forget what a failed one planned."""
+        for _ in range(TURN):
+            swept = await self._store.write(Lane.BULK, sweep_some, job, self._swept.get(job.id, 0), self._clock.instant(), SWEEP_ROWS)
+            self._swept[job.id] = swept.cursor
+            if not swept.ended:
+                self._swept.pop(job.id, None)
+                return False
+        return True

@@ -1,0 +1,106 @@
+"""AUDIENCE, timing: when each planned delivery of a job first falls due, by the same rules that will decide it.
+
+In: planned rows of one job, its campaign, the rules in force. Out: an instant and an end for each, or the reason why there is
+none. Pure; runs beside the loop.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from daemon.clock import to_instant
+from daemon.content.version import CampaignVersion
+from daemon.model.campaign import Campaign, Step
+from daemon.model.delivery import Instant, Reason
+from daemon.policy.dates import campaign_life
+from daemon.policy.hours import WindowError, WindowRule, parse_quiet_hours, parse_window
+from daemon.policy.rules import Rules
+from daemon.policy.spread import first_due
+from daemon.policy.subject import Candidate, PersonFacts
+from daemon.policy.window import SEARCH
+from daemon.store.plan import Target, Work
+from daemon.store.release import Planned, Timed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outline:
+    """What of a campaign version planning rests on: its one step."""
+
+    campaign: Campaign
+    step: Step
+    channel: str
+    window: WindowRule | None
+
+    @classmethod
+    def of(cls, body: str) -> Outline:
+        """From the JSON text that the store keeps of a version."""
+        campaign = CampaignVersion.from_json(body).campaign
+        step = campaign.steps[0]
+        window = parse_window(campaign.window) if campaign.window else None
+        return cls(campaign=campaign, step=step, channel=step.channels[0], window=window)
+
+    def target(self, work: Work, now: Instant) -> Target:
+        """For `store.plan`. The end is a first guess: release sets it by the instant at which each falls due."""
+        ends = work.expires_at if work.expires_at is not None else max(now, work.not_before or 0) + self.step.valid
+        return Target(step=self.step.name, channel=self.channel, again=self.campaign.again, expires_at=ends)
+
+
+def time_rows(rows: Sequence[Planned], work: Work, outline: Outline, rules: Rules, now: Instant) -> list[Timed]:
+    """When each row falls due if it is released at `now`."""
+    candidate = _candidate(work, outline, now)
+    valid = outline.step.valid
+    ends = outline.campaign.ends is not None
+    timed: list[Timed] = []
+    for row in rows:
+        person = PersonFacts(
+            id=row.person, key=row.key, zone=row.zone, phone=row.phone, country=row.country,
+            quiet_hours=_quiet_hours(row.traits) if row.traits else None,
+        )  # fmt: skip
+        first = first_due(candidate, person, rules, now)
+        limit = campaign_life(candidate, rules.guess_zones(person), now)[1] if ends else candidate.expires_at
+        if first is None:
+            timed.append(Timed(row.delivery, row.lane, None, limit, _why_never(candidate, limit, now).value))
+        else:
+            timed.append(Timed(row.delivery, row.lane, first, min(limit, first + valid)))
+    return timed
+
+
+def _candidate(work: Work, outline: Outline, now: Instant) -> Candidate:
+    """The job as a candidate; who it goes to is the person's part."""
+    campaign = outline.campaign
+    not_before = max(now, work.not_before or 0)
+    return Candidate(
+        id=0, person=0, campaign=campaign.name, step=outline.step.name, channel=outline.channel, purpose=campaign.purpose,
+        topic=campaign.topic, priority=work.priority, not_before=not_before, expires_at=work.expires_at if work.expires_at is not None else not_before + SEARCH,
+        campaign_window=outline.window, job_window=_job_window(work.window) if work.window else None, ignore_window=campaign.ignore_window,
+        starts=_moment(campaign.starts), ends=_moment(campaign.ends),
+    )  # fmt: skip
+
+
+def _why_never(candidate: Candidate, limit: Instant, now: Instant) -> Reason:
+    if limit > now:
+        return Reason.WINDOW_NEVER_OPENS
+    return Reason.LATE if limit == candidate.expires_at else Reason.CAMPAIGN_ENDED
+
+
+def _moment(value: date | datetime | None) -> date | Instant | None:
+    return to_instant(value) if isinstance(value, datetime) else value
+
+
+@functools.lru_cache(maxsize=256)
+def _job_window(text: str) -> WindowRule:
+    return parse_window(json.loads(text))
+
+
+@functools.lru_cache(maxsize=4096)
+def _quiet_hours(traits: str) -> WindowRule | None:
+    """The recipient's own; what is no quiet hours (a trait set in other ways) forbids nothing, as in the claim."""
+    quiet = json.loads(traits).get("quiet_hours")
+    try:
+        return parse_quiet_hours(quiet) if quiet else None
+    except (WindowError, TypeError):
+        return None
