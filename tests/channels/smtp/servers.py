@@ -165,8 +165,8 @@ class _Conversation:
             pass
         finally:
             self.writer.close()
-            with contextlib.suppress(Exception):
-                await self.writer.wait_closed()
+            with contextlib.suppress(Exception):  # after a failed start_tls it would wait for ever
+                await asyncio.wait_for(self.writer.wait_closed(), 0.1)
 
     async def command(self, line: str) -> None:
         self.peer.commands.append(line)

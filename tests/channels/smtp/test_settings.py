@@ -1,0 +1,101 @@
+"""The keys of the provider's table: every mistake is named at once, none is found out while sending."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from channels.smtp import Settings, SmtpChannel, register_channels
+from channels.smtp.settings import Endpoint
+from plugins import Secret
+from tests.channels.smtp.line import context
+
+
+def settings(**changes: Any) -> Settings:
+    return Settings(**({"host": "relay.example", "from_": "Kedai <hello@mail.example.com>"} | changes))
+
+
+def test_the_plugin_registers_its_channel() -> None:
+    """`plugin = "smtp"`."""
+    (found,) = register_channels()
+    assert (found.name, found.channel, found.address, found.settings_type) == ("smtp", "email", "email", Settings)
+
+
+@pytest.mark.parametrize(("tls", "port"), [("starttls", 587), ("implicit", 465), ("none", 25)])
+def test_the_port_follows_tls(tls: str, port: int) -> None:
+    """And the default is STARTTLS."""
+    assert settings(tls=tls).endpoints == (Endpoint("relay.example", port),)
+    assert settings().tls == "starttls"
+
+
+def test_relays_are_tried_in_their_order() -> None:
+    """host:port, host alone, IPv6."""
+    found = settings(port=2525, relays=("b.example:26", "c.example", "[::1]:27", "::1")).endpoints
+    assert [str(endpoint) for endpoint in found] == ["relay.example:2525", "b.example:26", "c.example:2525", "[::1]:27", "[::1]:2525"]
+
+
+def test_ehlo_says_the_senders_domain_unless_told_otherwise() -> None:
+    """Never the machine's name, which would be looked up in a thread."""
+    assert settings().ehlo_name == "mail.example.com"
+    assert settings(local_hostname="[192.0.2.1]").ehlo_name == "[192.0.2.1]"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.9.9.9"])
+def test_credentials_in_clear_are_for_loopback_only(host: str) -> None:
+    """aiosmtplib would send them without a word."""
+    settings(host=host, tls="none", username="u", password=Secret("p"))
+    with pytest.raises(ValueError, match="username: would cross the network in clear"):
+        settings(tls="none", username="u", password=Secret("p"))
+    with pytest.raises(ValueError, match="username: would cross"):
+        settings(host=host, relays=("far.example:25",), tls="none", username="u", password=Secret("p"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"from_": "Kedai"}, "from:"),
+        ({"from_": "a@b.cd, c@d.ef"}, "from:"),
+        ({"from_": "ü@b.cd"}, "from:"),
+        ({"from_": "x\r\nBcc: y <a@b.cd>"}, "from:"),
+        ({"host": "a b"}, "host:"),
+        ({"host": ""}, "host:"),
+        ({"port": 0}, "port:"),
+        ({"port": 65536}, "port:"),
+        ({"pool": 0}, "pool:"),
+        ({"local_hostname": "a b"}, "local_hostname:"),
+        ({"relays": ("a:b",)}, "relays:"),
+        ({"relays": ("[::1",)}, "relays:"),
+        ({"relays": ("x\ny:25",)}, "relays:"),
+        ({"tls": "auto"}, "tls:"),
+        ({"username": "u"}, "username:"),
+        ({"password": Secret("p")}, "username:"),
+        ({"verify": False}, "verify:"),
+        ({"tls": "none", "ca_file": "ca.pem"}, "ca_file:"),
+        ({"dot_seconds": 0.0}, "dot_seconds:"),
+        ({"messages_per_connection": -1}, "messages_per_connection:"),
+    ],
+    ids=str,
+)
+def test_a_bad_key_is_named(changes: dict[str, Any], key: str) -> None:
+    """With what is wrong about it."""
+    with pytest.raises(ValueError, match=key):
+        settings(**changes)
+
+
+def test_all_problems_are_told_at_once() -> None:
+    """One line each."""
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        settings(host="", from_="x", pool=0, username="u")
+    assert [line.split(":")[0] for line in str(caught.value).splitlines()] == ["from", "host", "username", "pool"]
+
+
+async def test_an_authority_file_that_cannot_be_read_stops_the_start() -> None:
+    """Named with its path, before anything is sent."""
+    with pytest.raises(ValueError, match=r"ca_file: nowhere\.pem"):
+        await SmtpChannel().start(context(tls="starttls", ca_file="nowhere.pem"))
+
+
+def test_a_password_never_shows_itself() -> None:
+    """Not in the settings' repr either."""
+    assert "hush" not in repr(settings(username="u", password=Secret("hush")))
