@@ -33,6 +33,7 @@ from daemon.ids import Ids, SystemIds
 from daemon.intake.accept import Intake
 from daemon.intake.addresses import load_pepper
 from daemon.intake.body import Bodies
+from daemon.intake.suppressing import Suppressing
 from daemon.links import Links, open_ring
 from daemon.log import configure, get_log
 from daemon.metrics import Metrics
@@ -112,8 +113,8 @@ async def _served(
     doors = Doors(
         store=store, intake=intake, operations=desk, explainer=_explaining(setup, store, gate, clock),
         unsubscribing=Unsubscribing(store=store, clock=clock, log=log, metrics=metrics, woken=lambda: None),
-        links=Links(open_ring(state_dir / "links.key", disk, ids), config.http.public_base), not_ready=lambda: "no daemon runs",
-        changed=expansion.poke,
+        suppressions=Suppressing(store=store, pepper=pepper, clock=clock), not_ready=lambda: "no daemon runs",
+        links=Links(open_ring(state_dir / "links.key", disk, ids), config.http.public_base), changed=expansion.poke,
     )  # fmt: skip
     server = ControlServer(
         doors=doors, http=config.http, state_dir=folder, clock=clock, ids=ids, log=log, metrics=metrics, version=version("homing")

@@ -73,7 +73,12 @@ def test(cli: Cli, campaign: str, to: tuple[str, ...], locale: str | None, recip
     addresses = list(to) or list(cli.config.homing.test_addresses)
     body = {key: value for key, value in {"to": addresses, "locale": locale, "recipient": recipient}.items() if value is not None}
     answer = call(cli, "POST", f"/v1/campaigns/{segment(campaign)}/test", body=body)
-    cli.answer(answer, lambda: screen.say(f"sent as job {answer['job']}: {', '.join(map(screen.dump, answer['sent']))}"))
+    cli.answer(answer, lambda: _show_sent(answer["sent"]))
+
+
+def _show_sent(sent: list[dict[str, Any]]) -> None:
+    keys = ("step", "channel", "to", "outcome", "detail")
+    screen.table(keys, [[each.get(key) for key in keys] for each in sent], empty="nothing was sent")
 
 
 campaigns = group("campaigns", "List, show, start, pause, resume and test campaigns.", list_campaigns, show, start, pause, resume, test)

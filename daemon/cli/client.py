@@ -65,7 +65,7 @@ class Api:
         """All items of a list."""
         after: str | None = None
         while True:
-            page = await self.call("GET", path, query={**(query or {}), "after": after})
+            page = await self.call("GET", path, query={**(query or {}), "cursor": after})
             for item in page["items"]:
                 yield item
             after = page.get("next")

@@ -91,7 +91,7 @@ async def _expanded(cli: Cli, api: Api, receipt: dict[str, Any]) -> dict[str, An
         while True:
             job: dict[str, Any] = await api.call("GET", path)
             progress.reach(job["rows"])
-            if job["expanded"] or job["state"] in ("cancelled", "failed", "finished", "paused"):
+            if job["state"] != "receiving":
                 return {key: job[key] for key in receipt}
             await clock.sleep(LOOK_SECONDS)
 

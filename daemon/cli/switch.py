@@ -79,4 +79,4 @@ def start(cli: Cli, everything: bool, expect: int | None, accept_clock: bool, ac
         raise UsageError(f"say how many you let go: homing start --all --expect {backlog}")
     body = {"expect": expect, "accept_clock": accept_clock, "accept_restore": accept_restore}
     gate = call(cli, "POST", "/v1/gate/start", body=body)
-    cli.answer(gate, lambda: screen.say(f"Sending goes on: {gate['backlog']} deliveries wait for their turn."))
+    cli.answer(gate, lambda: screen.say(f"Nothing holds sending any more; {gate['backlog']} deliveries wait for their turn."))

@@ -25,6 +25,7 @@ SEED = 2026
 HOME_COUNTRIES = ("ID", "MY", "IR")
 WINDOW = ("09:00", "21:00")
 NEWS_QUEUE = "news"
+NEWS_SUBJECT = "We have moved"
 
 
 class Kind(StrEnum):
@@ -36,7 +37,7 @@ class Kind(StrEnum):
     CAPPED = "had a message of another campaign"
     SUPPRESSED = "on the suppression list"
     NO_CONSENT = "without consent"
-    NO_PRODUCT = "without the variable that the copy needs"
+    NO_VARIABLE = "without the variable that the copy needs"
     NO_ADDRESS = "without an address"
     REFUSED = "refused by the mail server"
     LATER = "told by the mail server to come later"
@@ -45,7 +46,7 @@ class Kind(StrEnum):
 
 
 COUNTS: Mapping[Kind, int] = {
-    Kind.QUIET: 60, Kind.NEVER_OPEN: 11, Kind.CAPPED: 80, Kind.SUPPRESSED: 40, Kind.NO_CONSENT: 40, Kind.NO_PRODUCT: 40,
+    Kind.QUIET: 60, Kind.NEVER_OPEN: 11, Kind.CAPPED: 80, Kind.SUPPRESSED: 40, Kind.NO_CONSENT: 40, Kind.NO_VARIABLE: 40,
     Kind.NO_ADDRESS: 12, Kind.REFUSED: 16, Kind.LATER: 11, Kind.IN_DOUBT: 11, Kind.TWICE: 24,
 }  # fmt: skip
 """People of each kind, at least one in each place, so that each is met at any hour of the day; all others are ordinary."""
@@ -171,8 +172,7 @@ def _person(rng: random.Random, id: str, kind: Kind, place: Place, segment: tupl
     language = locale[:2]
     fields = {key: f"{value}{rng.randrange(10_000):04}" if key == "phone" else value for key, value in place.fields.items()}
     traits: dict[str, Any] = {"first_name": rng.choice(NAMES[language]), "days_since_order": rng.randrange(days_from, days_to)}
-    if kind is not Kind.NO_PRODUCT:
-        traits["last_product"] = {"name": rng.choice(PRODUCTS[language])}
+    traits["last_product"] = {"name": rng.choice(PRODUCTS[language])}
     quiet = _QUIET.get(kind, ())
     if quiet:
         traits["quiet_hours"] = list(quiet)
@@ -180,7 +180,7 @@ def _person(rng: random.Random, id: str, kind: Kind, place: Place, segment: tupl
     if kind is not Kind.NO_ADDRESS:
         row["email"] = _ADDRESSES.get(kind, "{id}@example.com").format(id=id)
     if kind is not Kind.NO_CONSENT:
-        row["consent"] = {"email": {"at": "2026-01-15T08:00:00Z", "source": "checkout", "text": "Yes, write to me about offers."}}
+        row["consent"] = {"email": {"at": "2020-01-15T08:00:00Z", "source": "checkout", "text": "Yes, write to me about offers."}}
     zones = place.zones or tuple(zone for country in place.countries for zone in country_zones(country))
     return Person(id=id, kind=kind, place=place.name, queue=queue, zones=zones, quiet=quiet, row=row)
 
@@ -235,11 +235,14 @@ def _lines(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
 
 
 def make_news(people: Sequence[Person], day: str) -> SampleJob:
-    """A message of another campaign, written into the job itself, to the people who shall meet the frequency cap."""
-    rows = [person.row for person in people if person.kind is Kind.CAPPED]
-    text = "Our shop has moved to a new address.\n\nNo more of this: {{ unsubscribe_url }}\n"
-    html = '<p>Our shop has moved to a new address.</p><p><a href="{{ unsubscribe_url }}">No more of this</a></p>'
-    message = {"channel": "email", "purpose": "marketing", "topic": "news", "subject": "We have moved", "text": text, "html": html}
+    """A message of another campaign, written into the job itself, to the people who shall meet the frequency cap; and to some
+    whose rows lack the variable that its words need."""
+    moved = {"vars": {"moved_to": "Jalan Braga 12"}}
+    rows = [{**person.row, **moved} for person in people if person.kind is Kind.CAPPED]
+    rows += [person.row for person in people if person.kind is Kind.NO_VARIABLE]
+    text = "Our shop has moved to {{ vars.moved_to }}.\n\nNo more of this: {{ unsubscribe_url }}\n"
+    html = '<p>Our shop has moved to {{ vars.moved_to }}.</p><p><a href="{{ unsubscribe_url }}">No more of this</a></p>'
+    message = {"channel": "email", "purpose": "marketing", "topic": "news", "subject": NEWS_SUBJECT, "text": text, "html": html}
     head = {"id": f"{NEWS_QUEUE}-{day}", "queue": NEWS_QUEUE, "priority": 80, "expected_count": len(rows), "message": message}
     return SampleJob(id=f"{NEWS_QUEUE}-{day}", queue=NEWS_QUEUE, head=head, lines=_lines(rows), bad=0, repeated=0)
 

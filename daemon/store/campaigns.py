@@ -59,7 +59,9 @@ def register(conn: Connection, loaded: Sequence[Loaded], file_status: Mapping[st
         if file_status.get(item.name) not in (None, item.status):
             status = item.status
         conn.execute(
-            update(s.campaign).where(s.campaign.c.id == number).values(version=version, status=status, guard=s.campaign.c.guard + literal_column("1"))
+            update(s.campaign)
+            .where(s.campaign.c.id == number)
+            .values(version=version, status=status, guard=s.campaign.c.guard + literal_column("1"))
         )
         out[item.name] = Registered(id=number, name=item.name, status=status, version=version, fresh=True)
     return out
@@ -72,7 +74,7 @@ def newest_bodies(conn: Connection) -> dict[str, str]:
             s.campaign_version, (s.campaign_version.c.campaign == s.campaign.c.id) & (s.campaign_version.c.version == s.campaign.c.version)
         )
     )
-    return {name: body for name, body in rows}
+    return {row.name: row.body for row in rows}
 
 
 def body_of(conn: Connection, campaign: int, version: int) -> str:

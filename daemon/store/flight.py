@@ -18,7 +18,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from daemon.model.delivery import Instant, Reason, State
 from daemon.store import schema as s
-from daemon.store.claim import DUE_NAMES, INSERT_DUE
+from daemon.store.due import DUE_NAMES, INSERT_DUE
 from daemon.store.sql import ids, in_list, many
 from daemon.store.tallies import Tallies
 from daemon.store.wake import WAITS_FOR_SLOT, wake
@@ -100,7 +100,9 @@ _FLIGHTS = (
 )  # fmt: skip
 _THESE = _FLIGHTS.where(in_list(s.flight.c.delivery, "ids"))
 _LEAVE = (
-    select(s.flight.c.delivery, s.flight.c.epoch, s.flight.c.person, s.flight.c.channel, s.wave.c.campaign, s.flight.c.topic, s.flight.c.zone)
+    select(
+        s.flight.c.delivery, s.flight.c.epoch, s.flight.c.person, s.flight.c.channel, s.wave.c.campaign, s.flight.c.topic, s.flight.c.zone
+    )
     .join(s.wave, s.wave.c.id == s.flight.c.wave)
     .join(s.recipient, s.recipient.c.id == s.flight.c.person)
     .join(s.job, s.job.c.id == s.flight.c.job)
@@ -116,7 +118,11 @@ _LEAVE = (
         s.flight.c.queue_guard == func.coalesce(s.queue.c.guard, 0),
     )
 )
-_HAND_OVER = update(s.flight).where(s.flight.c.delivery == bindparam("b_id")).values(handed_over=literal_column("1"), handed_over_at=bindparam("b_now"))
+_HAND_OVER = (
+    update(s.flight)
+    .where(s.flight.c.delivery == bindparam("b_id"))
+    .values(handed_over=literal_column("1"), handed_over_at=bindparam("b_now"))
+)
 _INSERT_TOUCH = insert(s.touch)
 _TOUCH_NAMES = ("person", "at", "delivery", "channel", "campaign", "topic", "zone")
 _DELETE_TOUCH = delete(s.touch).where(
@@ -146,7 +152,9 @@ _RAISE_GUARD = (
     .where(s.recipient.c.id.in_(select(s.flight.c.person).where(s.flight.c.address_hash == bindparam("b_hash"))))
     .values(guard=s.recipient.c.guard + literal_column("1"))
 )
-_ATTEMPT_COUNT = select(s.attempt.c.delivery, func.max(s.attempt.c.n)).where(in_list(s.attempt.c.delivery, "ids")).group_by(s.attempt.c.delivery)
+_ATTEMPT_COUNT = (
+    select(s.attempt.c.delivery, func.max(s.attempt.c.n)).where(in_list(s.attempt.c.delivery, "ids")).group_by(s.attempt.c.delivery)
+)
 _LAST_COMMIT = select(s.meta.c.value).where(s.meta.c.key == "commit")
 _NEW_COMMIT = update(s.meta).where(s.meta.c.key == "commit").values(value=bindparam("b_value"))
 
@@ -249,7 +257,7 @@ def record(conn: Connection, outcomes: Sequence[Result], now: Instant) -> None:
     tried: dict[int, int] = defaultdict(int)
     troubled = [f.delivery for f in flights if results[f.delivery].kind is not Kind.ACCEPTED]
     if troubled:
-        tried.update({delivery: n for delivery, n in conn.execute(_ATTEMPT_COUNT, {"ids": ids(troubled)})})
+        tried.update({row[0]: row[1] for row in conn.execute(_ATTEMPT_COUNT, {"ids": ids(troubled)})})
     writes = _Writes(now)
     for flight in flights:
         _record_one(writes, flight, results[flight.delivery], now, tried[flight.delivery])
@@ -262,9 +270,19 @@ def _record_one(writes: _Writes, flight: _Flight, result: Result, now: Instant, 
     if surely_failed and flight.handed_over_at is not None:
         writes.untouched.append((flight.person, flight.handed_over_at, flight.delivery))
     if result.kind not in (Kind.ACCEPTED, Kind.HELD) and (flight.handed_over or result.scope is not None):
-        writes.attempts.append((
-            flight.delivery, tried + 1, now, flight.provider, result.kind.value, result.scope, result.code, result.detail, flight.handed_over_at,
-        ))  # fmt: skip
+        writes.attempts.append(
+            (
+                flight.delivery,
+                tried + 1,
+                now,
+                flight.provider,
+                result.kind.value,
+                result.scope,
+                result.code,
+                result.detail,
+                flight.handed_over_at,
+            )
+        )
     if result.kind is Kind.REJECTED and result.scope == "address" and flight.address_hash is not None:
         writes.suppressed.append((flight.address_hash, flight.channel, "all", Reason.BOUNCED.value, now, f"provider:{flight.provider}"))
     state, reason, not_before, ended = _new_state(flight, result, now)

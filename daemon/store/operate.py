@@ -179,14 +179,27 @@ def totals(conn: Connection) -> dict[str, dict[str, int]]:
     return dict(found)
 
 
-def waiting_reasons(conn: Connection) -> dict[str, tuple[int, Instant | None]]:
-    """Reason of the last decision -> (due deliveries that wait for it, the first instant at which one is looked at again).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryLine:
+    """One delivery in short. `state` is that of its row: one in flight still says `due`."""
 
-    Reads every due row: for the demo and for `status --reasons`, not for a monitor.
-    """
+    recipient: str
+    campaign: str
+    state: str
+    reason: str | None
+    not_before: Instant
+    attempts: int
+
+
+def delivery_lines(conn: Connection) -> list[DeliveryLine]:
+    """Every delivery of the store: for the demo's tables only."""
     rows = conn.execute(
-        select(s.delivery.c.reason, func.count(), func.min(s.due.c.not_before))
-        .join(s.delivery, s.delivery.c.id == s.due.c.delivery)
-        .group_by(s.delivery.c.reason)
+        select(
+            s.recipient.c.key, s.campaign.c.name, s.delivery.c.state, s.delivery.c.reason, s.delivery.c.not_before, s.delivery.c.attempts
+        )
+        .join(s.wave, s.wave.c.id == s.delivery.c.wave)
+        .join(s.campaign, s.campaign.c.id == s.wave.c.campaign)
+        .join(s.recipient, s.recipient.c.id == s.delivery.c.person)
+        .order_by(s.delivery.c.id)
     )
-    return {reason or "": (n, at) for reason, n, at in rows}
+    return [DeliveryLine(recipient=r, campaign=c, state=t, reason=w, not_before=n, attempts=a) for r, c, t, w, n, a in rows]

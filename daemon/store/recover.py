@@ -15,7 +15,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from daemon.model.delivery import Instant, State
 from daemon.store import schema as s
-from daemon.store.claim import DELETE_DUE, DUE_NAMES, INSERT_DUE
+from daemon.store.due import DELETE_DUE, DUE_NAMES, INSERT_DUE
 from daemon.store.flight import last_commit
 from daemon.store.sql import ids, in_list, many
 from daemon.store.tallies import Tallies
@@ -127,7 +127,12 @@ def accept_restore(conn: Connection, nonce: str) -> None:
     set_meta(conn, "nonce", nonce)
 
 
-_TOO_OLD = select(s.touch.c.person, s.touch.c.at, s.touch.c.delivery).where(s.touch.c.person > bindparam("after")).order_by(s.touch.c.person).limit(500)
+_TOO_OLD = (
+    select(s.touch.c.person, s.touch.c.at, s.touch.c.delivery)
+    .where(s.touch.c.person > bindparam("after"))
+    .order_by(s.touch.c.person)
+    .limit(500)
+)
 _DELETE_TOUCH = delete(s.touch).where(
     s.touch.c.person == bindparam("b_person"), s.touch.c.at == bindparam("b_at"), s.touch.c.delivery == bindparam("b_id")
 )
@@ -172,14 +177,21 @@ def mark_journaled(conn: Connection, sent: Mapping[int, Instant], now: Instant) 
     many(conn, _MARKED, ("b_id", "b_at"), [(row.id, sent[row.id]) for row in rows])
     many(conn, _TOUCH, ("person", "at", "delivery", "channel", "campaign", "topic", "zone"),
          [(row.person, sent[row.id], row.id, row.channel, row.campaign, None, None) for row in rows])  # fmt: skip
-    many(conn, _EVIDENCE, ("delivery", "n", "at", "provider", "outcome", "scope", "code", "detail", "handed_over_at"),
-         [(row.id, 1, now, "", "unknown", None, "journal", "handed over after this copy of the store was made", sent[row.id]) for row in rows])  # fmt: skip
+    many(
+        conn,
+        _EVIDENCE,
+        ("delivery", "n", "at", "provider", "outcome", "scope", "code", "detail", "handed_over_at"),
+        [
+            (row.id, 1, now, "", "unknown", None, "journal", "handed over after this copy of the store was made", sent[row.id])
+            for row in rows
+        ],
+    )
     tallies.write(conn)
     return len(rows)
 
 
 def load_buckets(conn: Connection) -> dict[str, str]:
-    return {name: state for name, state in conn.execute(select(s.bucket.c.name, s.bucket.c.state))}
+    return {row.name: row.state for row in conn.execute(select(s.bucket.c.name, s.bucket.c.state))}
 
 
 _bucket = upsert(s.bucket)

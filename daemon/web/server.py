@@ -32,6 +32,7 @@ from daemon.web.answering import Answering
 from daemon.web.api_jobs import JobDoor, JobsApi
 from daemon.web.api_operate import OperateApi
 from daemon.web.api_people import Explainer, PeopleApi
+from daemon.web.api_suppressions import SuppressionDoor, SuppressionsApi
 from daemon.web.api_system import SystemApi
 from daemon.web.connection import Limits, Listening, Runner
 from daemon.web.control import open_socket, remove_socket
@@ -60,6 +61,7 @@ class Doors:
     operations: Operations
     explainer: Explainer
     unsubscribing: Unsubscribing
+    suppressions: SuppressionDoor
     links: Links
     not_ready: Callable[[], str | None]
     changed: Callable[[], None] = lambda: None
@@ -143,7 +145,8 @@ class WebServer(Service):
         )  # fmt: skip
         people = PeopleApi(store=doors.store, explainer=doors.explainer, cursors=cursors)
         operate = OperateApi(operations=doors.operations, cursors=cursors)
-        self.routes = (*jobs.routes(), *people.routes(), *operate.routes(), *system.routes())
+        listed = SuppressionsApi(door=doors.suppressions, clock=self._clock, limits=limits, cursors=cursors)
+        self.routes = (*jobs.routes(), *people.routes(), *listed.routes(), *operate.routes(), *system.routes())
         Routing(access=access, clock=self._clock, limits=limits).add(app, self.routes)
         return app
 

@@ -291,7 +291,9 @@ def test_backlog_counts_what_waits_in_open_jobs(conn: Connection) -> None:
     assert operate.count_backlog(conn) == 4
 
 
-def test_totals_and_reasons_of_what_waits(conn: Connection) -> None:
-    """By state and reason over all jobs; what is due by the reason of its last decision."""
+def test_totals_and_lines_say_the_same(conn: Connection) -> None:
+    """By state and reason over all jobs, from the counts; a line a delivery, from the rows."""
     assert operate.totals(conn)["held"] == {"render_error": 2, "zone_unknown": 1, "no_code": 1}
-    assert operate.waiting_reasons(conn) == {"": (1, NOW - HOUR), "window_closed": (1, NOW + HOUR)}
+    lines = operate.delivery_lines(conn)
+    assert len(lines) == 11
+    assert (lines[1].recipient, lines[1].campaign, lines[1].state, lines[1].reason) == ("r2", "winback", "due", "window_closed")
