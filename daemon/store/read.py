@@ -19,8 +19,9 @@ from daemon.errors import NotFoundError
 from daemon.model.delivery import Decision, Instant, State
 from daemon.store import schema as s
 from daemon.store.campaigns import body_of
-from daemon.store.claim import DueRow, Judged, Known, due_rows, known_of
+from daemon.store.claim import Judged
 from daemon.store.doubts import count_doubts
+from daemon.store.facts import DueRow, Known, due_rows, known_of
 from daemon.store.operate import OPEN_JOBS, totals
 from daemon.store.recipients import person_id
 from daemon.store.sql import ids, in_list
@@ -68,7 +69,7 @@ def read_overview(conn: Connection, now: Instant) -> Overview:
     return Overview(
         deliveries={state: sum(reasons.values()) for state, reasons in sorted(counted.items())},
         held=dict(sorted(counted.get(State.HELD.value, {}).items())),
-        jobs=dict(conn.execute(jobs).tuples().all()),
+        jobs={str(row[0]): int(row[1]) for row in conn.execute(jobs)},
         doubts=count_doubts(conn),
         in_flight=conn.execute(select(func.count()).select_from(s.flight)).scalar_one(),
         oldest_due=min((row.head for row in heads if row.head is not None and row.head <= now), default=None),
@@ -211,7 +212,6 @@ class Evidence:
     decisions: Mapping[int, Decision]
     attempts: Mapping[int, Sequence[Attempt]]
     waited: Mapping[int, Sequence[Waited]]
-    campaign_known: bool
 
 
 _ATTEMPTS = (
@@ -224,9 +224,7 @@ _ATTEMPTS = (
 )  # fmt: skip
 _H = s.reason_history.c
 _WAITED = (
-    select(_H.delivery, _H.reason, _H.first, _H.last, _H.count)
-    .where(in_list(_H.delivery, "ids"))
-    .order_by(_H.delivery, _H.first, _H.last)
+    select(_H.delivery, _H.reason, _H.first, _H.last, _H.count).where(in_list(_H.delivery, "ids")).order_by(_H.delivery, _H.first, _H.last)
 )
 
 
@@ -236,8 +234,7 @@ def read_evidence(conn: Connection, key: str, *, campaign: str | None, now: Inst
     everything = [_delivery(row) for row in conn.execute(_OF_PERSON, {"person": person.id})]
     decisions = _decide_now(conn, everything, now, verdicts)
     wanted = [row for row in everything if campaign is None or row.campaign == campaign]
-    known = campaign is None or conn.execute(select(s.campaign.c.id).where(s.campaign.c.name == campaign)).first() is not None
-    if not known:
+    if campaign is not None and conn.execute(select(s.campaign.c.id).where(s.campaign.c.name == campaign)).first() is None:
         raise NotFoundError("no campaign has this name; `homing campaigns list` shows them")
     attempts: dict[int, list[Attempt]] = defaultdict(list)
     waited: dict[int, list[Waited]] = defaultdict(list)
@@ -248,7 +245,7 @@ def read_evidence(conn: Connection, key: str, *, campaign: str | None, now: Inst
         waited[delivery].append(Waited(*rest))
     return Evidence(
         person=person, deliveries=wanted, decisions=decisions, attempts={d: rows[-EVIDENCE:] for d, rows in attempts.items()},
-        waited=dict(waited), campaign_known=known,
+        waited=dict(waited),
     )  # fmt: skip
 
 
@@ -257,7 +254,7 @@ def _decide_now(conn: Connection, deliveries: Sequence[DeliveryRow], now: Instan
     takeable = {
         row.id
         for row in deliveries
-        if row.state is State.DUE and row.not_before <= now and row.job_state == "accepted" and row.status == "active" and not row.queue_paused
+        if (row.state, row.job_state, row.status, row.queue_paused) == (State.DUE, "accepted", "active", False) and row.not_before <= now
     }
     rows = due_rows(conn, [row.id for row in deliveries if row.state in (State.DUE, State.PLANNED)])
     if not rows:

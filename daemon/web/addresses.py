@@ -72,10 +72,9 @@ class Strikes:
         key = self._key(client)
         now = self._clock.monotonic()
         level, at = self._level.pop(key, (0.0, now))
-        level = max(level - (now - at) * self._limit / PER_MINUTE, 0.0)
-        over = level >= self._limit
-        level = min(level + 1, self._limit + 1.0)
-        self._level[key] = (level, now)
+        level = max(level - (now - at) * self._limit / PER_MINUTE, 0.0) + 1
+        over = level > self._limit
+        self._level[key] = (min(level, self._limit + 1.0), now)
         while len(self._level) > MOST_ADDRESSES:
             self._level.popitem(last=False)
         return max((level - self._limit) * PER_MINUTE / self._limit, 1.0) if over else 0.0

@@ -45,16 +45,20 @@ class Answering:
                 connection.begun()
             request[REQUEST_ID] = request_id = self._ids.nonce()
             started = self._clock.monotonic()
-            status = 500
+            status, last = 500, True
             try:
                 response = await self._answer(request, handler)
                 status = response.status
+                if not request.content.is_eof() and not response.prepared:
+                    response.force_close()  # answered before the body was in: what still comes is no next request
+                last = response.keep_alive is False
             finally:
                 if connection is not None:
-                    connection.done()
+                    connection.done(last=last)
                 self._count(request, status, self._clock.monotonic() - started)
             if not response.prepared:
                 response.headers["X-Request-Id"] = request_id
+                response.headers["Server"] = "homing"
                 response.headers.setdefault("Cache-Control", "no-store")
                 response.headers.setdefault("X-Content-Type-Options", "nosniff")
             return response

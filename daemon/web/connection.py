@@ -78,7 +78,9 @@ class Connection(web.RequestHandler):
         self._since: float | None = None
         """Since when a head is awaited; None while a request is being answered."""
         self._head = 0
+        """Bytes of the head that is coming, so far."""
         self._whole = False
+        """Nothing is counted: the head has come, or none will."""
         self._tail = b""
         self._answered = False
         self._peer: str | None = None
@@ -134,10 +136,10 @@ class Connection(web.RequestHandler):
         """A request of this connection is being answered: no deadline of a head runs."""
         self._since = None
 
-    def done(self) -> None:
-        """It was answered: the next head may come."""
+    def done(self, *, last: bool) -> None:
+        """It was answered: the next head may come, or (`last`) the line ends as soon as aiohttp has read away what is left."""
         self._since = self._listening.clock.monotonic()
-        self._head, self._tail, self._whole, self._answered = 0, b"", False, True
+        self._head, self._tail, self._whole, self._answered = 0, b"", last, True
 
     def overdue(self, now: float) -> None:
         """Close if a head is late (408 if some of it came) or nothing comes at all."""

@@ -100,8 +100,7 @@ def statuses(route: Route) -> dict[int, str]:
     if route.scope is not None:
         found |= {401: KINDS["unauthorized"].title, 403: f"The token lacks {route.scope}.", 429: "Too many wrong tokens."}
         found[503] = KINDS["not-ready"].title
-    if route.query or route.body is not None or route.method == "GET":
-        found[422] = "A parameter or field is not valid."
+    found[422] = "A parameter or field is not valid."
     if route.body is not None or route.media:
         found |= {400: KINDS["invalid-json"].title, 408: "The body came too slowly.", 413: KINDS["too-large"].title}
         found[415] = KINDS["unsupported-media-type"].title

@@ -140,4 +140,4 @@ def problem_page(name: str) -> web.Response | None:
     if not name:
         return render("problems.html", title="Problem types", kinds=KINDS.items())
     kind = KINDS.get(name)
-    return None if kind is None else render("problem.html", title=kind.title, kind=name, status=kind.status, advice=kind.advice)
+    return None if kind is None else render("problem.html", title=kind.title, kind=name, code=kind.status, advice=kind.advice)
