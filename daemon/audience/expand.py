@@ -1,18 +1,20 @@
 """AUDIENCE, expansion: reads the bodies of accepted jobs chunk by chunk, plans their deliveries, and releases them.
 
-One service for all open jobs, in turn, so that a small job is not stuck behind a huge one. The next chunk is read (or timed)
-while the last is being committed. Where it stands is in the job row; errors go to the job's errors file before the commit.
+One service for all open jobs, in turn, so that a small job is not stuck behind a huge one. The next batch is merged (or timed)
+while the last is being committed. Where it stands is in the store; row errors go to the job's errors file before the commit.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
+from daemon.audience.planning import Bodies, Planning, Progress
+from daemon.audience.runs import LostError
 from daemon.audience.timing import Outline, time_rows
 from daemon.clock import Clock
 from daemon.config.load import Config
@@ -26,13 +28,12 @@ from daemon.policy.rules import Rules
 from daemon.service import Service, Signals
 from daemon.store.campaigns import body_of
 from daemon.store.jobs import finish_jobs, read_job
-from daemon.store.plan import ID_BITS, Chunk, Limits, Target, Work, end_expansion, fail_job, plan_chunk
+from daemon.store.plan import ID_BITS, Batch, Chunk, Limits, Target, Work, end_expansion, fail_job, note_reading, plan_chunk, start_over
 from daemon.store.receipts import error_json
 from daemon.store.release import Timed, ToSweep, find_work, read_planned, release_chunk, sweep_some
 from daemon.store.writer import Lane, Writes
 from plugins.contract import Log
 
-PLAN_ROWS = 400
 RELEASE_ROWS = 500
 SWEEP_ROWS = 400
 """Rows in one transaction: about 10 ms of the writer (measured: tests/bench)."""
@@ -41,31 +42,14 @@ TURN = 8
 POLL_SECONDS = 1.0
 
 
-class Rows(Protocol):
-    """The rows of one body, from where its job stands."""
-
-    def read(self, count: int) -> Chunk: ...
-    def close(self) -> None: ...
-
-
-class Bodies(Protocol):
-    """What expansion needs of intake's files."""
-
-    def open(self, work: Work) -> Rows: ...
-    def errors_path(self, key: str) -> Path: ...
-    def remove(self, work: Work) -> None: ...
-
-
 @dataclass(slots=True)
 class _Expanding:
-    """An open body, with the chunk that was read ahead."""
+    """A body that is being expanded; `ahead`: the batch that was merged while the last one was committed."""
 
-    work: Work
+    planning: Planning
     target: Target
-    rows: Rows
     errors: Errors
-    chunk: Chunk
-    seen: int
+    ahead: Batch | None = None
 
 
 class Errors:
@@ -201,71 +185,105 @@ class Expansion(Service):
         return self._outlines[key]
 
     async def _expand(self, work: Work) -> None:
-        """Some chunks of one body; at its end the receipt is made final."""
+        """A turn of one body: read on, or plan on; at its end the receipt is made final."""
         expanding = self._open.get(work.id) or await self._begin(work)
         if expanding is None:
             return
-        for _ in range(TURN):
-            chunk = expanding.chunk
-            if self.stopping.is_set() or await self._breaks_off(expanding, chunk):
-                return
-            commit = self._store.write(
-                Lane.BULK, plan_chunk, expanding.work, chunk, expanding.target, self._clock.instant(), self._ids.rng().getrandbits(ID_BITS),
-                expanding.errors.note,
-            )  # fmt: skip
-            if chunk.ended:
-                noted = await commit
-            else:
-                noted, expanding.chunk = await asyncio.gather(commit, self._executor.run(expanding.rows.read, PLAN_ROWS))
-            if noted is None:
-                self._close(work.id)
-                return
-            expanding.seen += len(chunk.rows) + chunk.rejected + chunk.doubles
-            if chunk.ended:
-                await self._finish(expanding)
-                return
+        try:
+            for _ in range(TURN):
+                one = self._plan if expanding.planning.progress.read else self._read
+                if self.stopping.is_set() or not await one(expanding):
+                    return
+        except LostError as error:
+            await self._start_over(work, Progress.of(work), error)
 
     async def _begin(self, work: Work) -> _Expanding | None:
         outline = await self._outline(work)
         try:
-            rows = await self._executor.run(self._bodies.open, work)
+            planning = await self._executor.run(Planning, work, self._bodies, self._disk, outline.one_per_address)
         except FileNotFoundError:
             await self._fail(work, "body_lost", "the body of the job is gone from the state folder", None)
             return None
+        except LostError as error:
+            await self._start_over(work, Progress.of(work), error)
+            return None
         errors = await self._executor.run(Errors, self._disk, self._bodies.errors_path(work.key), work.noted)
-        chunk = await self._executor.run(rows.read, PLAN_ROWS)
-        target = outline.target(work, self._clock.instant())
-        self._open[work.id] = _Expanding(work=work, target=target, rows=rows, errors=errors, chunk=chunk, seen=work.rows)
+        self._open[work.id] = _Expanding(planning=planning, target=outline.target(work, self._clock.instant()), errors=errors)
         return self._open[work.id]
 
-    async def _breaks_off(self, expanding: _Expanding, chunk: Chunk) -> bool:
+    async def _start_over(self, work: Work, progress: Progress, error: LostError) -> None:
+        self._log.warning("expansion_starts_over", job=work.key, error=str(error))
+        self._close(work.id)
+        await self._store.write(Lane.BULK, start_over, work, *progress.start)
+
+    async def _read(self, expanding: _Expanding) -> bool:
+        """A piece of the first pass. False = this job's turn ends."""
+        planning = expanding.planning
+        chunk = await self._executor.run(planning.read_some)
+        if await self._breaks_off(planning, chunk):
+            return False
+        if chunk.ended or planning.full:
+            reading = await self._executor.run(functools.partial(planning.report, ended=chunk.ended))
+            if not await self._store.write(Lane.BULK, note_reading, planning.work, reading, expanding.errors.note):
+                await self._drop(planning)
+                return False
+        return True
+
+    async def _breaks_off(self, planning: Planning, chunk: Chunk) -> bool:
         """Does the body end badly here?"""
         most = self._config.intake.max_recipients
         if chunk.broken is not None:
-            await self._fail(expanding.work, *chunk.broken)
-        elif expanding.seen + len(chunk.rows) + chunk.rejected > most:
-            await self._fail(expanding.work, "ceiling_exceeded", f"more than {most} recipients, which [intake] max_recipients allows", None)
+            await self._fail(planning.work, *chunk.broken)
+        elif planning.seen > most:
+            await self._fail(planning.work, "ceiling_exceeded", f"more than {most} recipients, which [intake] max_recipients allows", None)
         else:
             return False
         return True
 
-    async def _finish(self, expanding: _Expanding) -> None:
-        work = expanding.work
+    async def _plan(self, expanding: _Expanding) -> bool:
+        """A batch of the second pass. False = this job's turn ends."""
+        planning = expanding.planning
+        batch = expanding.ahead if expanding.ahead is not None else await self._executor.run(planning.next_batch)
+        expanding.ahead = None
+        bits = self._ids.rng().getrandbits(ID_BITS)
+        commit = self._store.write(
+            Lane.BULK, plan_chunk, planning.work, batch, expanding.target, self._clock.instant(), bits, expanding.errors.note
+        )
+        if batch.last:
+            done = await commit
+        else:
+            done, expanding.ahead = await asyncio.gather(commit, self._executor.run(planning.next_batch))
+        if not done:
+            await self._drop(planning)
+            return False
+        if batch.last:
+            await self._finish(planning)
+        return not batch.last
+
+    async def _drop(self, planning: Planning) -> None:
+        """The job was cancelled: nobody reads its body any more."""
+        self._close(planning.work.id)
+        await self._executor.run(planning.clean)
+        await self._executor.run(self._bodies.remove, planning.work)
+
+    async def _finish(self, planning: Planning) -> None:
+        work = planning.work
         queue = self._config.queues.get(work.queue)
         limits = Limits(queue=queue.max_recipients if queue else 0, unexpected=self._config.intake.unexpected_max)
-        state = await self._store.write(Lane.BULK, end_expansion, work.id, limits)
-        self._close(work.id)
-        if state is not None:
-            await self._told(work)
+        await self._store.write(Lane.BULK, end_expansion, work.id, limits)
+        await self._told(work)
 
     async def _fail(self, work: Work, code: str, detail: str, line: int | None) -> None:
         await self._store.write(Lane.BULK, fail_job, work.id, code, detail, line)
-        self._close(work.id)
         await self._told(work)
 
     async def _told(self, work: Work) -> None:
-        """The receipt is final: the body goes, and who waits for the receipt is told."""
-        await self._executor.run(self._bodies.remove, work)
+        """The receipt is final: body and scratch files go, and who waits for the receipt is told."""
+        expanding = self._open.get(work.id)
+        if expanding is not None:
+            await self._drop(expanding.planning)
+        else:
+            await self._executor.run(self._bodies.remove, work)
         view = await self._store.read(read_job, work.key)
         if view is None:
             return
@@ -280,7 +298,7 @@ class Expansion(Service):
     def _close(self, job: int) -> None:
         expanding = self._open.pop(job, None)
         if expanding is not None:
-            expanding.rows.close()
+            expanding.planning.close()
             expanding.errors.close()
 
     async def _release(self, work: Work) -> None:

@@ -14,7 +14,7 @@ from datetime import date, datetime
 
 from daemon.clock import to_instant
 from daemon.content.version import CampaignVersion
-from daemon.model.campaign import Campaign, Step
+from daemon.model.campaign import Campaign, Purpose, Step
 from daemon.model.delivery import Instant, Reason
 from daemon.policy.dates import campaign_life
 from daemon.policy.hours import WindowError, WindowRule, parse_quiet_hours, parse_window
@@ -24,6 +24,7 @@ from daemon.policy.subject import Candidate, PersonFacts
 from daemon.policy.window import SEARCH
 from daemon.store.plan import Target, Work
 from daemon.store.release import Planned, Timed
+from daemon.store.unsubscribe import ADDRESS_KINDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,11 @@ class Outline:
         step = campaign.steps[0]
         window = parse_window(campaign.window) if campaign.window else None
         return cls(campaign=campaign, step=step, channel=step.channels[0], window=window)
+
+    @property
+    def one_per_address(self) -> str | None:
+        """The kind of address of which two rows of a job may not share one: marketing writes to a mailbox once (B12)."""
+        return ADDRESS_KINDS.get(self.channel) if self.campaign.purpose is Purpose.MARKETING else None
 
     def target(self, work: Work, now: Instant) -> Target:
         """For `store.plan`. The end is a first guess: release sets it by the instant at which each falls due."""
@@ -73,10 +79,11 @@ def _candidate(work: Work, outline: Outline, now: Instant) -> Candidate:
     """The job as a candidate; who it goes to is the person's part."""
     campaign = outline.campaign
     not_before = max(now, work.not_before or 0)
+    ends = work.expires_at if work.expires_at is not None else not_before + SEARCH
     return Candidate(
         id=0, person=0, campaign=campaign.name, step=outline.step.name, channel=outline.channel, purpose=campaign.purpose,
-        topic=campaign.topic, priority=work.priority, not_before=not_before, expires_at=work.expires_at if work.expires_at is not None else not_before + SEARCH,
-        campaign_window=outline.window, job_window=_job_window(work.window) if work.window else None, ignore_window=campaign.ignore_window,
+        topic=campaign.topic, priority=work.priority, not_before=not_before, expires_at=ends, campaign_window=outline.window,
+        job_window=_job_window(work.window) if work.window else None, ignore_window=campaign.ignore_window,
         starts=_moment(campaign.starts), ends=_moment(campaign.ends),
     )  # fmt: skip
 

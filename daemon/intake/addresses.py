@@ -6,11 +6,12 @@ guessed by trying all of them (facts/reliability.md §10). Losing the key loses 
 
 from __future__ import annotations
 
-import hmac
+import functools
+import hashlib
 import os
 import stat
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from daemon.disk import Disk
 from daemon.errors import ConfigError, Problem
@@ -24,6 +25,7 @@ EMAIL, PHONE = "email", "phone"
 PEPPER_BYTES = 32
 HASH_BYTES = 16
 
+_BLOCK = 64
 _EMAIL_DOMAIN, _PHONE_DOMAIN = b"email\0", b"phone\0"
 
 
@@ -40,12 +42,29 @@ def parse_address(text: str, region: str | None = None) -> tuple[str, str]:
 
 def email_hash(pepper: bytes, address: str) -> bytes:
     """16 bytes; `address` in its kept form. Spellings that differ only in case share it."""
-    return hmac.digest(pepper, _EMAIL_DOMAIN + email_key(address).encode("utf-8"), "sha256")[:HASH_BYTES]
+    return _keyed(pepper, _EMAIL_DOMAIN + email_key(address).encode("utf-8"))
 
 
 def phone_hash(pepper: bytes, number: str) -> bytes:
     """16 bytes; `number` as E.164."""
-    return hmac.digest(pepper, _PHONE_DOMAIN + number.encode("ascii"), "sha256")[:HASH_BYTES]
+    return _keyed(pepper, _PHONE_DOMAIN + number.encode("ascii"))
+
+
+@functools.lru_cache(maxsize=4)
+def _started(pepper: bytes) -> tuple[Any, Any]:
+    """The inner and the outer hash of HMAC (RFC 2104) after the key's block."""
+    block = pepper.ljust(_BLOCK, b"\0")
+    return hashlib.sha256(bytes(byte ^ 0x36 for byte in block)), hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
+
+
+def _keyed(pepper: bytes, data: bytes) -> bytes:
+    """HMAC-SHA256 by copying the two started hashes: 0.8 µs, where `hmac.digest` takes 2.1 (a test compares them)."""
+    started = _started(pepper)
+    inner, outer = started[0].copy(), started[1].copy()
+    inner.update(data)
+    outer.update(inner.digest())
+    digest: bytes = outer.digest()
+    return digest[:HASH_BYTES]
 
 
 def address_hash(pepper: bytes, kind: str, address: str) -> bytes:

@@ -77,24 +77,24 @@ def read_opening(file: BinaryIO, format: Format) -> Opening:
 
 
 class BodyRows:
-    """The rows of one body, from where the job row says that expansion is. Call from one thread; `close` when done."""
+    """The rows of one body, from a place where one begins. Call from one thread at a time; `close` when done."""
 
-    def __init__(self, file: BinaryIO, work: Work, pepper: bytes) -> None:
+    def __init__(self, file: BinaryIO, work: Work, offset: int, line: int, pepper: bytes) -> None:
         self._file = file
         self._pepper = pepper
-        self._reader = _open_reader(file, Format(work.format), work.offset, work.line)
+        self._reader = _open_reader(file, Format(work.format), offset, line)
         self._check = RowChecker(work.received_at).check
-        self._offset, self._line = work.offset, work.line
+        self._offset, self._line = offset, line
 
     def read(self, count: int) -> Chunk:
         """The next rows, at most `count`. What breaks the body off is in the chunk, not raised."""
-        start, reader = self._offset, self._reader
+        reader = self._reader
         if reader is None:
-            return Chunk(start=start, offset=start, line=self._line, ended=True)
+            return Chunk(offset=self._offset, line=self._line, ended=True)
         try:
             items = reader.read(count)
         except BodyError as error:
-            return Chunk(start=start, offset=start, line=self._line, ended=True, broken=(error.code, error.detail, error.line))
+            return Chunk(offset=self._offset, line=self._line, ended=True, broken=(error.code, error.detail, error.line))
         rows: list[PlanRow] = []
         errors: list[RowError] = []
         rejected = 0
@@ -106,9 +106,8 @@ class BodyRows:
                 rejected += 1
                 errors += checked
         self._offset, self._line = reader.offset, reader.line
-        return Chunk(
-            start=start, rows=rows, errors=errors, rejected=rejected, offset=reader.offset, line=reader.line, ended=len(items) < count
-        )  # fmt: skip
+        ended = len(items) < count
+        return Chunk(rows=rows, errors=errors, rejected=rejected, offset=reader.offset, line=reader.line, ended=ended)
 
     def close(self) -> None:
         self._file.close()
@@ -127,7 +126,7 @@ def _open_reader(file: BinaryIO, format: Format, offset: int, line: int) -> Read
 def plan_row(row: RecipientRow, pepper: bytes) -> PlanRow:
     """A good row as the store takes it."""
     return PlanRow(
-        row.line, person_id(row.id), row.id, row.email, row.phone, row.zone, row.locale, row.country, row.named, row.traits,
+        person_id(row.id), row.line, row.id, row.email, row.phone, row.zone, row.locale, row.country, row.named, row.traits,
         email_hash(pepper, row.email) if row.email else None,
         phone_hash(pepper, row.phone) if row.phone else None,
         _spell(row.vars) if row.vars else None,
@@ -141,13 +140,17 @@ class Bodies:
     def __init__(self, folder: Path, disk: Disk, pepper: bytes) -> None:
         self._folder, self._disk, self._pepper = folder, disk, pepper
 
-    def open(self, work: Work) -> BodyRows:
-        """Raises OSError when the file is gone."""
-        return BodyRows(self._disk.open_regular(self._folder / work.body), work, self._pepper)
+    def open(self, work: Work, offset: int, line: int) -> BodyRows:
+        """Its rows from there on. Raises FileNotFoundError when the file is gone."""
+        return BodyRows(self._disk.open_regular(self._folder / work.body), work, offset, line, self._pepper)
 
     def errors_path(self, key: str) -> Path:
         """Where all row errors of a job stand, one JSON object a line."""
         return self._folder / f"{key}.errors.ndjson"
+
+    def scratch_path(self, work: Work) -> Path:
+        """Where expansion puts its scratch files; their names begin with this one's."""
+        return self._folder / "runs" / work.body
 
     def remove(self, work: Work) -> None:
         """The body was read to its end."""

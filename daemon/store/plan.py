@@ -1,7 +1,8 @@
-"""Planning: the rows of a job become recipients and `planned` deliveries, a chunk at a time, with the place in the body.
+"""Planning: the rows of a job become recipients and `planned` deliveries, a batch at a time, with the place in the body.
 
-Each chunk is one transaction: after a crash expansion goes on where the job row says. Ids are contiguous within a chunk and
-follow the order of persons, so that what is claimed together lies together. The last chunk settles the guard rails.
+Each batch is one transaction: after a crash expansion goes on where the job row and its progress say. Batches come in order of
+person, so that what is written, released and claimed together lies together (in the order of the body every row would cost
+two random pages). The last one settles the guard rails.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, insert, select, update
+from sqlalchemy import Connection, Select, Text, cast, delete, func, insert, literal_column, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from daemon.model.delivery import FINAL, Instant, Reason, State
@@ -55,6 +56,8 @@ class Work:
     not_before: Instant | None
     expires_at: Instant | None
     window: str | None
+    progress: str | None
+    """Expansion's own note of where it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,19 +73,38 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
-    """Some rows of a body, read and checked. `start` = the offset at which reading began; `rejected` counts rows, `errors` may
-    be more. `broken`: the body cannot be read on (code, detail, line)."""
+    """Some rows of a body, read and checked. `rejected` counts rows, `errors` may be more. `broken`: the body cannot be read on
+    (code, detail, line)."""
 
-    start: int
     rows: Sequence[PlanRow] = ()
     errors: Sequence[RowError] = ()
     rejected: int = 0
-    doubles: int = 0
-    """Rows whose address another row of this body had before; they are among `errors`, not among `rows`."""
     offset: int
     line: int
     ended: bool
     broken: tuple[str, str, int | None] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What was read of a body since the last commit. `progress` = expansion's own note of where it is, JSON text."""
+
+    rows: int
+    rejected: int
+    errors: Sequence[RowError]
+    offset: int
+    line: int
+    progress: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Rows to be planned: each person once, in order of person. `doubles`: rows that another row of the body stands for."""
+
+    rows: Sequence[PlanRow]
+    doubles: Sequence[RowError]
+    progress: str
+    last: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,11 +115,12 @@ class Limits:
     unexpected: int = 0
 
 
+_PROGRESS = select(s.meta.c.value).where(s.meta.c.key == literal_column("'expansion:'", Text) + cast(s.job.c.id, Text)).scalar_subquery()
 WORK = select(
     s.job.c.id, s.job.c.key, s.job.c.queue, s.job.c.campaign, s.job.c.version, s.job.c.state, s.job.c.received_at, s.job.c.head,
     s.job.c.format, s.job.c.body, s.job.c.offset, s.job.c.line, s.job.c.rows, s.job.c.expanded, s.job.c.expected, s.job.c.errors,
     s.job.c.errors_omitted, s.job.c.first_id, s.job.c.last_id, s.job.c.release_cursor, s.job.c.priority, s.job.c.not_before,
-    s.job.c.expires_at, s.job.c.window,
+    s.job.c.expires_at, s.job.c.window, _PROGRESS.label("progress"),
 )  # fmt: skip
 EXPANDING = (JobState.RECEIVING.value, JobState.PAUSED.value)
 
@@ -114,107 +137,120 @@ def read_work(conn: Connection, query: Select[Any]) -> list[Work]:
 
 
 def jobs_to_expand(conn: Connection) -> list[Work]:
-    """Jobs whose bodies are not read to the end."""
+    """Jobs whose rows are not all planned."""
     return read_work(conn, WORK.where(s.job.c.state.in_(EXPANDING), s.job.c.expanded == 0).order_by(s.job.c.id))
+
+
+Note = Callable[[Sequence[RowError]], None]
+"""Writes row errors to the job's errors file; called before the commit."""
+
+
+def note_reading(conn: Connection, work: Work, reading: Reading, note: Note) -> bool:
+    """Commit how far the body was read. False if the job is no longer being expanded (cancelled meanwhile)."""
+    job = conn.execute(select(s.job).where(s.job.c.id == work.id)).one()
+    if job.state not in EXPANDING or job.expanded:
+        return False
+    values = {"rows": job.rows + reading.rows, "rejected": job.rejected + reading.rejected, "offset": reading.offset, "line": reading.line}
+    conn.execute(update(s.job).where(s.job.c.id == work.id).values(**values, **_noted(job, reading.errors, note)))
+    _set_progress(conn, work.id, reading.progress)
+    return True
+
+
+def plan_chunk(conn: Connection, work: Work, batch: Batch, target: Target, now: Instant, bits: int, note: Note) -> bool:
+    """Commit the batch's recipients and deliveries. `bits`: random, for the ids. False if the job is no longer being expanded."""
+    job = conn.execute(select(s.job).where(s.job.c.id == work.id)).one()
+    if job.state not in EXPANDING or job.expanded:
+        return False
+    found = _sort(conn, work, batch, target, now)
+    numbers = _enrol(conn, work, found.enrol, target, now, bits)
+    values = {
+        "accepted": job.accepted + len(found.enrol), "duplicate": job.duplicate + found.duplicates,
+        "rejected": job.rejected + found.rejected,
+        "first_id": job.first_id if job.first_id is not None or not numbers else numbers[0],
+        "last_id": numbers[-1] if numbers else job.last_id,
+    }  # fmt: skip
+    conn.execute(update(s.job).where(s.job.c.id == work.id).values(**values, **_noted(job, found.errors, note)))
+    _set_progress(conn, work.id, batch.progress)
+    return True
+
+
+def start_over(conn: Connection, work: Work, offset: int, line: int) -> None:
+    """What was read is lost (its scratch files cannot be read): begin again with the body, before anything is planned anew."""
+    values = {"rows": 0, "rejected": 0, "duplicate": 0, "errors": None, "errors_omitted": 0, "offset": offset, "line": line}
+    conn.execute(update(s.job).where(s.job.c.id == work.id).values(**values))
+    _drop_progress(conn, work.id)
+
+
+def _set_progress(conn: Connection, job: int, progress: str) -> None:
+    statement = upsert(s.meta).values(key=f"expansion:{job}", value=progress)
+    conn.execute(statement.on_conflict_do_update(index_elements=[s.meta.c.key], set_={"value": statement.excluded.value}))
+
+
+def _drop_progress(conn: Connection, job: int) -> None:
+    conn.execute(delete(s.meta).where(s.meta.c.key == f"expansion:{job}"))
+
+
+def _noted(job: Any, errors: Sequence[RowError], note: Note) -> dict[str, Any]:
+    """The job's error columns with these added; they are in the errors file when this returns."""
+    if not errors:
+        return {}
+    kept = [*errors_from_json(job.errors)]
+    total = len(kept) + int(job.errors_omitted) + len(errors)
+    kept += errors[: max(KEPT_ERRORS - len(kept), 0)]
+    note(errors)
+    return {"errors": errors_to_json(kept), "errors_omitted": total - len(kept)}
 
 
 @dataclass(slots=True)
 class _Sorted:
-    """The rows of a chunk by what becomes of them."""
+    """The rows of a batch by what becomes of them. `enrol`: (occurrence, row)."""
 
     enrol: list[tuple[int, PlanRow]] = field(default_factory=list)
-    """(occurrence, row)"""
     errors: list[RowError] = field(default_factory=list)
     duplicates: int = 0
     rejected: int = 0
 
 
-def plan_chunk(
-    conn: Connection, work: Work, chunk: Chunk, target: Target, now: Instant, bits: int, note: Callable[[Sequence[RowError]], None]
-) -> int | None:
-    """Commit a chunk. `bits`: random, for the ids. `note` gets the row errors before the commit, to write them to the file.
-
-    Returns the number of errors now noted; None if the job is no longer being expanded (cancelled meanwhile).
-    """
-    job = conn.execute(select(s.job).where(s.job.c.id == work.id)).one()
-    if job.state not in EXPANDING or job.expanded or job.offset != chunk.start:
-        return None
-    sorted_rows = _sort(conn, work, chunk, target, now)
-    numbers = _enrol(conn, work, sorted_rows.enrol, target, now, bits)
-    kept = list(errors_from_json(job.errors))
-    noted = len(kept) + int(job.errors_omitted) + len(sorted_rows.errors)
-    kept += sorted_rows.errors[: max(KEPT_ERRORS - len(kept), 0)]
-    if sorted_rows.errors:
-        note(sorted_rows.errors)
-    conn.execute(
-        update(s.job)
-        .where(s.job.c.id == work.id)
-        .values(
-            offset=chunk.offset, line=chunk.line, rows=job.rows + len(chunk.rows) + chunk.rejected + chunk.doubles,
-            accepted=job.accepted + len(sorted_rows.enrol), duplicate=job.duplicate + sorted_rows.duplicates,
-            rejected=job.rejected + sorted_rows.rejected, errors=errors_to_json(kept), errors_omitted=noted - len(kept),
-            first_id=job.first_id if job.first_id is not None or not numbers else numbers[0],
-            last_id=numbers[-1] if numbers else job.last_id,
-        )
-    )  # fmt: skip
-    return noted
-
-
-def _sort(conn: Connection, work: Work, chunk: Chunk, target: Target, now: Instant) -> _Sorted:
-    """Which rows enrol, and which are doubles, enrolled already, or bad after all. Recipients are written on the way."""
-    found = _Sorted(errors=list(chunk.errors), duplicates=chunk.doubles, rejected=chunk.rejected)
-    first: dict[int, PlanRow] = {}
-    for row in chunk.rows:
-        before = first.setdefault(row.person, row)
-        if before is not row:
-            found.duplicates += 1
-            found.errors.append(_double(row, f"the same recipient as in line {before.line}"))
-    walks = _walks(conn, work.campaign, first)
-    for person, row in list(first.items()):
-        if any(walk[0] == work.id for walk in walks.get(person, ())):
-            del first[person]
-            found.duplicates += 1
-            found.errors.append(_double(row, "the same recipient as in a line before"))
-    collisions = upsert_recipients(conn, list(first.values()), now).collisions
-    for person, row in first.items():
+def _sort(conn: Connection, work: Work, batch: Batch, target: Target, now: Instant) -> _Sorted:
+    """Which rows enrol, and which are enrolled already, or bad after all. Recipients are written on the way."""
+    found = _Sorted(errors=list(batch.doubles), duplicates=len(batch.doubles))
+    walks = _walks(conn, work.campaign, batch.rows)
+    collisions = upsert_recipients(conn, batch.rows, now).collisions
+    for row in batch.rows:
         if row.line in collisions:
             found.rejected += 1
             detail = "another recipient has the same number in the store (one chance in 2^63 a pair); give it another id"
             found.errors.append(RowError(line=row.line, recipient=row.key, field="id", code="recipient_id_collision", detail=detail))
-        elif (occurrence := _next_occurrence(walks.get(person, ()), target.again, now)) is None:
+        elif (occurrence := _next_occurrence(walks.get(row.person, ()), target.again, now)) is None:
             found.duplicates += 1
         else:
             found.enrol.append((occurrence, row))
-    found.errors.sort(key=lambda error: error.line or 0)
     return found
 
 
-def _double(row: PlanRow, detail: str) -> RowError:
-    return RowError(line=row.line, recipient=row.key, field="id", code="duplicate_in_file", detail=detail)
-
-
-_ENROLLED = select(s.delivery.c.person, s.delivery.c.wave, s.delivery.c.job, s.delivery.c.state, s.delivery.c.ended_at).where(
+_ENROLLED = select(s.delivery.c.person, s.delivery.c.wave, s.delivery.c.state, s.delivery.c.ended_at).where(
     in_list(s.delivery.c.wave, "waves"), in_list(s.delivery.c.person, "persons")
 )
 
-Walk = tuple[int, int, str, Instant | None]
-"""(job, occurrence, state, ended_at)"""
+Walk = tuple[int, str, Instant | None]
+"""(occurrence, state, ended_at)"""
 
 
-def _walks(conn: Connection, campaign: int, persons: dict[int, PlanRow]) -> dict[int, list[Walk]]:
+def _walks(conn: Connection, campaign: int, rows: Sequence[PlanRow]) -> dict[int, list[Walk]]:
     """The persons' earlier deliveries in this campaign."""
     occurrences = {row.id: row.occurrence for row in conn.execute(select(s.wave).where(s.wave.c.campaign == campaign))}
     walks: dict[int, list[Walk]] = defaultdict(list)
     if occurrences:
-        for person, wave, job, state, ended in conn.execute(_ENROLLED, {"waves": ids(occurrences), "persons": ids(sorted(persons))}):
-            walks[person].append((job, occurrences[wave], state, ended))
+        where = {"waves": ids(occurrences), "persons": ids([row.person for row in rows])}
+        for person, wave, state, ended in conn.execute(_ENROLLED, where):
+            walks[person].append((occurrences[wave], state, ended))
     return walks
 
 
 def _next_occurrence(walks: Sequence[Walk], again: int | None, now: Instant) -> int | None:
     """Which walk through the campaign begins now; None = already enrolled. What was cancelled unsent is no walk."""
     last = 0
-    for _, occurrence, state, ended in walks:
+    for occurrence, state, ended in walks:
         last = max(last, occurrence)
         if state == State.CANCELLED.value:
             continue
@@ -233,7 +269,6 @@ def _enrol(conn: Connection, work: Work, enrol: list[tuple[int, PlanRow]], targe
         return []
     waves = {occurrence: _wave(conn, work.campaign, target, occurrence) for occurrence in sorted({item[0] for item in enrol})}
     lane = _lane(conn, work, target)
-    enrol.sort(key=lambda item: item[1].person)
     first = _take_ids(conn, len(enrol), now, bits)
     not_before = max(work.not_before or 0, now)
     planned = State.PLANNED.value
@@ -283,6 +318,7 @@ def end_expansion(conn: Connection, job: int, limits: Limits) -> JobState | None
     state = JobState.HELD if reason else JobState.PAUSED if row.state == JobState.PAUSED.value else JobState.ACCEPTED
     values = {"state": state.value, "reason": reason.value if reason else None, "expanded": 1, "guard": row.guard + 1}
     conn.execute(update(s.job).where(s.job.c.id == job).values(**values))
+    _drop_progress(conn, job)
     return state
 
 
@@ -305,4 +341,5 @@ def fail_job(conn: Connection, job: int, code: str, detail: str, line: int | Non
     kept = errors[:KEPT_ERRORS]
     values = {"state": JobState.FAILED.value, "reason": code, "guard": row.guard + 1, "errors": errors_to_json(kept)}
     conn.execute(update(s.job).where(s.job.c.id == job).values(**values, errors_omitted=row.errors_omitted + len(errors) - len(kept)))
+    _drop_progress(conn, job)
     return True

@@ -19,7 +19,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from daemon.model.delivery import Instant, Reason, State
 from daemon.model.recipient import Recipient
 from daemon.store import schema as s
-from daemon.store.claim import DUE_NAMES, INSERT_DUE
+from daemon.store.due import DUE_NAMES, INSERT_DUE
 from daemon.store.held import open_lanes
 from daemon.store.sql import ids, in_list, many
 from daemon.store.tallies import Tallies
@@ -32,12 +32,14 @@ def person_id(key: str) -> int:
 
 
 class PlanRow(NamedTuple):
-    """One good row of a job, made ready for the store by `intake.body`. `named`: which of email, phone, zone, locale, country
-    it sets (or clears, when None); `traits`: those that it sets (or clears); `vars`: JSON text; `consents`: channel -> {at,
-    source, text, topic}."""
+    """One good row of a job, made ready for the store by `intake.body`; rows sort by person, then line.
 
-    line: int
+    `named`: which of email, phone, zone, locale, country it sets (or clears, when None); `traits`: those that it sets (or
+    clears); `vars`: JSON text; `consents`: channel -> {at, source, text, topic}.
+    """
+
     person: int
+    line: int
     key: str
     email: str | None
     phone: str | None

@@ -1,0 +1,87 @@
+"""AUDIENCE, sorting what does not fit into memory: sorted runs in scratch files, merged as they are read.
+
+Records are tuples of plain values that sort by their first two items. A run is on disk when `spill` returns. The files are this
+program's own, written and read by one version of Python; what cannot be read is `LostError`, and the body is read again.
+"""
+
+from __future__ import annotations
+
+import heapq
+import marshal
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from daemon.disk import Disk
+
+BATCH = 32
+"""Records that are read at once of each run: what bounds the memory of a merge."""
+_MAGIC = f"homing run 1 python {sys.version_info[0]}.{sys.version_info[1]}\n".encode()
+
+Record = tuple[Any, ...]
+
+
+class LostError(Exception):
+    """A scratch file is gone or cannot be read."""
+
+
+class Runs:
+    """The runs of one sort; their names begin with that of `path`, then `kind`."""
+
+    def __init__(self, disk: Disk, path: Path, kind: str) -> None:
+        self._disk, self._path, self._kind = disk, path, kind
+
+    def _name(self, number: int) -> Path:
+        return self._path.with_name(f"{self._path.name}.{self._kind}.{number}")
+
+    def spill(self, number: int, records: Sequence[Record]) -> None:
+        """Write run `number` (again); `records` are sorted."""
+        path = self._name(number)
+        self._disk.make_folder(path.parent)
+        self._disk.remove(path)
+        with self._disk.create(path) as file:
+            file.write(_MAGIC)
+            for start in range(0, len(records), BATCH):
+                block = marshal.dumps(list(map(tuple, records[start : start + BATCH])))
+                file.write(len(block).to_bytes(4) + block)
+            file.sync()
+        self._disk.sync_folder(path.parent)
+
+    def read(self, number: int) -> Iterator[Record]:
+        """The records of a run. Opens the file for each batch: any number of runs can be merged."""
+        offset = len(_MAGIC)
+        while block := self._block(number, offset):
+            offset += 4 + len(block)
+            try:
+                yield from marshal.loads(block)  # noqa: S302 - our own file, mode 0600, as private as the store itself
+            except (ValueError, EOFError, TypeError) as error:
+                raise LostError(f"{self._name(number)}: {error}") from error
+
+    def _block(self, number: int, offset: int) -> bytes:
+        try:
+            with self._disk.open_regular(self._name(number)) as file:
+                if offset == len(_MAGIC) and file.read(len(_MAGIC)) != _MAGIC:
+                    raise LostError(f"{self._name(number)} was written by another version")
+                file.seek(offset)
+                size = int.from_bytes(file.read(4))
+                block = file.read(size)
+        except FileNotFoundError as error:
+            raise LostError(str(error)) from error
+        if len(block) < size:
+            raise LostError(f"{self._name(number)} is cut off")
+        return block
+
+    def merge(self, count: int, rest: Iterable[Record]) -> Iterator[Record]:
+        """All records of the first `count` runs and of `rest`, which is sorted, in order."""
+        if not count:
+            return iter(rest)
+        return heapq.merge(*(self.read(number) for number in range(count)), rest)
+
+    def remove(self) -> None:
+        """All runs of this sort."""
+        if not self._path.parent.is_dir():
+            return
+        for name in self._disk.names(self._path.parent):
+            if name.startswith(f"{self._path.name}.{self._kind}."):
+                self._disk.remove(self._path.with_name(name))
