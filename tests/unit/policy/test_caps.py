@@ -219,3 +219,17 @@ def test_no_touch_beyond_the_reach_is_in_the_same_period(calendar: Calendar) -> 
         old = now - cap.reach
         assert period(str(calendar), west, now) != period(str(calendar), east, old)
         assert oracle.wall(west, now) - oracle.wall(east, old) > timedelta(0)
+
+
+@pytest.mark.parametrize(
+    ("zone", "before", "end"),
+    [
+        ("America/Santiago", "2026-09-05T20:00:00Z", "2026-09-06T04:00:00Z"),
+        ("Africa/Cairo", "2026-04-23T12:00:00Z", "2026-04-23T22:00:00Z"),
+        ("America/Havana", "2026-03-07T20:00:00Z", "2026-03-08T05:00:00Z"),
+        ("Pacific/Apia", "2011-12-29T20:00:00Z", "2011-12-30T10:00:00Z"),
+    ],
+)
+def test_day_ends_at_the_jump_where_midnight_is_skipped(zone: str, before: str, end: str) -> None:
+    """23:59:59 is followed by 01:00 of the next date, or by the day after the next."""
+    assert period_end(Calendar.DAY, zone, oracle.at(before)) == oracle.at(end)
