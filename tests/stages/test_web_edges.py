@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from daemon.web.connection import MAX_HEADERS
 from tests.stages.web_world import WebWorld
@@ -23,6 +24,17 @@ async def web(tmp_path: Path) -> AsyncIterator[WebWorld]:
     await world.close()
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[WebWorld]:
+    """One world for the tests that leave nothing behind: opening one takes longer than they do."""
+    world = await WebWorld.open(tmp_path_factory.mktemp("web"))
+    yield world
+    await world.close()
+
+
+together = pytest.mark.asyncio(loop_scope="module")
+
+
 def parts(answer: bytes) -> tuple[int, dict[str, str], dict[str, object]]:
     """Status, head and problem of a raw answer."""
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -31,33 +43,37 @@ def parts(answer: bytes) -> tuple[int, dict[str, str], dict[str, object]]:
     return int(first.split()[1]), fields, json.loads(body) if body else {}
 
 
-async def test_a_connection_that_says_nothing_is_closed(web: WebWorld) -> None:
+@together
+async def test_a_connection_that_says_nothing_is_closed(shared: WebWorld) -> None:
     """B37: 0 bytes; closed without a word at the head's deadline."""
     began = time.monotonic()
-    assert await web.raw(b"") == b""
+    assert await shared.raw(b"") == b""
     assert 0.2 < time.monotonic() - began < 2
 
 
+@together
 @pytest.mark.parametrize("head", [b"GET /", b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-Slow: "])
-async def test_half_a_head_is_answered_408(web: WebWorld, head: bytes) -> None:
+async def test_half_a_head_is_answered_408(shared: WebWorld, head: bytes) -> None:
     """B37: half a head, then silence; the deadline runs from the connection's start, drops of bytes do not move it."""
-    status, fields, problem = parts(await web.raw(head, more=[b"a"] * 3, pause=0.05))
+    status, fields, problem = parts(await shared.raw(head, more=[b"a"] * 3, pause=0.05))
     assert (status, fields["Connection"]) == (408, "close")
     assert (problem["type"], problem["title"]) == ("about:blank", "Request Timeout")
 
 
-async def test_the_second_head_of_a_connection_has_a_deadline_too(web: WebWorld) -> None:
+@together
+async def test_the_second_head_of_a_connection_has_a_deadline_too(shared: WebWorld) -> None:
     """A keep-alive connection that begins another request and stops is closed like a fresh one."""
     request = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
-    answer = await web.raw(request, more=[b"GET /he"], pause=0.1)
+    answer = await shared.raw(request, more=[b"GET /he"], pause=0.1)
     assert answer.count(b"HTTP/1.1 200") == 1
     assert answer.count(b"HTTP/1.1 408") == 1
 
 
-async def test_an_idle_connection_is_kept_for_a_while_and_then_closed(web: WebWorld) -> None:
+@together
+async def test_an_idle_connection_is_kept_for_a_while_and_then_closed(shared: WebWorld) -> None:
     """Keep-alive works within `idle_seconds`, after it the connection ends silently."""
     request = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
-    answer = await web.raw(request, more=[request], pause=0.4)
+    answer = await shared.raw(request, more=[request], pause=0.4)
     assert answer.count(b"HTTP/1.1 200") == 2
     assert b"408" not in answer
 
@@ -81,16 +97,18 @@ async def test_a_body_that_drips_is_answered_408(web: WebWorld) -> None:
     assert time.monotonic() - began < 3
 
 
-async def test_a_body_over_the_limit_is_answered_413_while_it_is_read(web: WebWorld) -> None:
+@together
+async def test_a_body_over_the_limit_is_answered_413_while_it_is_read(shared: WebWorld) -> None:
     """B35: by its declared length at once; chunked, when the limit is passed. The connection ends."""
-    token = await web.token("operate:write")
+    token = await shared.token("operate:write")
     base = f"POST /v1/held/release HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n"
-    status, fields, problem = parts(await web.raw(f"{base}Content-Length: 5000\r\n\r\n".encode()))
+    status, fields, problem = parts(await shared.raw(f"{base}Content-Length: 5000\r\n\r\n".encode()))
     assert (status, fields["Connection"], problem["type"]) == (413, "close", "/problems/too-large")
     chunked = f"{base}Transfer-Encoding: chunked\r\n\r\n".encode() + b"1000\r\n" + b" " * 4096 + b"\r\n" + b"10\r\n" + b" " * 16 + b"\r\n"
-    assert parts(await web.raw(chunked))[0] == 413
+    assert parts(await shared.raw(chunked))[0] == 413
 
 
+@together
 @pytest.mark.parametrize(
     "request_bytes",
     [
@@ -106,9 +124,9 @@ async def test_a_body_over_the_limit_is_answered_413_while_it_is_read(web: WebWo
     ],
     ids=["two-hosts", "no-host", "two-lengths", "length-and-chunked", "odd-encoding", "space-before-colon", "bare-cr", "tls", "no-http"],
 )  # fmt: skip
-async def test_what_is_no_clear_request_is_refused_and_the_line_ends(web: WebWorld, request_bytes: bytes) -> None:
+async def test_what_is_no_clear_request_is_refused_and_the_line_ends(shared: WebWorld, request_bytes: bytes) -> None:
     """B36: whatever two parsers could read differently is a 400 problem, without an echo or a traceback."""
-    answer = await web.raw(request_bytes)
+    answer = await shared.raw(request_bytes)
     status, fields, problem = parts(answer)
     assert status == 400
     assert fields["Content-Type"].startswith("application/problem+json")
@@ -117,14 +135,15 @@ async def test_what_is_no_clear_request_is_refused_and_the_line_ends(web: WebWor
     assert b"Traceback" not in answer
 
 
+@together
 @pytest.mark.parametrize(
     "fields",
     [b"X-Long: " + b"a" * 9000, b"".join(b"X-%d: a\r\n" % n for n in range(MAX_HEADERS + 50))[:-2], b"\r\n".join(b"X-%d: %s" % (n, b"a" * 2000) for n in range(12))],
     ids=["one-long", "too-many", "too-long-together"],
 )  # fmt: skip
-async def test_a_head_that_is_too_large_is_answered_431(web: WebWorld, fields: bytes) -> None:
+async def test_a_head_that_is_too_large_is_answered_431(shared: WebWorld, fields: bytes) -> None:
     """B36: one long field, 150 fields, or more than 16 KB together."""
-    status, _, problem = parts(await web.raw(b"GET /healthz HTTP/1.1\r\nHost: a\r\n" + fields + b"\r\n\r\n"))
+    status, _, problem = parts(await shared.raw(b"GET /healthz HTTP/1.1\r\nHost: a\r\n" + fields + b"\r\n\r\n"))
     assert (status, problem["status"]) == (431, 431)
 
 
@@ -163,13 +182,14 @@ async def test_the_control_socket_is_for_this_user_and_needs_no_token(web: WebWo
         assert (await answer.json()) == {"items": [], "next": None}
 
 
-async def test_another_user_is_cut_off_at_the_control_socket(web: WebWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+@together
+async def test_another_user_is_cut_off_at_the_control_socket(shared: WebWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """A peer of another uid gets not one byte."""
     monkeypatch.setattr("daemon.web.connection.peer_uid", lambda _: 65534)
     with socket.socket(socket.AF_UNIX) as peer:
         peer.setblocking(False)
         loop = asyncio.get_running_loop()
-        await loop.sock_connect(peer, str(web.inner.folder / "control.sock"))
+        await loop.sock_connect(peer, str(shared.inner.folder / "control.sock"))
         assert await loop.sock_recv(peer, 100) == b""
 
 

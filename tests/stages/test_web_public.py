@@ -11,6 +11,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+import pytest_asyncio
 
 from daemon.ids import SystemIds
 from daemon.links import KeyRing, Links
@@ -31,6 +32,19 @@ async def web(tmp_path: Path) -> AsyncIterator[WebWorld]:
     await world.close()
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[WebWorld]:
+    """One world for the tests that leave nothing behind: opening one takes longer than they do."""
+    world = await WebWorld.open(tmp_path_factory.mktemp("web"))
+    await world.inner.drop(job(3, recipients=people(3, locale="id-ID")))
+    await world.inner.settle()
+    yield world
+    await world.close()
+
+
+together = pytest.mark.asyncio(loop_scope="module")
+
+
 async def link_of(web: WebWorld, number: int = 0) -> str:
     rows = await web.inner.sql("SELECT id FROM delivery ORDER BY id")
     return "/u/" + web.links.unsubscribe_url(rows[number][0]).rpartition("/u/")[2]
@@ -40,9 +54,10 @@ async def consents(web: WebWorld) -> list[tuple[object, ...]]:
     return await web.inner.sql("SELECT channel, topic, state, source FROM consent UNION ALL SELECT channel, scope, reason, source FROM suppression")
 
 
-async def test_opening_the_link_changes_nothing(web: WebWorld) -> None:
+@together
+async def test_opening_the_link_changes_nothing(shared: WebWorld) -> None:
     """B45: GET and HEAD, by whomever, write no row; the page is not indexed, not stored, and runs nothing."""
-    session, link = await web.outside(), await link_of(web)
+    session, link = await shared.outside(), await link_of(shared)
     async with session.get(link) as answer:
         page = await answer.text()
         assert answer.status == 200
@@ -53,16 +68,17 @@ async def test_opening_the_link_changes_nothing(web: WebWorld) -> None:
     assert not re.search(r"<script|onload|http-equiv|src=|href=", page)
     async with session.head(link) as answer:
         assert answer.status == 200
-    assert await consents(web) == []
+    assert await consents(shared) == []
 
 
-async def test_the_style_is_the_one_that_the_policy_names(web: WebWorld) -> None:
+@together
+async def test_the_style_is_the_one_that_the_policy_names(shared: WebWorld) -> None:
     """The page's style has the hash in its policy, so browsers use it."""
     import base64
     import hashlib
 
-    session = await web.outside()
-    async with session.get(await link_of(web)) as answer:
+    session = await shared.outside()
+    async with session.get(await link_of(shared)) as answer:
         style = (await answer.text()).partition("<style>")[2].partition("</style>")[0]
         digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
         assert f"'sha256-{digest}'" in answer.headers["Content-Security-Policy"]
@@ -102,6 +118,7 @@ async def test_the_page_s_own_button_unsubscribes(web: WebWorld) -> None:
         assert "<form" not in await answer.text()
 
 
+@together
 @pytest.mark.parametrize(
     ("body", "headers", "status"),
     [
@@ -111,13 +128,13 @@ async def test_the_page_s_own_button_unsubscribes(web: WebWorld) -> None:
         (b"x", {"Content-Type": "multipart/form-data"}, 400), (b"a=" + b"b" * 3000, FORM, 413),
     ],
 )  # fmt: skip
-async def test_a_post_that_does_not_ask_for_it_changes_nothing(web: WebWorld, body: bytes, headers: dict[str, str], status: int) -> None:
+async def test_a_post_that_does_not_ask_for_it_changes_nothing(shared: WebWorld, body: bytes, headers: dict[str, str], status: int) -> None:
     """B47: neither the one-click body nor the page's field = 400; another type = 415."""
-    session = await web.outside()
-    async with session.post(await link_of(web), data=body, headers=headers, skip_auto_headers=("Content-Type",)) as answer:
+    session = await shared.outside()
+    async with session.post(await link_of(shared), data=body, headers=headers, skip_auto_headers=("Content-Type",)) as answer:
         assert answer.status == status
         assert answer.content_type == "application/problem+json"
-    assert await consents(web) == []
+    assert await consents(shared) == []
 
 
 async def test_forged_truncated_and_foreign_tokens_get_one_page(web: WebWorld) -> None:
@@ -160,10 +177,11 @@ async def test_only_bad_links_are_limited(web: WebWorld) -> None:
         assert answer.status == 200
 
 
+@together
 @pytest.mark.parametrize("language", LANGUAGES)
-async def test_the_page_speaks_the_language_asked_for(web: WebWorld, language: str) -> None:
+async def test_the_page_speaks_the_language_asked_for(shared: WebWorld, language: str) -> None:
     """?lang, then the recipient's own, then the browser's; Persian reads from the right."""
-    session, link = await web.outside(), await link_of(web)
+    session, link = await shared.outside(), await link_of(shared)
     async with session.get(link, params={"lang": language}) as answer:
         page = await answer.text()
         assert answer.headers["Content-Language"] == language
@@ -183,9 +201,10 @@ def test_every_language_has_the_same_words() -> None:
             assert ("{channel}" in WORDS[language][key]) == ("{channel}" in text)
 
 
-async def test_the_api_is_not_on_the_public_listener(web: WebWorld) -> None:
+@together
+async def test_the_api_is_not_on_the_public_listener(shared: WebWorld) -> None:
     """Neither API nor metrics: only links, health and robots.txt."""
-    session = await web.outside()
+    session = await shared.outside()
     for path in ("/v1/jobs", "/metrics", "/openapi.json", "/problems/not-found"):
         async with session.get(path) as answer:
             assert answer.status == 404

@@ -132,6 +132,7 @@ class WebWorld:
     metrics: Metrics
     ready: list[str] = field(default_factory=list)
     sessions: list[aiohttp.ClientSession] = field(default_factory=list)
+    tokens: int = 0
 
     @classmethod
     async def open(cls, folder: Path, *, limits: Limits = QUICK, config: str = CONFIG, http: str = "") -> WebWorld:
@@ -177,14 +178,17 @@ class WebWorld:
         assert self.server.public_address is not None
         return self.server.public_address
 
-    async def token(self, *scopes: str, name: str = "test") -> str:
+    async def token(self, *scopes: str, name: str = "") -> str:
+        """A new token; each has a name of its own."""
+        self.tokens += 1
+        name = name or f"token-{self.tokens}"
         return await self.inner.store.write(
             Lane.BULK, create_token, name=name, scopes=frozenset(scopes), secret=SystemIds().token_bytes(32), now=self.inner.clock.wall
         )
 
     async def api(self, *scopes: str) -> aiohttp.ClientSession:
         """A session on the admin listener with a token of these scopes; none = without a token."""
-        headers = {"Authorization": f"Bearer {await self.token(*scopes, name='-'.join(scopes))}"} if scopes else {}
+        headers = {"Authorization": f"Bearer {await self.token(*scopes)}"} if scopes else {}
         return self._session(aiohttp.ClientSession(f"http://{self.admin}", headers=headers))
 
     async def outside(self) -> aiohttp.ClientSession:
