@@ -10,7 +10,7 @@ import inspect
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from liquid import BoundTemplate
 from liquid.builtin.expressions import FilteredExpression
@@ -24,6 +24,7 @@ from daemon.content.assemble import FOOTER, Dress, assemble_mail
 from daemon.content.filters import URL_GUARD
 from daemon.content.hardened import HTML, OptionalPath, parse_template, walk_nodes
 from daemon.content.locales import reads_rtl
+from daemon.content.quick import Quick, compile_quick
 from daemon.content.segments import Kind, MarkupError, Segment, Source, split_source
 from daemon.content.template_file import EMAIL, TemplateFile
 from daemon.errors import Problem, nearest
@@ -50,6 +51,8 @@ class Part:
 
     template: BoundTemplate
     source: Source
+    quick: Quick | None = None
+    """The fast form, where there is one."""
 
     def line_of(self, error: LiquidError) -> int:
         offset = error.token.start_index if error.token and error.token.start_index >= 0 else 0
@@ -87,12 +90,16 @@ def compile_file(file: TemplateFile, *, channel: str, dress: Dress) -> Compiled 
     return Compiled(
         file=file.name,
         locale=dress.locale,
-        head={key: part for key, part in head.items() if part},
-        html=html,
-        text=text,
+        head={key: _quickened(part) for key, part in head.items() if part},
+        html=_quickened(html) if html else None,
+        text=_quickened(text),
         reads_rtl=reads_rtl(segment.text for segment in split_source(text.source.text) if segment.kind is Kind.TEXT),
         needs=tuple(needs_of(parts)),
     )
+
+
+def _quickened(part: Part) -> Part:
+    return replace(part, quick=compile_quick(part.template))
 
 
 def needs_of(parts: Iterable[Part]) -> Iterator[Need]:

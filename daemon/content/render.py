@@ -22,6 +22,7 @@ from daemon.content.formats import zone_of
 from daemon.content.hardened import Setting, run_template
 from daemon.content.locales import DEFAULT_LANGUAGE, fallbacks, footer_words, is_rtl, language_of, normalise, parse_locale
 from daemon.content.names import read_template_name
+from daemon.content.quick import Unusual
 from daemon.content.template_file import MAX_HEAD, TemplateFile, fault_of_head, parse_file, parse_inline
 from daemon.content.version import INLINE_STEP, CampaignVersion
 from daemon.errors import ConfigError, HomingError, Problem
@@ -111,12 +112,21 @@ class Renderer:
         self._shop = dict(shop or {})
         self._currency = str(self._shop.get("currency", "USD"))
         self._name = version.campaign.name
-        self._chosen: dict[tuple[str, str, str | None], Compiled] = {}
+        self._chosen: dict[tuple[str, str, str | None], tuple[Compiled, Locale]] = {}
         self._envelope = _envelope(version.campaign.sender, version.campaign.reply_to)
+        self.fallbacks = 0
+        """Parts whose quick form gave up so far, so that the library rendered them (about: the count is not locked)."""
+
+    @property
+    def share_compiled(self) -> float:
+        """The share of the parts of all templates that have a quick form."""
+        files = [compiled for each in self._templates.values() for compiled in each.values()]
+        parts = [part for file in files for part in (*file.head.values(), file.html, file.text) if part]
+        return sum(part.quick is not None for part in parts) / len(parts)
 
     def needs(self, step: str, channel: str, locale: str | None = None) -> tuple[Need, ...]:
         """The variables of the template that a recipient of this locale would get."""
-        return self._choose(step, channel, locale).needs
+        return self._choose(step, channel, locale)[0].needs
 
     def variants(self) -> list[tuple[str, str, str | None, str]]:
         """(step, channel, locale, file) of each template."""
@@ -136,9 +146,9 @@ class Renderer:
         `variables.build_variables`); `campaign` and `shop` are added here. `zone`: of the recipient, for dates; `now`: what
         `"now" | date` means. Raises RenderError; KeyError if the version has no such step and channel.
         """
-        compiled = self._choose(step, channel, locale)
+        compiled, language = self._choose(step, channel, locale)
         setting = Setting(
-            locale=_language(compiled, locale),
+            locale=language,
             zone=zone_of(zone),
             now=None if now is None else to_datetime(now),
             currency=self._currency,
@@ -149,9 +159,9 @@ class Renderer:
             FOOTER: footer_words(compiled.locale or locale),
             **variables,
         }
-        head = {key: _head_line(compiled, key, part, names, setting) for key, part in compiled.head.items()}
-        html = _run(compiled, compiled.html, names, setting) if compiled.html else []
-        text = _run(compiled, compiled.text, names, setting)
+        head = {key: self._head_line(compiled, key, part, names, setting) for key, part in compiled.head.items()}
+        html = self._run(compiled, compiled.html, names, setting) if compiled.html else []
+        text = self._run(compiled, compiled.text, names, setting)
         if not any(piece.strip() for piece in text):
             raise RenderError(Reason.RENDER_ERROR, "the message is empty", template=compiled.file, line=compiled.text.source.lines[0])
         subject = head.pop("subject", "")
@@ -159,12 +169,38 @@ class Renderer:
             subject=subject, head={**self._envelope, **head}, text_pieces=tuple(text), html_pieces=tuple(html), locale=compiled.locale
         )
 
-    def _choose(self, step: str, channel: str, locale: str | None) -> Compiled:
+    def _head_line(self, compiled: Compiled, key: str, part: Part, names: Mapping[str, object], setting: Setting) -> str:
+        value = "".join(self._run(compiled, part, names, setting)).strip()
+        line = part.source.lines[0]
+        if not value:
+            raise RenderError(Reason.RENDER_ERROR, f"{key} is empty", template=compiled.file, line=line)
+        if what := fault_of_head(value):
+            reason = Reason.TOO_LARGE if len(value) > MAX_HEAD else Reason.CONTENT_BLOCKED
+            raise RenderError(reason, f"{key} {what}", template=compiled.file, line=line)
+        return value
+
+    def _run(self, compiled: Compiled, part: Part, names: Mapping[str, object], setting: Setting) -> list[str]:
+        if part.quick is not None:
+            try:
+                return part.quick(names, setting)
+            except (Unusual, LiquidError, *_ODD_VALUES):
+                self.fallbacks += 1  # the library renders it from the start, and says what is wrong if something is
+        try:
+            return run_template(part.template, names, setting)
+        except LiquidError as error:
+            raise _render_error(compiled, part, error) from error
+        except _ODD_VALUES as error:
+            what = f"a value is not what the template expects ({type(error).__name__})"
+            raise RenderError(Reason.RENDER_ERROR, what, template=compiled.file, line=part.source.lines[0]) from error
+
+    def _choose(self, step: str, channel: str, locale: str | None) -> tuple[Compiled, Locale]:
+        """The best variant for a recipient's locale, and the language of its numbers and dates."""
         key = (step, channel, locale)
         chosen = self._chosen.get(key)
         if chosen is None:
             files = self._templates[step, channel]
-            chosen = next((files[name] for name in fallbacks(locale) if name in files), None) or next(iter(files.values()))
+            compiled = next((files[name] for name in fallbacks(locale) if name in files), None) or next(iter(files.values()))
+            chosen = compiled, _language(compiled, locale)
             if len(self._chosen) < 1000:  # locales are what recipients bring in
                 self._chosen[key] = chosen
         return chosen
@@ -178,27 +214,6 @@ def _language(compiled: Compiled, locale: str | None) -> Locale:
         rtl = compiled.reads_rtl
         return wanted if wanted and is_rtl(locale) == rtl else _DEFAULT
     return wanted if wanted and language_of(locale) == language_of(compiled.locale) else own
-
-
-def _head_line(compiled: Compiled, key: str, part: Part, names: Mapping[str, object], setting: Setting) -> str:
-    value = "".join(_run(compiled, part, names, setting)).strip()
-    line = part.source.lines[0]
-    if not value:
-        raise RenderError(Reason.RENDER_ERROR, f"{key} is empty", template=compiled.file, line=line)
-    if what := fault_of_head(value):
-        reason = Reason.TOO_LARGE if len(value) > MAX_HEAD else Reason.CONTENT_BLOCKED
-        raise RenderError(reason, f"{key} {what}", template=compiled.file, line=line)
-    return value
-
-
-def _run(compiled: Compiled, part: Part, names: Mapping[str, object], setting: Setting) -> list[str]:
-    try:
-        return run_template(part.template, names, setting)
-    except LiquidError as error:
-        raise _render_error(compiled, part, error) from error
-    except _ODD_VALUES as error:
-        what = f"a value is not what the template expects ({type(error).__name__})"
-        raise RenderError(Reason.RENDER_ERROR, what, template=compiled.file, line=part.source.lines[0]) from error
 
 
 def _render_error(compiled: Compiled, part: Part, error: LiquidError) -> RenderError:
