@@ -56,10 +56,12 @@ async def run_conformance(
         return _only(Rule.SHAPE, str(refusal), channel_class)
     peer, named = choose_peer(kind.settings_type, kind.channel, peer, reply)
     note = await lead_to(peer, settings)
-    await peer.start()
     make = settings_maker(kind.settings_type, settings, peer)
-    first = make(peer.settings())
-    await peer.stop()
+    await peer.start()
+    try:
+        first = make(peer.settings())
+    finally:
+        await peer.stop()
     try:
         channel, needs = stands_for(kind, first)
         await _stop_unstarted(kind, patience)
