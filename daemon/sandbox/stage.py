@@ -149,7 +149,7 @@ class Stage:
             dead = self.daemon is not None and self.daemon.returncode is not None
             if dead or self.clock.monotonic() > deadline:
                 tail = (self.folder / "daemon.log").read_text(encoding="utf-8", errors="replace").splitlines()[-5:]
-                raise HomingError("\n".join([f"the daemon {'ended' if dead else what} after {seconds:.0f} s; the end of its log:", *tail]))
+                raise HomingError("\n".join([f"the daemon {'ended' if dead else f'{what} after {seconds:.0f} s'}; its log ends:", *tail]))
             await self.clock.sleep(LOOK_SECONDS)
 
     def _program(self, *words: str) -> list[str]:

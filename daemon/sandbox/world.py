@@ -238,7 +238,7 @@ def make_news(people: Sequence[Person], day: str) -> SampleJob:
     """A message of another campaign, written into the job itself, to the people who shall meet the frequency cap; and to some
     whose rows lack the variable that its words need."""
     moved = {"vars": {"moved_to": "Jalan Braga 12"}}
-    rows = [{**person.row, **moved} for person in people if person.kind is Kind.CAPPED]
+    rows: list[Mapping[str, Any]] = [{**person.row, **moved} for person in people if person.kind is Kind.CAPPED]
     rows += [person.row for person in people if person.kind is Kind.NO_VARIABLE]
     text = "Our shop has moved to {{ vars.moved_to }}.\n\nNo more of this: {{ unsubscribe_url }}\n"
     html = '<p>Our shop has moved to {{ vars.moved_to }}.</p><p><a href="{{ unsubscribe_url }}">No more of this</a></p>'

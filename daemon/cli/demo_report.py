@@ -1,0 +1,212 @@
+"""What the demo prints: receipts, what became of everyone by place and by reason, the judgement, and one explanation of each kind."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from daemon.cli import screen
+from daemon.cli.context import Cli
+from daemon.clock import to_datetime
+from daemon.model.delivery import REASONS, Reason
+from daemon.sandbox.mailbox import Entry, read_log
+from daemon.sandbox.stage import Stage
+from daemon.sandbox.verify import Judgement, Ranges, judge, parse_ranges
+from daemon.sandbox.world import NEWS_SUBJECT, WINDOW, Person, SampleJob
+from daemon.store.engine import open_reader
+from daemon.store.operate import DeliveryLine, delivery_lines
+
+SHOWN_ERRORS = 4
+WAITS = "waits"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """Everything that the report is made of. `explained`: what each shows -> (person, the JSON of explain)."""
+
+    now: datetime
+    receipts: Sequence[Mapping[str, Any]]
+    people: Mapping[str, Person]
+    lines: Sequence[DeliveryLine]
+    log: Sequence[Entry]
+    judgement: Judgement
+    explained: Mapping[str, tuple[Person, Mapping[str, Any]]]
+
+
+async def collect(stage: Stage, people: Sequence[Person], jobs: Sequence[SampleJob]) -> Outcome:
+    """Ask the daemon, read its store, judge the mail server's log."""
+    engine = open_reader(stage.state / "homing.db")
+    with engine.begin() as conn:
+        lines = delivery_lines(conn)
+    engine.dispose()
+    log = read_log(stage.mailbox.folder)
+    campaign = await stage.command("campaigns", "show", "winback")
+    config_window = parse_ranges([f"{WINDOW[0]}-{WINDOW[1]}"])
+    campaign_window = parse_ranges((campaign["window"] or {}).get("hours", []))
+
+    def windows(entry: Entry) -> Sequence[Ranges]:
+        return [config_window] if entry.subject == NEWS_SUBJECT or not campaign_window else [config_window, campaign_window]
+
+    by_id = {person.id: person for person in people}
+    explained = {}
+    for what, line in one_of_each(lines, by_id).items():
+        name = {"campaign": line.campaign}
+        explained[what] = (by_id[line.recipient], await stage.get(f"/v1/recipients/{line.recipient}/explain", name))
+    return Outcome(
+        now=stage.clock.now(), receipts=[await stage.get(f"/v1/jobs/{job.id}") for job in jobs], people=by_id, lines=lines, log=log,
+        judgement=judge(log, people, windows), explained=explained,
+    )  # fmt: skip
+
+
+def what_became(line: DeliveryLine) -> tuple[str, str]:
+    """(column, reason) of one delivery in the tables."""
+    if line.state == "due":
+        return WAITS, line.reason or ("told to come later" if line.attempts else "window_closed")
+    return line.state, line.reason or ""
+
+
+def one_of_each(lines: Sequence[DeliveryLine], people: Mapping[str, Person]) -> dict[str, DeliveryLine]:
+    """The first delivery of each fate."""
+    found: dict[str, DeliveryLine] = {}
+    for line in lines:
+        state, reason = what_became(line)
+        place = f", {people[line.recipient].place}" if state == WAITS and reason == "window_closed" else ""
+        found.setdefault(f"{state}{': ' if reason else ''}{reason}{place}", line)
+    return dict(sorted(found.items()))
+
+
+def report(cli: Cli, outcome: Outcome, stage: Stage) -> None:
+    """Print it all, or answer with it as JSON."""
+    if cli.json:
+        cli.answer(as_json(outcome), lambda: None)
+        return
+    _receipts(outcome)
+    _places(outcome)
+    _reasons(outcome)
+    _judgement(outcome, stage)
+    _explained(outcome)
+    _next_steps()
+
+
+def as_json(outcome: Outcome) -> dict[str, Any]:
+    by_fate = Counter(what_became(line) for line in outcome.lines)
+    verdict = outcome.judgement
+    return {
+        "at": outcome.now.isoformat(),
+        "receipts": list(outcome.receipts),
+        "deliveries": [{"state": state, "reason": reason or None, "count": n} for (state, reason), n in sorted(by_fate.items())],
+        "log": len(outcome.log),
+        "judgement": {"judged": verdict.judged, "by": verdict.by, "findings": [finding.what for finding in verdict.findings]},
+        "explained": {what: found for what, (_, found) in outcome.explained.items()},
+    }
+
+
+def _title(text: str) -> None:
+    screen.say()
+    screen.say(text)
+    screen.say("-" * screen.width(text))
+
+
+def _receipts(outcome: Outcome) -> None:
+    _title("Jobs and their receipts")
+    keys = ("job", "source", "state", "rows", "accepted", "duplicate", "rejected")
+    screen.table(keys, [[receipt[key] for key in keys] for receipt in outcome.receipts])
+    errors = [(receipt["job"], error) for receipt in outcome.receipts for error in receipt["errors"]]
+    for job, error in errors[:SHOWN_ERRORS]:
+        field = f"{error['field']}: " if error["field"] else ""
+        screen.say(screen.clean(f"  {job}, line {error['line']}: {field}{error['detail']}"))
+    if len(errors) > SHOWN_ERRORS:
+        screen.say(f"  and {len(errors) - SHOWN_ERRORS} more of the kind")
+
+
+def _places(outcome: Outcome) -> None:
+    _title("Everyone, by where they live")
+    tallies: dict[str, Counter[str]] = defaultdict(Counter)
+    until: dict[str, int] = {}
+    for line in outcome.lines:
+        place = outcome.people[line.recipient].place
+        state, reason = what_became(line)
+        column = {"accepted": "sent", WAITS: "waiting"}.get(state, state if state in ("held", "in_doubt") else "not sent")
+        tallies[place][column] += 1
+        if reason == "window_closed":
+            until[place] = min(until.get(place, line.not_before), line.not_before)
+    rows: list[Sequence[screen.Cell]] = []
+    for place in sorted(tallies, key=lambda name: (name.startswith("unknown"), name)):
+        zones = next(person.zones for person in outcome.people.values() if person.place == place)
+        tally = tallies[place]
+        counts = [tally[column] for column in ("sent", "waiting", "held", "in_doubt", "not sent")]
+        rows.append((place, _local(outcome.now, zones), *counts, _opening(until.get(place), zones)))
+    screen.table(("place", "local time", "sent", "waiting", "held", "in doubt", "not sent", "next window"), rows)
+    screen.say("The window is 09:00 to 21:00 in the recipient's own time; the campaign narrows it. Where the zone is not known, it must be")
+    screen.say("open in every zone that is possible.")
+
+
+def _local(now: datetime, zones: Sequence[str]) -> str:
+    times = sorted({f"{now.astimezone(ZoneInfo(zone)):%a %H:%M}" for zone in zones}, key=lambda text: text)
+    if len(times) == 1:
+        return times[0]
+    walls = sorted(now.astimezone(ZoneInfo(zone)).replace(tzinfo=None) for zone in zones)
+    return f"{walls[0]:%a %H:%M} to {walls[-1]:%a %H:%M}"
+
+
+def _opening(instant: int | None, zones: Sequence[str]) -> str:
+    if instant is None:
+        return ""
+    at = to_datetime(instant)
+    return f"{at:%a %H:%M} UTC = {_local(at, zones)}"
+
+
+def _reasons(outcome: Outcome) -> None:
+    _title("What became of it, and why")
+    counted: Counter[tuple[str, str]] = Counter(what_became(line) for line in outcome.lines)
+    first: dict[tuple[str, str], int] = {}
+    for line in outcome.lines:
+        key = what_became(line)
+        first[key] = min(first.get(key, line.not_before), line.not_before)
+    rows = []
+    for (state, reason), n in sorted(counted.items(), key=lambda item: (item[0][0] != "accepted", item[0][0] != WAITS, item[0])):
+        until = f"from {to_datetime(first[state, reason]):%a %d %b %H:%M} UTC" if state == WAITS else ""
+        remedy = REASONS[Reason(reason)].remedy if reason in set(Reason) else ""
+        rows.append((state, reason or "-", n, until, remedy))
+    screen.table(("what", "why", "count", "goes on", "what to do"), rows)
+
+
+def _judgement(outcome: Outcome, stage: Stage) -> None:
+    verdict = outcome.judgement
+    _title("Judged by the mail server's log")
+    screen.say(f"{verdict.judged} messages to {verdict.people} people, each receive time against the person's own window by {verdict.by}:")
+    accepted = sum(line.state == "accepted" for line in outcome.lines)
+    doubts = sum(line.state == "in_doubt" for line in outcome.lines)
+    screen.say(f"  the daemon counts {accepted} accepted and {doubts} in doubt; the server's log has {verdict.judged}, none twice")
+    for finding in verdict.findings:
+        screen.say(f"  WRONG: {finding.entry.at} {finding.entry.delivery}: {finding.what}")
+    screen.say("  all inside their windows" if not verdict.findings else f"  {len(verdict.findings)} findings")
+    if verdict.judged == 0:
+        screen.say("  (at this hour nobody may be written to: that is the right answer)")
+    screen.say(f"Judge for yourself: {stage.mailbox.folder}/log.ndjson and {stage.folder}/people.csv (kept with --keep DIR), for example")
+    example = next((entry for entry in outcome.log), None)
+    if example is not None:
+        person = next(person for person in outcome.people.values() if person.email == example.recipients[0])
+        screen.say(f"  TZ={person.zones[0]} date -d {example.at}")
+
+
+def _explained(outcome: Outcome) -> None:
+    _title("One of each, explained (homing explain RECIPIENT CAMPAIGN)")
+    for what, (person, found) in outcome.explained.items():
+        screen.say(f"{what}: {person.id}, {person.place}")
+        for enrolment in found["enrolments"]:
+            for delivery in enrolment["deliveries"]:
+                text = delivery.get("text") or delivery["state"]
+                screen.say(screen.clean(f"  {text}"))
+
+
+def _next_steps() -> None:
+    _title("Next")
+    screen.say("homing demo --stay           leaves daemon and inbox running, to look at the messages and to unsubscribe from one")
+    screen.say("homing demo --at TIME        the same at another hour of the day, as 2026-11-24T18:30Z")
+    screen.say("homing demo --keep DIR       keeps config, campaign, jobs, store and logs")
+    screen.say("README.md                    a first campaign of your own, step by step")
