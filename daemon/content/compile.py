@@ -51,6 +51,8 @@ class Part:
 
     template: BoundTemplate
     source: Source
+    variables: tuple[Variable, ...] = ()
+    """What it reads from outside, once for each place."""
     quick: Quick | None = None
     """The fast form, where there is one."""
 
@@ -107,7 +109,7 @@ def needs_of(parts: Iterable[Part]) -> Iterator[Need]:
     uses: dict[str, list[tuple[int, bool]]] = {}
     for part in parts:
         optional = _optional_offsets(part.template)
-        for variable in _variables(part.template):
+        for variable in part.variables:
             offset = variable.span.index
             uses.setdefault(str(variable), []).append((part.source.line(offset), offset in optional))
     found = [
@@ -129,7 +131,7 @@ def _compile(file: TemplateFile, source: Source, *, html: bool) -> Part | None:
     except LiquidError as error:
         _note(file, _syntax_problem(file, source, error))
         return None
-    part = Part(template, source)
+    part = Part(template, source, tuple(_variables(template)))
     for problem in itertools.chain(_wrong_filters(file, part), _wrong_variables(file, part)):
         _note(file, problem)
     return part
@@ -183,7 +185,7 @@ def _wrong_filters(file: TemplateFile, part: Part) -> Iterator[Problem]:
 
 
 def _wrong_variables(file: TemplateFile, part: Part) -> Iterator[Problem]:
-    for variable in _variables(part.template):
+    for variable in part.variables:
         name, root = str(variable)[:80], str(variable.segments[0])[:80]
         where = f"{file.name}:{part.source.line(variable.span.index)}"
         second = variable.segments[1] if len(variable.segments) > 1 else None

@@ -7,6 +7,7 @@ compared with `-` and the usual case.
 from __future__ import annotations
 
 import functools
+import itertools
 import unicodedata
 from collections.abc import Iterable, Mapping
 
@@ -67,10 +68,9 @@ def is_rtl(name: str | None) -> bool:
 
 
 def reads_rtl(texts: Iterable[str]) -> bool:
-    """Are most of the letters of these texts of a right-to-left script?"""
+    """Are most of the letters of these texts (of the first 2,000 characters) of a right-to-left script?"""
     counts = {"L": 0, "R": 0, "AL": 0}
-    for text in texts:
-        for character in text:
-            if (direction := unicodedata.bidirectional(character)) in counts:
-                counts[direction] += 1
+    for character in itertools.islice(itertools.chain.from_iterable(texts), 2000):
+        if (direction := unicodedata.bidirectional(character)) in counts:
+            counts[direction] += 1
     return counts["R"] + counts["AL"] > counts["L"]

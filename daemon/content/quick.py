@@ -27,7 +27,7 @@ from liquid.builtin.tags.inline_comment_tag import InlineCommentNode
 from liquid.builtin.tags.unless_tag import UnlessNode
 from markupsafe import Markup, escape
 
-from daemon.content.hardened import MAX_OUTPUT, CountedBlock, Setting
+from daemon.content.hardened import MAX_OUTPUT, CountedBlock, Setting, walk_nodes
 from daemon.content.quick_values import MAX_VALUE, PLAIN, Frame, Unknown, Unusual, ValueMaker
 
 __all__ = ["Quick", "Unusual", "compile_quick"]
@@ -67,8 +67,8 @@ class _Maker:
 
     def __init__(self, template: BoundTemplate) -> None:
         self._html = template.env.autoescape
-        own = frozenset(str(name) for name in template.analyze(include_partials=False).locals)
-        self._values = ValueMaker(template.env, own)
+        setters = (node for node in walk_nodes(template) if isinstance(node, (AssignNode, CaptureNode)))
+        self._values = ValueMaker(template.env, frozenset(str(node.name) for node in setters))
         self.slots = 0
 
     def nodes(self, nodes: Sequence[Node], *, blank: bool) -> _Run:

@@ -137,6 +137,8 @@ def _close(source: str, start: int, closing: str) -> int:
     inside = source[start + 2 : end]
     if len(inside) > LONGEST_MARKUP or _BLANKS.search(inside):
         raise MarkupError(f"`{opening} ..` is longer than {LONGEST_MARKUP} characters, or has more than 200 blanks in a row", start)
+    if inside.count("[") > 20:
+        raise MarkupError(f"`{opening} ..` has more than 20 brackets", start)
     if not inside.strip("-").strip():
         raise MarkupError(f"`{opening} {closing}` is empty", start)
     return end + 2

@@ -14,7 +14,7 @@ from daemon.content.render import Renderer, RenderError
 from daemon.errors import ConfigError
 from daemon.model.job import InlineMessage
 
-BIG = "{% capture b %}" + "x" * 100_000 + "{% endcapture %}"
+BIG = "{% capture b %}" + "x" * 60_000 + "{% endcapture %}"
 SETTING = Setting(locale=Locale.parse("en"))
 
 REFUSED = {
