@@ -63,7 +63,7 @@ class Teller:
         self._name = f"{zone.rpartition('/')[2].replace('_', ' ')} time" if zone else "UTC"
 
     def when(self, at: Instant | None) -> str:
-        """`Wed 25 Nov 09:00 Jakarta time`, with the year unless it is near."""
+        """`Wed 25 Nov 2026 09:00 Jakarta time`."""
         if at is None:
             return "a day that is not known yet"
         local = to_datetime(at).astimezone(self._zone) if self._zone else to_datetime(at)
@@ -119,9 +119,11 @@ class Teller:
         }  # fmt: skip
 
     def _frees(self, facts: Mapping[str, Any], until: Instant | None) -> str:
-        if facts.get("rolling") and facts.get("oldest"):
-            return f"the oldest ages out, and it can go on {self.when(until)}"
-        return f"it can go on {self.when(until)}"
+        frees = self._instant(facts.get("frees_at"))
+        oldest = "the oldest ages out" if facts.get("rolling") else "the period ends"
+        if frees is None or frees == until:
+            return f"{oldest} on {self.when(until)}"
+        return f"{oldest} on {self.when(frees)}, and it can go on {self.when(until)}"
 
     @staticmethod
     def _instant(text: object) -> Instant | None:

@@ -1,0 +1,295 @@
+"""Explain: why each message was or was not sent, judged by the rules that a claim asks, with numbers to compute it again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.clock import iso, to_datetime
+from daemon.dispatch.judge import Judgement, Judging
+from daemon.dispatch.work import PlanBook
+from daemon.errors import NotFoundError
+from daemon.model.delivery import DAY, HOUR, MINUTE, REASONS, SECOND, Reason, Verdict
+from daemon.policy.rules import compile_rules
+from daemon.reports.explain import Explaining, render_text
+from daemon.reports.sentences import Teller
+from daemon.store.claim import claim_due
+from daemon.store.flight import Flights, Kind, Result, Step
+from daemon.store.recover import begin
+from daemon.store.unsubscribe import unsubscribe
+from daemon.store.writer import Lane
+from tests.stages.intake_world import CONFIG, NOW, IntakeWorld, job, people, version
+
+CAPPED = CONFIG + """
+[[cap]]
+name = "weekly-email"
+limit = 1
+rolling = "2d"
+channels = ["email"]
+"""
+DELIVERY_KEYS = {
+    "id", "step", "channel", "provider", "state", "decision", "reason", "next_possible_at", "expires_at", "decided_at", "rule", "facts",
+    "checks", "history", "text",
+}  # fmt: skip
+
+
+class ExplainWorld:
+    """Intake, claims and outcomes by hand, and the explainer over the same rules."""
+
+    def __init__(self, inner: IntakeWorld) -> None:
+        self.inner = inner
+        self.rules = compile_rules(inner.config)
+        self.judging = Judging(self.rules, {"email": "email"}, {})
+        self.gate: dict[str, str] = {}
+        self.flights = Flights(lambda: inner.clock.wall, lambda now, highest: bool(self.gate))
+        self.explainer = Explaining(
+            store=inner.store, clock=inner.clock, bind=lambda now: self.bind(PlanBook({}), now), rules=lambda: self.rules, gate=lambda: self.gate
+        )
+
+    def bind(self, plans: PlanBook, now: int) -> Judgement:
+        return self.judging.bind(plans, {"email": "relay"}, {"email"}, now)
+
+    async def drop(self, *rows: dict[str, Any], id: str = "j", **more: Any) -> None:
+        await self.inner.drop(job(0, id=id, recipients=list(rows), **more))
+        await self.inner.settle()
+
+    async def claim(self) -> Any:
+        judge = self.bind(PlanBook({}), self.inner.clock.wall)
+        return await self.inner.store.write(
+            Lane.CLAIM, claim_due, now=self.inner.clock.wall, owner=1, epoch=1, horizon=judge.horizon, judge=judge, contest=True,
+            share=lambda lanes: [(lane.id, 100) for lane in lanes], prepare=judge.prepare,
+        )  # fmt: skip
+
+    async def send(self, kind: Kind | None, **more: Any) -> None:
+        """Claim, hand over, and (unless None) record this outcome."""
+        claimed = (await self.claim()).claimed
+        step = Step(grants=[(one.row.delivery, one.epoch) for one in claimed])
+        await self.inner.store.join(Lane.HANDOVER, self.flights.step, step)
+        if kind is not None:
+            outcomes = [Result(delivery=one.row.delivery, epoch=one.epoch, kind=kind, **more) for one in claimed]
+            await self.inner.store.join(Lane.HANDOVER, self.flights.step, Step(outcomes=outcomes))
+
+    async def one(self, recipient: str, campaign: str | None = None) -> dict[str, Any]:
+        """The newest delivery of the first walk."""
+        answer = await self.explainer.explain(recipient, campaign)
+        return dict(answer["enrolments"][0]["deliveries"][0])
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[ExplainWorld]:
+    inner = await IntakeWorld.open(tmp_path, CAPPED)
+    await inner.store.write(Lane.BULK, begin, NOW, "node", "nonce")
+    yield ExplainWorld(inner)
+    await inner.close()
+
+
+def person(name: str = "c-1", **more: Any) -> dict[str, Any]:
+    return {"id": name, "email": f"{name}@example.com", "zone": "Asia/Jakarta", **more}
+
+
+async def test_the_answer_has_the_shape_of_the_contract(world: ExplainWorld) -> None:
+    """Every key of contract §5, and the zone with what says so."""
+    await world.drop(person())
+    answer = await world.explainer.explain("c-1")
+    assert set(answer) == {"recipient", "at", "zone", "enrolments", "not_enrolled"}
+    assert (answer["recipient"], answer["at"], answer["zone"]) == ("c-1", iso(NOW, digits=0), {"names": ["Asia/Jakarta"], "source": "explicit"})
+    [walk] = answer["enrolments"]
+    assert set(walk) == {"campaign", "version", "occurrence", "state", "arms", "deliveries"}
+    assert (walk["campaign"], walk["version"], walk["occurrence"], walk["state"]) == ("winback", 1, 1, "open")
+    [delivery] = walk["deliveries"]
+    assert set(delivery) == DELIVERY_KEYS
+    assert (delivery["state"], delivery["decision"], delivery["reason"]) == ("due", "send", None)
+    assert len(delivery["id"]) == 13
+    assert delivery["checks"][0] == ["permission", "pass"]
+
+
+async def test_a_shut_window_names_its_opening(world: ExplainWorld) -> None:
+    """At 03:40 UTC it is 22:40 of the day before in New York: the rule, its hours, and the exact next instant."""
+    await world.drop(person(zone="America/New_York"))
+    found = await world.one("c-1")
+    assert (found["state"], found["decision"], found["reason"]) == ("due", "defer", "window_closed")
+    assert found["rule"] == {"name": "window", "version": world.rules.version}
+    assert found["facts"]["hours"] == ["09:00-21:00"]
+    assert found["next_possible_at"] >= "2026-11-22T14:00:00"
+    assert found["checks"][-1] == ["window", "defer"]
+    assert "09:00-21:00" in found["text"]
+    assert "New York time" in found["text"]
+
+
+async def test_a_full_cap_says_what_is_used_and_when_it_frees(world: ExplainWorld) -> None:
+    """The contract's own example: limit, used, oldest, and the instant at which the oldest ages out."""
+    await world.inner.load(version("second"))
+    await world.drop(person())
+    await world.send(Kind.ACCEPTED)
+    world.inner.clock.wall += HOUR
+    await world.drop(person(), id="k", campaign="second")
+    await world.claim()
+    found = await world.one("c-1", "second")
+    assert (found["state"], found["decision"], found["reason"]) == ("due", "defer", "cap_reached")
+    assert found["rule"]["name"] == "cap.weekly-email"
+    assert found["facts"] | {"limit": 1, "rolling": "2d", "used": 1} == found["facts"]
+    assert found["next_possible_at"] == iso(NOW + 2 * DAY, digits=6)
+    assert found["history"] == [
+        {"reason": "cap_reached", "first": iso(world.inner.clock.wall, digits=0), "last": iso(world.inner.clock.wall, digits=0), "count": 1}
+    ]
+    assert found["text"].startswith("Waits: 1 of 1 e-mails in 2 days are used; the oldest ages out on Tue 24 Nov 2026 10:40 Jakarta")
+    assert found["decided_at"] == iso(world.inner.clock.wall, digits=0)
+
+
+async def test_what_was_sent_is_told_with_the_provider_s_answer(world: ExplainWorld) -> None:
+    """Accepted: when and by whom; the walk has ended."""
+    await world.drop(person())
+    await world.send(Kind.ACCEPTED, provider_id="abc")
+    answer = await world.explainer.explain("c-1")
+    [delivery] = answer["enrolments"][0]["deliveries"]
+    assert (answer["enrolments"][0]["state"], delivery["state"], delivery["provider"]) == ("ended", "accepted", "relay")
+    assert delivery["facts"]["provider_id"] == "abc"
+    assert delivery["next_possible_at"] is None
+    assert delivery["text"] == "Sent: relay accepted it on Sun 22 Nov 2026 10:40 Jakarta time."
+
+
+async def test_a_doubt_shows_its_evidence_and_what_to_do(world: ExplainWorld) -> None:
+    """In doubt: the phase's code and words, and that it is not sent again."""
+    await world.drop(person())
+    await world.send(Kind.UNKNOWN, code="timeout", detail="no answer after the dot")
+    found = await world.one("c-1")
+    assert (found["state"], found["decision"]) == ("in_doubt", "send")
+    assert (found["facts"]["code"], found["facts"]["detail"]) == ("timeout", "no answer after the dot")
+    assert "homing doubt resolve" in found["text"]
+
+
+async def test_a_refusal_shows_the_provider_s_words(world: ExplainWorld) -> None:
+    """Rejected: the reply is in the facts and in the sentence."""
+    await world.drop(person())
+    await world.send(Kind.REJECTED, scope="address", code="550", detail="5.1.1 no such user")
+    found = await world.one("c-1")
+    assert (found["state"], found["reason"]) == ("rejected", "rejected_by_provider")
+    assert found["text"] == "Not sent: relay refused it for good: 550 5.1.1 no such user."
+
+
+async def test_an_unsubscribe_shows_at_once_and_after_the_drop(world: ExplainWorld) -> None:
+    """Before the next claim: what it will say; after it: what it said. The reason is the same."""
+    await world.drop(person(zone="America/New_York"))
+    [(number,)] = await world.inner.sql("SELECT id FROM delivery")
+    await world.inner.store.write(Lane.EXIT, unsubscribe, number, now=NOW, how="one_click")
+    before = await world.one("c-1")
+    assert (before["state"], before["decision"], before["reason"]) == ("due", "drop", "suppressed")
+    assert before["text"].startswith("Will not be sent: ")
+    await world.claim()
+    after = await world.one("c-1")
+    assert (after["state"], after["decision"], after["reason"]) == ("dropped", "drop", "suppressed")
+    assert after["text"] == "Not sent: the address asked not to be contacted."
+    assert after["rule"] == before["rule"]
+    assert after["facts"] == before["facts"]
+
+
+async def test_a_guard_stands_last_in_the_checks(world: ExplainWorld) -> None:
+    """Paused queue, paused job, shut gate: what passes the rules is stopped as a whole, and named so."""
+    await world.drop(person())
+    await world.inner.do("INSERT INTO queue (name, paused, guard) VALUES ('lapsed-45', 1, 1)")
+    found = await world.one("c-1")
+    assert (found["decision"], found["reason"], found["checks"][-1]) == ("defer", "campaign_paused", ["guard", "defer"])
+    assert found["text"] == "Waits: the queue lapsed-45 is paused; resume it to let it go on."
+    await world.inner.do("UPDATE queue SET paused = 0")
+    world.gate["kill_switch"] = "stopped by hand"
+    found = await world.one("c-1")
+    assert (found["decision"], found["reason"], found["next_possible_at"]) == ("defer", "kill_switch", None)
+    world.gate.clear()
+    world.gate["clock_untrusted"] = "an hour behind"
+    found = await world.one("c-1")
+    assert (found["decision"], found["reason"]) == ("hold", "clock_untrusted")
+    assert found["text"].startswith("Will be held (clock_untrusted): an hour behind.")
+
+
+async def test_a_draft_campaign_says_how_to_start_it(world: ExplainWorld) -> None:
+    """A job for a campaign that is not started waits, and the sentence names the command."""
+    await world.drop(person())
+    await world.inner.do("UPDATE campaign SET status = 'draft'")
+    found = await world.one("c-1")
+    assert (found["reason"], found["decision"]) == ("campaign_not_started", "defer")
+    assert "homing campaigns start winback" in found["text"]
+
+
+async def test_a_held_job_holds_its_planned_deliveries(world: ExplainWorld) -> None:
+    """A count mismatch holds the job; each of its people is told so, with the remedy."""
+    await world.drop(person(), expected_count=5)
+    found = await world.one("c-1")
+    assert (found["state"], found["decision"], found["reason"]) == ("planned", "hold", "count_mismatch")
+    assert "--expect N" in found["text"]
+
+
+async def test_no_address_and_no_consent_are_told_by_their_rule(world: ExplainWorld) -> None:
+    """Permission decides first: the checks end there."""
+    await world.drop(person("nobody", email=None, phone="+62811111111"), person("said-no"))
+    await world.inner.do("INSERT INTO consent SELECT id, 'email', 'winback', 'withdrawn', 1, 'form', NULL FROM recipient WHERE key = 'said-no'")
+    nobody, said_no = await world.one("nobody"), await world.one("said-no")
+    assert (nobody["reason"], nobody["checks"]) == ("no_address", [["permission", "drop"]])
+    assert (said_no["reason"], said_no["facts"]["topic"]) == ("topic_off", "winback")
+
+
+async def test_the_campaign_narrows_and_unknown_names_are_not_found(world: ExplainWorld) -> None:
+    """Another campaign's walks are left out; an unknown recipient or campaign is 404."""
+    await world.inner.load(version("second"))
+    await world.drop(person())
+    assert (await world.explainer.explain("c-1", "second"))["enrolments"] == []
+    assert "No delivery" in render_text(await world.explainer.explain("c-1", "second"))
+    for recipient, campaign in (("c-2", None), ("c-1", "third")):
+        with pytest.raises(NotFoundError):
+            await world.explainer.explain(recipient, campaign)
+
+
+async def test_the_text_for_eyes_has_each_delivery_and_its_checks(world: ExplainWorld) -> None:
+    """What the command line prints."""
+    await world.drop(person(zone="America/New_York"))
+    await world.inner.do("UPDATE due SET not_before = :now", now=NOW)
+    await world.inner.do("UPDATE delivery SET not_before = :now", now=NOW)
+    await world.claim()
+    text = render_text(await world.explainer.explain("c-1"))
+    assert "America/New_York (explicit)" in text
+    assert "offer · email · due, window_closed" in text
+    assert "checks: permission:pass" in text
+    assert "before: window_closed 1x" in text
+
+
+async def test_explaining_changes_nothing_and_is_what_the_claim_does(world: ExplainWorld) -> None:
+    """The verdict explained is the verdict given a moment later, person by person."""
+    zones = ["Asia/Jakarta", "America/New_York", "Asia/Tehran", "Pacific/Auckland"]
+    await world.drop(*[{**row, "zone": zones[n % 4]} for n, row in enumerate(people(12))])
+    await world.inner.do("UPDATE due SET not_before = :now", now=NOW)
+    await world.inner.do("UPDATE delivery SET not_before = :now", now=NOW)
+    told = {f"c-{n}": await world.one(f"c-{n}") for n in range(1, 13)}
+    assert await world.inner.sql("SELECT count(*) FROM flight") == [(0,)]
+    claimed = {one.row.recipient for one in (await world.claim()).claimed}
+    assert claimed == {key for key, delivery in told.items() if delivery["decision"] == "send"}
+    for key, before in told.items():
+        if before["decision"] == "defer":
+            after = await world.one(key)
+            assert [after[name] for name in ("reason", "next_possible_at", "rule", "facts")] == [
+                before[name] for name in ("reason", "next_possible_at", "rule", "facts")
+            ]
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_every_reason_has_a_sentence(reason: Reason) -> None:
+    """Whatever the facts are, a sentence comes out, without an open place but for what is not known."""
+    teller = Teller("Asia/Jakarta")
+    rule = REASONS[reason]
+    if rule.verdict is Verdict.DEFER:
+        text = teller.waits(reason, {}, NOW + DAY, channel="email", what="the job j")
+    elif rule.verdict is Verdict.HOLD:
+        text = teller.held(reason, {})
+    else:
+        text = teller.ended(reason, {}, NOW, channel="email")
+    assert text.endswith(".")
+    assert "{" not in text
+
+
+def test_times_are_told_in_the_recipient_s_zone() -> None:
+    """With the place's name; UTC where no zone is known."""
+    assert to_datetime(NOW).hour == 3
+    assert Teller("Asia/Jakarta").when(NOW) == "Sun 22 Nov 2026 10:40 Jakarta time"
+    assert Teller("America/New_York").when(NOW) == "Sat 21 Nov 2026 22:40 New York time"
+    assert Teller(None).when(NOW + MINUTE + SECOND) == "Sun 22 Nov 2026 03:41 UTC"
