@@ -9,7 +9,7 @@ touch belongs to a calendar period by the zone in force now or by the zone that 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from operator import itemgetter
 from typing import NamedTuple
@@ -56,6 +56,11 @@ class Cap:
     weights: Mapping[str, int] | None = None
     """Channel -> thousandths of a unit, for caps that count units; a channel that is not there weighs one."""
     on_cap: OnCap = OnCap.DEFER
+    heaviest: int = field(init=False, repr=False)
+    """What one touch can take of it at most."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "heaviest", 1 if self.weights is None else max(UNIT, *self.weights.values(), UNIT))
 
     @property
     def rule(self) -> str:
@@ -102,7 +107,7 @@ class Cap:
 def fits(cap: Cap, touches: Sequence[Touch], now: Instant, zones: tuple[str, ...], channel: str) -> bool:
     """Is there a slot at `now` for one more message over `channel`, in every zone?"""
     room = cap.limit - cap.weight(channel)
-    if cap.weights is None and len(touches) <= room:
+    if len(touches) * cap.heaviest <= room:
         return True  # most people: fewer touches than the limit
     recent = counted(cap, touches, now - cap.reach)
     if sum([weight for _, weight, _ in recent]) <= room:
@@ -130,6 +135,8 @@ def free_from(cap: Cap, touches: Sequence[Touch], now: Instant, zones: tuple[str
     room = cap.limit - cap.weight(channel)
     if room < 0:
         return NEVER
+    if len(touches) * cap.heaviest <= room:
+        return now
     recent = counted(cap, touches, now - cap.reach)
     if cap.rolling is not None:
         return _rolling_free(sorted(recent, key=itemgetter(0)), cap.rolling, now, room)

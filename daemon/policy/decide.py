@@ -20,7 +20,7 @@ from daemon.policy.dates import campaign_life, shown
 from daemon.policy.hours import WindowRule
 from daemon.policy.periods import period_end
 from daemon.policy.permission import check_permission
-from daemon.policy.rules import NO_CAPS, Named, Rules, Scope
+from daemon.policy.rules import NO_CAPS, NO_WINDOWS, Rules, Scope, Windows
 from daemon.policy.subject import Candidate, PersonFacts
 from daemon.policy.window import SEARCH, first_open, is_open
 from daemon.policy.zones import ZoneGuess
@@ -37,9 +37,8 @@ class Case:
     rules: Rules
     now: Instant
     guess: ZoneGuess
-    named: tuple[Named, ...]
+    windows: Windows
     """The window rules that apply."""
-    windows: tuple[WindowRule, ...]
     scope: Scope
     """The caps that apply."""
     touches: Sequence[Touch]
@@ -100,10 +99,10 @@ def earliest(case: Case, start: Instant) -> Instant | None:
     Each step is a lower bound of the answer, so the point where nothing moves it is the answer itself.
     """
     at = max(start, case.starts)
-    if case.named and not case.guess.names:
+    if case.windows.named and not case.guess.names:
         return at if at < case.limit else None
     while True:
-        found = first_open(case.windows, case.guess.names, at, min(case.limit, at + SEARCH))
+        found = first_open(case.windows.rules, case.guess.names, at, min(case.limit, at + SEARCH))
         if found is None:
             return None
         opens = at = found[0]
@@ -118,12 +117,11 @@ def earliest(case: Case, start: Instant) -> Instant | None:
 
 def _open_case(candidate: Candidate, person: PersonFacts, rules: Rules, now: Instant, sent: Sequence[tuple[Touch, int]]) -> Case:
     guess = rules.guess_zones(person)
-    named = () if candidate.ignore_window else rules.windows(candidate, person)
+    windows = NO_WINDOWS if candidate.ignore_window else rules.windows(candidate, person)
     starts, limit = campaign_life(candidate, guess, now)
     touches = [*person.touches, *(touch for touch, _ in sent)] if sent else person.touches
     scope = NO_CAPS if candidate.transactional else rules.scope(candidate)
-    windows = tuple([item.rule for item in named])
-    return Case(candidate, person, rules, now, guess, named, windows, scope, touches, starts, limit, limit, [("permission", "pass")])
+    return Case(candidate, person, rules, now, guess, windows, scope, touches, starts, limit, limit, [("permission", "pass")])
 
 
 def _check_exit(case: Case) -> Decision | None:
@@ -145,7 +143,7 @@ def _check_exit(case: Case) -> Decision | None:
 
 def _check_window(case: Case) -> Decision | None:
     """Is the window open in every zone that is possible?"""
-    named = case.named
+    named = case.windows.named
     if not case.guess.names and (named or any(cap.calendar for cap in case.scope.caps)):
         case.checks.append(("window", Verdict.HOLD))
         facts = {"unknown_zone": str(case.rules.unknown_zone), "home_countries": list(case.rules.home_countries)}
@@ -155,7 +153,7 @@ def _check_window(case: Case) -> Decision | None:
         )  # fmt: skip
     if not named:
         return None
-    found = first_open(case.windows, case.guess.names, case.now, min(case.limit, case.now + SEARCH))
+    found = first_open(case.windows.rules, case.guess.names, case.now, min(case.limit, case.now + SEARCH))
     if found is not None and found[0] == case.now:
         case.closes = found[1]
         case.checks.append(("window", "pass"))
@@ -203,7 +201,7 @@ def _capped(case: Case, cap: Cap, sent: Sequence[tuple[Touch, int]]) -> Decision
     free = free_from(cap, case.touches, case.now, names, candidate.channel)
     if free < NEVER:
         facts["frees_at"] = tz.utc_text(free)
-    return _wait(case, reason, rule, check, facts)
+    return _wait(case, reason, rule, check, facts, start=free)
 
 
 def _check_guard(case: Case) -> Decision | None:
@@ -234,9 +232,9 @@ def _send(case: Case) -> Decision:
     )  # fmt: skip
 
 
-def _wait(case: Case, reason: Reason, rule: tuple[str, str], check: str, facts: dict[str, Any]) -> Decision:
-    """Defer to the first instant that allows it all; without one before the end the delivery ends now."""
-    until = earliest(case, case.now)
+def _wait(case: Case, reason: Reason, rule: tuple[str, str], check: str, facts: dict[str, Any], *, start: Instant = 0) -> Decision:
+    """Defer to the first instant that allows it all, surely not before `start`; without one before the end it ends now."""
+    until = earliest(case, max(case.now, start))
     if until is None:
         return _too_late(case, reason, rule, check, facts)
     case.checks.append((check, Verdict.DEFER))
@@ -247,7 +245,7 @@ def _too_late(case: Case, reason: Reason, rule: tuple[str, str], check: str, fac
     """Nothing that it waits for comes before its end: `late`, or `window_never_opens` where the window alone forbids it."""
     facts = {**facts, "waited_for": str(reason), "expires_at": tz.utc_text(case.limit)}
     start = max(case.now, case.starts)
-    opened = first_open(case.windows, case.guess.names, start, min(case.limit, start + SEARCH))
+    opened = first_open(case.windows.rules, case.guess.names, start, min(case.limit, start + SEARCH))
     return _stop(case, Reason.LATE if opened else Reason.WINDOW_NEVER_OPENS, check, facts, rule=rule)
 
 
@@ -262,7 +260,7 @@ def _refuse(reason: Reason, rule: tuple[str, str], facts: dict[str, Any], checks
 def _shut_rule(case: Case) -> tuple[str, WindowRule, Reason]:
     """The first rule that is shut now; where each one alone is open in some zones, the first. And why, in one word."""
     zones, now = case.guess.names, case.now
-    name, rule = next((item for item in case.named if not is_open((item.rule,), zones, now)), case.named[0])
+    name, rule = next((item for item in case.windows.named if not is_open((item.rule,), zones, now)), case.windows.named[0])
     if name == "recipient.quiet_hours":
         return name, rule, Reason.QUIET_HOURS
     if rule.closed_dates and is_open((rule.without_dates(),), zones, now):

@@ -29,6 +29,7 @@ DEFAULT_WINDOW = parse_window({}, start="09:00", end="21:00")
 _CACHE = 4096
 
 KeyPath = tuple[str | int, ...]
+_WindowKey = tuple[str, frozenset[str], WindowRule | None, WindowRule | None, WindowRule | None]
 
 
 class Scope(NamedTuple):
@@ -49,6 +50,16 @@ class Named(NamedTuple):
     rule: WindowRule
 
 
+class Windows(NamedTuple):
+    """The window rules over one message, with and without their names."""
+
+    named: tuple[Named, ...]
+    rules: tuple[WindowRule, ...]
+
+
+NO_WINDOWS = Windows((), ())
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """Everything from the config that a decision rests on. Durations in microseconds."""
@@ -67,7 +78,7 @@ class Rules:
     """How far back touches are needed, in microseconds; 0 = there is no cap."""
     fallback: z.ZoneGuess = field(init=False)
     _caps: dict[tuple[str, str | None, str], Scope] = field(init=False, compare=False, repr=False)
-    _windows: dict[tuple[str, frozenset[str]], tuple[Named, ...]] = field(init=False, compare=False, repr=False)
+    _windows: dict[_WindowKey, Windows] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         guess = z.fallback_zones(home_countries=self.home_countries, default_zone=self.default_zone, unknown_zone=self.unknown_zone)
@@ -105,20 +116,16 @@ class Rules:
             found = self._caps[key] = Scope(ordered, tuple((cap.rule, "pass") for cap in ordered), tuple(sorted(calendars)))
         return found
 
-    def windows(self, candidate: Candidate, person: PersonFacts) -> tuple[Named, ...]:
-        """All window rules over a candidate that ever close, with their names; the config's first."""
-        key = candidate.channel, self._countries(person) if self.country_windows else _NOWHERE
+    def windows(self, candidate: Candidate, person: PersonFacts) -> Windows:
+        """All window rules over a candidate that ever close; the config's first."""
+        countries = self._countries(person) if self.country_windows else _NOWHERE
+        key = candidate.channel, countries, candidate.campaign_window, candidate.job_window, person.quiet_hours
         found = self._windows.get(key)
         if found is None:
             if len(self._windows) >= _CACHE:
                 self._windows.clear()
-            found = self._windows[key] = self._config_windows(*key)
-        if candidate.campaign_window is not None and not candidate.campaign_window.always:
-            found = (*found, Named("campaign.window", candidate.campaign_window))
-        if candidate.job_window is not None and not candidate.job_window.always:
-            found = (*found, Named("job.window", candidate.job_window))
-        if person.quiet_hours is not None and not person.quiet_hours.always:
-            found = (*found, Named("recipient.quiet_hours", person.quiet_hours))
+            named = self._all_windows(*key)
+            found = self._windows[key] = Windows(named, tuple(item.rule for item in named))
         return found
 
     def guess_zones(self, person: PersonFacts) -> z.ZoneGuess:
@@ -130,13 +137,13 @@ class Rules:
         )  # fmt: skip
         return guess if guess.names else self.fallback
 
-    def _config_windows(self, channel: str, countries: frozenset[str]) -> tuple[Named, ...]:
-        named = [Named("window", self.window)]
-        if channel in self.channel_windows:
-            named.append(Named(f"window.channels.{channel}", self.channel_windows[channel]))
-        codes = sorted(countries & self.country_windows.keys())
-        named += [Named(f"window.countries.{code}", self.country_windows[code]) for code in codes]
-        return tuple(item for item in named if not item.rule.always)
+    def _all_windows(
+        self, channel: str, countries: frozenset[str], campaign: WindowRule | None, job: WindowRule | None, quiet: WindowRule | None
+    ) -> tuple[Named, ...]:
+        found = [("window", self.window), (f"window.channels.{channel}", self.channel_windows.get(channel))]
+        found += [(f"window.countries.{code}", self.country_windows.get(code)) for code in sorted(countries)]
+        found += [("campaign.window", campaign), ("job.window", job), ("recipient.quiet_hours", quiet)]
+        return tuple(Named(name, rule) for name, rule in found if rule is not None and not rule.always)
 
     def _countries(self, person: PersonFacts) -> frozenset[str]:
         """The person's country; unknown: the phone number's; unknown: those of the zones that are possible."""

@@ -28,7 +28,7 @@ def first_due(candidate: Candidate, person: PersonFacts, rules: Rules, now: Inst
     """
     guess = rules.guess_zones(person)
     start, limit = campaign_life(candidate, guess, max(now, candidate.not_before))
-    windows = () if candidate.ignore_window else tuple([item.rule for item in rules.windows(candidate, person)])
+    windows = () if candidate.ignore_window else rules.windows(candidate, person).rules
     if windows and not guess.names:
         return start if start < limit else None
     at_once = candidate.trigger or candidate.transactional
