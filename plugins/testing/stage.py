@@ -20,7 +20,7 @@ from plugins.testing.report import Rule
 from plugins.testing.world import KitClock, KitLog, LocalDns, make_context, pause, secrets_in, settle
 
 RAISED = "send_one_raised"
-SILENCE_SECONDS = 0.3
+SILENCE_SECONDS = 0.15
 """After so long the kit's HTTP session gives up on a provider that does not answer."""
 NO_OUTCOME = "send_one_returned_no_outcome"
 

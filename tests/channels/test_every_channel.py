@@ -1,0 +1,56 @@
+"""One suite for every built-in channel: each is loaded through the same door as a stranger's and passes the conformance kit."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plugins.discovery import GROUP
+from plugins.loader import ProviderTable, load_channels, load_plugin
+from plugins.testing import Verdict, check_channel
+
+BUILT_IN = sorted(point.name for point in importlib.metadata.entry_points(group=GROUP) if point.value.startswith("channels."))
+SMALLEST: Mapping[str, Mapping[str, Any]] = {
+    "smtp": {"host": "127.0.0.1", "port": 1025, "tls": "none", "from": "Kedai <hello@mail.example.com>"},
+    "console": {},
+}
+UNCHECKED: Mapping[str, set[str]] = {"console": {"doubt", "refusal", "gives_back"}}
+"""Rules that the kit cannot try on a channel: a folder does not refuse."""
+
+
+def test_every_built_in_channel_is_held_to_the_suite() -> None:
+    """A new channel brings its smallest settings to this file."""
+    assert SMALLEST.keys() == set(BUILT_IN)
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_built_in_channel_conforms(name: str) -> None:
+    """All rules that can be tried on it, and its provider's usual answer is taken as accepted."""
+    report = check_channel(load_plugin(name), SMALLEST[name])
+    assert report.passed, report.text()
+    assert {finding.rule.value for finding in report.findings if finding.verdict is Verdict.NOT_CHECKED} == UNCHECKED.get(name, set())
+    assert report.notes == ()
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_built_in_channel_is_loaded_by_its_smallest_settings(name: str) -> None:
+    """The loader takes it from its entry point and makes an instance."""
+    loading = load_channels([ProviderTable(name="one", plugin=name, settings=SMALLEST[name])])
+    assert loading.problems == ()
+    assert loading.channels[0].make() is not None
+    assert loading.channels[0].channel == "email"
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_importing_a_channel_imports_neither_the_daemon_nor_an_http_library(name: str) -> None:
+    """What a channel needs beyond the socket is loaded when it is started."""
+    module = next(point.value for point in importlib.metadata.entry_points(group=GROUP) if point.name == name)
+    program = f"import sys, {module}; print([m for m in sys.modules if m.split('.')[0] in ('daemon', 'aiohttp', 'aiosmtpd')])"
+    done = subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
