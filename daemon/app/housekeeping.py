@@ -7,6 +7,7 @@ bell that is missed does no harm.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -44,6 +45,7 @@ class Housekeeping(Service):
         clock = self._world.clock
         scheduler = AsyncIOScheduler(timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1})
         scheduler.add_job(self._prune_now.set, "interval", hours=1)
+        logging.getLogger("apscheduler").setLevel(logging.WARNING)  # a bell that rings is no news
         scheduler.start()
         pruning = asyncio.create_task(self._prune(), name="prune")
         self.mark_ready()

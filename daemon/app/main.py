@@ -32,6 +32,7 @@ from daemon.intake.accept import Intake
 from daemon.intake.addresses import load_pepper
 from daemon.intake.body import Bodies
 from daemon.intake.spool import Spool
+from daemon.intake.suppressing import Suppressing
 from daemon.links import Links, open_ring
 from daemon.log import configure, get_log
 from daemon.metrics import Metrics, Reading
@@ -86,8 +87,14 @@ class Daemon:
         await self.intake.prepare()
         notifier = Notifier(self.clock, self.environ, pid=os.getpid())
         self.supervisor = Supervisor(
-            services, clock=self.clock, log=self.log, notifier=notifier, reload=self._reload, healthy=self.sending.alive, signals=self.signals
-        )  # fmt: skip
+            services,
+            clock=self.clock,
+            log=self.log,
+            notifier=notifier,
+            reload=self._reload,
+            healthy=self.sending.alive,
+            signals=self.signals,
+        )
         self.supervisor.handle_signals()
         try:
             await self.supervisor.run()
@@ -97,52 +104,75 @@ class Daemon:
         self.log.info("stopped", incarnation=began.id)
 
     def _compose(self, opened: Opened) -> Sequence[Service]:
-        config, log, store, clock = self.setup.config, self.log, opened.store, self.clock
-        state_dir = config.homing.state_dir
-        self.metrics = metrics = Metrics(clock)
-        dns, files, reading = SystemDns(clock), ThreadExecutor(threads=2, name="files"), ThreadExecutor(threads=1, name="expand")
-        self._closers = [_closer(dns.close), _closer(files.close), _closer(reading.close)]
-        world = World(store=store, clock=clock, ids=self.ids, dns=dns, net=SystemNet(dns), log=log, metrics=metrics)
-        links = Links(open_ring(state_dir / "links.key", self.disk, self.ids), config.http.public_base)
-        plans = PlanBook({"currency": config.shop.currency})
-        flights = Flights(clock.instant, opened.gate.shut)
-        self.kinds = {loaded.channel: loaded.address for loaded in self.setup.loading.channels}
-        writer = MessageWriter(plans, links, self.kinds, clock)
+        """All services, in the order of their start."""
         self.opened = opened
-        self.sending = Sending(world, self.setup, owner=opened.began.id, flights=flights, gate=opened.gate, writer=writer, plans=plans)
-        bodies = Bodies(jobs_folder(state_dir), self.disk, self.pepper)
+        self.metrics = Metrics(self.clock)
+        dns, files, reading = SystemDns(self.clock), ThreadExecutor(threads=2, name="files"), ThreadExecutor(threads=1, name="expand")
+        self._closers = [_closer(dns.close), _closer(files.close), _closer(reading.close)]
+        world = World(
+            store=opened.store, clock=self.clock, ids=self.ids, dns=dns, net=SystemNet(dns), log=self.log, metrics=self.metrics
+        )  # fmt: skip
+        self.links = Links(
+            open_ring(self.setup.config.homing.state_dir / "links.key", self.disk, self.ids), self.setup.config.http.public_base
+        )  # fmt: skip
+        self.kinds = {loaded.channel: loaded.address for loaded in self.setup.loading.channels}
+        self._compose_sending(world)
+        self._compose_intake(world, files, reading)
+        self._compose_desk(world)
+        housekeeping = Housekeeping(
+            world, owner=opened.began.id, gate=opened.gate, journal=opened.journal, sending=self.sending,
+            horizon=lambda: self.setup.rules.horizon, observe=self._observe,
+        )  # fmt: skip
+        return [housekeeping, self._compose_web(world), self.sending, self.expansion, self.spool]
+
+    def _compose_sending(self, world: World) -> None:
+        plans = PlanBook({"currency": self.setup.config.shop.currency})
+        writer = MessageWriter(plans, self.links, self.kinds, self.clock)
+        flights = Flights(self.clock.instant, self.opened.gate.shut)
+        self.sending = Sending(
+            world, self.setup, owner=self.opened.began.id, flights=flights, gate=self.opened.gate, writer=writer, plans=plans
+        )  # fmt: skip
+
+    def _compose_intake(self, world: World, files: ThreadExecutor, reading: ThreadExecutor) -> None:
+        config, folder = self.setup.config, jobs_folder(self.setup.config.homing.state_dir)
+        bodies = Bodies(folder, self.disk, self.pepper)
         self.expansion = Expansion(
-            store=store, bodies=bodies, config=config, rules=self.setup.rules, disk=self.disk, clock=clock, ids=self.ids, executor=reading, log=log,
-            signals=self.signals, expanded=lambda: self.spool.poke(), released=self.sending.wake,
+            store=world.store, bodies=bodies, config=config, rules=self.setup.rules, disk=self.disk, clock=self.clock, ids=self.ids,
+            executor=reading, log=self.log, signals=self.signals, expanded=self._expanded, released=self.sending.wake,
         )  # fmt: skip
         self.intake = Intake(
-            store=store, config=config, folder=jobs_folder(state_dir), disk=self.disk, clock=clock, ids=self.ids, executor=files,
-            channels=lambda: set(self.kinds), log=log, accepted=self.expansion.poke,
+            store=world.store, config=config, folder=folder, disk=self.disk, clock=self.clock, ids=self.ids, executor=files,
+            channels=lambda: set(self.kinds), log=self.log, accepted=self.expansion.poke,
         )  # fmt: skip
         self.spool = Spool(
-            intake=self.intake, store=store, config=config, bodies=bodies, disk=self.disk, clock=clock, executor=files, log=log, signals=self.signals
+            intake=self.intake, store=world.store, config=config, bodies=bodies, disk=self.disk, clock=self.clock, executor=files,
+            log=self.log, signals=self.signals,
         )  # fmt: skip
         self.spool.configure(config)
-        trials = Trials(world, opened.gate, lambda: self.setup, self.sending, links)
+
+    def _compose_desk(self, world: World) -> None:
+        trials = Trials(world, self.opened.gate, lambda: self.setup, self.sending, self.links)
+        hooks = Hooks(
+            wake=self.sending.wake, providers=self.sending.status, reload=self._reload, accept_restore=self._accept_restore, test=trials.send
+        )  # fmt: skip
         self.desk = Desk(
-            store=store, clock=clock, gate=opened.gate, disk=self.disk, config=lambda: self.setup.config,
-            hooks=Hooks(
-                wake=self.sending.wake, providers=self.sending.status, reload=self._reload, accept_restore=self._accept_restore, test=trials.send
-            ),
+            store=world.store, clock=self.clock, gate=self.opened.gate, disk=self.disk, config=lambda: self.setup.config, hooks=hooks
         )  # fmt: skip
-        unsubscribing = Unsubscribing(store=store, clock=clock, log=log, metrics=metrics, woken=self.sending.wake)
+
+    def _compose_web(self, world: World) -> WebServer:
+        unsubscribing = Unsubscribing(
+            store=world.store, clock=self.clock, log=self.log, metrics=self.metrics, woken=self.sending.wake
+        )  # fmt: skip
         doors = Doors(
-            store=store, intake=self.intake, operations=self.desk, explainer=self._explaining(world, opened), unsubscribing=unsubscribing,
-            links=links, not_ready=self._not_ready, changed=self._changed,
+            store=world.store, intake=self.intake, operations=self.desk, explainer=self._explaining(world, self.opened),
+            unsubscribing=unsubscribing, suppressions=Suppressing(store=world.store, pepper=self.pepper, clock=self.clock),
+            links=self.links, not_ready=self._not_ready, changed=self._changed,
         )  # fmt: skip
-        self.web = WebServer(
-            doors=doors, http=config.http, state_dir=state_dir, clock=clock, ids=self.ids, log=log, metrics=metrics, version=version("homing")
+        config = self.setup.config
+        return WebServer(
+            doors=doors, http=config.http, state_dir=config.homing.state_dir, clock=self.clock, ids=self.ids, log=self.log,
+            metrics=self.metrics, version=version("homing"),
         )  # fmt: skip
-        housekeeping = Housekeeping(
-            world, owner=opened.began.id, gate=opened.gate, journal=opened.journal, sending=self.sending, horizon=lambda: self.setup.rules.horizon,
-            observe=self._observe,
-        )  # fmt: skip
-        return [housekeeping, self.web, self.sending, self.expansion, self.spool]
 
     def _explaining(self, world: World, opened: Opened) -> Explaining:
         """Explain judges with the rules in force, but takes no token and keeps its own plans: it runs beside the writer."""
@@ -153,6 +183,9 @@ class Daemon:
             return Judging(self.setup.rules, self.kinds, {}).bind(plans, serving, set(serving), now)
 
         return Explaining(store=world.store, clock=world.clock, bind=bind, rules=lambda: self.setup.rules, gate=opened.gate.reasons)
+
+    def _expanded(self) -> None:
+        self.spool.poke()  # made after the expansion that calls this
 
     def _changed(self) -> None:
         self.expansion.poke()

@@ -83,12 +83,19 @@ def suspicions(began: Began, tail: Tail, now: Instant, late_grace: int) -> list[
     elif tail.nonce is None and began.commit > 0:
         found.append((Reason.RESTORED, "the store has sent before, but its send journal is not there: is this a copy?"))
     elif tail.commit > began.commit:
-        found.append((Reason.RESTORED, f"the send journal is ahead of the store by {tail.commit - began.commit} commits: an older copy was put back"))
+        found.append(
+            (Reason.RESTORED, f"the send journal is ahead of the store by {tail.commit - began.commit} commits: an older copy was put back")
+        )
     if now < began.highest:
         found.append((Reason.CLOCK_UNTRUSTED, "the clock is behind the last commit of the store"))
     elif began.last_heartbeat is not None and began.overdue and now - began.last_heartbeat > late_grace:
         silent = (now - began.last_heartbeat) // MINUTE
-        found.append((Reason.CLOCK_UNTRUSTED, f"the daemon was silent for {silent} minutes and deliveries are overdue: is the clock right, is this the live machine?"))
+        found.append(
+            (
+                Reason.CLOCK_UNTRUSTED,
+                f"the daemon was silent for {silent} minutes and deliveries are overdue: is the clock right, is this the live machine?",
+            )
+        )
     return found
 
 
@@ -105,7 +112,8 @@ async def register_campaigns(store: Store, versions: Mapping[str, CampaignVersio
     """Give the store what the campaigns folder says now; new content makes a new version."""
     known = {name: CampaignVersion.from_json(body).campaign.status.value for name, body in (await store.read(newest_bodies)).items()}
     loaded: Sequence[Loaded] = [
-        Loaded(name=name, digest=version.digest, body=version.to_json(), status=version.campaign.status.value) for name, version in versions.items()
+        Loaded(name=name, digest=version.digest, body=version.to_json(), status=version.campaign.status.value)
+        for name, version in versions.items()
     ]
     return await store.write(Lane.EXIT, register, loaded, known, now)
 

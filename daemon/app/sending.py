@@ -67,7 +67,9 @@ class _Running:
 class Sending(Service):
     """See the module. `flights` and `gate` are shared with the operators' acts."""
 
-    def __init__(self, world: World, setup: Setup, *, owner: int, flights: Flights, gate: Gate, writer: MessageWriter, plans: PlanBook) -> None:
+    def __init__(
+        self, world: World, setup: Setup, *, owner: int, flights: Flights, gate: Gate, writer: MessageWriter, plans: PlanBook
+    ) -> None:
         super().__init__("sending")
         self._world, self._setup, self._owner = world, setup, owner
         self._flights, self._gate, self._writer, self._plans = flights, gate, writer, plans
@@ -99,7 +101,6 @@ class Sending(Service):
         stopping = asyncio.ensure_future(self.stopping.wait())
         try:
             while not self.stopping.is_set():
-                assert self._claiming is not None
                 await asyncio.wait({stopping, self._claiming}, return_when=asyncio.FIRST_COMPLETED)
                 if self._claiming.done() and not self.stopping.is_set() and not self._swapping.locked():
                     self._claiming.result()  # raises what the claim loop failed with
@@ -164,9 +165,20 @@ class Sending(Service):
         bucket = self._bucket(f"provider:{loaded.provider}", table.rate, saved)
         domains = {name.lower(): self._bucket(f"domain:{loaded.provider}:{name}", rate, saved) for name, rate in table.domains.items()}
         line = Line(
-            provider=loaded.provider, kind=loaded.channel, channel=channel, store=world.store, flights=self._flights, clock=world.clock, ids=world.ids,
-            log=world.log, metrics=world.metrics, writer=self._writer, bucket=bucket, breaker=Breaker(), wake=self.wake,
-        )  # fmt: skip
+            provider=loaded.provider,
+            kind=loaded.channel,
+            channel=channel,
+            store=world.store,
+            flights=self._flights,
+            clock=world.clock,
+            ids=world.ids,
+            log=world.log,
+            metrics=world.metrics,
+            writer=self._writer,
+            bucket=bucket,
+            breaker=Breaker(),
+            wake=self.wake,
+        )
         line.start()
         self._running[loaded.provider] = _Running(loaded, channel, line, session.close, domains)
 
@@ -202,7 +214,10 @@ class Sending(Service):
     def status(self) -> list[dict[str, object]]:
         """One object a provider, failed ones too."""
         shown = [running.line.status() for running in self._running.values()]
-        failed = [{"provider": name, "channel": None, "stopped": why, "breaker": "stopped", "in_hand": 0, "rate": None, "paused_until": None} for name, why in self.failed.items()]
+        failed = [
+            {"provider": name, "channel": None, "stopped": why, "breaker": "stopped", "in_hand": 0, "rate": None, "paused_until": None}
+            for name, why in self.failed.items()
+        ]
         return [*shown, *failed]
 
 

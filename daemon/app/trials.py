@@ -36,9 +36,17 @@ class Trials:
                 raise NotFoundError(f'no recipient has the id "{recipient}"')
             person = found.recipient
         sent = await send_test(
-            version, person, to, channels={line.kind: line.channel for line in reversed(list(self._sending.lines.values()))}, gate=self._gate,
-            clock=self._world.clock, ids=self._world.ids, shop={"currency": setup.config.shop.currency}, locale=locale, vars=PLACEHOLDERS,
+            version,
+            person,
+            to,
+            channels={line.kind: line.channel for line in reversed(list(self._sending.lines.values()))},
+            gate=self._gate,
+            clock=self._world.clock,
+            ids=self._world.ids,
+            shop={"currency": setup.config.shop.currency},
+            locale=locale,
+            vars=PLACEHOLDERS,
             unsubscribe_url=self._links.unsubscribe_url(0),
-        )  # fmt: skip
+        )
         self._world.log.info("test_sent", campaign=name, messages=len(sent))
         return {"campaign": name, "job": None, "sent": sent}

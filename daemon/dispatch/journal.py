@@ -112,11 +112,7 @@ class Journal:
             raise StoreUnavailableError(f"{self.path}: the send journal could not be written (disk full?)")
 
     def _rotate(self, commit: int) -> None:
-        assert self._fd is not None
-        os.fdatasync(self._fd)
-        os.close(self._fd)
-        os.replace(self.path, self.path.with_name(self.path.name + ".1"))
-        self.open(self._nonce, commit)
+        self.restart(self._nonce, commit)
 
     def sync(self) -> None:
         """fdatasync if anything was written since the last one."""

@@ -21,7 +21,8 @@ from daemon.policy.decide import decide_all, state_after
 from daemon.policy.hours import WindowRule, parse_quiet_hours, parse_window
 from daemon.policy.rules import Rules
 from daemon.policy.subject import ANY, Candidate, PersonFacts
-from daemon.store.claim import DueRow, Fetch, Judged, Known
+from daemon.store.claim import Fetch, Judged
+from daemon.store.facts import DueRow, Known
 
 UNKNOWN_KINDS = {"email": "email", "sms": "phone", "call": "phone", "whatsapp": "phone"}
 
@@ -116,13 +117,12 @@ class Judgement:
         candidates = [candidate_of(row, self._plans.peek(row.campaign, row.version)) for row in rows]
         guess = judging.rules.guess_zones(facts)
         judged: list[Judged] = []
-        for candidate, decision in decide_all(candidates, facts, judging.rules, self._now):
+        for candidate, verdict in decide_all(candidates, facts, judging.rules, self._now):
             if candidate.id in rivals:
                 continue
             row = by_id[candidate.id]
             provider = self._providers.get(row.channel, "")
-            if decision.verdict is Verdict.SEND:
-                decision = self._serve(row, decision, provider, facts)
+            decision = self._serve(row, verdict, provider, facts) if verdict.verdict is Verdict.SEND else verdict
             kind = judging.kinds.get(row.channel)
             digest = row.email_hash if kind == "email" else row.phone_hash if kind == "phone" else None
             judged.append(Judged(
@@ -135,14 +135,20 @@ class Judgement:
         """A Send stands only if a provider serves the channel and the destination's bucket has room."""
         if row.channel not in self._channels:
             return Decision(
-                verdict=Verdict.HOLD, reason=Reason.CHANNEL_UNAVAILABLE, key=f"channel:{row.channel}", checks=(*decision.checks, ("provider", "hold")),
+                verdict=Verdict.HOLD,
+                reason=Reason.CHANNEL_UNAVAILABLE,
+                key=f"channel:{row.channel}",
+                checks=(*decision.checks, ("provider", "hold")),
                 facts={"channel": row.channel},
-            )  # fmt: skip
+            )
         if not provider:
             return Decision(
-                verdict=Verdict.DEFER, reason=Reason.BREAKER_OPEN, until=self._now + 30_000_000, checks=(*decision.checks, ("provider", "defer")),
+                verdict=Verdict.DEFER,
+                reason=Reason.BREAKER_OPEN,
+                until=self._now + 30_000_000,
+                checks=(*decision.checks, ("provider", "defer")),
                 facts={"channel": row.channel},
-            )  # fmt: skip
+            )
         buckets = self._judging.domains.get(provider)
         address = facts.address.get(row.channel) or ""
         if not buckets or "@" not in address or row.reason == Reason.RATE_LIMITED:

@@ -35,9 +35,22 @@ class Line:
     """`kind`: the channel that recipients perceive. `wake` is called when room appears. `start`/`drain` make and end the senders."""
 
     def __init__(
-        self, *, provider: str, kind: str, channel: Channel, store: Writes, flights: Flights, clock: Clock, ids: Ids, log: Log, metrics: Metrics,
-        writer: Writer, bucket: Bucket, breaker: Breaker, wake: Callable[[], None],
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        provider: str,
+        kind: str,
+        channel: Channel,
+        store: Writes,
+        flights: Flights,
+        clock: Clock,
+        ids: Ids,
+        log: Log,
+        metrics: Metrics,
+        writer: Writer,
+        bucket: Bucket,
+        breaker: Breaker,
+        wake: Callable[[], None],
+    ) -> None:
         self.provider, self.kind, self.channel = provider, kind, channel
         self.stopped: str | None = None
         self.bucket, self.breaker = bucket, breaker
@@ -97,7 +110,10 @@ class Line:
             for task in late:
                 task.cancel()
             await asyncio.gather(*self._senders, return_exceptions=True)
-        rest = [Result(delivery=e.claimed.row.delivery, epoch=e.claimed.epoch, kind=Kind.DEFERRED, again_at=self._clock.instant(), burnt=False) for e in self._ready]
+        rest = [
+            Result(delivery=e.claimed.row.delivery, epoch=e.claimed.epoch, kind=Kind.DEFERRED, again_at=self._clock.instant(), burnt=False)
+            for e in self._ready
+        ]
         self._ready.clear()
         if rest:
             await self._store.join(Lane.HANDOVER, self._flights.step, Step(outcomes=rest))
@@ -143,7 +159,7 @@ class Line:
         except asyncio.CancelledError:
             error = "the daemon was stopping"
             raise
-        except Exception as failure:  # plugin isolation: what it did not report is settled by the session
+        except Exception as failure:  # noqa: BLE001 - plugin isolation: what it did not report is settled by the session
             error = f"{type(failure).__name__}: {failure}"
             self.fault(f"raised {error}", None)
         finally:
@@ -156,7 +172,9 @@ class Line:
             what = f"{type(failure).__name__}: {failure}"
             self._log.error("render_failed", provider=self.provider, delivery=envelope.public_id, error=what)
             claimed = envelope.claimed
-            return Result(delivery=claimed.row.delivery, epoch=claimed.epoch, kind=Kind.HELD, reason=Reason.RENDER_ERROR, detail=what, burnt=False)
+            return Result(
+                delivery=claimed.row.delivery, epoch=claimed.epoch, kind=Kind.HELD, reason=Reason.RENDER_ERROR, detail=what, burnt=False
+            )
 
     async def _finish(self, session: SendSession, error: str | None) -> None:
         settling = asyncio.ensure_future(session.finish(error))
@@ -165,7 +183,7 @@ class Line:
         except asyncio.CancelledError:
             await settling
             raise
-        except Exception as failure:  # supervision: the flights stay, and the next start puts them in doubt
+        except Exception as failure:  # noqa: BLE001 - supervision: the flights stay, and the next start puts them in doubt
             self._log.error("outcomes_not_recorded", provider=self.provider, error=f"{type(failure).__name__}: {failure}")
 
     def reported(self, envelope: Envelope, outcome: object, turn: _Turn) -> None:
@@ -202,9 +220,14 @@ class Line:
         """For `homing status`: what an operator wants to know of a provider."""
         now = self._clock.instant()
         return {
-            "provider": self.provider, "channel": self.kind, "stopped": self.stopped, "in_hand": self._in_hand + len(self._ready),
-            "breaker": "stopped" if self.stopped else self.breaker.state(now).value, "rate": self.bucket.current_rate(now), "paused_until": self.bucket.paused_until if self.bucket.paused_until > now else None,
-        }  # fmt: skip
+            "provider": self.provider,
+            "channel": self.kind,
+            "stopped": self.stopped,
+            "in_hand": self._in_hand + len(self._ready),
+            "breaker": "stopped" if self.stopped else self.breaker.state(now).value,
+            "rate": self.bucket.current_rate(now),
+            "paused_until": self.bucket.paused_until if self.bucket.paused_until > now else None,
+        }
 
 
 class _Turn:

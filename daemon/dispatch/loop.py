@@ -34,9 +34,19 @@ class ClaimLoop:
     """A service's body: `run` until cancelled. `lines`: by provider, in the order of the config (fail-over order)."""
 
     def __init__(
-        self, *, store: Writes, clock: Clock, gate: Gate, fair: Fair, judging: Judging, plans: PlanBook, lines: Mapping[str, Line], owner: int,
-        log: Log, metrics: Metrics,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        store: Writes,
+        clock: Clock,
+        gate: Gate,
+        fair: Fair,
+        judging: Judging,
+        plans: PlanBook,
+        lines: Mapping[str, Line],
+        owner: int,
+        log: Log,
+        metrics: Metrics,
+    ) -> None:
         self._store, self._clock, self._gate, self._fair, self.judging, self._plans = store, clock, gate, fair, judging, plans
         self._lines = dict(lines)
         self._owner, self._log, self._metrics = owner, log, metrics

@@ -53,11 +53,18 @@ def to_result(envelope: Envelope, outcome: object, now: Instant, rng: random.Ran
     row, epoch = envelope.claimed.row, envelope.claimed.epoch
     match outcome:
         case Accepted():
-            return Result(delivery=row.delivery, epoch=epoch, kind=Kind.ACCEPTED, provider_id=cut(outcome.provider_id), detail=cut(outcome.detail))
+            return Result(
+                delivery=row.delivery, epoch=epoch, kind=Kind.ACCEPTED, provider_id=cut(outcome.provider_id), detail=cut(outcome.detail)
+            )
         case Rejected():
             return Result(
-                delivery=row.delivery, epoch=epoch, kind=Kind.REJECTED, scope=outcome.scope, code=cut(outcome.code), detail=cut(outcome.detail)
-            )  # fmt: skip
+                delivery=row.delivery,
+                epoch=epoch,
+                kind=Kind.REJECTED,
+                scope=outcome.scope,
+                code=cut(outcome.code),
+                detail=cut(outcome.detail),
+            )
         case Deferred():
             return _deferred(envelope, outcome, now, rng)
         case Unknown():

@@ -15,8 +15,8 @@ from daemon.content.variables import build_variables
 from daemon.dispatch.work import Envelope, PlanBook
 from daemon.links import Links
 from daemon.model.campaign import Purpose
-from daemon.model.recipient import Recipient
 from daemon.model.delivery import SECOND, Decision, Verdict
+from daemon.model.recipient import Recipient
 from daemon.store.claim import decision_json
 from daemon.store.flight import Kind, Result
 from plugins.contract import Message
@@ -64,10 +64,22 @@ class MessageWriter:
         addresses = {"email": row.email, "phone": row.phone, "recipient": row.recipient}
         address = addresses.get(self._kinds.get(row.channel, "recipient")) or ""
         return Message(
-            id=envelope.public_id, address=address, addresses=(address,), channel=row.channel, recipient=row.recipient,
-            locale=rendered.locale, campaign=row.campaign_name, step=row.step, variant=row.variant, subject=rendered.subject,
-            text_pieces=rendered.text_pieces, html_pieces=rendered.html_pieces, head=rendered.head,
+            id=envelope.public_id,
+            address=address,
+            addresses=(address,),
+            channel=row.channel,
+            recipient=row.recipient,
+            locale=rendered.locale,
+            campaign=row.campaign_name,
+            step=row.step,
+            variant=row.variant,
+            subject=rendered.subject,
+            text_pieces=rendered.text_pieces,
+            html_pieces=rendered.html_pieces,
+            head=rendered.head,
             unsubscribe_url=link if envelope.plan.campaign.purpose is Purpose.MARKETING else None,
-            created_at=to_datetime(now), expires_at=to_datetime(envelope.claimed.closes), ttl=max(0.0, (envelope.claimed.closes - now) / SECOND),
+            created_at=to_datetime(now),
+            expires_at=to_datetime(envelope.claimed.closes),
+            ttl=max(0.0, (envelope.claimed.closes - now) / SECOND),
             attempt=row.attempts + 1,
-        )  # fmt: skip
+        )

@@ -100,5 +100,13 @@ class SendSession:
         again_at = now if error is None else now + 5_000_000
         row = envelope.claimed.row
         self._pending.append(
-            Result(delivery=row.delivery, epoch=envelope.claimed.epoch, kind=Kind.DEFERRED, code="unsent", detail=error, again_at=again_at, burnt=False)
+            Result(
+                delivery=row.delivery,
+                epoch=envelope.claimed.epoch,
+                kind=Kind.DEFERRED,
+                code="unsent",
+                detail=error,
+                again_at=again_at,
+                burnt=False,
+            )
         )

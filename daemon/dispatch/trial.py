@@ -37,9 +37,19 @@ class TrialSession:
 
 
 async def send_test(
-    version: CampaignVersion, recipient: Recipient, to: Sequence[str], *, channels: Mapping[str, Channel], gate: Gate, clock: Clock, ids: Ids,
-    shop: Mapping[str, object], locale: str | None, vars: Mapping[str, object], unsubscribe_url: str,
-) -> list[dict[str, object]]:  # fmt: skip
+    version: CampaignVersion,
+    recipient: Recipient,
+    to: Sequence[str],
+    *,
+    channels: Mapping[str, Channel],
+    gate: Gate,
+    clock: Clock,
+    ids: Ids,
+    shop: Mapping[str, object],
+    locale: str | None,
+    vars: Mapping[str, object],
+    unsubscribe_url: str,
+) -> list[dict[str, object]]:
     """Send each step of the campaign once to each address; one object a message with its outcome or what is missing."""
     if reasons := gate.reasons():
         raise GuardRefusedError(f"all sending is held: {'; '.join(reasons.values())}")

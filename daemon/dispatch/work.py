@@ -9,8 +9,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from daemon.content.version import CampaignVersion
 from daemon.content.render import Renderer
+from daemon.content.version import CampaignVersion
 from daemon.model.campaign import Campaign
 from daemon.policy.window import WindowRule, parse_window
 from daemon.store.claim import Claimed

@@ -102,4 +102,4 @@ def _false_tallies(conn: Connection) -> list[str]:
     sums = select(s.tally.c.job, s.tally.c.state, func.sum(s.tally.c.n)).group_by(s.tally.c.job, s.tally.c.state)
     told = {(job, state): int(n) for job, state, n in conn.execute(sums)}
     wrong = [key for key in sorted({*counted, *told}) if counted.get(key, 0) != told.get(key, 0)]
-    return [f"job {job}: {told.get((job, state), 0)} deliveries are counted as {state}, {counted.get((job, state), 0)} are" for job, state in wrong]
+    return [f"job {job}: {told.get((job, state), 0)} counted as {state}, there are {counted.get((job, state), 0)}" for job, state in wrong]

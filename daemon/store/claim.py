@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, delete, func, insert, literal_column, select, update
+from sqlalchemy import Connection, bindparam, func, insert, literal_column, select, update
 
 from daemon.model.delivery import Decision, Instant, Reason, State, Verdict
 from daemon.store import schema as s
 from daemon.store.campaigns import body_of
-from daemon.store.sql import ids, in_list, many
+from daemon.store.due import DELETE_DUE, DUE_KEY_NAMES, DUE_NAMES, INSERT_DUE
+from daemon.store.facts import DueRow, Known, due_rows, known_of, rivals_of
+from daemon.store.sql import many
 from daemon.store.tallies import Tallies
 
 
@@ -31,77 +33,6 @@ class DueLane:
     priority: int
     channel: str
     head: Instant
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DueRow:
-    """One due delivery with its person, as the rules and the renderer need it. `traits` and `vars` are JSON text."""
-
-    delivery: int
-    lane: int
-    not_before: Instant
-    expires_at: Instant
-    attempts: int
-    doubted: bool
-    reason: str | None
-    """Why it waited, when it was last decided."""
-    created: Instant
-    wave: int
-    campaign: int
-    campaign_name: str
-    version: int
-    newest: int
-    """The campaign's newest loaded version: its words are used, the structure is `version`'s."""
-    variant: str | None
-    step: str
-    channel: str
-    job: int
-    job_key: str
-    queue: str
-    priority: int
-    job_window: str | None
-    person: int
-    recipient: str
-    email: str | None
-    phone: str | None
-    zone: str | None
-    locale: str | None
-    country: str | None
-    traits: str | None
-    vars: str | None
-    email_hash: bytes | None
-    phone_hash: bytes | None
-    erased: bool
-    person_guard: int
-    campaign_guard: int
-    job_guard: int
-    queue_guard: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TouchRow:
-    at: Instant
-    channel: str
-    campaign: str
-    topic: str | None
-    zone: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SuppressionRow:
-    channel: str
-    scope: str
-    reason: str
-
-
-@dataclass(slots=True, kw_only=True)
-class Known:
-    """What the store knows of one person at this instant. `consents`: (channel, topic) -> state."""
-
-    touches: list[TouchRow]
-    consents: dict[tuple[str, str], str]
-    suppressions: list[tuple[str, SuppressionRow]]
-    """(address kind, row): which of the person's addresses is suppressed and how."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,54 +95,6 @@ _HEADS = (
     .order_by(s.due.c.not_before, s.due.c.delivery)
     .limit(bindparam("n"))
 )
-_ROW_FROM = (
-    select(
-        s.delivery.c.id, s.delivery.c.lane, s.delivery.c.not_before, s.delivery.c.expires_at, s.delivery.c.attempts, s.delivery.c.key,
-        s.job.c.received_at, s.delivery.c.wave, s.wave.c.campaign, s.campaign.c.name, s.delivery.c.version, s.campaign.c.version.label("newest"), s.delivery.c.variant,
-        s.wave.c.step, s.wave.c.channel, s.delivery.c.job, s.job.c.key.label("job_key"), s.job.c.queue, s.job.c.priority, s.job.c.window,
-        s.delivery.c.person, s.recipient.c.key.label("recipient"), s.recipient.c.email, s.recipient.c.phone, s.recipient.c.zone,
-        s.recipient.c.locale, s.recipient.c.country, s.recipient.c.traits, s.delivery.c.vars, s.recipient.c.email_hash,
-        s.recipient.c.phone_hash, s.recipient.c.erased, s.recipient.c.guard, s.campaign.c.guard.label("campaign_guard"),
-        s.job.c.guard.label("job_guard"), func.coalesce(s.queue.c.guard, 0).label("queue_guard"), s.delivery.c.reason,
-    )
-    .select_from(s.delivery)
-    .join(s.wave, s.wave.c.id == s.delivery.c.wave)
-    .join(s.campaign, s.campaign.c.id == s.wave.c.campaign)
-    .join(s.job, s.job.c.id == s.delivery.c.job)
-    .join(s.recipient, s.recipient.c.id == s.delivery.c.person)
-    .outerjoin(s.queue, s.queue.c.name == s.job.c.queue)
-)  # fmt: skip
-_ROWS = _ROW_FROM.where(in_list(s.delivery.c.id, "ids"))
-_RIVAL_WAVES = select(s.wave.c.id).where(in_list(s.wave.c.campaign, "campaigns"))
-_RIVALS = _ROW_FROM.where(
-    in_list(s.delivery.c.wave, "waves"),
-    in_list(s.delivery.c.person, "persons"),
-    s.delivery.c.state == State.DUE.value,
-    s.delivery.c.not_before <= bindparam("now"),
-    s.job.c.state == "accepted",
-    s.campaign.c.status == "active",
-    ~select(s.flight.c.delivery).where(s.flight.c.delivery == s.delivery.c.id).exists(),
-)
-_TOUCHES = (
-    select(s.touch.c.person, s.touch.c.at, s.touch.c.channel, s.campaign.c.name, s.touch.c.topic, s.touch.c.zone)
-    .join(s.campaign, s.campaign.c.id == s.touch.c.campaign)
-    .where(in_list(s.touch.c.person, "persons"), s.touch.c.at > bindparam("horizon"))
-)
-_RESERVED = (
-    select(s.flight.c.person, s.flight.c.claimed_at, s.flight.c.channel, s.campaign.c.name, s.flight.c.topic, s.flight.c.zone)
-    .join(s.wave, s.wave.c.id == s.flight.c.wave)
-    .join(s.campaign, s.campaign.c.id == s.wave.c.campaign)
-    .where(in_list(s.flight.c.person, "persons"), s.flight.c.handed_over == 0)
-)
-_CONSENTS = select(s.consent.c.person, s.consent.c.channel, s.consent.c.topic, s.consent.c.state).where(in_list(s.consent.c.person, "persons"))
-_SUPPRESSED = select(s.suppression.c.hash, s.suppression.c.channel, s.suppression.c.scope, s.suppression.c.reason).where(
-    s.suppression.c.hash.in_(bindparam("hashes", expanding=True))
-)
-
-_DUE_KEY = and_(s.due.c.lane == bindparam("b_lane"), s.due.c.not_before == bindparam("b_not_before"), s.due.c.delivery == bindparam("b_id"))
-DELETE_DUE = delete(s.due).where(_DUE_KEY)
-INSERT_DUE = insert(s.due)
-DUE_NAMES = ("lane", "not_before", "delivery")
 _INSERT_FLIGHT = insert(s.flight)
 _FLIGHT_NAMES = (
     "delivery", "wave", "person", "job", "handed_over", "epoch", "owner", "person_guard", "campaign_guard", "job_guard", "queue_guard",
@@ -242,47 +125,6 @@ _HISTORY = _history_upsert()
 _HISTORY_NAMES = ("delivery", "reason", "first", "last", "count")
 
 
-def _due_row(row: Sequence[Any]) -> DueRow:
-    (delivery, lane, not_before, expires_at, attempts, key, created, wave, campaign, name, version, newest, variant, step, channel, job, job_key, queue,
-     priority, window, person, recipient, email, phone, zone, locale, country, traits, vars_, email_hash, phone_hash, erased, guard,
-     campaign_guard, job_guard, queue_guard, reason) = row  # fmt: skip
-    return DueRow(
-        delivery=delivery, lane=lane, not_before=not_before, expires_at=expires_at, attempts=attempts, doubted=key == "doubt", reason=reason, created=created,
-        wave=wave, campaign=campaign, campaign_name=name, version=version, newest=newest, variant=variant, step=step, channel=channel, job=job,
-        job_key=job_key, queue=queue, priority=priority, job_window=window, person=person, recipient=recipient, email=email, phone=phone,
-        zone=zone, locale=locale, country=country, traits=traits, vars=vars_, email_hash=email_hash, phone_hash=phone_hash,
-        erased=bool(erased), person_guard=guard, campaign_guard=campaign_guard, job_guard=job_guard, queue_guard=queue_guard,
-    )  # fmt: skip
-
-
-def due_rows(conn: Connection, deliveries: Iterable[int]) -> list[DueRow]:
-    """These deliveries as a claim would see them."""
-    return [_due_row(row) for row in conn.execute(_ROWS, {"ids": ids(deliveries)})]
-
-
-def known_of(conn: Connection, rows: Iterable[DueRow], horizon: Instant) -> dict[int, Known]:
-    """What the rules may look at of the rows' persons; touches after `horizon` only."""
-    people = {row.person: row for row in rows}
-    known = {person: Known(touches=[], consents={}, suppressions=[]) for person in people}
-    persons = ids(sorted(people))
-    for person, at, channel, campaign, topic, zone in conn.execute(_TOUCHES, {"persons": persons, "horizon": horizon}):
-        known[person].touches.append(TouchRow(at=at, channel=channel, campaign=campaign, topic=topic, zone=zone))
-    for person, at, channel, campaign, topic, zone in conn.execute(_RESERVED, {"persons": persons}):
-        known[person].touches.append(TouchRow(at=at, channel=channel, campaign=campaign, topic=topic, zone=zone))
-    for person, channel, topic, state in conn.execute(_CONSENTS, {"persons": persons}):
-        known[person].consents[channel, topic] = state
-    owners: dict[bytes, list[tuple[int, str]]] = defaultdict(list)
-    for person, row in people.items():
-        for kind, value in (("email", row.email_hash), ("phone", row.phone_hash)):
-            if value is not None:
-                owners[value].append((person, kind))
-    if owners:
-        for value, channel, scope, reason in conn.execute(_SUPPRESSED, {"hashes": list(owners)}):
-            for person, kind in owners[value]:
-                known[person].suppressions.append((kind, SuppressionRow(channel=channel, scope=scope, reason=reason)))
-    return known
-
-
 def claim_due(
     conn: Connection, *, now: Instant, owner: int, epoch: int, horizon: Instant, share: Share, judge: Judge, contest: bool,
     prepare: Prepare,
@@ -300,15 +142,12 @@ def claim_due(
     mine = frozenset(row.delivery for row in rows)
     rivals: list[DueRow] = []
     if contest and len(open_lanes) > 1:
-        campaigns = {c for i, _, _, _, c, h in lanes if h is not None and h <= now}
-        waves = conn.execute(_RIVAL_WAVES, {"campaigns": ids(campaigns)}).scalars().all()
-        found = conn.execute(_RIVALS, {"waves": ids(waves), "persons": ids(sorted({row.person for row in rows})), "now": now})
-        rivals = [row for row in map(_due_row, found) if row.delivery not in mine]
+        rivals = rivals_of(conn, rows, {c for i, _, _, _, c, h in lanes if h is not None and h <= now}, now)
     prepare(frozenset((row.campaign, v) for row in (*rows, *rivals) for v in (row.version, row.newest)), partial(body_of, conn))
     known = known_of(conn, rows, horizon)
     judged = judge([*rows, *rivals], known, frozenset(row.delivery for row in rivals))
     missing = [head for head in heads if head[2] not in mine]
-    many(conn, DELETE_DUE, ("b_lane", "b_not_before", "b_id"), [*heads])
+    many(conn, DELETE_DUE, DUE_KEY_NAMES, [*heads])
     if missing:
         raise LookupError(f"due rows without a delivery: {[head[2] for head in missing][:5]}")
     claimed = write_verdicts(conn, judged, now=now, owner=owner, epoch=epoch)
@@ -337,17 +176,19 @@ def write_verdicts(conn: Connection, judged: Sequence[Judged], *, now: Instant, 
             claimed.append(Claimed(row=row, epoch=epoch, provider=item.provider, closes=closes, zone=item.zone))
             tallies.move(row.job, State.DUE, "", State.CLAIMED, "")
             continue
-        assert decision.reason is not None
+        reason = decision.reason
+        if reason is None:
+            raise ValueError(f"the verdict {decision.verdict} on delivery {row.delivery} names no reason")
         state, not_before = item.state, row.not_before
         if decision.verdict is Verdict.DEFER:
             not_before = decision.until if decision.until is not None else now
             again.append((row.lane, not_before, row.delivery))
         else:
-            tallies.move(row.job, State.DUE, "", state, decision.reason.value)
+            tallies.move(row.job, State.DUE, "", state, reason.value)
         ended = None if state in (State.DUE, State.HELD) else now
         key = "doubt" if row.doubted else decision.key
-        decided.append((row.delivery, state.value, decision.reason.value, not_before, now, decision_json(decision), key, ended))
-        history.append((row.delivery, decision.reason.value, now, now, 1))
+        decided.append((row.delivery, state.value, reason.value, not_before, now, decision_json(decision), key, ended))
+        history.append((row.delivery, reason.value, now, now, 1))
     many(conn, _INSERT_FLIGHT, _FLIGHT_NAMES, flights)
     many(conn, INSERT_DUE, DUE_NAMES, again)
     many(conn, _DECIDED, _DECIDED_NAMES, decided)

@@ -33,7 +33,9 @@ def _pragmas(connection: sqlite3.Connection, *statements: str) -> None:
 def open_writer(path: Path | None) -> Engine:
     """The one engine that writes. `path` None = in memory (tests, simulation)."""
     url = "sqlite://" if path is None else f"sqlite:///{path}"
-    engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False, "isolation_level": None, "cached_statements": 512})
+    engine = create_engine(
+        url, poolclass=StaticPool, connect_args={"check_same_thread": False, "isolation_level": None, "cached_statements": 512}
+    )
 
     @event.listens_for(engine, "connect")
     def connect(connection: sqlite3.Connection, _record: Any) -> None:
@@ -107,7 +109,9 @@ class StateLock:
         except BlockingIOError:
             holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "?"
             os.close(fd)
-            raise StateHeldError(f"{self.path.parent}: already in use by process {holder}; one daemon at a time may use a state folder") from None
+            raise StateHeldError(
+                f"{self.path.parent}: already in use by process {holder}; one daemon at a time may use a state folder"
+            ) from None
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         self._fd = fd

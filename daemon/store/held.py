@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case,
 from daemon.model.delivery import REASONS, Instant, Reason, State
 from daemon.model.job import JobState
 from daemon.store import schema as s
-from daemon.store.claim import DUE_NAMES, INSERT_DUE
+from daemon.store.due import DUE_NAMES, INSERT_DUE
 from daemon.store.sql import ids, in_list, many
 from daemon.store.tallies import Tallies
 

@@ -37,7 +37,9 @@ def upgrade(path: Path) -> str | None:
     """
     before = stored_version(path) if path.exists() else None
     if before is not None and before > SCHEMA_VERSION:
-        raise StoreUnavailableError(f"{path} has schema {before}, newer than this Homing's {SCHEMA_VERSION}: install the Homing that wrote it")
+        raise StoreUnavailableError(
+            f"{path} has schema {before}, newer than this Homing's {SCHEMA_VERSION}: install the Homing that wrote it"
+        )
     if before == SCHEMA_VERSION:
         return before
     engine = create_engine(f"sqlite:///{path}")

@@ -15,7 +15,9 @@ from daemon.store import schema as s
 from daemon.store.sql import many
 
 _insert = upsert(s.tally)
-_ADD = _insert.on_conflict_do_update(index_elements=[s.tally.c.job, s.tally.c.state, s.tally.c.reason], set_={"n": s.tally.c.n + _insert.excluded.n})
+_ADD = _insert.on_conflict_do_update(
+    index_elements=[s.tally.c.job, s.tally.c.state, s.tally.c.reason], set_={"n": s.tally.c.n + _insert.excluded.n}
+)
 
 
 class Tallies:

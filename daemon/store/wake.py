@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from daemon.model.delivery import Instant, Reason, State
 from daemon.store import schema as s
-from daemon.store.claim import DELETE_DUE, DUE_NAMES, INSERT_DUE
+from daemon.store.due import DELETE_DUE, DUE_NAMES, INSERT_DUE
 from daemon.store.sql import ids, in_list, many
 
 WAITS_FOR_SLOT = frozenset({Reason.CAP_REACHED.value, Reason.YIELDED_TO_PRIORITY.value})

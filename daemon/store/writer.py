@@ -62,7 +62,9 @@ class _Call:
 class Store:
     """The SQLite store of one process. Make it with `Store.open`; `close` waits for what is under way."""
 
-    def __init__(self, writer: Engine, reader: Engine, path: Path | None, after_join: Callable[[Sequence[Any]], None] | None = None) -> None:
+    def __init__(
+        self, writer: Engine, reader: Engine, path: Path | None, after_join: Callable[[Sequence[Any]], None] | None = None
+    ) -> None:
         self._writer, self._reader, self.path = writer, reader, path
         self._after_join = after_join
         self._lanes: tuple[deque[_Call], ...] = tuple(deque() for _ in Lane)
@@ -110,7 +112,9 @@ class Store:
 
         return await asyncio.get_running_loop().run_in_executor(self._readers, run)
 
-    def _submit(self, lane: Lane, act: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], *, joined: bool) -> asyncio.Future[Any]:
+    def _submit(
+        self, lane: Lane, act: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], *, joined: bool
+    ) -> asyncio.Future[Any]:
         future = asyncio.get_running_loop().create_future()
         with self._wake:
             if self._stopping:
@@ -130,8 +134,12 @@ class Store:
                 first = waiting.popleft()
                 calls = [first]
                 alone = lane in (Lane.CLAIM, Lane.BULK)
-                while waiting and not alone and len(calls) < GROUP_LIMIT and waiting[0].joined == first.joined and (
-                    not first.joined or waiting[0].act == first.act
+                while (
+                    waiting
+                    and not alone
+                    and len(calls) < GROUP_LIMIT
+                    and waiting[0].joined == first.joined
+                    and (not first.joined or waiting[0].act == first.act)
                 ):
                     calls.append(waiting.popleft())
                 return calls
@@ -184,8 +192,7 @@ class Store:
             return
         if not idle and self.wal_bytes() < WAL_LIMIT_BYTES:
             return
-        raw = self._conn.connection.driver_connection  # below Core: a PRAGMA must not open a transaction
-        assert raw is not None
+        raw: Any = self._conn.connection.driver_connection  # below Core: a PRAGMA must not open a transaction
         raw.execute("PRAGMA wal_checkpoint(TRUNCATE)" if idle else "PRAGMA wal_checkpoint(RESTART)").fetchall()
         self._dirty = False
 

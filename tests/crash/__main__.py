@@ -63,7 +63,9 @@ def judge(home: Installation, rows: int, kills: int) -> list[str]:
     doubts = sum(state == "in_doubt" for state in states.values())
     bound = kills * CONNECTIONS + dropped
     counts = Counter(states.values())
-    print(f"rows {rows}, kills {kills}, states {dict(counts)}, server took {sum(taken.values())}, dropped {dropped}, in doubt {doubts} <= {bound}")
+    print(
+        f"rows {rows}, kills {kills}, states {dict(counts)}, server took {sum(taken.values())}, dropped {dropped}, in doubt {doubts} <= {bound}"
+    )
     problems = []
     if len(states) != rows or set(counts) - {"accepted", "in_doubt"}:
         problems.append(f"not every row ended as sent or in doubt: {dict(counts)} of {rows}")

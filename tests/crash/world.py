@@ -131,6 +131,19 @@ class Installation:
                 process.wait()
         self.log.close()
 
+    @property
+    def pid(self) -> int | None:
+        return self._daemon.pid if self._daemon else None
+
+    def run(self, *words: str) -> None:
+        """A command of the command line, beside the daemon."""
+        subprocess.run(self._homing(*words), check=True, stdout=self.log, stderr=self.log)
+
+    def released(self, job: str) -> bool:
+        """All its rows are in the due queue."""
+        found = self._ask(f"SELECT 1 FROM job WHERE key = '{job}' AND expanded = 1 AND release_cursor = last_id")
+        return bool(found)
+
     def spool(self, name: str, text: str) -> None:
         queue = self.folder / "var" / "spool" / "lapsed"
         (queue / "tmp" / f"{name}.ndjson").write_text(text)
@@ -167,4 +180,7 @@ class Installation:
 
     def states(self) -> dict[str, str]:
         """Address -> state of its delivery."""
-        return {str(email): str(state) for email, state in self._ask("SELECT r.email, d.state FROM delivery d JOIN recipient r ON r.id = d.person")}
+        return {
+            str(email): str(state)
+            for email, state in self._ask("SELECT r.email, d.state FROM delivery d JOIN recipient r ON r.id = d.person")
+        }

@@ -77,7 +77,14 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     await store.close()
 
 
-async def send(world: World, behaviour: Behaviour, *, people: Sequence[int] = (7,), held: frozenset[int] = frozenset(), cut: asyncio.Event | None = None) -> Line:
+async def send(
+    world: World,
+    behaviour: Behaviour,
+    *,
+    people: Sequence[int] = (7,),
+    held: frozenset[int] = frozenset(),
+    cut: asyncio.Event | None = None,
+) -> Line:
     """Claim all of a job, send it by this behaviour, drain. `cut`: drain without patience once this is set."""
     await world.store.write(Lane.BULK, add_job, 1, people=people)
     clock = SystemClock()
@@ -91,8 +98,9 @@ async def send(world: World, behaviour: Behaviour, *, people: Sequence[int] = (7
     await line.put([Envelope(claimed=one, public_id=encode_id(one.row.delivery), plan=plan) for one in claimed])
     if cut:
         await cut.wait()
-    while not cut and line.room() < line.capacity and await world.sql("SELECT 1 FROM flight"):
-        await asyncio.sleep(0)
+    async with asyncio.timeout(20):
+        while not cut and line.room() < line.capacity and await world.sql("SELECT 1 FROM flight"):
+            await asyncio.sleep(0)
     await line.drain(0.05 if cut else 5)
     return line
 

@@ -11,7 +11,8 @@ from sqlalchemy import Connection, insert, select, text
 
 from daemon.model.delivery import Decision, State, Verdict
 from daemon.store import schema as s
-from daemon.store.claim import ClaimResult, Claimed, DueLane, DueRow, Judged, Known, claim_due
+from daemon.store.claim import Claimed, ClaimResult, DueLane, Judged, claim_due
+from daemon.store.facts import DueRow, Known
 from daemon.store.flight import Flights, Kind, Result, Step
 from daemon.store.recover import begin
 from daemon.store.sql import many
@@ -52,7 +53,7 @@ class World:
         self.epoch += 1
         return await self.store.write(
             Lane.CLAIM, claim_due, now=self.now + 50, owner=1, epoch=self.epoch, horizon=0, share=share or (lambda lanes: [(x.id, n) for x in lanes]),
-            judge=self._judge, contest=True, prepare=lambda conn, versions: None,
+            judge=self._judge, contest=True, prepare=lambda versions, fetch: None,
         )  # fmt: skip
 
     async def step(self, outcomes: Sequence[Result] = (), grants: Sequence[Claimed] = ()) -> frozenset[int]:
@@ -62,7 +63,14 @@ class World:
         return done.granted
 
     async def sql(self, statement: str, **values: Any) -> list[Any]:
-        return await self.store.write(Lane.BULK, lambda conn: [tuple(row) for row in conn.execute(text(statement), values)] if statement.lower().startswith("select") else [conn.execute(text(statement), values).rowcount])
+        return await self.store.write(
+            Lane.BULK,
+            lambda conn: (
+                [tuple(row) for row in conn.execute(text(statement), values)]
+                if statement.lower().startswith("select")
+                else [conn.execute(text(statement), values).rowcount]
+            ),
+        )
 
     async def state(self, delivery: int) -> tuple[str, str | None]:
         [(state, reason)] = await self.sql("SELECT state, reason FROM delivery WHERE id = :i", i=delivery)
@@ -76,7 +84,16 @@ def outcome(claimed: Claimed, kind: Kind, **more: Any) -> Result:
     return Result(delivery=claimed.row.delivery, epoch=claimed.epoch, kind=kind, **more)
 
 
-def add_job(conn: Connection, number: int, *, people: Sequence[int], priority: int = 50, queue: str = "q", first_id: int = 1, campaign: int | None = None) -> None:
+def add_job(
+    conn: Connection,
+    number: int,
+    *,
+    people: Sequence[int],
+    priority: int = 50,
+    queue: str = "q",
+    first_id: int = 1,
+    campaign: int | None = None,
+) -> None:
     """A job whose people are all due at NOW; campaign = number unless given."""
     campaign = campaign or number
     if conn.execute(select(s.campaign.c.id).where(s.campaign.c.id == campaign)).first() is None:

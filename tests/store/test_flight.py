@@ -100,7 +100,9 @@ async def test_a_sure_failure_gives_the_touch_back_and_wakes_who_waits_for_the_s
     await world.store.write(Lane.BULK, add_job, 1, people=[7])
     await world.store.write(Lane.BULK, add_job, 2, people=[7], first_id=100)
     world.decide = lambda row: (
-        Decision(verdict=Verdict.SEND, closes=LATER) if row.delivery == 1 else Decision(verdict=Verdict.DEFER, reason=Reason.CAP_REACHED, until=NOW + 10**9)
+        Decision(verdict=Verdict.SEND, closes=LATER)
+        if row.delivery == 1
+        else Decision(verdict=Verdict.DEFER, reason=Reason.CAP_REACHED, until=NOW + 10**9)
     )
     [claimed] = (await world.claim()).claimed
     await world.step(grants=[claimed])
@@ -186,13 +188,20 @@ async def test_held_and_dropped_rows_leave_the_due_queue_with_their_reason(world
     assert await world.state(1) == ("held", "zone_unknown")
     assert await world.state(2) == ("dropped", "suppressed")
     assert await world.tally() == {("held", "zone_unknown"): 1, ("dropped", "suppressed"): 1}
-    assert await world.sql("SELECT delivery, reason, count FROM reason_history ORDER BY 1") == [(1, "zone_unknown", 1), (2, "suppressed", 1)]
+    assert await world.sql("SELECT delivery, reason, count FROM reason_history ORDER BY 1") == [
+        (1, "zone_unknown", 1),
+        (2, "suppressed", 1),
+    ]
     assert (await world.claim()).taken == 0
 
 
 @pytest.mark.parametrize(
     "stop",
-    ["UPDATE campaign SET status = 'paused'", "UPDATE job SET state = 'paused'", "INSERT INTO queue (name, paused, guard) VALUES ('q', 1, 1)"],
+    [
+        "UPDATE campaign SET status = 'paused'",
+        "UPDATE job SET state = 'paused'",
+        "INSERT INTO queue (name, paused, guard) VALUES ('q', 1, 1)",
+    ],
 )
 async def test_what_is_paused_stays_in_the_queue_untouched(world: World, stop: str) -> None:
     """A bulk pause is one row: no delivery is written, nothing is claimed, resuming needs nothing else."""

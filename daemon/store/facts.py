@@ -1,0 +1,208 @@
+"""What a decision rests on: a due delivery with its person, and what else is known of the person.
+
+Read in the claim's transaction, under the writer (PostgreSQL: under the person's lock), and by explain. Judges nothing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_column, select
+
+from daemon.model.delivery import Instant, State
+from daemon.store import schema as s
+from daemon.store.sql import ids, in_list
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueRow:
+    """One due delivery with its person, as the rules and the renderer need it. `traits` and `vars` are JSON text."""
+
+    delivery: int
+    lane: int
+    not_before: Instant
+    expires_at: Instant
+    attempts: int
+    doubted: bool
+    reason: str | None
+    """Why it waited, when it was last decided."""
+    created: Instant
+    wave: int
+    campaign: int
+    campaign_name: str
+    version: int
+    newest: int
+    """The campaign's newest loaded version: its words are used, the structure is `version`'s."""
+    variant: str | None
+    step: str
+    channel: str
+    job: int
+    job_key: str
+    queue: str
+    priority: int
+    job_window: str | None
+    person: int
+    recipient: str
+    email: str | None
+    phone: str | None
+    zone: str | None
+    locale: str | None
+    country: str | None
+    traits: str | None
+    vars: str | None
+    email_hash: bytes | None
+    phone_hash: bytes | None
+    erased: bool
+    person_guard: int
+    campaign_guard: int
+    job_guard: int
+    queue_guard: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TouchRow:
+    at: Instant
+    channel: str
+    campaign: str
+    topic: str | None
+    zone: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuppressionRow:
+    channel: str
+    scope: str
+    reason: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Known:
+    """What the store knows of one person at this instant. `consents`: (channel, topic) -> state."""
+
+    touches: list[TouchRow]
+    consents: dict[tuple[str, str], str]
+    suppressions: list[tuple[str, SuppressionRow]]
+    """(address kind, row): which of the person's addresses is suppressed and how."""
+
+
+_COLUMNS: dict[str, ColumnElement[Any]] = {
+    "delivery": s.delivery.c.id,
+    "lane": s.delivery.c.lane,
+    "not_before": s.delivery.c.not_before,
+    "expires_at": s.delivery.c.expires_at,
+    "attempts": s.delivery.c.attempts,
+    "doubted": func.coalesce(s.delivery.c.key, literal_column("''")) == literal_column("'doubt'"),
+    "reason": s.delivery.c.reason,
+    "created": s.job.c.received_at,
+    "wave": s.delivery.c.wave,
+    "campaign": s.wave.c.campaign,
+    "campaign_name": s.campaign.c.name,
+    "version": s.delivery.c.version,
+    "newest": s.campaign.c.version,
+    "variant": s.delivery.c.variant,
+    "step": s.wave.c.step,
+    "channel": s.wave.c.channel,
+    "job": s.delivery.c.job,
+    "job_key": s.job.c.key,
+    "queue": s.job.c.queue,
+    "priority": s.job.c.priority,
+    "job_window": s.job.c.window,
+    "person": s.delivery.c.person,
+    "recipient": s.recipient.c.key,
+    "email": s.recipient.c.email,
+    "phone": s.recipient.c.phone,
+    "zone": s.recipient.c.zone,
+    "locale": s.recipient.c.locale,
+    "country": s.recipient.c.country,
+    "traits": s.recipient.c.traits,
+    "vars": s.delivery.c.vars,
+    "email_hash": s.recipient.c.email_hash,
+    "phone_hash": s.recipient.c.phone_hash,
+    "erased": s.recipient.c.erased,
+    "person_guard": s.recipient.c.guard,
+    "campaign_guard": s.campaign.c.guard,
+    "job_guard": s.job.c.guard,
+    "queue_guard": func.coalesce(s.queue.c.guard, 0),
+}
+"""Field of `DueRow` -> where it comes from."""
+_FIELDS = tuple(_COLUMNS)
+_ROW_FROM = (
+    select(*(column.label(f"f_{name}") for name, column in _COLUMNS.items()))
+    .select_from(s.delivery)
+    .join(s.wave, s.wave.c.id == s.delivery.c.wave)
+    .join(s.campaign, s.campaign.c.id == s.wave.c.campaign)
+    .join(s.job, s.job.c.id == s.delivery.c.job)
+    .join(s.recipient, s.recipient.c.id == s.delivery.c.person)
+    .outerjoin(s.queue, s.queue.c.name == s.job.c.queue)
+)
+_ROWS = _ROW_FROM.where(in_list(s.delivery.c.id, "ids"))
+_RIVAL_WAVES = select(s.wave.c.id).where(in_list(s.wave.c.campaign, "campaigns"))
+_RIVALS = _ROW_FROM.where(
+    in_list(s.delivery.c.wave, "waves"),
+    in_list(s.delivery.c.person, "persons"),
+    s.delivery.c.state == State.DUE.value,
+    s.delivery.c.not_before <= bindparam("now"),
+    s.job.c.state == "accepted",
+    s.campaign.c.status == "active",
+    ~select(s.flight.c.delivery).where(s.flight.c.delivery == s.delivery.c.id).exists(),
+)
+_TOUCHES = (
+    select(s.touch.c.person, s.touch.c.at, s.touch.c.channel, s.campaign.c.name, s.touch.c.topic, s.touch.c.zone)
+    .join(s.campaign, s.campaign.c.id == s.touch.c.campaign)
+    .where(in_list(s.touch.c.person, "persons"), s.touch.c.at > bindparam("horizon"))
+)
+_RESERVED = (
+    select(s.flight.c.person, s.flight.c.claimed_at, s.flight.c.channel, s.campaign.c.name, s.flight.c.topic, s.flight.c.zone)
+    .join(s.wave, s.wave.c.id == s.flight.c.wave)
+    .join(s.campaign, s.campaign.c.id == s.wave.c.campaign)
+    .where(in_list(s.flight.c.person, "persons"), s.flight.c.handed_over == 0)
+)
+_CONSENTS = select(s.consent.c.person, s.consent.c.channel, s.consent.c.topic, s.consent.c.state).where(
+    in_list(s.consent.c.person, "persons")
+)
+_SUPPRESSED = select(s.suppression.c.hash, s.suppression.c.channel, s.suppression.c.scope, s.suppression.c.reason).where(
+    s.suppression.c.hash.in_(bindparam("hashes", expanding=True))
+)
+
+
+def _row(row: Sequence[Any]) -> DueRow:
+    return DueRow(**dict(zip(_FIELDS, row, strict=True)))
+
+
+def rivals_of(conn: Connection, rows: Sequence[DueRow], campaigns: Iterable[int], now: Instant) -> list[DueRow]:
+    """What else of these persons is due now, in these campaigns, and in nobody's hands."""
+    mine = frozenset(row.delivery for row in rows)
+    waves = conn.execute(_RIVAL_WAVES, {"campaigns": ids(campaigns)}).scalars().all()
+    found = conn.execute(_RIVALS, {"waves": ids(waves), "persons": ids(sorted({row.person for row in rows})), "now": now})
+    return [row for row in map(_row, found) if row.delivery not in mine]
+
+
+def due_rows(conn: Connection, deliveries: Iterable[int]) -> list[DueRow]:
+    """These deliveries as a claim would see them."""
+    return [_row(row) for row in conn.execute(_ROWS, {"ids": ids(deliveries)})]
+
+
+def known_of(conn: Connection, rows: Iterable[DueRow], horizon: Instant) -> dict[int, Known]:
+    """What the rules may look at of the rows' persons; touches after `horizon` only."""
+    people = {row.person: row for row in rows}
+    known = {person: Known(touches=[], consents={}, suppressions=[]) for person in people}
+    persons = ids(sorted(people))
+    for person, at, channel, campaign, topic, zone in conn.execute(_TOUCHES, {"persons": persons, "horizon": horizon}):
+        known[person].touches.append(TouchRow(at=at, channel=channel, campaign=campaign, topic=topic, zone=zone))
+    for person, at, channel, campaign, topic, zone in conn.execute(_RESERVED, {"persons": persons}):
+        known[person].touches.append(TouchRow(at=at, channel=channel, campaign=campaign, topic=topic, zone=zone))
+    for person, channel, topic, state in conn.execute(_CONSENTS, {"persons": persons}):
+        known[person].consents[channel, topic] = state
+    owners: dict[bytes, list[tuple[int, str]]] = defaultdict(list)
+    for person, row in people.items():
+        for kind, value in (("email", row.email_hash), ("phone", row.phone_hash)):
+            if value is not None:
+                owners[value].append((person, kind))
+    if owners:
+        for value, channel, scope, reason in conn.execute(_SUPPRESSED, {"hashes": list(owners)}):
+            for person, kind in owners[value]:
+                known[person].suppressions.append((kind, SuppressionRow(channel=channel, scope=scope, reason=reason)))
+    return known
