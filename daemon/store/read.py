@@ -49,14 +49,15 @@ class Overview:
 _FIRST = select(func.min(s.due.c.not_before)).where(s.due.c.lane == s.lane.c.id).correlate(s.lane)
 _HEAD = _FIRST.scalar_subquery()
 _LATER = _FIRST.where(s.due.c.not_before > bindparam("now")).scalar_subquery()
-_LANES = (
-    select(_HEAD.label("head"), _LATER.label("later"))
-    .select_from(s.lane)
-    .join(s.job, s.job.c.id == s.lane.c.job)
+_RUNNING = (
+    select(s.job.c.id)
     .join(s.campaign, s.campaign.c.id == s.job.c.campaign)
-    .outerjoin(s.queue, s.queue.c.name == s.lane.c.queue)
-    .where(s.job.c.state == "accepted", s.campaign.c.status == "active", func.coalesce(s.queue.c.paused, 0) == 0)
+    .outerjoin(s.queue, s.queue.c.name == s.job.c.queue)
+    .where(s.job.c.id == s.lane.c.job, s.job.c.state == "accepted", s.campaign.c.status == "active", func.coalesce(s.queue.c.paused, 0) == 0)
+    .correlate(s.lane)
 )
+_LANES = select(_HEAD.label("head"), _LATER.label("later")).select_from(s.lane).where(_RUNNING.exists())
+"""Heads of the lanes that may run. The job is looked up for each lane: as a join, SQLite walks all jobs that ever were."""
 
 
 def read_overview(conn: Connection, now: Instant) -> Overview:
@@ -150,13 +151,13 @@ _OF_PERSON = (
         func.coalesce(s.flight.c.provider, s.delivery.c.provider).label("provider"), s.delivery.c.provider_id,
         func.coalesce(s.flight.c.handed_over_at, s.delivery.c.handed_over_at).label("handed_over_at"), s.delivery.c.ended_at,
     )
-    .select_from(s.wave)
-    .join(s.delivery, (s.delivery.c.wave == s.wave.c.id) & (s.delivery.c.person == bindparam("person")))
+    .select_from(s.delivery)
+    .join(s.wave, s.wave.c.id == s.delivery.c.wave)
     .join(s.campaign, s.campaign.c.id == s.wave.c.campaign)
     .join(s.job, s.job.c.id == s.delivery.c.job)
     .outerjoin(s.queue, s.queue.c.name == s.job.c.queue)
     .outerjoin(s.flight, s.flight.c.delivery == s.delivery.c.id)
-    .order_by(s.delivery.c.id.desc())
+    .where(in_list(s.delivery.c.wave, "waves"), s.delivery.c.person == bindparam("person"))
 )  # fmt: skip
 
 
@@ -168,10 +169,16 @@ def _delivery(row: Any) -> DeliveryRow:
     return DeliveryRow(**values)
 
 
+def _deliveries_of(conn: Connection, person: int) -> list[DeliveryRow]:
+    """All of them, newest first. (Ordered here: asked to order, SQLite walks the whole table by id.)"""
+    waves = ids(conn.execute(select(s.wave.c.id)).scalars())
+    rows = conn.execute(_OF_PERSON, {"waves": waves, "person": person})
+    return sorted(map(_delivery, rows), key=lambda row: row.id, reverse=True)
+
+
 def read_deliveries(conn: Connection, key: str, *, before: int | None, limit: int) -> tuple[list[DeliveryRow], int | None]:
     """A recipient's deliveries, newest first, and the position to go on from. NotFoundError."""
-    query = _OF_PERSON if before is None else _OF_PERSON.where(s.delivery.c.id < before)
-    rows = [_delivery(row) for row in conn.execute(query.limit(limit + 1), {"person": find_person(conn, key).id})]
+    rows = [row for row in _deliveries_of(conn, find_person(conn, key).id) if before is None or row.id < before]
     return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
 
 
@@ -231,7 +238,7 @@ _WAITED = (
 def read_evidence(conn: Connection, key: str, *, campaign: str | None, now: Instant, verdicts: Verdicts) -> Evidence:
     """The rows of an explain, and the verdicts of now over all the person's open deliveries together. NotFoundError."""
     person = find_person(conn, key)
-    everything = [_delivery(row) for row in conn.execute(_OF_PERSON, {"person": person.id})]
+    everything = _deliveries_of(conn, person.id)
     decisions = _decide_now(conn, everything, now, verdicts)
     wanted = [row for row in everything if campaign is None or row.campaign == campaign]
     if campaign is not None and conn.execute(select(s.campaign.c.id).where(s.campaign.c.name == campaign)).first() is None:
