@@ -75,14 +75,14 @@ async def test_the_overview_counts_and_knows_since_when_the_oldest_waits(world: 
 
 @pytest.mark.parametrize("statement", [_OF_PERSON, _PERSON, _LANES], ids=["deliveries", "person", "lanes"])
 async def test_no_reading_act_scans_what_grows(world: World, statement: object) -> None:
-    """Only the small tables (waves, lanes) may be walked; deliveries, recipients, due rows and flights are looked up."""
+    """Only the open lanes (and the given list of waves) are walked; deliveries, recipients, due rows and flights are looked up."""
     await two_jobs(world)
 
     def plan(conn: Connection) -> list[str]:
         compiled = statement.compile(dialect=conn.dialect)  # type: ignore[attr-defined]
-        values = tuple(compiled.params[name] or 1 for name in compiled.positiontup or ())
+        values = tuple(compiled.params[name] or "[1]" for name in compiled.positiontup or ())
         return [row[3] for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", values)]
 
     lines = await world.store.read(plan)
-    scanned = [line for line in lines if line.startswith("SCAN") and line.split()[1] not in ("wave", "lane")]
+    scanned = [line for line in lines if line.startswith("SCAN") and line.split()[1] != "lane" and "VIRTUAL TABLE" not in line]
     assert scanned == []
