@@ -153,7 +153,8 @@ class Daemon:
     def _compose_desk(self, world: World) -> None:
         trials = Trials(world, self.opened.gate, lambda: self.setup, self.sending, self.links)
         hooks = Hooks(
-            wake=self.sending.wake, providers=self.sending.status, reload=self._reload, accept_restore=self._accept_restore, test=trials.send
+            wake=self.sending.wake, providers=self.sending.status, reload=self._reload, accept_restore=self._accept_restore,
+            test=trials.send,
         )  # fmt: skip
         self.desk = Desk(
             store=world.store, clock=self.clock, gate=self.opened.gate, disk=self.disk, config=lambda: self.setup.config, hooks=hooks

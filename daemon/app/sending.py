@@ -96,21 +96,22 @@ class Sending(Service):
         saved = await self._world.store.read(load_buckets)
         for loaded in self._setup.loading.channels:
             await self._open(loaded, saved)
-        await self._start_claiming()
+        self._claiming = await self._start_claiming()
         self.mark_ready()
         stopping = asyncio.ensure_future(self.stopping.wait())
         try:
             while not self.stopping.is_set():
-                await asyncio.wait({stopping, self._claiming}, return_when=asyncio.FIRST_COMPLETED)
-                if self._claiming.done() and not self.stopping.is_set() and not self._swapping.locked():
-                    self._claiming.result()  # raises what the claim loop failed with
+                claiming = self._claiming  # another one after each reload
+                await asyncio.wait({stopping, claiming}, return_when=asyncio.FIRST_COMPLETED)
+                if claiming.done() and claiming is self._claiming and not self._swapping.locked():
+                    claiming.result()  # raises what the claim loop failed with
                 async with self._swapping:
                     pass
         finally:
             stopping.cancel()
             await self._end()
 
-    async def _start_claiming(self) -> None:
+    async def _start_claiming(self) -> asyncio.Task[None]:
         config = self._setup.config
         kinds = {running.loaded.channel: running.loaded.address for running in self._running.values()}
         judging = Judging(self._setup.rules, kinds, {name: running.domains for name, running in self._running.items() if running.domains})
@@ -121,7 +122,7 @@ class Sending(Service):
         where = HeldWhere(reason=Reason.CHANNEL_UNAVAILABLE.value)  # a provider may serve the channel now; else held again
         while await self._world.store.write(Lane.BULK, release_some_held, where, self._world.clock.instant()):
             pass
-        self._claiming = asyncio.create_task(self._loop.run(), name="claim")
+        return asyncio.create_task(self._loop.run(), name="claim")
 
     async def _stop_claiming(self) -> None:
         if self._claiming is not None:
@@ -144,7 +145,7 @@ class Sending(Service):
                     await self._open(loaded, saved)
             order = [loaded.provider for loaded in setup.loading.channels]
             self._running = {name: self._running[name] for name in order if name in self._running}
-            await self._start_claiming()
+            self._claiming = await self._start_claiming()
 
     async def _open(self, loaded: LoadedChannel, saved: Mapping[str, str]) -> None:
         """Start one channel and its line; a failure concerns this provider only."""

@@ -155,7 +155,7 @@ class Installation:
         subprocess.run(self._homing("enqueue", "lapsed", str(path), "--json"), check=True, stdout=self.log, stderr=self.log)
 
     def token(self) -> str:
-        made = subprocess.run(self._homing("token", "create", "crash", "--scope", "admin", "--json"), check=True, capture_output=True)
+        made = subprocess.run(self._homing("token", "create", "crash", "jobs:write", "--json"), check=True, capture_output=True)
         return str(json.loads(made.stdout)["token"])
 
     def post(self, name: str, text: str) -> None:
