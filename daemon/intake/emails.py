@@ -142,5 +142,5 @@ def _to_a_labels(domain: str) -> str:
 
 
 def _mixes_scripts(label: str) -> bool:
-    scripts = {unicodedata.name(c, "?").split()[0] for c in label if c.isalpha()}
+    scripts = {unicodedata.name(c, "?").split()[0] for c in label if unicodedata.category(c) in ("Ll", "Lo")}
     return len(scripts) > 1 and not any(scripts <= together for together in _MIXES)
