@@ -116,8 +116,8 @@ def _cannot_play(scenario: Scenario, subject: Subject, plays: Sequence[Played]) 
         return "the peer cannot misbehave"
     if plays and not plays[0].sent:
         return "start() failed"
-    if plays and Rule.RETURNS in plays[0].scene.broken:
-        return "send() does not return"
+    if plays and (hung := plays[-1].scene.hung) is not None:
+        return f"{hung} does not return"
     if scenario.rule is Rule.PARALLEL and plays and plays[0].capabilities.concurrency < scenario.play.sends:
         return f"capabilities.concurrency is {plays[0].capabilities.concurrency}"
     return None
@@ -184,10 +184,11 @@ def check_channel(
     thread.start()
     if (blocked := _watch(thread, run, max(patience, 1.0))) is not None:
         return _only(Rule.RETURNS, f"it blocks the event loop at {blocked}: nothing else goes on meanwhile; await instead", channel_class)
-    if run.error is not None:
-        raise run.error
-    assert run.report is not None  # noqa: S101  # the thread ended without an error
-    return run.report
+    if run.report is not None:
+        return run.report
+    if isinstance(run.error, SystemExit | KeyboardInterrupt):
+        return _only(Rule.NO_RAISE, f"it raised {type(run.error).__name__}, which ends the whole process", channel_class)
+    raise run.error or RuntimeError("the conformance kit ended without a report")
 
 
 @dataclasses.dataclass(slots=True)
@@ -201,15 +202,14 @@ class _Run:
 
     def play(self, work: Any) -> None:
         try:
-            self.report = asyncio.run(self._beating(work))
+            asyncio.run(self._beating(work))
         except BaseException as error:  # noqa: BLE001  # handed to the caller's thread
             self.error = error
 
-    async def _beating(self, work: Any) -> Report:
+    async def _beating(self, work: Any) -> None:
         self.began = True
         self._beat(asyncio.get_running_loop())
-        report: Report = await work
-        return report
+        self.report = await work
 
     def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
         self.beats += 1
@@ -219,7 +219,7 @@ class _Run:
 def _watch(thread: threading.Thread, run: _Run, patience: float) -> str | None:
     """Wait for the end of the thread; where it stands, if its loop does not turn for longer than `patience`."""
     beats, still = run.beats, 0
-    while thread.is_alive():
+    while thread.is_alive() and run.report is None:  # a task that cannot be cancelled keeps the thread alive beyond its report
         thread.join(BEAT)
         beats, still = (beats, still + 1) if run.beats == beats and run.began else (run.beats, 0)
         if still * BEAT > patience:

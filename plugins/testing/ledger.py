@@ -43,6 +43,8 @@ class Scene:
     reports: dict[str, list[Any]] = field(default_factory=dict)
     sightings: dict[str, list[Sighting]] = field(default_factory=dict)
     broken: dict[Rule, list[str]] = field(default_factory=dict)
+    hung: str | None = None
+    """The call that did not return, if there was one: the kit plays no further scene then."""
     _leaves: list[frozenset[str]] = field(default_factory=list)
 
     def breach(self, rule: Rule, reason: str) -> None:

@@ -85,7 +85,8 @@ async def perform(subject: Subject, play: Play) -> Played:
                 played.capabilities = getattr(channel, "capabilities", None) or Capabilities()
                 await _send(channel, subject, play, played)
             for time in ("", " the second time"):
-                await _call(scene, Rule.START_STOP, f"stop(){time}", channel.stop(), subject.patience)
+                if scene.hung is None or not time:
+                    await _call(scene, Rule.START_STOP, f"stop(){time}", channel.stop(), subject.patience)
         await scene.observe()
         scene.judge_wire(once=play.behaviour not in (Behaviour.THROTTLES, Behaviour.REFUSES))
         await _judge_leftovers(scene, before)
@@ -138,6 +139,7 @@ async def _call(scene: Scene, rule: Rule | None, what: str, work: Any, patience:
     task = asyncio.ensure_future(work)
     done, _ = await asyncio.wait({task}, timeout=patience)
     if not done:
+        scene.hung = scene.hung or what
         task.cancel()
         await asyncio.wait({task}, timeout=1.0)
         stubborn = "" if task.done() else ", and did not end when it was cancelled"

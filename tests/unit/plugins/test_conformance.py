@@ -42,6 +42,13 @@ FAULTS: dict[str, tuple[Rule, str]] = {
     "leaves_a_task": (Rule.START_STOP, r"stop\(\) left a task running: Channel.keep_house"),
     "stops_once": (Rule.SHAPE, r"AttributeError: 'Channel' object has no attribute 'pool'"),
     "logs_its_token": (Rule.SECRETS, r"secret of the settings was written to the log"),
+    "exits": (Rule.NO_RAISE, r"raised SystemExit, which ends the whole process"),
+    "cannot_be_ended": (Rule.RETURNS, r"did not return within 0.4 s, and did not end when it was cancelled"),
+    "hangs_before_asking": (Rule.RETURNS, r"did not return within 0.4 s \(it never asked for handover\)"),
+    "hangs_in_stop": (Rule.START_STOP, r"stop\(\) did not return within 0.4 s"),
+    "raises_before_asking": (Rule.NO_RAISE, r"send\(\) raised AttributeError: 'Message' object has no attribute 'price'"),
+    "own_session": (Rule.HANDOVER_FIRST, r"K1T\d+ was on the wire before its handover was granted"),
+    "asks_with_text": (Rule.OUTCOMES, r"handover was given the text 'K1T\d+' instead of a list of ids"),
     "has_no_send": (Rule.SHAPE, r"Channel has no `async def send`"),
 }
 
@@ -62,6 +69,8 @@ def test_a_wrong_channel_fails_with_a_clear_reason(fault: str) -> None:
     channel: Any = importlib.import_module(f"tests.unit.plugins.faulty.{fault}").Channel
     rule, reason = FAULTS[fault]
     report = check_channel(channel, SETTINGS, patience=PATIENCE)
+    if fault == "cannot_be_ended":
+        importlib.import_module("tests.unit.plugins.faulty.cannot_be_ended").done.set()
     assert not report.passed
     assert re.search(reason, reasons(report, rule)), report.text()
 
