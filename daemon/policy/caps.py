@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from daemon.config.values import format_duration
 from daemon.model.delivery import Instant
-from daemon.policy.periods import REACH, Calendar, period_end, period_of
+from daemon.policy.periods import REACH, Calendar, period_end, period_now, period_of
 from daemon.policy.zones import zone_names
 
 UNIT = 1000
@@ -193,11 +193,12 @@ def _used(calendar: Calendar, touches: Sequence[Counted], zone: str, now: Instan
 
 def _in_period(calendar: Calendar, touches: Sequence[Counted], zone: str, now: Instant) -> list[Counted]:
     """The touches of the period of `now` in `zone`, by the wall clock of `zone` or of a zone that the touch itself kept."""
-    period = period_of(calendar, zone, now)
+    period, begin = period_now(calendar, zone, now)
     return [
         touch
         for touch in touches
-        if period_of(calendar, zone, touch[0]) == period or (touch[2] is not None and touch[2] != zone and _kept(calendar, touch, period))
+        if (touch[0] >= begin and period_of(calendar, zone, touch[0]) == period)
+        or (touch[2] is not None and touch[2] != zone and _kept(calendar, touch, period))
     ]
 
 

@@ -11,7 +11,7 @@ from datetime import date
 from enum import StrEnum
 
 from daemon.model.delivery import DAY, HOUR, Instant
-from daemon.policy.tz import day_date, day_number, zone_table
+from daemon.policy.tz import day_date, day_number, first_instant_of, local_day, zone_table
 
 
 class Calendar(StrEnum):
@@ -31,8 +31,20 @@ def period_of(calendar: Calendar, zone: str, at: Instant) -> int:
 
 
 @functools.lru_cache(maxsize=4096)
+def period_now(calendar: Calendar, zone: str, now: Instant) -> tuple[int, Instant]:
+    """The period of an instant, and the first instant that can be in it. Kept: a claim asks for one `now` again and again."""
+    period = period_of(calendar, zone, now)
+    day = local_day(zone, now)
+    if calendar is Calendar.WEEK:
+        day -= (day + 3) % 7
+    elif calendar is Calendar.MONTH:
+        day -= day_date(day).day - 1
+    return period, first_instant_of(day_date(day), zone)
+
+
+@functools.lru_cache(maxsize=4096)
 def period_end(calendar: Calendar, zone: str, at: Instant) -> Instant:
-    """The first instant after `at` at which the wall clock shows another period. Kept: a claim asks it for one `at` again and again."""
+    """The first instant after `at` at which the wall clock shows another period. Kept like `period_now`."""
     table = zone_table(zone)
     period = period_of(calendar, zone, at)
     boundary = _first_day_after(calendar, (at + table.offset(at)) // DAY) * DAY
