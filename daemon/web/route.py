@@ -17,7 +17,7 @@ from daemon.clock import Clock
 from daemon.web.access import Access, Caller
 from daemon.web.answering import CALLER
 from daemon.web.body import media_type, parse_json, read_body
-from daemon.web.connection import Limits
+from daemon.web.connection import Connection, Limits
 from daemon.web.fields import Field, check_fields, check_query
 from daemon.web.problems import answer
 
@@ -101,7 +101,11 @@ class Routing:
 async def _expect(request: web.Request) -> web.StreamResponse | None:
     """`Expect: 100-continue` is the only one there is (RFC 9110 10.1.1)."""
     if request.headers.get(hdrs.EXPECT, "").lower() != "100-continue":
-        return answer(417, "only Expect: 100-continue is known", instance="/", request_id="")
+        response = answer(417, "only Expect: 100-continue is known", instance="/", request_id="")
+        response.force_close()
+        if isinstance(request.protocol, Connection):  # aiohttp asks this before any middleware
+            request.protocol.done(last=True)
+        return response
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     request.writer.output_size = 0  # what was sent so far is no answer
     return None

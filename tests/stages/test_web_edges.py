@@ -215,3 +215,26 @@ async def test_a_deep_state_folder_has_a_control_socket_too(tmp_path: Path) -> N
     async with session.get("/healthz") as answer:
         assert answer.status == 200
     await world.close()
+
+
+async def test_expect_continue_is_answered_and_nothing_else_is_expected(web: WebWorld) -> None:
+    """`curl` waits for 100 before it sends a large body; any other expectation is 417."""
+    token = await web.token("operate:write")
+    head = f"POST /v1/gate/stop HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
+    answer = await web.raw(f"{head}Expect: 100-continue\r\nConnection: close\r\n\r\n".encode(), more=[b"{}"], pause=0.05)
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK")
+    assert parts(await web.raw(f"{head}Expect: tea\r\nConnection: close\r\n\r\n".encode()))[0] == 417
+
+
+async def test_stopping_ends_what_is_under_way_and_closes_the_rest(tmp_path: Path) -> None:
+    """A stop does not wait for idle connections, and stopping twice is no error."""
+    world = await WebWorld.open(tmp_path)
+    _, writer = await asyncio.open_connection(world.admin.host, world.admin.port)
+    began = time.monotonic()
+    await world.server.stop()
+    await world.server.stop()
+    assert time.monotonic() - began < 1.5
+    writer.close()
+    with pytest.raises(OSError, match="Connect"):
+        await asyncio.open_connection(world.admin.host, world.admin.port)
+    await world.close()
