@@ -111,8 +111,9 @@ class Exchange(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        # So that `_paused` says: the kernel has not yet taken all of it.
-        self._transport.set_write_buffer_limits(high=0)
+        # So that `_paused` says: the kernel has not yet taken all of it. Not high=0: asyncio's TLS transport pauses at size >= high,
+        # so at 0 it pauses and resumes by turns with nothing in its buffer, and who waits then may wait for ever.
+        self._transport.set_write_buffer_limits(high=1, low=0)
 
     def data_received(self, data: bytes) -> None:
         if self.failure is not None:

@@ -209,9 +209,7 @@ async def test_a_relay_that_drops_often_never_gets_a_message_twice() -> None:
             await sender.send(batch(60), line)
     judge(line, peer)
     assert len(line.outcomes) == 60
-    assert {mail.id for mail in peer.complete} == {
-        id for id, outcome in line.outcomes.items() if isinstance(outcome, Accepted | Unknown)
-    }
+    assert {mail.id for mail in peer.complete} == {id for id, outcome in line.outcomes.items() if isinstance(outcome, Accepted | Unknown)}
 
 
 async def test_a_message_that_cannot_become_a_mail_is_rejected_before_the_wire() -> None:

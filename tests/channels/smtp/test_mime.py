@@ -183,7 +183,9 @@ def test_a_long_unsubscribe_link_stays_whole_on_its_line() -> None:
     assert f"\r\nList-Unsubscribe: <{url}>\r\n".encode() in content
 
 
-@pytest.mark.parametrize("url", ["https://a.b/ c", "https://a.b/<x>", "https://a.b/\r\nBcc: x", "a.b/u", "https://a.b/é", "https://a.b/" + "u" * 990])
+@pytest.mark.parametrize(
+    "url", ["https://a.b/ c", "https://a.b/<x>", "https://a.b/\r\nBcc: x", "a.b/u", "https://a.b/é", "https://a.b/" + "u" * 990]
+)
 def test_an_unsubscribe_url_that_is_no_url_is_refused(url: str) -> None:
     """Never a header that a reader cannot use, never one that ends early."""
     assert refused(unsubscribe_url=url).code == "bad_header"
@@ -235,7 +237,9 @@ def test_a_bad_sender_or_reply_address_is_refused(sender: str) -> None:
 
 def test_a_bad_address_concerns_the_address() -> None:
     """So that it is suppressed and not tried again."""
-    assert refused(address="a@b.c,d@e.f") == Rejected(scope="address", code="invalid_address", detail="the local part has U+0040, which is not allowed there")
+    assert refused(address="a@b.c,d@e.f") == Rejected(
+        scope="address", code="invalid_address", detail="the local part has U+0040, which is not allowed there"
+    )
 
 
 def test_half_a_surrogate_pair_in_a_body_is_refused() -> None:

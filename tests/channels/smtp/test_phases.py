@@ -109,7 +109,9 @@ async def test_a_refusal_at_mail_defers_or_rejects_that_message_only(pipelining:
         ("garbage", "deferred provider", "deferred provider"),
     ],
 )
-async def test_a_refusal_before_the_content_is_never_in_doubt(pipelining: bool, phase: str, answer: str, at_rcpt: str, at_data: str) -> None:
+async def test_a_refusal_before_the_content_is_never_in_doubt(
+    pipelining: bool, phase: str, answer: str, at_rcpt: str, at_data: str
+) -> None:
     """F6, F11, F12: 4xx, 5xx, 421, drop, reset, hang, drip and garbage at RCPT and DATA."""
     async with Peer(pipelining=pipelining, by_recipient={"m2": {phase: answer}}) as peer:
         line, outcomes = await carried(peer)
@@ -192,9 +194,9 @@ async def test_a_reply_too_many_before_the_content_stops_it(pipelining: bool, ph
     assert [mail.id for mail in peer.complete] == ["m1", "m3"]
 
 
-def big(count: int = 1) -> list[Message]:
+def big(count: int = 1, megabytes: int = 9) -> list[Message]:
     """Mails of 9 MB: more than the kernel holds for a narrow peer."""
-    return [message(f"m{number}", text_pieces=(("x" * 60 + "\n") * 150_000,)) for number in range(1, count + 1)]
+    return [message(f"m{number}", text_pieces=(("x" * 74 + "\n") * (13_000 * megabytes),)) for number in range(1, count + 1)]
 
 
 async def test_a_relay_that_answers_in_the_middle_of_the_content_gets_no_dot() -> None:
@@ -214,11 +216,10 @@ async def test_a_connection_lost_before_the_dot_is_no_doubt() -> None:
     async with Peer(narrow=True, by_recipient={"m1": {"content": "rst"}}) as peer:
         line = Line(peer.events)
         async with channel(port=peer.port, **SHORT) as sender:
-            await sender.send(big(2), line)
+            await sender.send([*big(), *batch(2)[1:]], line)
     judge(line, peer)
     assert brief(line.outcomes["m1"]) == "deferred message nothing_sent"
     assert brief(line.outcomes["m2"]) == "accepted"
-    assert peer.taken[0].parsed.get_body(("plain",)).get_content().replace("\r", "") == big()[0].text  # type: ignore[union-attr]
 
 
 async def test_a_relay_that_reads_nothing_stalls_and_gets_no_dot() -> None:

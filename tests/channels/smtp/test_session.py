@@ -15,7 +15,7 @@ from plugins import Deferred, Secret
 from tests.channels.smtp.conftest import Certificates
 from tests.channels.smtp.line import Line, Names, batch, channel, context
 from tests.channels.smtp.servers import Peer, Sink, aiosmtpd_server
-from tests.channels.smtp.test_phases import SHORT, brief
+from tests.channels.smtp.test_phases import SHORT, big, brief, judge
 
 
 async def refusal(port: int, **settings: Any) -> Deferred:
@@ -53,6 +53,21 @@ async def test_mails_arrive_byte_by_byte_over_every_kind_of_session(
     assert {brief(outcome) for line in lines for outcome in line.outcomes.values()} == {"accepted"}
     assert len(sink.mails) == 40
     assert {mail.id: mail.data for mail in sink.mails} == composed
+
+
+@pytest.mark.parametrize("tls", ["none", "starttls", "implicit"])
+async def test_a_mail_of_megabytes_goes_through_in_pieces(certificates: Certificates, tls: str) -> None:
+    """Flow control over TLS too, where asyncio's buffer limits behave otherwise than on a plain socket."""
+    context = None if tls == "none" else certificates.good
+    settings: dict[str, Any] = {"tls": tls} | ({} if tls == "none" else {"ca_file": certificates.ca_file})
+    async with Peer(narrow=True, context=context, implicit=tls == "implicit") as peer:
+        line = Line(peer.events)
+        async with channel(port=peer.port, block_seconds=5.0, **settings) as sender:
+            await sender.send([*batch(1), *big(2, 2)[1:], *batch(4)[2:]], line)
+            composed = sender._composer.compose(big(2, 2)[1]).content
+    judge(line, peer)
+    assert [brief(outcome) for outcome in line.outcomes.values()] == ["accepted"] * 4
+    assert peer.taken[1].data == composed
 
 
 @pytest.mark.parametrize("tls", ["starttls", "implicit"])
