@@ -17,7 +17,7 @@ from daemon.store.writer import Lane
 from daemon.web.openapi import statuses
 from daemon.web.problems import KINDS
 from tests.stages.intake_world import job
-from tests.stages.web_world import WebWorld
+from tests.stages.web_world import ROOMY, WebWorld
 
 PROBLEM = "application/problem+json"
 
@@ -32,7 +32,7 @@ async def web(tmp_path: Path) -> AsyncIterator[WebWorld]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[WebWorld]:
     """One world for the tests that leave nothing behind: opening one takes longer than they do."""
-    world = await WebWorld.open(tmp_path_factory.mktemp("web"))
+    world = await WebWorld.open(tmp_path_factory.mktemp("web"), limits=ROOMY)
     yield world
     await world.close()
 

@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from daemon.web.connection import MAX_HEADERS
-from tests.stages.web_world import WebWorld
+from tests.stages.web_world import ROOMY, WebWorld
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ async def web(tmp_path: Path) -> AsyncIterator[WebWorld]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[WebWorld]:
     """One world for the tests that leave nothing behind: opening one takes longer than they do."""
-    world = await WebWorld.open(tmp_path_factory.mktemp("web"))
+    world = await WebWorld.open(tmp_path_factory.mktemp("web"), limits=ROOMY)
     yield world
     await world.close()
 

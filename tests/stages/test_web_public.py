@@ -17,7 +17,7 @@ from daemon.ids import SystemIds
 from daemon.links import KeyRing, Links
 from daemon.web.pages import LANGUAGES, WORDS
 from tests.stages.intake_world import job, people
-from tests.stages.web_world import WebWorld
+from tests.stages.web_world import ROOMY, WebWorld
 
 ONE_CLICK = b"List-Unsubscribe=One-Click"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -35,7 +35,7 @@ async def web(tmp_path: Path) -> AsyncIterator[WebWorld]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[WebWorld]:
     """One world for the tests that leave nothing behind: opening one takes longer than they do."""
-    world = await WebWorld.open(tmp_path_factory.mktemp("web"))
+    world = await WebWorld.open(tmp_path_factory.mktemp("web"), limits=ROOMY)
     await world.inner.drop(job(3, recipients=people(3, locale="id-ID")))
     await world.inner.settle()
     yield world

@@ -36,6 +36,8 @@ QUICK = Limits(
     body_bytes=4096, job_bytes=500_000,
 )  # fmt: skip
 """Deadlines that a test can wait for."""
+ROOMY = replace(QUICK, per_peer=200)
+"""For a world that many tests share: each leaves its sessions open."""
 
 
 class Operator:
