@@ -195,7 +195,7 @@ class Expansion(Service):
                 if self.stopping.is_set() or not await one(expanding):
                     return
         except LostError as error:
-            await self._start_over(work, Progress.of(work), error)
+            await self._start_over(work, expanding.planning.progress, error)
 
     async def _begin(self, work: Work) -> _Expanding | None:
         outline = await self._outline(work)
@@ -214,7 +214,8 @@ class Expansion(Service):
     async def _start_over(self, work: Work, progress: Progress, error: LostError) -> None:
         self._log.warning("expansion_starts_over", job=work.key, error=str(error))
         self._close(work.id)
-        await self._store.write(Lane.BULK, start_over, work, *progress.start)
+        again = progress.over_again(work.line)
+        await self._store.write(Lane.BULK, start_over, work, *again.start, again.to_json())
 
     async def _read(self, expanding: _Expanding) -> bool:
         """A piece of the first pass. False = this job's turn ends."""

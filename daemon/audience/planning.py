@@ -11,11 +11,11 @@ import json
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from daemon.audience.runs import Record, Runs
+from daemon.audience.runs import LostError, Record, Runs
 from daemon.disk import Disk
 from daemon.model.job import RowError
 from daemon.store.plan import Batch, Chunk, Reading, Work
@@ -45,13 +45,15 @@ class Bodies(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """Where expansion of a body is. `start`: of all rows, `tail`: of those that are in no run yet (offset, line each); `read`:
-    the first pass is done; `cursor`: (person, line) of the last row that was planned."""
+    the first pass is done; `cursor`: (person, line) of the last row that was planned; `counted`: the last line that is in the
+    job's counts already (after a start over)."""
 
     start: tuple[int, int]
     tail: tuple[int, int]
     runs: int = 0
     read: bool = False
     cursor: tuple[int, int] = (0, 0)
+    counted: int = 0
 
     @classmethod
     def of(cls, work: Work) -> Progress:
@@ -59,10 +61,14 @@ class Progress:
             return cls(start=(work.offset, work.line), tail=(work.offset, work.line))
         plain = json.loads(work.progress)
         places = {key: (plain[key][0], plain[key][1]) for key in ("start", "tail", "cursor")}
-        return cls(**places, runs=plain["runs"], read=plain["read"])
+        return cls(**places, runs=plain["runs"], read=plain["read"], counted=plain["counted"])
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), separators=(",", ":"))
+
+    def over_again(self, line: int) -> Progress:
+        """From the beginning of the body, because runs are lost; rows up to `line` are counted, those up to the cursor planned."""
+        return Progress(start=self.start, tail=self.start, cursor=self.cursor, counted=max(line, self.counted))
 
 
 class Planning:
@@ -85,9 +91,13 @@ class Planning:
         self._last = self.progress.cursor
         self.seen = work.rows
         if self.progress.read:
-            while not self._take(self._rows.read(READ_ROWS)):
-                pass
-            self._merge()
+            try:
+                while not self._take(self._rows.read(READ_ROWS)):
+                    pass
+                self._merge()
+            except LostError:
+                self._rows.close()
+                raise
 
     def read_some(self) -> Chunk:
         """A piece of the first pass; look at `full` and at the chunk's `ended` and `broken` after it."""
@@ -98,10 +108,17 @@ class Planning:
 
     def _take(self, chunk: Chunk) -> bool:
         self._kept += chunk.rows
-        self._errors += chunk.errors
-        self._count += len(chunk.rows) + chunk.rejected
-        self._rejected += chunk.rejected
         self._end = (chunk.offset, chunk.line)
+        counted = self.progress.counted
+        if counted:
+            rows = sum(row.line > counted for row in chunk.rows)
+            errors = [error for error in chunk.errors if (error.line or 0) > counted]
+            rejected = len({error.line for error in errors})
+        else:
+            rows, errors, rejected = len(chunk.rows), list(chunk.errors), chunk.rejected
+        self._errors += errors
+        self._count += rows + rejected
+        self._rejected += rejected
         return chunk.ended
 
     @property
@@ -112,12 +129,12 @@ class Planning:
         """What was read since the last report, to be committed. Before the end, it becomes a run on disk."""
         old = self.progress
         if ended:
-            new = Progress(start=old.start, tail=old.tail, runs=old.runs, read=True)
+            new = replace(old, read=True)
         else:
             self._kept.sort()
             self._runs.spill(old.runs, self._kept)
             self._address_runs.spill(old.runs, sorted(self._addresses()))
-            new = Progress(start=old.start, tail=self._end, runs=old.runs + 1)
+            new = replace(old, tail=self._end, runs=old.runs + 1)
             self._kept = []
         reading = Reading(
             rows=self._count, rejected=self._rejected, errors=self._errors, offset=self._end[0], line=self._end[1], progress=new.to_json()
@@ -175,8 +192,7 @@ class Planning:
                 last = False
                 break
         if rows or doubles:
-            old = self.progress
-            self.progress = Progress(start=old.start, tail=old.tail, runs=old.runs, read=True, cursor=cursor)
+            self.progress = replace(self.progress, cursor=cursor)
         return Batch(rows=rows, doubles=doubles, progress=self.progress.to_json(), last=last)
 
     def _first_of(self, line: int) -> int | None:

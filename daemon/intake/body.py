@@ -48,7 +48,7 @@ def sniff_format(file: BinaryIO) -> Format:
     without recipients. BodyError when it is neither."""
     file.seek(0)
     start = file.read(_SNIFF).removeprefix(b"\xef\xbb\xbf").lstrip()
-    if start and not start.startswith(b"{"):
+    if start and not start.startswith((b"{", b"[")):
         raise BodyError("format", "neither JSON nor NDJSON; name a CSV file x.csv", 1)
     first, line_break, rest = start.partition(b"\n")
     if not line_break or not rest.strip():

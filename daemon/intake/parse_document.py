@@ -148,8 +148,10 @@ class _Scanner:
                 return b"".join(kept) if size <= limit else None
 
     def broken(self, what: str, code: str = "") -> BodyError:
-        at_end = self._at >= len(self._bytes) and not self._file.read(1)
-        return BodyError(code or ("cut_off" if at_end else "json"), f"not JSON: {what}, at byte {self.offset + 1}")
+        if self._at >= len(self._bytes) and not self._file.read(1):
+            code = "cut_off"
+            what = what if "breaks off" in what else f"the body breaks off: {what}"
+        return BodyError(code or "json", f"not JSON: {what}, at byte {self.offset + 1}")
 
 
 def scan_document(file: BinaryIO) -> Document | None:

@@ -174,11 +174,10 @@ def plan_chunk(conn: Connection, work: Work, batch: Batch, target: Target, now: 
     return True
 
 
-def start_over(conn: Connection, work: Work, offset: int, line: int) -> None:
-    """What was read is lost (its scratch files cannot be read): begin again with the body, before anything is planned anew."""
-    values = {"rows": 0, "rejected": 0, "duplicate": 0, "errors": None, "errors_omitted": 0, "offset": offset, "line": line}
-    conn.execute(update(s.job).where(s.job.c.id == work.id).values(**values))
-    _drop_progress(conn, work.id)
+def start_over(conn: Connection, work: Work, offset: int, line: int, progress: str) -> None:
+    """What was read is lost (its scratch files cannot be read): read the body again. What was counted and planned stays."""
+    conn.execute(update(s.job).where(s.job.c.id == work.id).values(offset=offset, line=line))
+    _set_progress(conn, work.id, progress)
 
 
 def _set_progress(conn: Connection, job: int, progress: str) -> None:

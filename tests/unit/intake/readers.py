@@ -15,7 +15,7 @@ from daemon.intake.parse_ndjson import NdjsonReader
 
 def as_file(body: bytes | str) -> BinaryIO:
     data = body.encode() if isinstance(body, str) else body
-    return cast(BinaryIO, io.BufferedReader(cast(Any, io.BytesIO(data))))
+    return cast("BinaryIO", io.BufferedReader(cast("Any", io.BytesIO(data))))
 
 
 def open_reader(file: BinaryIO, format: Format, offset: int, line: int) -> Reader:

@@ -122,12 +122,11 @@ def test_any_text_is_kept_safe_or_refused(text: str) -> None:
     """No text crashes the parser, and what is kept can harm no SMTP line."""
     try:
         kept = parse_email(text)
-    except AddressError as error:
-        assert error.detail
+    except AddressError:
         return
     assert kept.count("@") == 1
     assert len(kept.encode()) <= MAX_ADDRESS
-    assert not set(kept) & set(" \t\r\n\0<>,;:()[]\"\\")
+    assert not set(kept) & set(' \t\r\n\0<>,;:()[]"\\')
     assert kept.rpartition("@")[2].isascii()
     assert parse_email(kept) == kept
 

@@ -143,4 +143,5 @@ def test_any_head_is_good_or_refused(head: dict[str, Any]) -> None:
     try:
         parse_head({**HEAD, **head}, RULES)
     except IntakeError as error:
-        assert error.errors
+        if not error.errors:
+            raise

@@ -239,8 +239,7 @@ def test_any_bytes_are_read_or_refused(body: bytes, format: Format) -> None:
     """No body crashes a reader."""
     try:
         _, items = read_all(body, format)
-    except BodyError as error:
-        assert error.detail
+    except BodyError:
         return
     assert all((item.value is None) == bool(item.code) for item in items)
 
