@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
@@ -112,11 +113,11 @@ def segment(text: str) -> str:
     return quote(text, safe="")
 
 
-def daemon_runs(cli: Cli) -> bool:
+def daemon_runs(state_dir: Path) -> bool:
     """Somebody listens on the control socket."""
     from daemon.web.control import reachable_path, socket_path
 
-    path = socket_path(cli.config.homing.state_dir)
+    path = socket_path(state_dir)
     if not path.exists():
         return False
     name, folder = reachable_path(path)
@@ -141,8 +142,9 @@ def daemon_runs(cli: Cli) -> bool:
 @contextlib.asynccontextmanager
 async def connect(cli: Cli, *, seconds: float = ANSWER_SECONDS) -> AsyncIterator[Api]:
     """The API of the daemon, or of this process under the state lock (StateHeldError when someone else has that)."""
-    if daemon_runs(cli):
-        async with _session(cli.config.homing.state_dir, seconds) as session:
+    state_dir = cli.config.homing.state_dir
+    if daemon_runs(state_dir):
+        async with _session(state_dir, seconds) as session:
             yield Api(session, offline=False)
         return
     from daemon.app.offline import serve_offline
@@ -152,7 +154,7 @@ async def connect(cli: Cli, *, seconds: float = ANSWER_SECONDS) -> AsyncIterator
 
 
 @contextlib.asynccontextmanager
-async def _session(folder: Any, seconds: float) -> AsyncIterator[aiohttp.ClientSession]:
+async def _session(folder: Path, seconds: float) -> AsyncIterator[aiohttp.ClientSession]:
     import os
 
     import aiohttp
@@ -167,6 +169,12 @@ async def _session(folder: Any, seconds: float) -> AsyncIterator[aiohttp.ClientS
     finally:
         if descriptor is not None:
             os.close(descriptor)
+
+
+async def tell_daemon(state_dir: Path, method: str, path: str, body: Any, seconds: float) -> Any:
+    """One request to the daemon that runs on this state folder, whatever the config says."""
+    async with _session(state_dir, seconds) as session:
+        return await Api(session, offline=False).call(method, path, body=body)
 
 
 def with_api(cli: Cli, work: Callable[[Api], Awaitable[T]], *, seconds: float = ANSWER_SECONDS) -> T:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 import os
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import click
 
 from daemon.cli import screen
 from daemon.cli.context import Cli, command
-from daemon.errors import HomingError, UsageError
+from daemon.errors import ConfigError, HomingError, UsageError
+
+TOLD_SECONDS = 2.0
+"""The daemon's answer is not waited for longer: it looks at the file anyway."""
 
 _ALL = click.option("--all", "everything", is_flag=True, help="All sending of this state folder; there is no smaller switch here.")
 
@@ -31,21 +37,35 @@ def stop(cli: Cli, everything: bool) -> None:
 
     who = getpass.getuser() if "USER" in os.environ or "LOGNAME" in os.environ else f"uid {os.getuid()}"
     detail = f"stopped by {who} at {iso(SystemClock().instant(), digits=0)}"
-    path = make_stop_file(cli.config.homing.state_dir, detail, SystemDisk())
+    state_dir = _state_dir(cli)
+    path = make_stop_file(state_dir, detail, SystemDisk())
     answer: dict[str, Any] = {"stopped": True, "file": str(path), "daemon": None}
     try:
-        answer["daemon"] = _tell_daemon(cli, detail)
+        answer["daemon"] = _tell_daemon(state_dir, detail)
     except (HomingError, OSError) as error:
         answer["daemon_error"] = str(error)
     cli.answer(answer, lambda: _show_stopped(answer))
 
 
-def _tell_daemon(cli: Cli, detail: str) -> Any:
-    from daemon.cli.client import call, daemon_runs
+def _state_dir(cli: Cli) -> Path:
+    """Where the file goes, even if something else in the config is wrong."""
+    try:
+        return cli.config.homing.state_dir
+    except ConfigError:
+        try:
+            table = tomllib.loads(cli.config_path.read_text(encoding="utf-8-sig"))["homing"]
+            named = os.environ.get("HOMING__HOMING__STATE_DIR", table.get("state_dir", "var"))
+            return (cli.config_path.resolve().parent / named).resolve()
+        except (OSError, ValueError, KeyError, AttributeError, TypeError):
+            raise HomingError(f"{cli.config_path} does not say where the state folder is; stop by hand: touch STATE/stop") from None
 
-    if not daemon_runs(cli):
+
+def _tell_daemon(state_dir: Path, detail: str) -> Any:
+    from daemon.cli.client import daemon_runs, tell_daemon
+
+    if not daemon_runs(state_dir):
         return None
-    return call(cli, "POST", "/v1/gate/stop", body={"detail": detail})
+    return asyncio.run(tell_daemon(state_dir, "POST", "/v1/gate/stop", {"detail": detail}, TOLD_SECONDS))
 
 
 def _show_stopped(answer: dict[str, Any]) -> None:

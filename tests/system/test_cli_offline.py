@@ -1,0 +1,227 @@
+"""Commands without a daemon: the same API in the command's own process, under the state lock."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from daemon.store.engine import StateLock
+from tests.system.cli_world import CliWorld, row, write_world
+
+
+@pytest.fixture
+def homing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> CliWorld:
+    write_world(tmp_path)
+    return CliWorld(tmp_path, capsys)
+
+
+def test_status_of_a_new_folder(homing: CliWorld) -> None:
+    """No daemon, nothing waits; the state folder is made and the lock let go."""
+    found = homing.ok("status")
+    assert (found["daemon"], found["gate"]["open"], found["deliveries"]) == (False, True, {})
+    assert [queue["queue"] for queue in found["queues"]] == ["lapsed-45", "other"]
+    assert "No daemon runs" in homing("status").out
+
+
+def test_job_is_taken_expanded_and_answered(homing: CliWorld) -> None:
+    """The receipt is final: bad rows are named, the good ones are due; explain knows them."""
+    path = homing.job("j1", [row("anna"), row("bad", email="two@@signs"), row("citra", zone="Asia/Makassar")])
+    receipt = homing.ok("enqueue", "lapsed-45", str(path))
+    assert (receipt["rows"], receipt["accepted"], receipt["rejected"], receipt["state"]) == (3, 2, 1, "accepted")
+    assert (receipt["errors"][0]["recipient"], receipt["errors"][0]["field"]) == ("bad", "email")
+    assert "2 accepted, 0 duplicate, 1 rejected" in homing("enqueue", "lapsed-45", str(path)).out
+    (walk,) = homing.ok("explain", "anna", "winback")["enrolments"]
+    assert walk["deliveries"][0]["state"] == "due"
+    assert "anna: zone Asia/Jakarta" in homing("explain", "anna").out
+
+
+def test_same_id_same_content_is_a_no_op_other_content_is_refused(homing: CliWorld) -> None:
+    """The first receipt again, or exit 1 with the conflict."""
+    path = homing.job("j1", [row("anna")])
+    first = homing.ok("enqueue", "lapsed-45", str(path))
+    assert homing.ok("enqueue", "lapsed-45", str(path)) == first
+    homing.job("j1", [row("anna"), row("budi")])
+    said = homing("enqueue", "lapsed-45", str(path))
+    assert said.code == 1
+    assert "other content" in said.err
+
+
+def test_csv_takes_id_and_count_from_its_name(homing: CliWorld) -> None:
+    """`ID.EXPECTED.csv`; a row less than expected holds the job."""
+    path = homing.folder / "lapsed-nov.3.csv"
+    path.write_text("id,email,zone,traits.first_name\nanna,anna@example.com,Asia/Jakarta,Anna\n", encoding="utf-8")
+    receipt = homing.ok("enqueue", "lapsed-45", str(path))
+    assert (receipt["job"], receipt["expected"], receipt["state"], receipt["reason"]) == ("lapsed-nov", 3, "held", "count_mismatch")
+    shown = homing("enqueue", "lapsed-45", str(path))
+    assert "check the export" in shown.out
+
+
+def test_unknown_queue_is_refused_with_its_name(homing: CliWorld) -> None:
+    """A job into a queue that the config does not have: exit 1."""
+    path = homing.job("j1", [row("anna")])
+    said = homing("enqueue", "lapsd-45", str(path))
+    assert said.code == 1
+    assert "lapsd-45" in said.err
+
+
+def test_held_job_is_released_or_cancelled_only_with_its_count(homing: CliWorld) -> None:
+    """77 without --expect or with another number, naming the right one; then it goes on."""
+    homing("enqueue", "lapsed-45", str(homing.job("j1", [row("anna"), row("budi")], expected_count=9)))
+    (group,) = homing.ok("held", "list")
+    assert (group["kind"], group["reason"], group["count"], group["job"]) == ("job", "count_mismatch", 2, "j1")
+    assert "count_mismatch: " in homing("held", "list").out
+    for words in (("held", "release"), ("held", "release", "--expect", "3"), ("held", "cancel", "--expect", "1")):
+        said = homing(*words)
+        assert said.code == 77
+        assert "--expect 2" in said.err
+    assert homing.ok("held", "release", "--job", "other", "--expect", "0") == {"released": 0}
+    assert homing.ok("held", "release", "--reason", "count_mismatch", "--expect", "2") == {"released": 2}
+    assert homing.ok("held", "list") == []
+    assert homing("held", "list").out == "nothing is held\n"
+
+
+def test_cancelling_a_queue_needs_its_count(homing: CliWorld) -> None:
+    """`queue cancel` names what it would end; paused and resumed without a count."""
+    homing("enqueue", "lapsed-45", str(homing.job("j1", [row("anna"), row("budi")])))
+    assert homing.ok("queue", "pause", "lapsed-45")["paused"] is True
+    assert "lapsed-45 is open" in homing("queue", "resume", "lapsed-45").out
+    assert homing("queue", "cancel", "lapsed-45").code == 77
+    assert homing.ok("queue", "cancel", "lapsed-45", "--expect", "2") == {"queue": "lapsed-45", "cancelled": 1, "deliveries": 2}
+    assert homing("queue", "pause", "nowhere").code == 1
+    assert "lapsed-45" in homing("queue", "list").out
+
+
+def test_campaigns_are_listed_shown_paused_and_resumed(homing: CliWorld) -> None:
+    """The operator's word stands over the file's status."""
+    assert [(c["campaign"], c["status"]) for c in homing.ok("campaigns", "list")] == [("winback", "active")]
+    assert homing.ok("campaigns", "pause", "winback")["status"] == "paused"
+    assert homing.ok("campaigns", "list")[0]["status"] == "paused"
+    assert "winback is active" in homing("campaigns", "resume", "winback").out
+    shown = homing("campaigns", "show", "winback").out
+    assert "reminder (email, 72 h)" in shown
+    assert homing("campaigns", "show", "summer").code == 1
+
+
+def test_test_send_needs_the_daemon_and_a_test_address(homing: CliWorld) -> None:
+    """Without a daemon there is no channel; an address that is not named is refused before that."""
+    assert homing("campaigns", "test", "winback").code == 2
+    said = homing("campaigns", "test", "winback", "--to", "customer@example.com")
+    assert said.code == 77
+    assert "test_addresses" in said.err
+
+
+def test_kill_switch_without_a_daemon(homing: CliWorld) -> None:
+    """`stop --all` makes the file, twice is the same; `start --all` wants the count and removes it."""
+    homing("enqueue", "lapsed-45", str(homing.job("j1", [row("anna")])))
+    assert homing("stop").code == 2
+    answer = homing.ok("stop", "--all")
+    assert Path(answer["file"]).read_text(encoding="utf-8").startswith("stopped by ")
+    assert "No daemon runs" in homing("stop", "--all").out
+    found = homing.ok("status")
+    assert "kill_switch" in found["gate"]["holds"]
+    assert "homing start --all --expect 1" in homing("status").out
+    said = homing("start", "--all")
+    assert (said.code, "homing start --all --expect 1" in said.err) == (2, True)
+    assert homing("start", "--all", "--expect", "7").code == 77
+    assert Path(answer["file"]).exists()
+    assert homing.ok("start", "--all", "--expect", "1")["open"] is True
+    assert not Path(answer["file"]).exists()
+
+
+def test_kill_switch_works_with_a_broken_store_and_a_broken_config(homing: CliWorld) -> None:
+    """It asks nothing of the store, and of the config only where the state folder is."""
+    (homing.folder / "var").mkdir()
+    (homing.folder / "var" / "homing.db").write_bytes(b"this is no database")
+    assert homing.ok("stop", "--all")["stopped"] is True
+    (homing.folder / "var" / "stop").unlink()
+    config = homing.folder / "config.toml"
+    config.write_text(config.read_text(encoding="utf-8").replace("[window]", "[windwo]"), encoding="utf-8")
+    assert homing.ok("stop", "--all")["stopped"] is True
+    assert (homing.folder / "var" / "stop").exists()
+
+
+def test_suppressions_come_in_and_go_out_as_hashes(homing: CliWorld) -> None:
+    """Import names bad lines (exit 1), is idempotent; export shows no address; remove lifts one."""
+    path = homing.folder / "list.txt"
+    path.write_text('anna@example.com\nnot an address\n{"address": "budi@example.com", "scope": "marketing"}\n', encoding="utf-8")
+    said = homing("suppressions", "import", str(path))
+    assert said.code == 1
+    assert "2 added, 0 were there, 1 rejected" in said.out
+    assert "line 2" in said.out
+    assert "0 added, 2 were there" in homing("suppressions", "import", str(path)).out
+    exported = [json.loads(line) for line in homing("suppressions", "export").out.splitlines()]
+    assert {entry["scope"] for entry in exported} == {"all", "marketing"}
+    assert "example.com" not in json.dumps(exported)
+    assert homing("suppressions", "add", "ANNA@example.com").out == "0 added, 1 were there, 0 rejected\n"
+    assert homing("suppressions", "remove", "anna@example.com").code == 0
+    assert homing("suppressions", "remove", "anna@example.com").code == 1
+    out = homing.folder / "out.ndjson"
+    assert homing("suppressions", "export", str(out)).out == "1 written\n"
+    assert len(out.read_text(encoding="utf-8").splitlines()) == 1
+
+
+def test_tokens_are_shown_once_and_revoked(homing: CliWorld) -> None:
+    """The text is printed at creation only; an unknown scope is a usage error."""
+    text = homing("token", "create", "shop", "jobs:write").out.strip()
+    assert text.startswith("homing_")
+    listed = homing("token", "list").out
+    assert "shop" in listed
+    assert text not in listed
+    assert homing("token", "revoke", "shop").out == "shop is revoked\n"
+    assert homing("token", "create", "shop2", "jobs:wite").code == 2
+
+
+def test_state_in_use_is_75(homing: CliWorld) -> None:
+    """Another process holds the state folder and takes no questions: exit 75 with its process id."""
+    lock = StateLock(homing.folder / "var")
+    lock.acquire()
+    try:
+        said = homing("status")
+    finally:
+        lock.release()
+    assert said.code == 75
+    assert "already in use by process" in said.err
+
+
+def test_nothing_is_in_doubt_and_none_can_be_resolved(homing: CliWorld) -> None:
+    """Empty list; an id that is none is not found."""
+    assert homing("doubt", "list").out == "nothing is in doubt\n"
+    assert homing("doubt", "resolve", "0SAT5FPWPWDWY", "sent").code == 1
+    assert homing("doubt", "resolve", "nonsense", "sent").code == 1
+    assert homing("doubt", "resolve", "0SAT5FPWPWDWY", "maybe").code == 2
+
+
+def test_backup_is_whole_and_checked(homing: CliWorld) -> None:
+    """Store and keys in a new folder, readable by nobody else; a folder that is there is refused; check finds all well."""
+    homing("enqueue", "lapsed-45", str(homing.job("j1", [row("anna")])))
+    folder = homing.folder / "backup"
+    answer = homing.ok("db", "backup", str(folder))
+    assert answer["problems"] == []
+    assert sorted(path.name for path in folder.iterdir()) == sorted(answer["files"]) == ["homing.db", "links.key", "pepper.key"]
+    assert {path.stat().st_mode & 0o77 for path in (folder, *folder.iterdir())} == {0}
+    assert homing("db", "backup", str(folder)).code == 1
+    assert homing("db", "check").out == "all well\n"
+
+
+def test_check_of_a_store_names_what_is_wrong(homing: CliWorld) -> None:
+    """A count that does not fit its rows, and a due row of nothing, are found; exit 1."""
+    import sqlite3
+
+    homing("enqueue", "lapsed-45", str(homing.job("j1", [row("anna"), row("budi")])))
+    with sqlite3.connect(homing.folder / "var" / "homing.db") as conn:
+        conn.execute("UPDATE tally SET n = 7 WHERE state = 'due'")
+        conn.execute("DELETE FROM due WHERE delivery = (SELECT min(delivery) FROM due)")
+    conn.close()
+    said = homing("--json", "db", "check")
+    assert said.code == 1
+    assert said.json["problems"] == ["1 deliveries are due and neither in the due queue nor in flight", "job 1: 7 counted as due, there are 2"]
+
+
+def test_upgrade_of_a_current_store_does_nothing(homing: CliWorld) -> None:
+    """The schema is told, before and after."""
+    homing("status")
+    answer = homing.ok("db", "upgrade")
+    assert answer["schema"] == answer["before"]
+    assert homing("db", "check").code == 0
