@@ -36,13 +36,13 @@ from daemon.intake.suppressing import Suppressing
 from daemon.links import Links, open_ring
 from daemon.log import configure, get_log
 from daemon.metrics import Metrics, Reading
-from daemon.model.delivery import Instant
+from daemon.model.delivery import SECOND, Instant
 from daemon.net import SystemNet
 from daemon.notify import Notifier
 from daemon.reports.explain import Explaining
 from daemon.service import Service, Signals, Supervisor
 from daemon.store.flight import Flights
-from daemon.store.operate import totals
+from daemon.store.read import read_overview
 from daemon.web.server import Doors, WebServer
 
 SWITCH_SECONDS = 0.0005
@@ -205,11 +205,13 @@ class Daemon:
 
     async def _observe(self, lag: float) -> None:
         """A reading for /metrics, from counters that the store keeps."""
-        found = await self.opened.store.read(totals)
+        now = self.clock.instant()
+        seen = await self.opened.store.read(read_overview, now)
         self.metrics.observe(Reading(
-            deliveries={state: sum(reasons.values()) for state, reasons in found.items()},
-            held=found.get("held", {}),
-            doubts=sum(found.get("in_doubt", {}).values()),
+            deliveries=seen.deliveries,
+            oldest_due_seconds=(now - seen.oldest_due) / SECOND if seen.oldest_due is not None else 0.0,
+            held=seen.held,
+            doubts=seen.doubts,
             gate=self.opened.gate.reasons(),
             breakers={str(line["provider"]): str(line["breaker"]) for line in self.sending.status()},
             commits=self.opened.store.commits,

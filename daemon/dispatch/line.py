@@ -148,7 +148,7 @@ class Line:
             else:
                 held.append(made)
         if held:
-            self._metrics.outcome(self.provider, self.kind, "held", n=len(held))
+            self._metrics.held(self.provider, len(held))
             await self._store.join(Lane.HANDOVER, self._flights.step, Step(outcomes=held))
         if not ready:
             return
@@ -186,6 +186,12 @@ class Line:
         except Exception as failure:  # noqa: BLE001 - supervision: the flights stay, and the next start puts them in doubt
             self._log.error("outcomes_not_recorded", provider=self.provider, error=f"{type(failure).__name__}: {failure}")
 
+    def granted(self, granted: Sequence[Envelope], refused: int, at: int) -> None:
+        """A connection asked for handovers."""
+        self._metrics.granted(self.provider, len(granted), refused)
+        for envelope in granted:
+            self._metrics.late(self.kind, (at - envelope.claimed.row.not_before) / SECOND)
+
     def reported(self, envelope: Envelope, outcome: object, turn: _Turn) -> None:
         """Rates, breaker and metrics follow each outcome."""
         now = self._clock.instant()
@@ -212,7 +218,7 @@ class Line:
 
     def fault(self, what: str, envelope: Envelope | None = None) -> None:
         """The plugin broke its contract: counted, logged, and it weighs on the breaker."""
-        self._metrics.outcome(self.provider, self.kind, "fault")
+        self._metrics.fault(self.provider)
         self._log.error("plugin_fault", provider=self.provider, what=what, delivery=envelope.public_id if envelope else None)
         self.breaker.failed(self._clock.instant())
 
@@ -239,6 +245,9 @@ class _Turn:
 
     def reported(self, envelope: Envelope, outcome: object) -> None:
         self._line.reported(envelope, outcome, self)
+
+    def granted(self, granted: Sequence[Envelope], refused: int, at: int) -> None:
+        self._line.granted(granted, refused, at)
 
     def fault(self, what: str, envelope: Envelope | None = None) -> None:
         self._line.fault(what, envelope)

@@ -107,6 +107,7 @@ class ClaimLoop:
             Lane.CLAIM, claim_due, now=now, owner=self._owner, epoch=self._epoch, horizon=judge.horizon, share=share, judge=judge,
             contest=judge.contest, prepare=judge.prepare,
         )  # fmt: skip
+        self._metrics.claimed(result.taken)
         for (verdict, reason), n in result.judged.items():
             self._metrics.decided(verdict.value, reason.value if reason else "", n)
         await self._hand_out(result.claimed)

@@ -13,21 +13,14 @@ from email.utils import parsedate_to_datetime
 from daemon.clock import to_datetime, to_instant
 from daemon.dispatch.work import Envelope
 from daemon.model.campaign import Purpose
-from daemon.model.delivery import HOUR, MINUTE, SECOND, Instant
+from daemon.model.delivery import SECOND, Instant
+from daemon.pacing.backoff import Backoff
 from daemon.store.flight import Kind, Result
-from plugins.contract import Accepted, Deferred, Outcome, Rejected, Unknown
+from plugins.contract import Accepted, Deferred, Rejected, Unknown
 
-MAX_ATTEMPTS = 8
-BACKOFF_BASE = MINUTE
-BACKOFF_CAP = 4 * HOUR
+BACKOFF = Backoff()
 THROTTLED_WAIT = 30 * SECOND
 MAX_DETAIL = 500
-
-
-def backoff(attempts: int, rng: random.Random) -> int:
-    """Microseconds to wait before try number `attempts` + 2: full jitter under an exponentially growing roof, never under 1 s."""
-    roof = min(BACKOFF_CAP, BACKOFF_BASE * 2 ** min(attempts, 20))
-    return SECOND + int(rng.random() * roof)
 
 
 def retry_after(value: str | float | None, now: Instant) -> int | None:
@@ -89,10 +82,10 @@ def _deferred(envelope: Envelope, outcome: Deferred, now: Instant, rng: random.R
         elif outcome.scope == "operator":
             wait = 0
         else:
-            wait = backoff(row.attempts, rng)
+            wait = BACKOFF.delay(row.attempts + 1, rng.random())
     return Result(
         delivery=row.delivery, epoch=envelope.claimed.epoch, kind=Kind.DEFERRED, scope=outcome.scope, code=cut(outcome.code),
-        detail=cut(outcome.detail), again_at=now + wait, burnt=burnt, exhausted=burnt and row.attempts + 1 >= MAX_ATTEMPTS,
+        detail=cut(outcome.detail), again_at=now + wait, burnt=burnt, exhausted=burnt and row.attempts + 1 >= BACKOFF.attempts,
     )  # fmt: skip
 
 
@@ -101,6 +94,3 @@ def cut(text: str | None) -> str | None:
     if text is None:
         return None
     return "".join(c if c.isprintable() else " " for c in str(text)[:MAX_DETAIL])
-
-
-__all__ = ["MAX_ATTEMPTS", "Outcome", "backoff", "retry_after", "to_result"]

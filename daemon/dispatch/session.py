@@ -22,6 +22,7 @@ class Watch(Protocol):
     """Who is told of each outcome as it is reported: the provider's line (rates, breaker, metrics)."""
 
     def reported(self, envelope: Envelope, outcome: object) -> None: ...
+    def granted(self, granted: Sequence[Envelope], refused: int, at: Instant) -> None: ...
     def fault(self, what: str, envelope: Envelope | None = None) -> None: ...
 
 
@@ -60,6 +61,7 @@ class SendSession:
         done = await self._commit(step)
         granted = frozenset(e.public_id for e in wanted if e.claimed.row.delivery in done.granted)
         self._granted |= granted
+        self._watch.granted([e for e in wanted if e.public_id in granted], len(wanted) - len(granted), done.at)
         for envelope in wanted:
             if envelope.public_id not in granted:
                 del self._open[envelope.public_id]  # the store put it back to due

@@ -1,15 +1,14 @@
-"""PACING, backoff: when a delivery that surely failed is tried again. Exponential with full jitter, inside its window.
+"""PACING, backoff: when a delivery that surely failed is tried again. Exponential with full jitter.
 
 Full jitter (a uniform share of the whole delay) spreads the retries of a broken hour best. Pure: randomness comes in as a
-number in [0, 1), the window as a function.
+number in [0, 1). Whether the window is open then is the next claim's to see.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from daemon.model.delivery import HOUR, MINUTE, SECOND, Instant
+from daemon.model.delivery import HOUR, MINUTE, SECOND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,22 +28,3 @@ class Backoff:
         """The pause after the attempt of this number (from 1). `share`: random, in [0, 1)."""
         whole = min(self.base * self.factor ** min(max(attempt - 1, 0), 20), self.longest)
         return self.least + int((whole - min(self.least, whole)) * share)
-
-    def retry_at(
-        self,
-        attempt: int,
-        now: Instant,
-        *,
-        share: float,
-        next_open: Callable[[Instant], Instant | None],
-        expires_at: Instant,
-        not_before: Instant = 0,
-    ) -> Instant | None:
-        """When to try again; None: no attempt is left, or no open instant before `expires_at`.
-
-        `not_before`: a Retry-After. `next_open`: the first open instant from a given one on, None if there is none in time.
-        """
-        if attempt >= self.attempts:
-            return None
-        opens = next_open(max(now + self.delay(attempt, share), not_before))
-        return opens if opens is not None and opens < expires_at else None

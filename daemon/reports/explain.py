@@ -55,7 +55,7 @@ def explain(evidence: Evidence, rules: Rules, gate: Mapping[str, str], now: Inst
     """The answer from rows, rules and gate."""
     person = evidence.person
     guess = rules.guess_zones(PersonFacts(id=person.id, key=person.key, zone=person.zone, phone=person.phone, country=person.country))
-    teller = Teller(guess.names[0] if guess.names else None)
+    teller = Teller(guess.names[0] if guess.names else None, now)
     walks: dict[tuple[str, int], list[DeliveryRow]] = defaultdict(list)
     for row in evidence.deliveries:
         walks[row.campaign, row.occurrence].append(row)

@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo
 from daemon.clock import to_datetime, to_instant
 from daemon.model.delivery import REASONS, Instant, Reason, State
 
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 MESSAGES = {"email": "e-mails", "sms": "SMS", "push": "push messages"}
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks", "s": "seconds"}
 
@@ -56,18 +58,20 @@ class _Facts(dict[str, Any]):
 
 
 class Teller:
-    """Tells times in one zone: the recipient's first possible one, UTC if there is none."""
+    """Tells times in one zone: the recipient's first possible one, UTC if there is none. `now`: its year goes without saying."""
 
-    def __init__(self, zone: str | None) -> None:
+    def __init__(self, zone: str | None, now: Instant) -> None:
+        self._year = to_datetime(now).year
         self._zone = ZoneInfo(zone) if zone else None
         self._name = f"{zone.rpartition('/')[2].replace('_', ' ')} time" if zone else "UTC"
 
     def when(self, at: Instant | None) -> str:
-        """`Wed 25 Nov 2026 09:00 Jakarta time`."""
+        """`Wed 25 Nov 09:00 Jakarta time`; with the year where it is another one. English whatever the machine's locale."""
         if at is None:
             return "a day that is not known yet"
         local = to_datetime(at).astimezone(self._zone) if self._zone else to_datetime(at)
-        return f"{local:%a} {local.day} {local:%b %Y %H:%M} {self._name}"
+        year = "" if local.year == self._year else f" {local.year}"
+        return f"{DAYS[local.weekday()]} {local.day} {MONTHS[local.month - 1]}{year} {local:%H:%M} {self._name}"
 
     def sent(self, state: State, facts: Mapping[str, Any]) -> str:
         """States from the handover on."""
@@ -105,7 +109,7 @@ class Teller:
 
     def held(self, reason: str, facts: Mapping[str, Any]) -> str:
         """Waits for an operator or for data."""
-        detail = facts.get("detail")
+        detail = facts.get("detail") or facts.get("what")
         return f"Held ({reason}){f': {detail}' if detail else ''}. What frees it: {_remedy(reason)}."
 
     def _words(self, facts: Mapping[str, Any], channel: str) -> dict[str, Any]:

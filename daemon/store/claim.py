@@ -82,13 +82,19 @@ Judge = Callable[[Sequence[DueRow], Mapping[int, Known], frozenset[int]], Sequen
 _HEAD = (
     select(s.due.c.not_before).where(s.due.c.lane == s.lane.c.id).order_by(s.due.c.not_before).limit(1).correlate(s.lane).scalar_subquery()
 )
-_OPEN_LANES = (
-    select(s.lane.c.id, s.lane.c.queue, s.lane.c.priority, s.lane.c.channel, s.job.c.campaign, _HEAD.label("head"))
-    .join(s.job, s.job.c.id == s.lane.c.job)
+RUNNING = (
+    select(s.job.c.id)
     .join(s.campaign, s.campaign.c.id == s.job.c.campaign)
-    .outerjoin(s.queue, s.queue.c.name == s.lane.c.queue)
-    .where(s.job.c.state == "accepted", s.campaign.c.status == "active", func.coalesce(s.queue.c.paused, 0) == 0)
+    .outerjoin(s.queue, s.queue.c.name == s.job.c.queue)
+    .where(s.job.c.id == s.lane.c.job, s.job.c.state == "accepted")
+    .where(s.campaign.c.status == "active", func.coalesce(s.queue.c.paused, 0) == 0)
+    .correlate(s.lane)
 )
+"""The job of a lane, if it may run. Looked up for each lane: as a join, SQLite walks all jobs that ever were."""
+_CAMPAIGN = select(s.job.c.campaign).where(s.job.c.id == s.lane.c.job).correlate(s.lane).scalar_subquery()
+_OPEN_LANES = select(
+    s.lane.c.id, s.lane.c.queue, s.lane.c.priority, s.lane.c.channel, _CAMPAIGN.label("campaign"), _HEAD.label("head")
+).where(RUNNING.exists())
 _HEADS = (
     select(s.due.c.lane, s.due.c.not_before, s.due.c.delivery)
     .where(s.due.c.lane == bindparam("lane"), s.due.c.not_before <= bindparam("now"))

@@ -19,7 +19,7 @@ from daemon.errors import NotFoundError
 from daemon.model.delivery import Decision, Instant, State
 from daemon.store import schema as s
 from daemon.store.campaigns import body_of
-from daemon.store.claim import Judged
+from daemon.store.claim import RUNNING, Judged
 from daemon.store.doubts import count_doubts
 from daemon.store.facts import DueRow, Known, due_rows, known_of
 from daemon.store.operate import OPEN_JOBS, totals
@@ -49,16 +49,8 @@ class Overview:
 _FIRST = select(func.min(s.due.c.not_before)).where(s.due.c.lane == s.lane.c.id).correlate(s.lane)
 _HEAD = _FIRST.scalar_subquery()
 _LATER = _FIRST.where(s.due.c.not_before > bindparam("now")).scalar_subquery()
-_RUNNING = (
-    select(s.job.c.id)
-    .join(s.campaign, s.campaign.c.id == s.job.c.campaign)
-    .outerjoin(s.queue, s.queue.c.name == s.job.c.queue)
-    .where(s.job.c.id == s.lane.c.job, s.job.c.state == "accepted")
-    .where(s.campaign.c.status == "active", func.coalesce(s.queue.c.paused, 0) == 0)
-    .correlate(s.lane)
-)
-_LANES = select(_HEAD.label("head"), _LATER.label("later")).select_from(s.lane).where(_RUNNING.exists())
-"""Heads of the lanes that may run. The job is looked up for each lane: as a join, SQLite walks all jobs that ever were."""
+_LANES = select(_HEAD.label("head"), _LATER.label("later")).select_from(s.lane).where(RUNNING.exists())
+"""Heads of the lanes that may run."""
 
 
 def read_overview(conn: Connection, now: Instant) -> Overview:

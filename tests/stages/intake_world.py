@@ -30,7 +30,7 @@ from daemon.store.campaigns import Loaded, register
 from daemon.store.jobs import JobView, read_job
 from daemon.store.writer import Lane, Store
 
-NOW = 1_795_318_811_120_000  # 2026-11-22T04:40:11.120Z: 11:40 on a Sunday in Jakarta
+NOW = 1_795_322_411_120_000  # 2026-11-22T04:40:11.120Z: 11:40 on a Sunday in Jakarta
 CONFIG = """
 [homing]
 state_dir = "{state}"
