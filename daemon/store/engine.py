@@ -81,7 +81,11 @@ def prepare(engine: Engine) -> None:
         names = set(conn.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'")).scalars())
         if not names:
             metadata.create_all(conn)
-            conn.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
+            conn.execute(
+                text(
+                    "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+                )
+            )
             conn.execute(text("INSERT INTO alembic_version VALUES (:v)"), {"v": SCHEMA_VERSION})
             return
         found = conn.execute(text("SELECT version_num FROM alembic_version")).scalar() if "alembic_version" in names else None

@@ -1,0 +1,62 @@
+"""The migrations add up to the schema, and an upgrade is safe to interrupt and to repeat."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from daemon.errors import StoreUnavailableError
+from daemon.store import engine as engines
+from daemon.store.migrate import stored_version, upgrade
+from daemon.store.writer import Store
+
+
+def shape(path: Path) -> set[tuple[str, str]]:
+    """Name and text of everything in a store, white space aside."""
+    with sqlite3.connect(path) as conn:
+        rows = conn.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    return {(name, "".join(sql.split())) for name, sql in rows}
+
+
+async def test_the_sum_of_the_migrations_is_the_schema(tmp_path: Path) -> None:
+    """A store made at a first start and one made by all migrations are the same."""
+    await Store.open(tmp_path / "new.db").close()
+    assert upgrade(tmp_path / "migrated.db") is None
+    assert shape(tmp_path / "new.db") == shape(tmp_path / "migrated.db")
+    assert stored_version(tmp_path / "migrated.db") == engines.SCHEMA_VERSION
+    await Store.open(tmp_path / "migrated.db").close()
+
+
+async def test_an_upgrade_of_an_up_to_date_store_does_nothing(tmp_path: Path) -> None:
+    """It may be run at any time while the daemon is down."""
+    await Store.open(tmp_path / "homing.db").close()
+    before = shape(tmp_path / "homing.db")
+    assert upgrade(tmp_path / "homing.db") == engines.SCHEMA_VERSION
+    assert shape(tmp_path / "homing.db") == before
+    assert not list(tmp_path.glob("*.bak"))
+
+
+@pytest.mark.parametrize(("version", "advice"), [("9999", "install the Homing that wrote it"), ("0000", "homing db upgrade")])
+async def test_a_store_of_another_schema_is_refused_with_what_to_do(tmp_path: Path, version: str, advice: str) -> None:
+    """A daemon never migrates by itself, and never runs on a store that a newer one wrote."""
+    path = tmp_path / "homing.db"
+    await Store.open(path).close()
+    with sqlite3.connect(path) as conn:
+        conn.execute("UPDATE alembic_version SET version_num = ?", (version,))
+    with pytest.raises(StoreUnavailableError, match=advice):
+        Store.open(path)
+    if version == "9999":
+        with pytest.raises(StoreUnavailableError, match="newer"):
+            upgrade(path)
+
+
+def test_a_file_that_is_no_store_is_left_alone(tmp_path: Path) -> None:
+    """Neither opened nor upgraded."""
+    path = tmp_path / "other.db"
+    with sqlite3.connect(path) as conn:
+        conn.execute("CREATE TABLE mine (x)")
+    for attempt in (Store.open, upgrade):
+        with pytest.raises(StoreUnavailableError, match="alembic_version"):
+            attempt(path)  # type: ignore[operator]
