@@ -8,6 +8,7 @@ needs SMTPUTF8), lines of at most 76 columns but for long header tokens. Same me
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from channels.smtp import headers
 from channels.smtp.address import BadAddress, Mailbox, parse_mailbox, parse_sender
@@ -15,7 +16,7 @@ from channels.smtp.headers import BadHeader
 from channels.smtp.quoted import Encoder
 from plugins import Message, Rejected
 
-_KEPT_SENDERS = 256
+_KEPT = 256
 
 
 class Unsendable(Exception):
@@ -53,6 +54,8 @@ class Composer:
     def __init__(self, *, sender: str, provider: str) -> None:
         self._encoder = Encoder()
         self._senders: dict[tuple[str, str], _Sender] = {}
+        self._feedback_ids: dict[tuple[str, str], str] = {}
+        self._last_date: tuple[datetime | None, str] = (None, "")
         self._default = sender
         self._feedback = f"{headers.token(provider)}:homing"
         self._sender(sender, "")
@@ -65,8 +68,8 @@ class Composer:
             raise Unsendable(Rejected(scope="address", code="invalid_address", detail=str(error))) from None
         try:
             sender = self._sender(message.head.get("from") or self._default, message.head.get("from_name") or "")
-            head = self._head(message, sender, to)
-            content = head + self._body(message)
+            parts = [self._head(message, sender, to)]
+            self._body(message, parts)
         except BadHeader as error:
             raise Unsendable(Rejected(code="bad_header", detail=str(error))) from None
         except BadAddress as error:
@@ -77,7 +80,7 @@ class Composer:
             id=message.id,
             sender=sender.mailbox.spec,
             recipient=to.spec,
-            content=content,
+            content=b"".join(parts),
             utf8=to.utf8,
             own_sender=bool(message.head.get("from")),
         )
@@ -87,7 +90,7 @@ class Composer:
             sender.field,
             f"To: {to.spec}",
             headers.text_field("Subject", message.subject),
-            f"Date: {headers.date(message.created_at)}",
+            self._date(message.created_at),
             f"Message-ID: {headers.message_id(message.id, sender.mailbox.domain)}",
         ]
         if reply_to := message.head.get("reply_to"):
@@ -96,30 +99,51 @@ class Composer:
         if message.unsubscribe_url:
             lines.append(headers.url_field("List-Unsubscribe", message.unsubscribe_url))
             lines.append("List-Unsubscribe-Post: List-Unsubscribe=One-Click")
-        lines.append(f"Feedback-ID: {headers.token(message.campaign)}:{headers.token(message.step)}:{self._feedback}")
+        lines.append(self._feedback_id(message.campaign, message.step))
         lines.append(f"X-Homing-Delivery: {message.id}")
         lines.append("MIME-Version: 1.0\r\n")
         return "\r\n".join(lines).encode()
 
-    def _body(self, message: Message) -> bytes:
-        text = self._encoder.body(message.text_pieces) if any(message.text_pieces) else None
-        html = self._encoder.body(message.html_pieces) if any(message.html_pieces) else None
-        if text is None or html is None:
-            if text is None and html is None:
+    def _body(self, message: Message, parts: list[bytes]) -> None:
+        encoder = self._encoder
+        encoder.next_mail()
+        text, html = any(message.text_pieces), any(message.html_pieces)
+        if not (text and html):
+            if not text and not html:
                 raise Unsendable(Rejected(code="empty_body", detail="neither text nor HTML"))
-            return b"".join((_HTML if text is None else _TEXT, text or html or b""))
+            parts.append(_TEXT if text else _HTML)
+            encoder.body(message.text_pieces if text else message.html_pieces, parts)
+            return
         # `=_` cannot occur in quoted-printable, so no body can hold the boundary.
         boundary = b"=_homing-" + message.id.encode()
         rule = b"\r\n--" + boundary
-        opening = b'Content-Type: multipart/alternative;\r\n boundary="' + boundary + b'"\r\n'
-        return b"".join((opening, rule, b"\r\n", _TEXT, text, rule, b"\r\n", _HTML, html, rule, b"--\r\n"))
+        parts += (b'Content-Type: multipart/alternative;\r\n boundary="', boundary, b'"\r\n', rule, b"\r\n", _TEXT)
+        encoder.body(message.text_pieces, parts)
+        parts += (rule, b"\r\n", _HTML)
+        encoder.body(message.html_pieces, parts)
+        parts += (rule, b"--\r\n")
+
+    def _date(self, at: datetime) -> str:
+        """Mails of one job mostly have one date."""
+        if at != self._last_date[0]:
+            self._last_date = (at, f"Date: {headers.date(at)}")
+        return self._last_date[1]
+
+    def _feedback_id(self, campaign: str, step: str) -> str:
+        known = self._feedback_ids.get((campaign, step))
+        if known is None:
+            known = f"Feedback-ID: {headers.token(campaign)}:{headers.token(step)}:{self._feedback}"
+            if len(self._feedback_ids) >= _KEPT:
+                self._feedback_ids.clear()
+            self._feedback_ids[campaign, step] = known
+        return known
 
     def _sender(self, sender: str, name: str) -> _Sender:
         known = self._senders.get((sender, name))
         if known is None:
             own_name, mailbox = parse_sender(sender)
             known = _Sender(_ascii(mailbox), headers.address_field("From", name or own_name, mailbox.spec))
-            if len(self._senders) >= _KEPT_SENDERS:
+            if len(self._senders) >= _KEPT:
                 self._senders.clear()
             self._senders[sender, name] = known
         return known

@@ -8,6 +8,7 @@ text has none: so the bytes of a piece do not depend on its neighbours, and what
 from __future__ import annotations
 
 import binascii
+import re
 from collections.abc import Sequence
 
 SEEN = 1024
@@ -17,8 +18,18 @@ CACHE_BYTES = 4 * 1024 * 1024
 """Encoded bytes in one of the two generations of the cache."""
 
 
+_simple = re.compile(r"(?!From |\.)[ -<>-~]{1,75}")
+"""What stands on one line as it is: most names, codes and links."""
+
+
 def encode_piece(text: str) -> bytes:
     """One piece, wire-ready. Raises UnicodeEncodeError for half a surrogate pair."""
+    if _simple.fullmatch(text) is not None:
+        return text.encode("ascii") + b"=\r\n"
+    return _encode_any(text)
+
+
+def _encode_any(text: str) -> bytes:
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     # The sentinel keeps the encoder from treating the piece's end as the text's end: a last line of at most 75 columns leaves
@@ -39,43 +50,48 @@ def encode_piece(text: str) -> bytes:
 class Encoder:
     """Encodes bodies and remembers the pieces that come again: two generations, the older one dropped when the younger is full.
 
-    A piece is only kept once it came twice, so the names and links of single recipients do not push the templates out.
+    A piece is kept once it came in two mails, so that the names and links of single recipients do not push the templates out.
     """
 
-    __slots__ = ("_limit", "_old", "_seen", "_size", "_young")
+    __slots__ = ("_limit", "_mail", "_old", "_seen", "_size", "_young")
 
     def __init__(self, limit: int = CACHE_BYTES) -> None:
         self._limit = limit
         self._young: dict[str, bytes] = {}
         self._old: dict[str, bytes] = {}
-        self._seen: set[int] = set()
+        self._seen: dict[int, int] = {}
+        self._mail = 0
         self._size = 0
 
-    def body(self, pieces: Sequence[str]) -> bytes:
-        """The whole body, with a line break at its end. The same text gives the same bytes for the same pieces."""
+    def next_mail(self) -> None:
+        """The bodies from here on belong to another mail."""
+        self._mail += 1
+
+    def body(self, pieces: Sequence[str], parts: list[bytes]) -> None:
+        """Append the whole body, with a line break at its end. The same pieces give the same bytes."""
         young = self._young
-        parts = []
+        start = len(parts)
         last = ""
         for piece in pieces:
             if not piece:
                 continue
             if last[-1:] == "\r" and piece[0] == "\n":  # one line break cut in two
-                return self.body(("".join(pieces),))
+                del parts[start:]
+                self.body(("".join(pieces),), parts)
+                return
             last = piece
             parts.append(young.get(piece) or self._encode(piece))
         if last[-1:] not in ("\n", "\r"):
             parts.append(b"\r\n")
-        return b"".join(parts)
 
     def _encode(self, piece: str) -> bytes:
         encoded = self._old.get(piece)
         if encoded is None:
             encoded = encode_piece(piece)
             mark = hash(piece)
-            if mark not in self._seen:
-                if len(self._seen) >= SEEN:
+            if self._seen.setdefault(mark, self._mail) == self._mail:
+                if len(self._seen) > SEEN:
                     self._seen.clear()
-                self._seen.add(mark)
                 return encoded
         self._keep(piece, encoded)
         return encoded
@@ -84,8 +100,7 @@ class Encoder:
         if len(encoded) > self._limit // 4:
             return
         if self._size + len(encoded) > self._limit:
-            self._old = dict(self._young)
-            self._young.clear()
+            self._old, self._young = self._young, {}
             self._size = 0
         self._young[piece] = encoded
         self._size += len(encoded)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from channels.smtp import headers
 from channels.smtp.mime import Composer, Letter, Unsendable
-from channels.smtp.quoted import Encoder, encode_piece
+from channels.smtp.quoted import Encoder, _encode_any, encode_piece
 from plugins import Message, Rejected
 from tests.channels.smtp.line import message
 
@@ -52,6 +52,13 @@ def as_lines(text: str) -> str:
     return text if text.endswith("\n") else text + "\n"
 
 
+def encoded_body(encoder: Encoder, pieces: list[str]) -> bytes:
+    encoder.next_mail()
+    parts: list[bytes] = []
+    encoder.body(pieces, parts)
+    return b"".join(parts)
+
+
 def body_of(part: Any) -> str:
     return bytes(part.get_payload(decode=True)).decode().replace("\r\n", "\n")
 
@@ -79,7 +86,7 @@ def assert_wire(content: bytes) -> None:
 @example([" "])
 def test_a_body_in_any_pieces_reads_back_as_its_text(parts: list[str]) -> None:
     """B28, and the joints between the pieces: nothing is lost, added or left bare."""
-    encoded = Encoder().body(parts)
+    encoded = encoded_body(Encoder(), parts)
     wanted = as_lines("".join(parts))
     assert quopri.decodestring(unstuffed(encoded)).decode().replace("\r\n", "\n") == wanted
     if any(parts):
@@ -91,10 +98,20 @@ def test_a_body_in_any_pieces_reads_back_as_its_text(parts: list[str]) -> None:
 def test_a_cached_piece_gives_the_same_bytes(parts: list[str]) -> None:
     """Same message, same bytes, whatever was sent before it."""
     encoder = Encoder(limit=4096)
-    first = encoder.body(parts)
+    first = encoded_body(encoder, parts)
     for _ in range(3):
-        encoder.body(["other " * 50, *parts])
-        assert encoder.body(parts) == first == Encoder().body(parts)
+        encoded_body(encoder, ["other " * 50, *parts])
+        assert encoded_body(encoder, parts) == first == encoded_body(Encoder(), parts)
+
+
+@given(texts | lines)
+@example("x" * 75)
+@example("x" * 76)
+@example(" ")
+@example("a ")
+def test_the_short_way_gives_the_bytes_of_the_long_one(text: str) -> None:
+    """Most names, codes and links need no encoder."""
+    assert encode_piece(text) == _encode_any(text)
 
 
 def test_the_cache_stays_within_its_bounds() -> None:
@@ -102,7 +119,7 @@ def test_the_cache_stays_within_its_bounds() -> None:
     encoder = Encoder(limit=10_000)
     for round_ in range(200):
         for _ in range(3):
-            encoder.body([f"template {round_} " * 20])
+            encoded_body(encoder, [f"template {round_} " * 20])
     assert sum(map(len, encoder._young.values())) <= 10_000
     assert sum(map(len, encoder._old.values())) <= 10_000
     assert encoder._young
@@ -113,8 +130,8 @@ def test_a_piece_seen_once_is_not_kept() -> None:
     """What belongs to one recipient does not push templates out."""
     encoder = Encoder()
     for number in range(50):
-        encoder.body(["static", f"https://example.com/u/{number}"])
-    assert list(encoder._young) == ["static"]
+        encoded_body(encoder, ["static", f"https://example.com/u/{number}", "static ", f"https://example.com/u/{number}"])
+    assert list(encoder._young) == ["static", "static "]
 
 
 @settings(max_examples=150)

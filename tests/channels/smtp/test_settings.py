@@ -85,7 +85,7 @@ def test_a_bad_key_is_named(changes: dict[str, Any], key: str) -> None:
 
 def test_all_problems_are_told_at_once() -> None:
     """One line each."""
-    with pytest.raises(ValueError) as caught:  # noqa: PT011
+    with pytest.raises(ValueError) as caught:
         settings(host="", from_="x", pool=0, username="u")
     assert [line.split(":")[0] for line in str(caught.value).splitlines()] == ["from", "host", "username", "pool"]
 
