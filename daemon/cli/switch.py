@@ -55,7 +55,7 @@ def _state_dir(cli: Cli) -> Path:
         try:
             table = tomllib.loads(cli.config_path.read_text(encoding="utf-8-sig"))["homing"]
             named = os.environ.get("HOMING__HOMING__STATE_DIR", table.get("state_dir", "var"))
-            return (cli.config_path.resolve().parent / named).resolve()
+            return (cli.config_path.resolve().parent / str(named)).resolve()
         except (OSError, ValueError, KeyError, AttributeError, TypeError):
             raise HomingError(f"{cli.config_path} does not say where the state folder is; stop by hand: touch STATE/stop") from None
 

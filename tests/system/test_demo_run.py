@@ -1,0 +1,67 @@
+"""`homing demo`, run as a user runs it: by day, by night, and at the edge of a window; judged again from outside."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from daemon.sandbox.mailbox import read_log
+from daemon.sandbox.stage import sample_campaigns
+
+pytestmark = pytest.mark.slow
+
+
+def demo(folder: Path, at: str) -> dict[str, Any]:
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("HOMING")}
+    words = [sys.executable, "-m", "daemon.cli.main", "demo", "--json", "--keep", str(folder), "--at", at]
+    answer = subprocess.run(words, capture_output=True, text=True, timeout=120, env=environ)
+    assert answer.returncode == 0, answer.stderr
+    found: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("at", "cities"),
+    [
+        ("2026-11-25T05:31Z", {"Jakarta", "Kuala Lumpur", "Tehran"}),
+        ("2026-11-24T18:30Z", set()),
+    ],
+)
+def test_demo_is_right_at_this_hour(tmp_path: Path, at: str, cities: set[str]) -> None:
+    """Who may be written to is, nobody else; each reason is shown; each receive time lies in the person's window."""
+    answer = demo(tmp_path / "demo", at)
+    assert answer["judgement"]["findings"] == []
+    table = (tmp_path / "demo" / "people.csv").read_text(encoding="utf-8")
+    people = {row["email"]: row for row in csv.DictReader(table.splitlines())}
+    log = read_log(tmp_path / "demo" / "mailserver")
+    assert len(log) == answer["log"] > 50
+    for entry in log:
+        for zone in people[entry.recipients[0]]["zones"].split():
+            wall = datetime.fromisoformat(entry.at).astimezone(ZoneInfo(zone))
+            assert 9 <= wall.hour < 21, (entry, zone)
+    reached = {people[entry.recipients[0]]["place"] for entry in log}
+    assert reached & {"Jakarta", "Kuala Lumpur", "Tehran"} == cities
+    counts: Counter[tuple[str, str | None]] = Counter()
+    for line in answer["deliveries"]:
+        counts[line["state"], line["reason"]] += line["count"]
+    shown = {reason for (_, reason), n in counts.items() if n}
+    assert shown >= {"window_closed", "cap_reached", "render_error", "suppressed", "no_consent", "no_address", "window_never_opens"}
+    assert counts["accepted", None] + counts["in_doubt", None] == len(log)
+    assert sum(counts.values()) == sum(receipt["accepted"] for receipt in answer["receipts"])
+    assert [receipt["source"] for receipt in answer["receipts"]] == ["cli", "spool", "cli", "http"]
+    assert all(receipt["rejected"] == 4 for receipt in answer["receipts"][1:])
+
+
+def test_shipped_campaign_is_there() -> None:
+    """The sample is the one copy in campaigns/, reached through the package."""
+    assert (sample_campaigns() / "winback" / "campaign.toml").resolve() == Path("campaigns/winback/campaign.toml").resolve()
