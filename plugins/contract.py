@@ -144,7 +144,8 @@ class NotSent(Exception):
 class SettingError(ValueError):
     """Raise it in a settings dataclass's `__post_init__`: the operator is told the file, line and key it concerns.
 
-    `key` as it is written in the config (`from`, not `from_`); empty if it is about several.
+    `key` as it is written in the config (`from`, not `from_`); empty if it is about several. Several problems at once:
+    raise an `ExceptionGroup` of them.
     """
 
     def __init__(self, key: str, what: str) -> None:

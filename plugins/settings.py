@@ -97,10 +97,15 @@ def _read_table(settings_type: type[Any], table: Mapping[str, Any], path: tuple[
         return None
     try:
         return settings_type(**values)
-    except SettingError as error:
-        reader.complain((*path, error.key) if error.key else path, error.what)
+    except ExceptionGroup as several:  # a plugin that names all its problems at once
+        errors: Sequence[Exception] = several.exceptions
     except (ValueError, TypeError) as error:
-        reader.complain(path, str(error) or type(error).__name__)
+        errors = (error,)
+    for each in errors:
+        if isinstance(each, SettingError):
+            reader.complain((*path, each.key) if each.key else path, each.what)
+        else:
+            reader.complain(path, str(each) or type(each).__name__)
     return None
 
 

@@ -1,6 +1,6 @@
 """SMTP: the keys of a `[providers.NAME]` table with `plugin = "smtp"`, checked before anything is opened.
 
-All problems are told at once, one a line, each with its key, so that the loader can print them beside the line of config.toml.
+All problems are told at once, each with its key, so that the loader can print them beside the line of config.toml.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from channels.smtp import headers
 from channels.smtp.address import BadAddress, parse_sender
 from channels.smtp.exchange import Stage
 from channels.smtp.headers import BadHeader
-from plugins import Secret
+from plugins import Secret, SettingError
 
 _PORTS = {"starttls": 587, "implicit": 465, "none": 25}
 _host = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]+")
@@ -75,7 +75,7 @@ class Settings:
     def __post_init__(self) -> None:
         problems = [*self._address_problems(), *self._trust_problems(), *self._number_problems()]
         if problems:
-            raise ValueError("\n".join(problems))
+            raise ExceptionGroup("the settings of an SMTP provider", [SettingError(*problem.split(": ", 1)) for problem in problems])
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
