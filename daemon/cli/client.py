@@ -33,6 +33,8 @@ T = TypeVar("T")
 Query = Mapping[str, Any] | None
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 300.0
+STARTING_SECONDS = 5.0
+LOOK_SECONDS = 0.1
 _INTAKE = ("invalid-json", "invalid-job", "job-conflict", "unknown-queue", "unknown-campaign", "too-large", "unsupported-media-type")
 
 
@@ -143,14 +145,31 @@ def daemon_runs(state_dir: Path) -> bool:
 async def connect(cli: Cli, *, seconds: float = ANSWER_SECONDS) -> AsyncIterator[Api]:
     """The API of the daemon, or of this process under the state lock (StateHeldError when someone else has that)."""
     state_dir = cli.config.homing.state_dir
-    if daemon_runs(state_dir):
-        async with _session(state_dir, seconds) as session:
-            yield Api(session, offline=False)
-        return
-    from daemon.app.offline import serve_offline
+    async with contextlib.AsyncExitStack() as stack:
+        offline = False
+        folder = state_dir
+        if not daemon_runs(state_dir):
+            from daemon.app.offline import serve_offline
 
-    async with serve_offline(cli.config_path) as folder, _session(folder, seconds) as session:
-        yield Api(session, offline=True)
+            try:
+                folder = await stack.enter_async_context(serve_offline(cli.config_path))
+                offline = True
+            except StateHeldError as held:
+                await _wait_for_daemon(state_dir, held)
+        session = await stack.enter_async_context(_session(folder, seconds))
+        yield Api(session, offline=offline)
+
+
+async def _wait_for_daemon(state_dir: Path, held: StateHeldError) -> None:
+    """Someone holds the state folder and takes no questions yet: a daemon that is just starting. Raises `held` in the end."""
+    from daemon.clock import SystemClock
+
+    clock = SystemClock()
+    deadline = clock.monotonic() + STARTING_SECONDS
+    while not daemon_runs(state_dir):
+        if clock.monotonic() > deadline:
+            raise held
+        await clock.sleep(LOOK_SECONDS)
 
 
 @contextlib.asynccontextmanager

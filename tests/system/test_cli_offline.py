@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.cli import client
 from daemon.store.engine import StateLock
 from tests.system.cli_world import CliWorld, row, write_world
 
@@ -173,8 +174,9 @@ def test_tokens_are_shown_once_and_revoked(homing: CliWorld) -> None:
     assert homing("token", "create", "shop2", "jobs:wite").code == 2
 
 
-def test_state_in_use_is_75(homing: CliWorld) -> None:
+def test_state_in_use_is_75(homing: CliWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process holds the state folder and takes no questions: exit 75 with its process id."""
+    monkeypatch.setattr(client, "STARTING_SECONDS", 0.2)
     lock = StateLock(homing.folder / "var")
     lock.acquire()
     try:

@@ -1,0 +1,255 @@
+"""One installation with a daemon of its own, a mail server with a log, and all that an operator may do to it from outside.
+
+Every part is a process; tests wait on conditions with a deadline (`wait_for`) and judge by the mail server's log.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tests.crash.world import Installation, free_port
+
+T = TypeVar("T")
+PATIENCE = 30.0
+LOOK = 0.02
+
+
+def wait_for(question: Callable[[], T], what: str, seconds: float = PATIENCE) -> T:
+    """The first answer that is true, within the time."""
+    deadline = time.monotonic() + seconds
+    while not (answer := question()):
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+        time.sleep(LOOK)
+    return answer
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one call of `homing` printed and ended with."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out.splitlines()[-1])
+
+
+class Relay:
+    """A mail server as a process. `taken()`: the lines of its log, one a message that it took."""
+
+    def __init__(self, folder: Path, *, delay_ms: int = 0, port: int | None = None) -> None:
+        self.port = port or free_port()
+        self.log = folder / f"mail-{self.port}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._delay_ms = delay_ms
+
+    def start(self) -> Relay:
+        words = [str(self.port), str(self.log), "--delay", str(self._delay_ms), "--drop", "0"]
+        self._process = subprocess.Popen([sys.executable, "-m", "tests.crash.server", *words])
+        wait_for(self._listens, "the mail server listens")
+        return self
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def taken(self, prefix: str = "") -> list[dict[str, Any]]:
+        """Messages to addresses that begin with `prefix`."""
+        if not self.log.exists():
+            return []
+        rows = [json.loads(line) for line in self.log.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        return [row for row in rows if row["kind"] == "accepted" and row["to"].startswith(prefix)]
+
+    def counts(self, prefix: str = "") -> Counter[str]:
+        """Address -> how many messages it was sent."""
+        return Counter(row["to"] for row in self.taken(prefix))
+
+    def end(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+class House(Installation):
+    """An installation with all that is asked of it here. `address`: its answers go over the control socket, without a token."""
+
+    def __init__(self, folder: Path, relay: Relay, **options: Any) -> None:
+        folder.mkdir(exist_ok=True)
+        super().__init__(folder, relay.port, relay.log, **options)
+        self.relay = relay
+        self.state = folder / "var"
+        self.config = folder / "config.toml"
+
+    # the daemon
+
+    def launch(self, **environ: str) -> None:
+        """Start it without waiting for anything but its control socket."""
+        self._daemon = subprocess.Popen(self._homing("run"), stdout=self.log, stderr=self.log, env={**os.environ, **environ})
+        wait_for(self._answers, "the daemon answers")
+
+    def _answers(self) -> bool:
+        assert self._daemon is not None
+        assert self._daemon.poll() is None, self.tail()
+        try:
+            return self.ask("GET", "/healthz")[0] == 200
+        except OSError:
+            return False
+
+    def hang_up(self) -> None:
+        """SIGHUP: read config and campaigns anew."""
+        assert self._daemon is not None
+        self._daemon.send_signal(signal.SIGHUP)
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The daemon's log lines of this event."""
+        lines = (self.folder / "daemon.log").read_text(errors="replace").splitlines()
+        found = (json.loads(line) for line in lines if line.startswith("{") and line.endswith("}"))
+        return [event for event in found if event.get("event") == name]
+
+    # what an operator types and asks
+
+    def __call__(self, *words: str, **environ: str) -> Said:
+        """`homing WORDS`, as a program of its own."""
+        ran = subprocess.run(
+            self._homing(*words), capture_output=True, text=True, timeout=PATIENCE, env={**os.environ, **environ}, cwd=self.folder
+        )
+        return Said(ran.returncode, ran.stdout, ran.stderr)
+
+    def ask(self, method: str, path: str, body: bytes | None = None, media: str = "application/json") -> tuple[int, Any]:
+        """A request over the control socket: (status, JSON)."""
+        connection = _Local(self.state / "control.sock")
+        try:
+            connection.request(method, path, body, {"Content-Type": media} if body is not None else {})
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        finally:
+            connection.close()
+
+    def status(self) -> dict[str, Any]:
+        code, found = self.ask("GET", "/v1/status")
+        assert code == 200, found
+        return dict(found)
+
+    def job(self, key: str) -> dict[str, Any]:
+        """The job as it stands; empty while nobody knows it."""
+        code, found = self.ask("GET", f"/v1/jobs/{key}")
+        return dict(found) if code == 200 else {}
+
+    def expanded(self, key: str) -> dict[str, Any]:
+        """The job once all its rows are read."""
+        return wait_for(lambda: found if (found := self.job(key)) and found["state"] != "receiving" else None, f"{key} is read") or {}
+
+    def settled(self, key: str) -> dict[str, Any]:
+        """The job once nothing of it is on its way."""
+        self.expanded(key)
+        return wait_for(lambda: found if not _moving(found := self.job(key)) else None, f"{key} is settled: {self.job(key)}") or {}
+
+    def drop(self, queue: str, name: str, text: str, *, part: str = "new") -> Path:
+        """A file in the spool, by way of tmp/ if it ends in new/. Returns where it is."""
+        folder = self.state / "spool" / queue
+        (folder / "tmp" / name).write_text(text)
+        if part != "tmp":
+            os.rename(folder / "tmp" / name, folder / part / name)
+        return folder / part / name
+
+    def moved(self, queue: str, name: str) -> tuple[str, dict[str, Any]]:
+        """Where a dropped file ended (`done` or `failed`), and what is said of it there."""
+        folder = self.state / "spool" / queue
+
+        def look() -> tuple[str, dict[str, Any]] | None:
+            for part, suffix in (("done", "receipt"), ("failed", "reason")):
+                if (folder / part / name).exists():
+                    return part, json.loads((folder / part / f"{name}.{suffix}.json").read_text())
+            return None
+
+        return wait_for(look, f"{name} is taken from the spool") or ("", {})
+
+    def sent(self, count: int, prefix: str = "") -> None:
+        """Return when the mail server took so many messages."""
+        wait_for(lambda: len(self.relay.taken(prefix)) >= count, f"{count} messages are taken")
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Straight from the store's file."""
+        with sqlite3.connect(f"file:{self.state}/homing.db?mode=ro", uri=True, timeout=10) as conn:
+            return conn.execute(query).fetchall()
+
+    def state_of(self, address: str) -> list[tuple[str, str | None]]:
+        """(state, reason) of each delivery to an address, the oldest first."""
+        query = f"SELECT d.state, d.reason FROM delivery d JOIN recipient r ON r.id = d.person WHERE r.email = '{address}' ORDER BY d.id"
+        return [(state, reason) for state, reason in self.rows(query)]
+
+    # what is written before the start, or between reloads
+
+    def add_campaign(self, name: str, template: str, *, queue: str | None = None, campaign: str | None = None) -> None:
+        """A campaign folder like `winback`, and (if named) a queue for it in config.toml."""
+        folder = self.folder / "campaigns" / name
+        folder.mkdir(exist_ok=True)
+        like = (self.folder / "campaigns" / "winback" / "campaign.toml").read_text()
+        (folder / "campaign.toml").write_text(campaign or like)
+        (folder / "reminder.email.liquid").write_text(template)
+        if queue is not None:
+            with self.config.open("a") as config:
+                config.write(f'[queues.{queue}]\ncampaign = "{name}"\n')
+
+
+def _moving(job: Mapping[str, Any]) -> bool:
+    return any(job["deliveries"].get(state) for state in ("planned", "due", "claimed", "handed_over"))
+
+
+class _Local(http.client.HTTPConnection):
+    """HTTP over the control socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=10)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(10)
+        self.sock.connect(str(self._path))
+
+
+def fetch(url: str, *, data: bytes | None = None, **headers: str) -> tuple[int, str]:
+    """A request over TCP, as a stranger sends it: (status, text)."""
+    request = urllib.request.Request(url, data=data, headers={key.replace("_", "-"): value for key, value in headers.items()})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def person(name: str, **fields: Any) -> dict[str, Any]:
+    """A good recipient row, with the variable that the template `winback` needs."""
+    return {"id": name, "email": f"{name}@example.com", "zone": "Asia/Jakarta", "vars": {"last_product": "shoes"}, **fields}
+
+
+def document(id: str, rows: Iterable[dict[str, Any]], **head: Any) -> str:
+    """A job as one JSON document; `expected_count` is right unless it is given."""
+    people = list(rows)
+    return json.dumps({"id": id, "queue": "lapsed", "expected_count": len(people), **head, "recipients": people})
+
+
+def lines(id: str, rows: Iterable[dict[str, Any]], **head: Any) -> str:
+    """The same as NDJSON."""
+    people = list(rows)
+    return "\n".join(json.dumps(row) for row in ({"id": id, "expected_count": len(people), **head}, *people)) + "\n"

@@ -1,0 +1,110 @@
+"""What ends a start, and with which words; and the smallest config, which starts as it stands."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.crash.world import free_port
+from tests.system.conftest import Build
+from tests.system.daemon_world import House, Relay, document, person
+
+ROOT = Path(__file__).resolve().parents[2]
+
+SMALLEST = """\
+[homing]
+state_dir = "var"
+default_zone = "Asia/Jakarta"
+[shop]
+currency = "USD"
+[providers.relay]
+plugin = "smtp"
+host = "127.0.0.1"
+port = 1025
+tls = "none"
+from = "Kedai <hello@mail.example.com>"
+[queues.lapsed-45]
+campaign = "winback"
+"""
+"""contract.md §1, "the smallest config that runs"."""
+
+
+@pytest.mark.slow
+def test_a_second_daemon_on_the_same_folder_ends_with_75_and_names_the_first(build: Build):
+    """It says who holds the folder and what to do; the first one goes on as if nothing had been."""
+    house = build(relay=False)
+    house.start()
+    said = house("run")
+    assert said.code == 75
+    assert f"in use by process {house.pid}" in said.err
+    assert "state_dir" in said.err
+    assert "Traceback" not in said.err
+    assert len(said.err.splitlines()) == 1
+    assert house.status()["ready"]
+    assert house("db", "upgrade").code == 75
+    assert house.stop() == 0
+
+
+def test_all_that_is_wrong_in_the_config_is_named_at_once(build: Build):
+    """Exit 78, each problem with file, line, key and the nearest word; nothing is made in the state folder."""
+    house = build(relay=False)
+    text = house.config.read_text()
+    text = text.replace('rolling = "7d"', 'roling = "7d"').replace('end = "24:00"', 'end = "25:00"').replace("pool = 10", 'pool = "ten"')
+    house.config.write_text(text)
+    (house.folder / "campaigns" / "winback" / "reminder.email.liquid").write_text("---\nsubject: hello\n---\n{% if %}</p>\n")
+    at = {key: number for number, line in enumerate(text.splitlines(), 1) for key in ("roling", "end =", "pool") if line.startswith(key)}
+    said = house("run")
+    assert said.code == 78
+    assert f'config.toml:{at["roling"]}: cap.0.roling: unknown key; did you mean "rolling"?' in said.err
+    assert f"config.toml:{at['end =']}: window.end: " in said.err
+    assert f"config.toml:{at['pool']}: providers.relay.pool: " in said.err
+    assert "reminder.email.liquid:4: " in said.err
+    assert "Traceback" not in said.err
+    assert not house.state.exists()
+    assert house("check").err == said.err
+
+
+def test_one_wrong_key_is_one_line(build: Build):
+    """Nothing but the problem is printed."""
+    house = build(relay=False)
+    with house.config.open("a") as config:
+        config.write('[spol]\npath = "x"\n')
+    line = len(house.config.read_text().splitlines()) - 1
+    said = house("run")
+    assert said.code == 78
+    assert said.err.splitlines() == [f'homing: {house.config}:{line}: spol: unknown table; did you mean "spool"?']
+
+
+@pytest.mark.slow
+def test_the_smallest_config_of_the_contract_starts_as_it_stands(tmp_path: Path):
+    """With the shipped campaigns beside it; a job comes in and a mail goes out. Only the ports are moved, by the environment."""
+    relay = Relay(tmp_path).start()
+    (tmp_path / "config.toml").write_text(SMALLEST)
+    shutil.copytree(ROOT / "campaigns", tmp_path / "campaigns")
+    admin = free_port()
+    moved = {"HOMING__HTTP__LISTEN": f"127.0.0.1:{admin}", "HOMING__HTTP__PUBLIC_LISTEN": f"127.0.0.1:{free_port()}",
+             "HOMING__PROVIDERS__RELAY__PORT": str(relay.port)}  # fmt: skip
+    house = House.of(tmp_path, relay, admin)
+    try:
+        house.start(**moved)
+        assert sorted(path.name for path in (house.state / "spool").iterdir()) == ["lapsed-45"]
+        house.drop("lapsed-45", "first.json", document("first", [person("c-1", zone=noon_zone())], queue="lapsed-45"))
+        house.sent(1)
+        assert relay.taken()[0]["subject"] == "Hello, we have missed you"
+        assert house.stop() == 0
+    finally:
+        house.end()
+        relay.end()
+
+
+def noon_zone() -> str:
+    """A zone in which it is twelve to one o'clock now, so that every window of a sane shop is open."""
+    offset = 12 - time.gmtime().tm_hour
+    return f"Etc/GMT{-offset:+d}" if offset else "Etc/GMT"
