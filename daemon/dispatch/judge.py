@@ -14,11 +14,11 @@ from functools import lru_cache
 
 from daemon.clock import to_instant
 from daemon.dispatch.work import Plan, PlanBook
-from daemon.model.delivery import Decision, Instant, Reason, Verdict
+from daemon.model.delivery import Decision, Instant, Reason, State, Verdict
 from daemon.pacing.bucket import Bucket
 from daemon.policy.caps import Touch
 from daemon.policy.decide import decide_all, state_after
-from daemon.policy.hours import WindowRule, parse_quiet_hours, parse_window
+from daemon.policy.hours import WindowError, WindowRule, parse_quiet_hours, parse_window
 from daemon.policy.rules import Rules
 from daemon.policy.subject import ANY, Candidate, PersonFacts
 from daemon.store.claim import Fetch, Judged
@@ -77,6 +77,11 @@ def facts_of(row: DueRow, known: Known, kinds: Mapping[str, str]) -> PersonFacts
     )  # fmt: skip
 
 
+def _hold(row: DueRow, reason: Reason, key: str, facts: Mapping[str, object]) -> Judged:
+    decision = Decision(verdict=Verdict.HOLD, reason=reason, key=key, facts=facts, checks=(("facts", "hold"),))
+    return Judged(row=row, decision=decision, state=State.HELD)
+
+
 class Judging:
     """The rules of the running config, and the domain buckets that outlive a claim. `kinds`: channel -> address kind."""
 
@@ -112,11 +117,21 @@ class Judgement:
 
     def _person(self, rows: list[DueRow], known: Known, rivals: frozenset[int]) -> list[Judged]:
         judging = self._judging
-        facts = facts_of(rows[0], known, judging.kinds)
+        try:
+            facts = facts_of(rows[0], known, judging.kinds)
+        except WindowError as error:  # one person's odd trait must not stop the others
+            what = {"what": f"{error.key}: {error.what}"}
+            return [_hold(row, Reason.WINDOW_NEVER_OPENS, f"recipient:{row.recipient}", what) for row in rows if row.delivery not in rivals]
         by_id = {row.delivery: row for row in rows}
-        candidates = [candidate_of(row, self._plans.peek(row.campaign, row.version)) for row in rows]
+        candidates, judged = [], []
+        for row in rows:
+            plan = self._plans.peek(row.campaign, row.version)
+            if plan is not None:
+                candidates.append(candidate_of(row, plan))
+            elif row.delivery not in rivals:
+                what = {"what": f"version {row.version} of the campaign cannot be read by this release"}
+                judged.append(_hold(row, Reason.RENDER_ERROR, f"campaign:{row.campaign_name}", what))
         guess = judging.rules.guess_zones(facts)
-        judged: list[Judged] = []
         for candidate, verdict in decide_all(candidates, facts, judging.rules, self._now):
             if candidate.id in rivals:
                 continue

@@ -117,6 +117,8 @@ class ClaimLoop:
         by_provider: dict[str, list[Envelope]] = defaultdict(list)
         for one in claimed:
             plan = self._plans.peek(one.row.campaign, one.row.version)
+            if plan is None:
+                raise LookupError(f"claimed without a plan: campaign {one.row.campaign_name}, version {one.row.version}")
             by_provider[one.provider].append(Envelope(claimed=one, public_id=encode_id(one.row.delivery), plan=plan))
         for provider, envelopes in by_provider.items():
             await self._lines[provider].put(envelopes)

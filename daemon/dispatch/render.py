@@ -46,7 +46,7 @@ class MessageWriter:
 
     def _render(self, envelope: Envelope) -> tuple[Rendered, str]:
         row = envelope.claimed.row
-        plan = self._plans.peek(row.campaign, row.newest) if row.newest != row.version else envelope.plan
+        plan = (self._plans.peek(row.campaign, row.newest) if row.newest != row.version else None) or envelope.plan
         if row.step not in (step.name for step in plan.campaign.steps):
             plan = envelope.plan
         link = self._links.unsubscribe_url(row.delivery)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from daemon.content.render import Renderer
 from daemon.content.version import CampaignVersion
+from daemon.errors import ConfigError
 from daemon.model.campaign import Campaign
-from daemon.policy.window import WindowRule, parse_window
+from daemon.policy.hours import WindowError, WindowRule, parse_window
 from daemon.store.claim import Claimed
 from plugins.contract import Message
 
@@ -39,22 +40,25 @@ class PlanBook:
     def __init__(self, shop: Mapping[str, object]) -> None:
         """`shop`: what templates know as `shop.*`."""
         self._shop = shop
-        self._plans: OrderedDict[tuple[int, int], Plan] = OrderedDict()
+        self._plans: OrderedDict[tuple[int, int], Plan | None] = OrderedDict()
 
-    def get(self, campaign: int, version: int, fetch: Callable[[int, int], str]) -> Plan:
-        """The plan; compiled at first use. KeyError if the store has no such version (fetch raises it)."""
+    def get(self, campaign: int, version: int, fetch: Callable[[int, int], str]) -> Plan | None:
+        """The plan, compiled at first use; None if this release cannot compile what an older one stored. KeyError if the store
+        has no such version (fetch raises it)."""
         key = campaign, version
-        plan = self._plans.get(key)
-        if plan is None:
-            plan = self._plans[key] = Plan.compile(CampaignVersion.from_json(fetch(campaign, version)), self._shop)
+        if key not in self._plans:
+            try:
+                self._plans[key] = Plan.compile(CampaignVersion.from_json(fetch(campaign, version)), self._shop)
+            except (ConfigError, WindowError, ValueError):
+                self._plans[key] = None
         self._plans.move_to_end(key)
         while len(self._plans) > self.LIMIT:  # inline jobs make a version each
             self._plans.popitem(last=False)
-        return plan
+        return self._plans[key]
 
-    def peek(self, campaign: int, version: int) -> Plan:
+    def peek(self, campaign: int, version: int) -> Plan | None:
         """A plan that the claim has prepared."""
-        return self._plans[campaign, version]
+        return self._plans.get((campaign, version))
 
 
 @dataclass(slots=True)

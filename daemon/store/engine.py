@@ -81,11 +81,8 @@ def prepare(engine: Engine) -> None:
         names = set(conn.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'")).scalars())
         if not names:
             metadata.create_all(conn)
-            conn.execute(
-                text(
-                    "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
-                )
-            )
+            key = "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)"  # as Alembic writes it
+            conn.execute(text(f"CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, {key})"))
             conn.execute(text("INSERT INTO alembic_version VALUES (:v)"), {"v": SCHEMA_VERSION})
             return
         found = conn.execute(text("SELECT version_num FROM alembic_version")).scalar() if "alembic_version" in names else None
@@ -114,7 +111,8 @@ class StateLock:
             holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "?"
             os.close(fd)
             raise StateHeldError(
-                f"{self.path.parent}: already in use by process {holder}; one daemon at a time may use a state folder"
+                f"{self.path.parent}: already in use by process {holder}; one daemon at a time may use a state folder: "
+                "stop that one first, or give this one a [homing] state_dir of its own"
             ) from None
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)

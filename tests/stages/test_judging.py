@@ -1,0 +1,124 @@
+"""What the claim adds to the rules: who serves the channel, and the turn at the destination's domain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from daemon.content.campaigns import inline_version
+from daemon.dispatch.judge import Judging
+from daemon.dispatch.work import PlanBook
+from daemon.model.delivery import SECOND, Reason, State, Verdict
+from daemon.model.job import InlineMessage
+from daemon.pacing.bucket import Bucket
+from daemon.policy.hours import WindowRule, parse_window
+from daemon.policy.rules import Rules
+from daemon.store.claim import Judged
+from daemon.store.facts import DueRow, Known, SuppressionRow
+
+NOW = 1_795_322_411 * SECOND
+OPEN: WindowRule = parse_window({"start": "00:00", "end": "24:00"})
+
+
+def due(
+    delivery: int, *, email: str = "a@gmail.com", channel: str = "email", reason: str | None = None, traits: str | None = None
+) -> DueRow:
+    return DueRow(
+        delivery=delivery, lane=1, not_before=NOW, expires_at=NOW + 86_400 * SECOND, attempts=0, doubted=False, reason=reason, created=NOW,
+        wave=1, campaign=1, campaign_name="job:j", version=1, newest=1, variant=None, step="message", channel=channel, job=1, job_key="j",
+        queue="q", priority=50, job_window=None, person=delivery, recipient=f"c-{delivery}", email=email, phone="+62811111111",
+        zone="Asia/Jakarta", locale=None, country=None, traits=traits, vars=None, email_hash=b"e", phone_hash=b"p", erased=False,
+        person_guard=0, campaign_guard=0, job_guard=0, queue_guard=0,
+    )  # fmt: skip
+
+
+def judge(
+    rows: list[DueRow],
+    *,
+    buckets: Mapping[str, Bucket] | None = None,
+    providers: Mapping[str, str] | None = None,
+    known: Known | None = None,
+) -> list[Judged]:
+    judging = Judging(Rules(window=OPEN), {"email": "email"}, {"relay": buckets} if buckets else {})
+    plans = PlanBook({})
+    body = inline_version("j", InlineMessage(channel="email", purpose="marketing", subject="s", text="t")).to_json()
+    judgement = judging.bind(plans, {"email": "relay"} if providers is None else providers, {"email"}, NOW)
+    judgement.prepare(frozenset({(1, 1)}), lambda campaign, version: body)
+    empty = Known(touches=[], consents={}, suppressions=[])
+    return judgement(rows, {row.person: known or empty for row in rows}, frozenset())
+
+
+def test_rows_over_a_domains_rate_get_its_next_free_turns_once() -> None:
+    """2/s for gmail.com: the burst goes now, the others each get an instant of their own; another domain is not touched."""
+    buckets = {"gmail.com": Bucket(rate=2.0)}
+    first = judge([due(i) for i in range(6)] + [due(9, email="a@other.example")], buckets=buckets)
+    waiting = [item.decision for item in first if item.decision.verdict is Verdict.DEFER]
+    assert [item.row.delivery for item in first if item.decision.verdict is Verdict.SEND][-1] == 9
+    assert {decision.reason for decision in waiting} == {Reason.RATE_LIMITED}
+    turns = [decision.until for decision in waiting if decision.until is not None]
+    assert len(set(turns)) == len(turns) >= 3
+    assert all(turn > NOW for turn in turns)
+    again = judge([due(5, reason=Reason.RATE_LIMITED.value)], buckets=buckets)
+    assert again[0].decision.verdict is Verdict.SEND  # its turn has come: it is not moved a second time
+
+
+def test_a_channel_that_nobody_serves_is_held_with_its_key() -> None:
+    """Not an endless wait: an operator sees it, and a provider that comes later frees it."""
+    [held] = judge([due(1, channel="fax")])
+    assert (held.decision.verdict, held.decision.reason) in {(Verdict.HOLD, Reason.CHANNEL_UNAVAILABLE), (Verdict.DROP, Reason.NO_ADDRESS)}
+
+
+def test_a_channel_whose_providers_all_fail_waits() -> None:
+    """Breakers open: the row is deferred, not sent to a provider that is not there."""
+    [item] = judge([due(1)], providers={})
+    assert (item.decision.verdict, item.decision.reason, item.state) == (Verdict.DEFER, Reason.BREAKER_OPEN, State.DUE)
+
+
+@pytest.mark.parametrize(
+    ("channel", "scope", "reason", "expected"),
+    [
+        ("email", "marketing", "suppressed", Reason.SUPPRESSED),
+        ("*", "all", "complained", Reason.COMPLAINED),
+        ("email", "all", "bounced", Reason.BOUNCED),
+        ("sms", "marketing", "suppressed", None),
+    ],
+)
+def test_a_suppression_stops_the_channels_it_names(channel: str, scope: str, reason: str, expected: Reason | None) -> None:
+    """Of the address's kind, or all of them; another channel's suppression does not concern this one."""
+    known = Known(touches=[], consents={}, suppressions=[("email", SuppressionRow(channel=channel, scope=scope, reason=reason))])
+    [item] = judge([due(1)], known=known)
+    assert item.decision.reason is expected
+
+
+def test_a_suppressed_phone_does_not_stop_mail() -> None:
+    """The hash belongs to one address; `*` of a phone row still means all channels."""
+    known = Known(
+        touches=[], consents={}, suppressions=[("phone", SuppressionRow(channel="email", scope="marketing", reason="suppressed"))]
+    )
+    assert judge([due(1)], known=known)[0].decision.verdict is Verdict.SEND
+
+
+def test_quiet_hours_are_the_recipients_own() -> None:
+    """The trait narrows: at 11:40 in Jakarta, quiet from 11 to 13, it waits until 13:00."""
+    [item] = judge([replace(due(1), traits='{"quiet_hours": ["11:00-13:00"]}')])
+    assert item.decision.reason is Reason.QUIET_HOURS
+    assert item.decision.until == NOW - NOW % (3600 * SECOND) + 2 * 3600 * SECOND
+
+
+@pytest.mark.parametrize("quiet", ['["00:00-24:00"]', '["nonsense"]', "[7]", '"x"'])
+def test_one_persons_odd_trait_holds_that_person_only(quiet: str) -> None:
+    """Whatever stands in a trait, the claim goes on for the others."""
+    odd, fine = judge([replace(due(1), traits=f'{{"quiet_hours": {quiet}}}'), due(2)])
+    assert (odd.decision.verdict, odd.state) == (Verdict.HOLD, State.HELD)
+    assert fine.decision.verdict is Verdict.SEND
+
+
+def test_a_version_that_this_release_cannot_read_holds_its_deliveries() -> None:
+    """A stored campaign of another form never stops the loop."""
+    plans = PlanBook({})
+    judgement = Judging(Rules(window=OPEN), {"email": "email"}, {}).bind(plans, {"email": "relay"}, {"email"}, NOW)
+    judgement.prepare(frozenset({(1, 1)}), lambda campaign, version: '{"form": 99}')
+    [held] = judgement([due(1)], {1: Known(touches=[], consents={}, suppressions=[])}, frozenset())
+    assert (held.state, held.decision.reason) == (State.HELD, Reason.RENDER_ERROR)
