@@ -166,6 +166,8 @@ class _Writes:
         self.now = now
         self.gone: list[tuple[int]] = []
         self.untouched: list[tuple[int, int, int]] = []
+        self.freed: set[int] = set()
+        """Persons one of whose slots is free again: a touch given back, or a claim's reservation that came to nothing."""
         self.recorded: list[tuple[Any, ...]] = []
         self.attempts: list[tuple[Any, ...]] = []
         self.due: list[tuple[int, int, int]] = []
@@ -181,8 +183,8 @@ class _Writes:
         many(conn, _SUPPRESS, ("hash", "channel", "scope", "reason", "at", "source"), self.suppressed)
         many(conn, _RAISE_GUARD, ("b_hash",), [(row[0],) for row in self.suppressed])
         self.tallies.write(conn)
-        if self.untouched:
-            wake(conn, {row[0] for row in self.untouched}, self.now, WAITS_FOR_SLOT)
+        if self.freed:
+            wake(conn, self.freed, self.now, WAITS_FOR_SLOT)
 
 
 class Flights:
@@ -243,6 +245,7 @@ def release(conn: Connection, epochs: dict[int, int], now: Instant) -> None:
 
 def back_to_due(writes: _Writes, flight: _Flight, at: Instant) -> None:
     writes.gone.append((flight.delivery,))
+    writes.freed.add(flight.person)
     writes.due.append((flight.lane, at, flight.delivery))
     key = "doubt" if flight.doubted else None
     writes.recorded.append((flight.delivery, State.DUE.value, None, at, flight.attempts, None, None, None, None, key, None))
@@ -267,6 +270,8 @@ def record(conn: Connection, outcomes: Sequence[Result], now: Instant) -> None:
 def _record_one(writes: _Writes, flight: _Flight, result: Result, now: Instant, tried: int) -> None:
     writes.gone.append((flight.delivery,))
     surely_failed = result.kind in (Kind.REJECTED, Kind.DEFERRED, Kind.HELD)
+    if surely_failed:
+        writes.freed.add(flight.person)
     if surely_failed and flight.handed_over_at is not None:
         writes.untouched.append((flight.person, flight.handed_over_at, flight.delivery))
     if result.kind not in (Kind.ACCEPTED, Kind.HELD) and (flight.handed_over or result.scope is not None):
