@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import end_to_end
+from tests.bench import decisions, end_to_end, smtp_channel
 
-BENCHES = {"end-to-end: 10 KB multipart over 10 connections, one core": end_to_end.run}
+BENCHES = {
+    "end-to-end: 10 KB multipart over 10 connections, one core": end_to_end.run,
+    "smtp channel alone: ready-made and templated messages": smtp_channel.run,
+    "decisions: the rules alone": decisions.run,
+}
 
 
 def main() -> int:

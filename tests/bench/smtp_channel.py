@@ -121,7 +121,14 @@ async def client(port: int, count: int, ready_made: bool) -> None:
     nothing = cast("Any", None)
     await channel.start(
         Context(
-            provider="bench", settings=settings, clock=Clock(), rng=random.Random(1), dns=Dns(), open_stream=nothing, http=nothing, log=Log()
+            provider="bench",
+            settings=settings,
+            clock=Clock(),
+            rng=random.Random(1),
+            dns=Dns(),
+            open_stream=nothing,
+            http=nothing,
+            log=Log(),
         )
     )
     if ready_made:
