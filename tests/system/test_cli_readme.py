@@ -1,0 +1,67 @@
+"""What the README shows works as it stands there."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from daemon.cli.main import COMMANDS
+from tests.system.cli_world import CliWorld
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+
+
+def blocks(kind: str) -> list[str]:
+    """The fenced blocks of a kind, without their indentation."""
+    found = re.findall(rf"^( *)```{kind}\n(.*?)^\1```", README, re.DOTALL | re.MULTILINE)
+    return [re.sub(rf"^{indent}", "", text, flags=re.MULTILINE) for indent, text in found]
+
+
+@pytest.fixture
+def homing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> CliWorld:
+    shutil.copytree(ROOT / "campaigns", tmp_path / "campaigns")
+    (tmp_path / "config.toml").write_text("\n".join(blocks("toml")), encoding="utf-8")
+    return CliWorld(tmp_path, capsys)
+
+
+def test_smallest_config_with_a_cap_is_good(homing: CliWorld) -> None:
+    """The two TOML blocks together pass `homing check`, and the first is the smallest one of the contract: 13 lines."""
+    answer = homing.ok("check")
+    assert (answer["queues"], answer["warnings"]) == (["lapsed-45"], [])
+    assert len(blocks("toml")[0].splitlines()) == 13
+
+
+def test_job_of_the_readme_is_accepted(homing: CliWorld) -> None:
+    """Its rows are good, and explain answers for them."""
+    (job,) = blocks("json")
+    assert all(json.loads(line) for line in job.splitlines())
+    path = homing.folder / "lapsed.ndjson"
+    path.write_text(job, encoding="utf-8")
+    receipt = homing.ok("enqueue", "lapsed-45", str(path))
+    assert (receipt["accepted"], receipt["rejected"], receipt["state"]) == (2, 0, "accepted")
+    assert homing.ok("explain", "c-2")["zone"]["names"] == ["Asia/Tehran"]
+
+
+@pytest.mark.parametrize("line", sorted(set(re.findall(r"^ *(homing [a-z][^#\n`]*)", README + OPERATIONS, re.MULTILINE))))
+def test_commands_of_the_docs_exist(line: str) -> None:
+    """No page names a command that the program does not have."""
+    assert line.split()[1] in COMMANDS
+
+
+def test_words_in_backticks_name_commands() -> None:
+    """`homing X Y` in a sentence is a command or a member of its group."""
+    import click
+
+    from daemon.cli.main import cli
+
+    for words in re.findall(r"`homing ([a-z]+)(?: ([a-z]+))?", README + OPERATIONS):
+        command = cli.get_command(click.Context(cli), words[0])
+        assert command is not None, words
+        if isinstance(command, click.Group):
+            assert words[1] in command.commands, words
