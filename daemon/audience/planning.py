@@ -22,7 +22,7 @@ from daemon.store.plan import Batch, Chunk, Reading, Work
 from daemon.store.recipients import PlanRow
 
 READ_ROWS = 500
-RUN_ROWS = 20_000
+RUN_ROWS = 10_000
 PLAN_ROWS = 500
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, insert, literal_column, select, update
+from sqlalchemy import Connection, bindparam, insert, literal_column, null, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from daemon.model.delivery import Instant, Reason, State
@@ -188,7 +188,7 @@ _ZONE_HOLDS = (
 _FREE = (
     update(s.delivery)
     .where(s.delivery.c.id == bindparam("b_id"))
-    .values(state=literal_column("'due'"), reason=None, key=None, not_before=bindparam("b_now"), lane=bindparam("b_lane"))
+    .values(state=literal_column("'due'"), reason=null(), key=null(), not_before=bindparam("b_now"), lane=bindparam("b_lane"))
 )
 
 

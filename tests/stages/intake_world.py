@@ -27,6 +27,7 @@ from daemon.model.job import Receipt
 from daemon.policy.rules import compile_rules
 from daemon.service import Signals
 from daemon.store.campaigns import Loaded, register
+from daemon.store.care import check_rows
 from daemon.store.jobs import JobView, read_job
 from daemon.store.writer import Lane, Store
 
@@ -155,6 +156,10 @@ class IntakeWorld:
 
     async def do(self, statement: str, **values: Any) -> None:
         await self.store.write(Lane.BULK, lambda conn: conn.execute(text(statement), values) and None)
+
+    async def check(self) -> None:
+        """What must be true in the store at all times."""
+        assert await self.store.read(check_rows) == []
 
     async def close(self) -> None:
         for job in list(self.expansion._open):

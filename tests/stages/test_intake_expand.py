@@ -28,6 +28,7 @@ JOB = "lapsed-45-2026-11-22"
 async def world(tmp_path: Path) -> AsyncIterator[IntakeWorld]:
     opened = await IntakeWorld.open(tmp_path / "state")
     yield opened
+    await opened.check()
     await opened.close()
 
 
@@ -122,6 +123,7 @@ async def test_after_a_crash_expansion_goes_on_where_it_was(tmp_path: Path, cras
     if not ended and await second.sql("SELECT 1 FROM job WHERE expanded = 1") and len(lines) == 9:
         lines = lines[:7]  # it was all expanded before the crash: nothing opens the file again
     assert len([json.loads(line) for line in lines]) == 7
+    await second.check()
     await second.close()
 
 

@@ -179,7 +179,7 @@ async def test_b4_an_empty_file_is_a_job_without_rows(world: IntakeWorld) -> Non
         put(world, name, body)
     await settle(world)
     assert listing(world, "failed") == []
-    assert {row for row in await world.sql("SELECT rows, state FROM job")} == {(0, "finished")}
+    assert set(await world.sql("SELECT rows, state FROM job")) == {(0, "finished")}
 
 
 def make_odd(kind: str, path: Path) -> None:
