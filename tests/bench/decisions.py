@@ -20,7 +20,7 @@ RULES = Rules(
     caps=(
         Cap(name="weekly", limit=3, rolling=7 * DAY, channels=frozenset({"email"})),
         Cap(name="daily", limit=1, calendar=Calendar.DAY),
-        Cap(name="pressure", limit=9000, rolling=7 * DAY, units=True),
+        Cap(name="pressure", limit=9000, rolling=7 * DAY, weights={"sms": 3000, "email": 1000}),
     ),
 )
 COUNT = 20_000
