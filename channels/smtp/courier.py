@@ -22,7 +22,7 @@ from channels.smtp.mime import Composer, Letter, Unsendable
 from channels.smtp.pool import Link, Pool
 from channels.smtp.replies import Reply
 from channels.smtp.session import CannotOpen
-from plugins import Accepted, Clock, Deferred, Grant, Message, Outcome, Rejected, Session, Unknown
+from plugins import Clock, Deferred, Grant, Message, Outcome, Rejected, Session, Unknown
 
 ONE_WRITE = 32 * 1024
 """Content up to this size goes out in one write with its dot. Beyond, the dot waits until the kernel has the rest, so that a
@@ -179,12 +179,12 @@ class Courier:
         else:
             failure = link.exchange.failure or _LOST
             outcome = Unknown(code=failure.kind, detail=f"no answer to the final dot: {failure.detail}")
-        if isinstance(outcome, Accepted):
-            self._pool.accepted(link)
-        elif isinstance(outcome, Unknown):
+        if isinstance(outcome, Unknown):
             self._pool.doubted(link)
             link.exchange.fail("dropped", "after an answer that is none")
-        elif verdicts.is_odd(replies[0]):  # such as 503: it did not read the content as content
+        else:
+            self._pool.answered(link)
+        if isinstance(outcome, Rejected) and verdicts.is_odd(replies[0]):  # such as 503: it did not read the content as content
             link.exchange.fail("unexpected", f"an answer out of step: {outcome.code}")
         link.busy = False
         self._session.report(letter.id, outcome)

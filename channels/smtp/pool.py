@@ -105,8 +105,8 @@ class Pool:
         if self._reaper is None:
             self._reaper = asyncio.get_running_loop().call_later(self._idle_seconds, self._reap)
 
-    def accepted(self, link: Link) -> None:
-        """The relay took a message: it is well."""
+    def answered(self, link: Link) -> None:
+        """The relay answered a final dot, whatever it said: it is well."""
         relay = link.relay
         if relay.rests:
             self._log.info("smtp.relay_back", relay=str(relay.endpoint))
@@ -114,7 +114,7 @@ class Pool:
         relay.last = None
 
     def struck(self, link: Link, failure: Failure) -> None:
-        """A connection broke in the middle of a conversation. Three in a row without a message taken, and the relay rests."""
+        """A connection broke in the middle of a conversation. Three in a row without an answer to a dot, and the relay rests."""
         relay = link.relay
         relay.strikes += 1
         if relay.strikes >= STRIKES:

@@ -78,6 +78,8 @@ class Peer:
     """Takes commands in any order."""
     narrow: bool = False
     """Small buffers, so that a mail of a megabyte does not fit into the kernel."""
+    mechanisms: str = "PLAIN LOGIN"
+    """What it offers if the script has an `auth`."""
     port: int = 0
     events: list[tuple[Any, ...]] = field(default_factory=list)
     complete: list[Mail] = field(default_factory=list)
@@ -177,6 +179,9 @@ class _Conversation:
         elif verb == "STARTTLS":
             await self.starttls()
         elif verb == "AUTH":
+            if line == "AUTH CRAM-MD5":
+                await self.say("334 PDE4OTYuNjk3MTcwOTUyQHBvc3RvZmZpY2UucmVzdG9uLm1jaS5uZXQ+")
+                self.peer.commands.append((await self.reader.readline()).decode().rstrip())
             await self.do("auth")
         elif verb == "MAIL":
             if self.sender and not self.peer.lax:
@@ -210,7 +215,7 @@ class _Conversation:
         if self.peer.context is not None and not self.secure:
             offers.append("STARTTLS")
         if "auth" in self.peer.script:
-            offers.append("AUTH PLAIN LOGIN")
+            offers.append(f"AUTH {self.peer.mechanisms}")
         names = ["peer.example", *offers]
         await self.say("\r\n".join(f"250{'-' if name is not names[-1] else ' '}{name}" for name in names))
 
@@ -322,7 +327,12 @@ def _check(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) 
 
 @asynccontextmanager
 async def aiosmtpd_server(
-    sink: Sink, *, starttls: ssl.SSLContext | None = None, implicit: ssl.SSLContext | None = None, auth: bool = False
+    sink: Sink,
+    *,
+    starttls: ssl.SSLContext | None = None,
+    implicit: ssl.SSLContext | None = None,
+    auth: bool = False,
+    without: str | None = None,
 ) -> AsyncIterator[int]:
     """aiosmtpd in this loop; the port it listens on."""
     loop = asyncio.get_running_loop()
@@ -331,6 +341,7 @@ async def aiosmtpd_server(
         options |= {"tls_context": starttls, "require_starttls": True}
     if auth:
         options |= {"authenticator": _check, "auth_required": True, "auth_require_tls": starttls is not None}
+        options["auth_exclude_mechanism"] = [without] if without else None
     sessions: list[Aiosmtpd] = []
 
     def factory() -> Aiosmtpd:

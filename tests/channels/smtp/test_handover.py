@@ -119,6 +119,21 @@ async def test_when_the_daemon_drains_nothing_new_starts() -> None:
     assert [mail.id for mail in peer.taken] == ["m1", "m2"]
 
 
+async def test_draining_between_354_and_the_asking_hangs_up() -> None:
+    """After 354 there is no other way back; nothing was granted, so nothing is reported."""
+    async with Peer(by_recipient={"m2": {"data": "late 354 go"}}) as peer:
+        line = Line(peer.events)
+        async with channel(port=peer.port) as sender:
+            sending = asyncio.ensure_future(sender.send(batch(3), line))
+            while "m1" not in line.outcomes:
+                await asyncio.sleep(0.005)
+            line.closing = True
+            await sending
+    judge(line, peer)
+    assert line.granted == ["m1"]
+    assert sorted(line.outcomes) == ["m1"]
+
+
 async def test_draining_before_the_start_opens_no_connection() -> None:
     """There is nothing to say to the relay."""
     async with Peer() as peer:

@@ -76,7 +76,7 @@ def assert_wire(content: bytes) -> None:
         assert not re.match(rb"\.(?!\.)", line)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(pieces)
 @example(["a\r", "\nb"])
 @example(["a\r", "", "\nb"])
@@ -93,7 +93,7 @@ def test_a_body_in_any_pieces_reads_back_as_its_text(parts: list[str]) -> None:
         assert_wire(b"X: y\r\n\r\n" + encoded)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(pieces)
 def test_a_cached_piece_gives_the_same_bytes(parts: list[str]) -> None:
     """Same message, same bytes, whatever was sent before it."""
@@ -134,7 +134,7 @@ def test_a_piece_seen_once_is_not_kept() -> None:
     assert list(encoder._young) == ["static", "static "]
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(pieces, pieces, subjects)
 @example(["Hi"], ["<p>--=_homing-m1</p>\n--=_homing-m1--\n"], "s")
 def test_a_mail_reads_back_whole(text: list[str], html: list[str], subject: str) -> None:
@@ -270,7 +270,7 @@ def test_an_id_that_cannot_stand_in_a_message_id_is_refused(id: str) -> None:
     assert refused(id=id, address="a@b.cd").code == "bad_header"
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(subjects)
 @example("Berlaku sampai 30 November, hanya untuk Anda yang sudah lama tidak berkunjung ke kedai kami")
 @example("  two   blanks   " * 12)
@@ -292,7 +292,7 @@ def test_a_subject_reads_back_and_folds_at_76(subject: str) -> None:
         assert len(line) <= 76 or " " not in line.removeprefix("Subject: ").strip(" ")
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(subjects)
 @example("Kedai, Jakarta")
 @example('He said "hi" \\ bye')

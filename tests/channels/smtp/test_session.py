@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import socket
 from typing import Any
 
@@ -151,6 +152,49 @@ async def test_a_temporary_failure_to_sign_in_is_the_providers() -> None:
     async with Peer(script={"auth": "454 4.7.0 temporary failure"}) as peer:
         outcome = await refusal(peer.port, username="homing", password=Secret("right"))
         assert (outcome.scope, outcome.code) == ("provider", "454")
+
+
+async def test_in_clear_the_password_itself_is_not_sent_if_that_can_be_helped() -> None:
+    """CRAM-MD5 first where there is no TLS; the example of RFC 2195 shows that the digest is right."""
+    async with Peer(script={"auth": "235 2.7.0 ok"}, mechanisms="PLAIN CRAM-MD5") as peer:
+        line = Line()
+        async with channel(port=peer.port, username="tim", password=Secret("tanstaaftanstaaf")) as sender:
+            await sender.send(batch(1), line)
+    assert brief(line.outcomes["m1"]) == "accepted"
+    answer = base64.b64decode(peer.commands[peer.commands.index("AUTH CRAM-MD5") + 1]).decode()
+    assert answer == "tim b913a602c7eda7a495b4e6e7334d3890"
+
+
+async def test_login_is_used_where_plain_is_not_offered(certificates: Certificates) -> None:
+    """The old way of some relays."""
+    sink = Sink()
+    line = Line()
+    settings: dict[str, Any] = {"tls": "starttls", "ca_file": certificates.ca_file, "username": "homing", "password": Secret("right")}
+    async with (
+        aiosmtpd_server(sink, starttls=certificates.good, auth=True, without="PLAIN") as port,
+        channel(port=port, **settings) as sender,
+    ):
+        await sender.send(batch(1), line)
+    assert brief(line.outcomes["m1"]) == "accepted"
+
+
+async def test_no_mechanism_in_common_is_the_operators() -> None:
+    """Such as a relay that wants OAuth."""
+    async with Peer(script={"auth": "235 2.7.0 ok"}, mechanisms="XOAUTH2") as peer:
+        outcome = await refusal(peer.port, username="homing", password=Secret("right"))
+        assert (outcome.scope, outcome.code) == ("operator", "auth_missing")
+
+
+async def test_cancelled_while_it_connects_nothing_is_left_open() -> None:
+    """The daemon gives up during the greeting, or before the connection is there at all."""
+    async with Peer(script={"connect": "hang"}) as peer:
+        for turns in (1, 30):
+            opening = asyncio.ensure_future(open_session(Endpoint("127.0.0.1", peer.port), Terms.of(context().settings), Names(), "test"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            opening.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await opening
 
 
 async def test_a_relay_without_auth_is_the_operators() -> None:
