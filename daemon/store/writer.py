@@ -176,6 +176,8 @@ class Store:
             if calls[0].joined and self._after_join is not None:
                 self._after_join([answer[1] for answer in answers])
         except BaseException as error:  # supervision: the error goes to whoever waits, the writer lives on
+            if calls[0].joined and len(calls) > 1 and not conn.in_transaction():
+                return [answer for call in calls for answer in self._transact([call])]  # one bad item must not spoil the others'
             return [(call.future, None, error) for call in calls]
         return answers
 

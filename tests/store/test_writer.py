@@ -1,0 +1,105 @@
+"""The writer: lanes, groups, and what an error in one act does to the others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, insert, select
+
+from daemon.errors import StateHeldError, StoreUnavailableError
+from daemon.store import schema as s
+from daemon.store.engine import StateLock
+from daemon.store.writer import Lane, Store
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    opened = Store.open(tmp_path / "homing.db")
+    yield opened
+    await opened.close()
+
+
+def note(conn: Connection, key: str) -> str:
+    conn.execute(insert(s.meta).values(key=key, value="x"))
+    return key
+
+
+def note_all(conn: Connection, keys: Sequence[str]) -> Sequence[str]:
+    for key in keys:
+        note(conn, key)
+    return keys
+
+
+def keys(conn: Connection) -> list[str]:
+    return sorted(conn.execute(select(s.meta.c.key)).scalars())
+
+
+async def test_joined_items_are_one_commit_and_each_gets_its_own_answer(store: Store) -> None:
+    """What waits when the writer is free goes together."""
+    before = store.commits
+    answers = await asyncio.gather(*(store.join(Lane.HANDOVER, note_all, f"k{i}") for i in range(50)))
+    assert answers == [f"k{i}" for i in range(50)]
+    assert store.commits - before < 25
+
+
+@pytest.mark.parametrize("joined", [True, False])
+async def test_one_bad_act_does_not_spoil_the_others(store: Store, joined: bool) -> None:
+    """The one that cannot be written fails alone; the rest of its group is committed."""
+    await store.write(Lane.INTAKE, note, "taken")
+    wanted = ["a", "taken", "b"]
+    calls = [store.join(Lane.HANDOVER, note_all, key) if joined else store.write(Lane.INTAKE, note, key) for key in wanted]
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert (answers[0], answers[2]) == ("a", "b")
+    assert isinstance(answers[1], Exception)
+    assert await store.read(keys) == ["a", "b", "taken"]
+
+
+async def test_the_most_urgent_lane_goes_first(store: Store) -> None:
+    """A handover does not wait behind bulk work that was asked for earlier."""
+    order: list[str] = []
+
+    def act(conn: Connection, name: str) -> None:
+        order.append(name)
+
+    bulk = [asyncio.ensure_future(store.write(Lane.BULK, act, "bulk")) for _ in range(20)]
+    urgent = asyncio.ensure_future(store.write(Lane.HANDOVER, act, "handover"))
+    await asyncio.gather(*bulk, urgent)
+    assert order.index("handover") < 5
+
+
+async def test_a_cancelled_call_may_still_have_committed(store: Store) -> None:
+    """Giving up waiting is not undoing: the row is there."""
+    call = asyncio.ensure_future(store.write(Lane.BULK, note, "late"))
+    await asyncio.sleep(0)
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+    await store.write(Lane.BULK, note, "after")
+    assert "late" in await store.read(keys)
+
+
+async def test_readers_cannot_write(store: Store) -> None:
+    """Every write goes through the one writer."""
+    with pytest.raises(Exception, match="readonly database"):
+        await store.read(note, "x")
+
+
+async def test_a_closed_store_says_so(store: Store) -> None:
+    """Closing twice is harmless; asking later is an error, not a hang."""
+    await store.close()
+    await store.close()
+    with pytest.raises(StoreUnavailableError):
+        await store.write(Lane.BULK, note, "x")
+
+
+def test_a_state_folder_has_one_holder(tmp_path: Path) -> None:
+    """The second is told who holds it, and gets it once it is released."""
+    first, second = StateLock(tmp_path / "state"), StateLock(tmp_path / "state")
+    first.acquire()
+    with pytest.raises(StateHeldError, match="already in use by process"):
+        second.acquire()
+    first.release()
+    second.acquire()
+    second.release()
