@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.config import Config, load_config
+from daemon.config import Config, order, read_config
 from daemon.content.campaigns import Catalogue, Wanted, load_campaigns
 from daemon.errors import ConfigError, Problem
 from daemon.policy.hours import parse_window
@@ -30,38 +30,45 @@ class Setup:
 
 def read_setup(path: Path, environ: Mapping[str, str]) -> Setup:
     """Read and check it all. ConfigError holds every problem found, each with its file and line."""
-    config = load_config(path, environ)
-    problems: list[Problem] = []
-    rules, catalogue = None, None
+    config, problems = read_config(path, environ)
+    if config is None:
+        raise ConfigError(problems)
+    wrong = tuple(problem.key for problem in problems)
+    rules, catalogue, loading = None, None, None
     try:
         rules = compile_rules(config)
     except ConfigError as error:
         problems += error.problems
-    try:
-        catalogue = load_campaigns(
-            config.homing.campaigns,
-            check_window=parse_window,
-            topics=config.topics,
-            wanted=[
-                Wanted(campaign=table.campaign, where=config.locate(("queues", name, "campaign")), key=f"queues.{name}.campaign")
-                for name, table in config.queues.items()
-                if table.campaign
-            ],
+    if not any(key.startswith("homing.plugin_dirs") for key in wrong):
+        loading = load_channels(
+            [ProviderTable(name=name, plugin=table.plugin, settings=table.settings) for name, table in config.providers.items()],
+            plugin_dirs=config.homing.plugin_dirs,
+            locate=config.locate,
         )
-    except ConfigError as error:
-        problems += error.problems
-    loading = load_channels(
-        [ProviderTable(name=name, plugin=table.plugin, settings=table.settings) for name, table in config.providers.items()],
-        plugin_dirs=config.homing.plugin_dirs,
-        locate=config.locate,
-    )
-    for each in loading.problems:
-        if each.kind is ProblemKind.CONFIG:
-            problems.append(Problem(where=each.where, key=each.key, what=each.what, suggestion=each.suggestion))
-    if problems or rules is None or catalogue is None:
+        problems += [
+            Problem(where=each.where, key=each.key, what=each.what, suggestion=each.suggestion)
+            for each in loading.problems
+            if each.kind is ProblemKind.CONFIG
+        ]
+    problems.sort(key=order)
+    if not any(key == "homing.campaigns" or key.startswith("topics") for key in wrong):  # what it is checked against
+        try:
+            catalogue = _load_catalogue(config)
+        except ConfigError as error:
+            problems += error.problems
+    if problems or rules is None or catalogue is None or loading is None:
         raise ConfigError(problems)
     warnings = tuple(str(each) for each in loading.problems if each.kind is ProblemKind.PLUGIN)
     return Setup(config=config, rules=rules, catalogue=catalogue, loading=loading, warnings=(*warnings, *_channels(config, loading)))
+
+
+def _load_catalogue(config: Config) -> Catalogue:
+    wanted = [
+        Wanted(campaign=table.campaign, where=config.locate(("queues", name, "campaign")), key=f"queues.{name}.campaign")
+        for name, table in config.queues.items()
+        if table.campaign
+    ]
+    return load_campaigns(config.homing.campaigns, check_window=parse_window, topics=config.topics, wanted=wanted)
 
 
 def _channels(config: Config, loading: Loading) -> list[str]:

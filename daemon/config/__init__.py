@@ -4,7 +4,7 @@
 not in the file, `problems` words what is wrong, `load` puts it together. Knows no domain rule and no plugin.
 """
 
-from daemon.config.load import Config, WindowTables, load_config, parse_config
+from daemon.config.load import Config, WindowTables, load_config, order, parse_config, read_config
 from daemon.config.locate import find_line, locate_keys, syntax_error
 from daemon.config.schema import CapTable, ConsentTable, ProviderTable, QueueTable, ShopTable, TopicTable
 from daemon.config.values import Address, BadValue, Rate, format_duration, parse_duration, parse_rate
@@ -25,8 +25,10 @@ __all__ = [
     "format_duration",
     "load_config",
     "locate_keys",
+    "order",
     "parse_config",
     "parse_duration",
     "parse_rate",
+    "read_config",
     "syntax_error",
 ]

@@ -26,6 +26,9 @@ from daemon.config.secret_files import is_reference, resolve_secret
 from daemon.config.values import BadValue, resolve_path
 from daemon.errors import ConfigError, Problem
 
+_ROUNDS = 10
+"""How often a table may turn out to be of no use without what was cut from it: tables are not nested so deeply."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowTables:
@@ -97,36 +100,88 @@ class Config:
 
 def load_config(path: Path, environ: Mapping[str, str]) -> Config:
     """Read and check a config. ConfigError has all problems, in the order of their lines."""
+    return _whole(*read_config(path, environ))
+
+
+def read_config(path: Path, environ: Mapping[str, str]) -> tuple[Config | None, list[Problem]]:
+    """All that is wrong in the order of lines, and the config without it (None when nothing is left): the app checks that as
+    well, so that what only a higher floor finds wrong is told in the same go. With problems it is for checks only."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         what = f"cannot be read: {error.strerror}; write one (config.toml of the source is a start) or name it with --config"
-        raise ConfigError([Problem(where=str(path), key="", what=what)]) from None
+        return None, [Problem(where=str(path), key="", what=what)]
     except UnicodeDecodeError as error:
-        raise ConfigError([Problem(where=str(path), key="", what=f"is not UTF-8 text (byte {error.start})")]) from None
-    return parse_config(text, path=path, environ=environ)
+        return None, [Problem(where=str(path), key="", what=f"is not UTF-8 text (byte {error.start})")]
+    return _parse(text, path, environ)
 
 
 def parse_config(text: str, *, path: Path, environ: Mapping[str, str]) -> Config:
     """`load_config` of a text that is at hand; relative paths start at the folder of `path`."""
+    return _whole(*_parse(text, path, environ))
+
+
+def _whole(config: Config | None, problems: list[Problem]) -> Config:
+    if problems or config is None:
+        raise ConfigError(problems)
+    return config
+
+
+def _parse(text: str, path: Path, environ: Mapping[str, str]) -> tuple[Config | None, list[Problem]]:
     try:
         parsed = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         line, what = syntax_error(error, text)
-        raise ConfigError([Problem(where=f"{path}:{line}", key="", what=f"this is no TOML: {what}")]) from None
+        return None, [Problem(where=f"{path}:{line}", key="", what=f"this is no TOML: {what}")]
     document, variables, problems = overlay(parsed, environ)
     places = Places(str(path), locate_keys(text), variables)
-    problems += cross_checks(document, places.locate)
+    crossed = list(cross_checks(document, places.locate))
+    problems += crossed
     raw = {key: value for key, value in document.items() if key not in schema.NOT_YET}
     base = path.parent.absolute()
-    resolved = _resolve_secrets(raw, environ, base, places, problems)
+    wrong: list[KeyPath] = [(problem.key.partition(".")[0].partition("[")[0],) for problem in crossed]
+    resolved = _with_empty_tables(_resolve_secrets(raw, environ, base, places, problems, wrong))
+    context = {"base": base, "state": _state(raw, base)}
     try:
-        checked = schema.Document.model_validate(_with_empty_tables(resolved), context={"base": base, "state": _state(raw, base)})
+        checked: schema.Document | None = schema.Document.model_validate(resolved, context=context)
     except ValidationError as error:
         problems += from_validation(error, places.locate)
-    if problems:
-        raise ConfigError(sorted(dict.fromkeys(problems), key=_order))
-    return _build(checked, raw, path, places)
+        wrong += [detail["loc"] for detail in error.errors(include_url=False)]
+        checked = None
+    if checked is None or wrong:
+        checked = _sound_part(resolved, wrong, context)
+    config = _build(checked, raw, path, places) if checked is not None else None
+    return config, sorted(dict.fromkeys(problems), key=order)
+
+
+def _sound_part(document: Mapping[str, Any], wrong: list[KeyPath], context: Mapping[str, Any]) -> schema.Document | None:
+    """What is left of a document without what is wrong: each key by itself, but an array of tables as a whole, since the lines of
+    the others are counted from its beginning."""
+    rest = _copy(document)
+    for _ in range(_ROUNDS):
+        for path in wrong:
+            _cut(rest, path)
+        try:
+            return schema.Document.model_validate(_with_empty_tables(rest), context=context)
+        except ValidationError as error:  # a table may be of no use without a key that was cut
+            wrong = [detail["loc"] for detail in error.errors(include_url=False)]
+    return None
+
+
+def _copy(value: Any) -> Any:
+    return {key: _copy(inner) for key, inner in value.items()} if isinstance(value, dict) else value
+
+
+def _cut(table: dict[str, Any], path: KeyPath) -> None:
+    """Remove the innermost key of the path that is there and lies in tables only."""
+    if not path or path[0] not in table:
+        return
+    head, *rest = path
+    inner = table[str(head)]
+    if rest and isinstance(inner, dict) and rest[0] in inner:
+        _cut(inner, tuple(rest))
+    else:
+        del table[str(head)]
 
 
 def _build(checked: schema.Document, raw: Mapping[str, Any], path: Path, places: Places) -> Config:
@@ -173,9 +228,9 @@ def _state(document: Mapping[str, Any], base: Path) -> Path:
 
 
 def _resolve_secrets(
-    document: Mapping[str, Any], environ: Mapping[str, str], base: Path, places: Places, problems: list[Problem]
+    document: Mapping[str, Any], environ: Mapping[str, str], base: Path, places: Places, problems: list[Problem], wrong: list[KeyPath]
 ) -> dict[str, Any]:
-    """The document with each provider's secret references read; what cannot be read becomes a problem."""
+    """The document with each provider's secret references read; what cannot be read becomes a problem, its key is `wrong`."""
     providers = document.get("providers")
     if not isinstance(providers, dict):
         return dict(document)
@@ -186,6 +241,7 @@ def _resolve_secrets(
                 return resolve_secret(value, environ=environ, base=base)
             except BadValue as error:
                 problems.append(Problem(where=places.locate(path), key=name(path), what=error.what))
+                wrong.append(path)
                 return value
         if isinstance(value, dict):
             return {key: walk(inner, (*path, key)) for key, inner in value.items()}
@@ -215,6 +271,7 @@ def _digest(checked: schema.Document, raw: Mapping[str, Any], base: Path) -> str
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
-def _order(problem: Problem) -> tuple[bool, int, str]:
+def order(problem: Problem) -> tuple[bool, int, str]:
+    """Sorts the problems of one file by their lines; what has none comes last."""
     _, _, line = problem.where.rpartition(":")
     return (not line.isdecimal(), int(line) if line.isdecimal() else 0, problem.key)

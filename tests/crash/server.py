@@ -16,6 +16,8 @@ import time
 from typing import IO
 
 DELIVERY = re.compile(rb"^X-Homing-Delivery: *(\S+)\r$", re.MULTILINE | re.IGNORECASE)
+SUBJECT = re.compile(rb"^Subject: *([^\r]*)\r$", re.MULTILINE | re.IGNORECASE)
+UNSUBSCRIBE = re.compile(rb"^List-Unsubscribe:\s*<([^>]+)>\r$", re.MULTILINE | re.IGNORECASE)
 
 
 class Server:
@@ -24,8 +26,10 @@ class Server:
         self.random = random.Random(seed)
 
     def write(self, kind: str, recipient: str, body: bytes) -> None:
-        found = DELIVERY.search(body.partition(b"\r\n\r\n")[0] + b"\r\n")
-        row = {"kind": kind, "at": time.time(), "to": recipient, "delivery": found[1].decode() if found else None, "bytes": len(body)}
+        head = body.partition(b"\r\n\r\n")[0] + b"\r\n"
+        named = {"delivery": DELIVERY, "subject": SUBJECT, "unsubscribe": UNSUBSCRIBE}
+        said = {name: found[1].decode() if (found := pattern.search(head)) else None for name, pattern in named.items()}
+        row = {"kind": kind, "at": time.time(), "to": recipient, **said, "bytes": len(body)}
         self.log.write(json.dumps(row) + "\n")
         self.log.flush()
 

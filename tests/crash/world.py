@@ -84,11 +84,11 @@ class Installation:
 
     def __init__(self, folder: Path, smtp_port: int, server_log: Path, *, template: str = TEMPLATE, pool: int = CONNECTIONS) -> None:
         self.folder, self.server_log = folder, server_log
-        self.admin = free_port()
+        self.admin, self.public = free_port(), free_port()
         (folder / "campaigns" / "winback").mkdir(parents=True)
         (folder / "campaigns" / "winback" / "campaign.toml").write_text(CAMPAIGN)
         (folder / "campaigns" / "winback" / "reminder.email.liquid").write_text(template)
-        config = CONFIG.format(admin=self.admin, public=free_port(), smtp=smtp_port, pool=pool)
+        config = CONFIG.format(admin=self.admin, public=self.public, smtp=smtp_port, pool=pool)
         (folder / "config.toml").write_text(config)
         self._daemon: subprocess.Popen[bytes] | None = None
         self._doors: list[subprocess.Popen[bytes]] = []

@@ -89,7 +89,7 @@ class Relay:
 
 
 class House(Installation):
-    """An installation with all that is asked of it here. `address`: its answers go over the control socket, without a token."""
+    """An installation with all that is asked of it here. Questions go over the control socket, without a token."""
 
     def __init__(self, folder: Path, relay: Relay, **options: Any) -> None:
         folder.mkdir(exist_ok=True)
@@ -100,8 +100,13 @@ class House(Installation):
 
     # the daemon
 
+    def start(self, **environ: str) -> None:
+        """Start it and wait until it sends."""
+        self.launch(**environ)
+        wait_for(lambda: self.ask("GET", "/readyz")[0] == 200, "the daemon is ready")
+
     def launch(self, **environ: str) -> None:
-        """Start it without waiting for anything but its control socket."""
+        """Start it and wait until it answers, though it may send nothing."""
         self._daemon = subprocess.Popen(self._homing("run"), stdout=self.log, stderr=self.log, env={**os.environ, **environ})
         wait_for(self._answers, "the daemon answers")
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,7 +10,7 @@ import pytest
 
 from tests.crash.world import free_port
 from tests.system.conftest import Build
-from tests.system.daemon_world import House, Relay, document, person
+from tests.system.daemon_world import document, person
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -62,7 +58,7 @@ def test_all_that_is_wrong_in_the_config_is_named_at_once(build: Build):
     at = {key: number for number, line in enumerate(text.splitlines(), 1) for key in ("roling", "end =", "pool") if line.startswith(key)}
     said = house("run")
     assert said.code == 78
-    assert f'config.toml:{at["roling"]}: cap.0.roling: unknown key; did you mean "rolling"?' in said.err
+    assert f'config.toml:{at["roling"]}: cap[1].roling: unknown key; did you mean "rolling"?' in said.err
     assert f"config.toml:{at['end =']}: window.end: " in said.err
     assert f"config.toml:{at['pool']}: providers.relay.pool: " in said.err
     assert "reminder.email.liquid:4: " in said.err
@@ -79,29 +75,26 @@ def test_one_wrong_key_is_one_line(build: Build):
     line = len(house.config.read_text().splitlines()) - 1
     said = house("run")
     assert said.code == 78
-    assert said.err.splitlines() == [f'homing: {house.config}:{line}: spol: unknown table; did you mean "spool"?']
+    assert said.err.splitlines() == [f'homing: {house.config}:{line}: spol: unknown key; did you mean "spool"?']
 
 
 @pytest.mark.slow
-def test_the_smallest_config_of_the_contract_starts_as_it_stands(tmp_path: Path):
+def test_the_smallest_config_of_the_contract_starts_as_it_stands(build: Build):
     """With the shipped campaigns beside it; a job comes in and a mail goes out. Only the ports are moved, by the environment."""
-    relay = Relay(tmp_path).start()
-    (tmp_path / "config.toml").write_text(SMALLEST)
-    shutil.copytree(ROOT / "campaigns", tmp_path / "campaigns")
-    admin = free_port()
-    moved = {"HOMING__HTTP__LISTEN": f"127.0.0.1:{admin}", "HOMING__HTTP__PUBLIC_LISTEN": f"127.0.0.1:{free_port()}",
-             "HOMING__PROVIDERS__RELAY__PORT": str(relay.port)}  # fmt: skip
-    house = House.of(tmp_path, relay, admin)
-    try:
-        house.start(**moved)
-        assert sorted(path.name for path in (house.state / "spool").iterdir()) == ["lapsed-45"]
-        house.drop("lapsed-45", "first.json", document("first", [person("c-1", zone=noon_zone())], queue="lapsed-45"))
-        house.sent(1)
-        assert relay.taken()[0]["subject"] == "Hello, we have missed you"
-        assert house.stop() == 0
-    finally:
-        house.end()
-        relay.end()
+    house = build()
+    house.config.write_text(SMALLEST)
+    shutil.rmtree(house.folder / "campaigns")
+    shutil.copytree(ROOT / "campaigns", house.folder / "campaigns")
+    house.start(
+        HOMING__HTTP__LISTEN=f"127.0.0.1:{free_port()}",
+        HOMING__HTTP__PUBLIC_LISTEN=f"127.0.0.1:{free_port()}",
+        HOMING__PROVIDERS__RELAY__PORT=str(house.relay.port),
+    )
+    assert [path.name for path in (house.state / "spool").iterdir()] == ["lapsed-45"]
+    house.drop("lapsed-45", "first.json", document("first", [person("c-1", zone=noon_zone())], queue="lapsed-45"))
+    house.sent(1)
+    assert house.relay.taken()[0]["subject"] == "Hello, we have missed you"
+    assert house.stop() == 0
 
 
 def noon_zone() -> str:
