@@ -20,7 +20,7 @@ from daemon.store.schema import metadata
 SCHEMA_VERSION = "0001"
 """The migration that adds up to `schema.metadata`."""
 
-PAGE_CACHE_KIB = 16_000
+PAGE_CACHE_KIB = 8_000
 
 
 def _pragmas(connection: sqlite3.Connection, *statements: str) -> None:
