@@ -73,7 +73,7 @@ async def _play(cli: Cli, folder: Path, offset: int, stay: bool) -> Outcome:
     people = make_people()
     write_people(people, folder / "people.csv")
     stage = Stage(folder, offset_seconds=offset)
-    now = stage.clock.now()
+    now, began = stage.clock.now(), stage.clock.monotonic()
     jobs = make_jobs(people, now.date().isoformat())
     news = make_news(people, now.date().isoformat())
     say = screen.note if cli.json else screen.say
@@ -91,7 +91,8 @@ async def _play(cli: Cli, folder: Path, offset: int, stay: bool) -> Outcome:
         say(f"Win-back jobs dropped: {', '.join(doors)}.")
         await stage.settled([news, *jobs])
         outcome = await collect(stage, people, [news, *jobs])
-        report(cli, outcome, stage)
+        report(cli, outcome)
+        say(f"\nTook {stage.clock.monotonic() - began:.0f} s.")
         if stay:
             await _wait(stage.inbox.url, stage.config)
     return outcome

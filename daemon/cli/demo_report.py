@@ -22,6 +22,13 @@ from daemon.store.operate import DeliveryLine, delivery_lines
 
 SHOWN_ERRORS = 4
 WAITS = "waits"
+RETRY = "told to come later"
+SAYINGS: Mapping[str, str] = {
+    RETRY: "the mail server asked for patience; tried again by itself",
+    "in_doubt": "the server hung up after the message: never sent again; `homing doubt list`",
+    "accepted": "the mail server took it",
+}
+"""What to say where no reason of the rules stands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +72,7 @@ async def collect(stage: Stage, people: Sequence[Person], jobs: Sequence[SampleJ
 def what_became(line: DeliveryLine) -> tuple[str, str]:
     """(column, reason) of one delivery in the tables."""
     if line.state == "due":
-        return WAITS, line.reason or ("told to come later" if line.attempts else "window_closed")
+        return WAITS, line.reason or (RETRY if line.attempts else "window_closed")
     return line.state, line.reason or ""
 
 
@@ -79,7 +86,7 @@ def one_of_each(lines: Sequence[DeliveryLine], people: Mapping[str, Person]) -> 
     return dict(sorted(found.items()))
 
 
-def report(cli: Cli, outcome: Outcome, stage: Stage) -> None:
+def report(cli: Cli, outcome: Outcome) -> None:
     """Print it all, or answer with it as JSON."""
     if cli.json:
         cli.answer(as_json(outcome), lambda: None)
@@ -87,7 +94,7 @@ def report(cli: Cli, outcome: Outcome, stage: Stage) -> None:
     _receipts(outcome)
     _places(outcome)
     _reasons(outcome)
-    _judgement(outcome, stage)
+    _judgement(outcome)
     _explained(outcome)
     _next_steps()
 
@@ -170,24 +177,25 @@ def _reasons(outcome: Outcome) -> None:
     rows = []
     for (state, reason), n in sorted(counted.items(), key=lambda item: (item[0][0] != "accepted", item[0][0] != WAITS, item[0])):
         until = f"from {to_datetime(first[state, reason]):%a %d %b %H:%M} UTC" if state == WAITS else ""
-        remedy = REASONS[Reason(reason)].remedy if reason in set(Reason) else ""
+        remedy = REASONS[Reason(reason)].remedy if reason in set(Reason) else SAYINGS.get(reason or state, "")
         rows.append((state, reason or "-", n, until, remedy))
     screen.table(("what", "why", "count", "goes on", "what to do"), rows)
 
 
-def _judgement(outcome: Outcome, stage: Stage) -> None:
+def _judgement(outcome: Outcome) -> None:
     verdict = outcome.judgement
     _title("Judged by the mail server's log")
     screen.say(f"{verdict.judged} messages to {verdict.people} people, each receive time against the person's own window by {verdict.by}:")
     accepted = sum(line.state == "accepted" for line in outcome.lines)
     doubts = sum(line.state == "in_doubt" for line in outcome.lines)
-    screen.say(f"  the daemon counts {accepted} accepted and {doubts} in doubt; the server's log has {verdict.judged}, none twice")
+    screen.say(f"  the daemon counts {accepted} accepted and {doubts} in doubt; the server's log has {verdict.judged}")
     for finding in verdict.findings:
         screen.say(f"  WRONG: {finding.entry.at} {finding.entry.delivery}: {finding.what}")
-    screen.say("  all inside their windows" if not verdict.findings else f"  {len(verdict.findings)} findings")
+    well = "  all inside their windows, none twice, nobody over the cap, nobody who must not be written to"
+    screen.say(f"  {len(verdict.findings)} findings" if verdict.findings else well)
     if verdict.judged == 0:
         screen.say("  (at this hour nobody may be written to: that is the right answer)")
-    screen.say(f"Judge for yourself: {stage.mailbox.folder}/log.ndjson and {stage.folder}/people.csv (kept with --keep DIR), for example")
+    screen.say("Judge for yourself: --keep DIR leaves DIR/mailserver/log.ndjson and DIR/people.csv. For example:")
     example = next((entry for entry in outcome.log), None)
     if example is not None:
         person = next(person for person in outcome.people.values() if person.email == example.recipients[0])

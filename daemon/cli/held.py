@@ -93,7 +93,7 @@ def list_doubts(cli: Cli) -> None:
 
 def _evidence(attempts: list[dict[str, Any]]) -> str:
     last = attempts[-1] if attempts else {}
-    return " ".join(str(last[key]) for key in ("code", "detail") if last.get(key))
+    return ": ".join(str(last[key]) for key in ("code", "detail") if last.get(key))
 
 
 @command("resolve", short_help="Say what became of a doubtful send.")

@@ -28,6 +28,8 @@ def run(cli: Cli, clock_offset: int) -> None:
     from daemon.app.main import run as run_daemon
     from daemon.clock import SystemClock
 
+    if clock_offset:
+        screen.note(screen.dump({"event": "clock_shifted", "level": "warning", "seconds": clock_offset}))
     asyncio.run(run_daemon(cli.config_path, os.environ, clock=SystemClock(offset_seconds=clock_offset)))
 
 

@@ -1,4 +1,5 @@
-"""Judges a run by the mail server's log alone: was each message received inside its recipient's window, and none twice?
+"""Judges a run by the mail server's log alone: was each message received inside its recipient's window, by someone who may be
+written to, none twice, and nobody more often than the cap allows?
 
 Independent on purpose: the windows are computed by date(1) over tzdata's zone files (or by `zoneinfo` where there is no GNU
 date), never by `daemon/policy`. A person who may be in several zones must be inside the window in each of them.
@@ -19,7 +20,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from daemon.sandbox.mailbox import Entry
-from daemon.sandbox.world import Person
+from daemon.sandbox.world import Kind, Person
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _HOURS = re.compile(r"(?:(?P<first>[a-z]{3})(?:-(?P<last>[a-z]{3}))? )?(?P<start>\d\d:\d\d)-(?P<end>\d\d:\d\d)")
@@ -97,8 +98,29 @@ def has_gnu_date() -> bool:
     return "GNU" in answer.stdout
 
 
-def judge(log: Sequence[Entry], people: Iterable[Person], windows: Callable[[Entry], Sequence[Ranges]]) -> Judgement:
-    """Look at every entry. `windows`: the windows that all must be open for it, by the config and the campaign."""
+FORBIDDEN = frozenset({Kind.SUPPRESSED, Kind.NO_CONSENT, Kind.NO_ADDRESS, Kind.NEVER_OPEN})
+
+
+def _too_often(log: Sequence[Entry], most_each: int) -> list[Finding]:
+    """The same delivery twice, or one person more often than the cap allows."""
+    deliveries, recipients = Counter(entry.delivery for entry in log), Counter(entry.recipients for entry in log)
+    findings: list[Finding] = []
+    seen: set[object] = set()
+    for entry in log:
+        delivery, count = entry.delivery, deliveries[entry.delivery]
+        if (count > 1 or not delivery) and delivery not in seen:
+            findings.append(Finding(entry=entry, what=f"delivery {delivery or 'without an id'} came {count} times"))
+        elif recipients[entry.recipients] > most_each and entry.recipients not in seen and count == 1:
+            findings.append(Finding(entry=entry, what=f"{', '.join(entry.recipients)} got {recipients[entry.recipients]} messages"))
+        seen |= {delivery, entry.recipients}
+    return findings
+
+
+def judge(
+    log: Sequence[Entry], people: Iterable[Person], windows: Callable[[Entry], Sequence[Ranges]], *, most_each: int = 1
+) -> Judgement:
+    """Look at every entry. `windows`: the windows that all must be open for it, by the config and the campaign; `most_each`: what
+    the frequency cap lets one person get during the run."""
     by_address = {person.email: person for person in people if person.email is not None}
     gnu = has_gnu_date()
     findings: list[Finding] = []
@@ -108,6 +130,8 @@ def judge(log: Sequence[Entry], people: Iterable[Person], windows: Callable[[Ent
         if person is None:
             findings.append(Finding(entry=entry, what=f"went to {', '.join(entry.recipients)}, who is not one of the sample's people"))
             continue
+        if person.kind in FORBIDDEN:
+            findings.append(Finding(entry=entry, what=f"went to {person.id}, who must not be written to ({person.kind})"))
         for zone in person.zones:
             to_ask[zone].append((entry, person))
     for zone, asked in sorted(to_ask.items()):
@@ -118,9 +142,6 @@ def judge(log: Sequence[Entry], people: Iterable[Person], windows: Callable[[Ent
                 findings.append(Finding(entry=entry, what=f"outside the window: it was {wall.time} in {zone}"))
             elif inside(wall, quiet):
                 findings.append(Finding(entry=entry, what=f"inside the person's quiet hours: it was {wall.time} in {zone}"))
-    for delivery, count in Counter(entry.delivery for entry in log).items():
-        if count > 1 or not delivery:
-            entry = next(entry for entry in log if entry.delivery == delivery)
-            findings.append(Finding(entry=entry, what=f"delivery {delivery or 'without an id'} came {count} times"))
+    findings += _too_often(log, most_each)
     reached = len({entry.recipients for entry in log})
     return Judgement(judged=len(log), people=reached, by="date(1)" if gnu else "zoneinfo", findings=tuple(findings))

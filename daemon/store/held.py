@@ -123,8 +123,10 @@ def list_held(conn: Connection, where: HeldWhere, after: tuple[int, str] | None,
     return sorted(groups, key=lambda group: group.position)[:limit]
 
 
+_SINCE = func.max(func.coalesce(s.delivery.c.decided_at, 0), s.delivery.c.not_before)
+"""A claim writes `decided_at`; what is held later (no variable) is held at its `not_before`."""
 _EXAMPLE = (
-    select(s.delivery.c.id, s.recipient.c.key, s.delivery.c.decided_at, s.delivery.c.key, s.delivery.c.decision)
+    select(s.delivery.c.id, s.recipient.c.key, _SINCE, s.delivery.c.key, s.delivery.c.decision)
     .join(s.recipient, s.recipient.c.id == s.delivery.c.person)
     .where(s.delivery.c.state == State.HELD.value)
     .order_by(s.delivery.c.reason, s.delivery.c.id)

@@ -66,7 +66,7 @@ def build(conn: Connection) -> None:
         conn.execute(
             insert(s.delivery).values(
                 id=number, wave=wave, person=number, job=job, version=1, state=state, reason=reason, lane=lane, not_before=due_at,
-                expires_at=NOW + 72 * HOUR, decided_at=NOW, handed_over_at=NOW - 5 if state == "in_doubt" else None, provider="relay",
+                expires_at=NOW + 72 * HOUR, decided_at=NOW if number != 5 else None, handed_over_at=NOW - 5 if state == "in_doubt" else None, provider="relay",
             )
         )  # fmt: skip
         if state == "due":
@@ -107,6 +107,7 @@ def test_held_list_groups_by_job_and_reason(conn: Connection) -> None:
     ]  # fmt: skip
     assert (groups[0].delivery, groups[0].recipient, groups[0].since) == (3, "r3", NOW)
     assert "mend the template" in groups[0].remedy
+    assert groups[1].since == NOW - HOUR
 
 
 def test_held_list_is_paged_without_gap(conn: Connection) -> None:

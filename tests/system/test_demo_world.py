@@ -132,3 +132,6 @@ def test_judge_knows_quiet_hours_strangers_and_doubles() -> None:
     stranger = replace(entry_for(ordinary, noon), recipients=("x@example.net",))
     assert "not one of the sample's people" in judged(stranger)[0]
     assert judged(entry_for(ordinary, noon), entry_for(ordinary, noon)) == ["delivery A came 2 times"]
+    assert "must not be written to" in judged(entry_for(someone("Jakarta", Kind.SUPPRESSED), noon))[0]
+    (often,) = judged(entry_for(ordinary, noon), entry_for(ordinary, noon, "B"))
+    assert often.endswith("got 2 messages")
