@@ -23,7 +23,7 @@ from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword
 
 Answer = str | tuple[str, ...]
 """What to do at a phase. `"250 ok"`: say it. `"drop"`: close. `"rst"`: reset. `"hang"`: say nothing, stay. `"drip 250 ok"`: byte by
-byte, 20 ms apart, without an end. `"late 250 ok"`: after 80 ms. `"raw ..."`: these characters as they are. A tuple: one after
+byte, 20 ms apart, without an end. `"late 250 ok"`: after 40 ms. `"raw ..."`: these characters as they are. A tuple: one after
 another. `"\\r\\n"` inside an answer makes lines."""
 
 Script = Mapping[str, Answer | Sequence[Answer]]
@@ -279,7 +279,7 @@ class _Conversation:
                 self.writer.write(bytes([byte]))
                 await asyncio.sleep(0.02)
         if act.startswith("late "):
-            await asyncio.sleep(0.08)
+            await asyncio.sleep(0.04)
             act = act[5:]
         if act.startswith("raw "):
             self.writer.write(act[4:].encode())

@@ -14,11 +14,11 @@ from tests.channels.smtp.line import Line, batch, channel, message
 from tests.channels.smtp.servers import Answer, Peer
 
 SHORT = {
-    "connect_seconds": 0.4,
-    "envelope_seconds": 0.2,
-    "data_seconds": 0.2,
+    "connect_seconds": 0.25,
+    "envelope_seconds": 0.15,
+    "data_seconds": 0.15,
     "block_seconds": 0.2,
-    "dot_seconds": 0.2,
+    "dot_seconds": 0.15,
 }
 
 
