@@ -98,9 +98,12 @@ def _receipt(row: Row[Any]) -> Receipt:
 
 
 def find_same(conn: Connection, key: str, digest: str, head: str) -> Receipt | None:
-    """The receipt of this very job if it came before; None if the id is new. IntakeError `job-conflict` for other content."""
+    """The receipt of this very job if it came before; None if the id is free. IntakeError `job-conflict` for other content.
+
+    A job that failed accepted nothing, so its id is free for the mended body.
+    """
     row = conn.execute(_BY_KEY, {"key": key}).first()
-    if row is None:
+    if row is None or (row.state == JobState.FAILED.value and (row.digest, row.head) != (digest, head)):
         return None
     if row.digest != digest:
         raise IntakeError("job-conflict", f'the job "{key}" came before with other content ({row.digest}); give the new one another id')
@@ -110,11 +113,27 @@ def find_same(conn: Connection, key: str, digest: str, head: str) -> Receipt | N
     return _receipt(row)
 
 
+_LEFT = exists().where(s.tally.c.job == s.job.c.id, s.tally.c.n > 0)
+
+
+def _free_key(conn: Connection, key: str) -> None:
+    """A failed job of this id goes on as `ID#NUMBER`. Not before what it had planned is forgotten: those people would count as
+    enrolled already."""
+    row = conn.execute(select(s.job.c.id, _LEFT.label("left")).where(s.job.c.key == key)).first()
+    if row is None:
+        return
+    if row.left:
+        raise IntakeError("not-ready", f'the job "{key}" failed a moment ago and is being cleared away; try again soon')
+    conn.execute(update(s.job).where(s.job.c.id == row.id).values(key=f"{key}#{row.id}"))
+
+
 def accept_job(conn: Connection, new: NewJob, now: Instant) -> Accepted:
-    """Make the job, in state `receiving`, or find that it is there. IntakeError: `job-conflict`, `unknown-campaign`, `invalid-job`."""
+    """Make the job, in state `receiving`, or find that it is there. IntakeError: `job-conflict`, `unknown-campaign`, `invalid-job`,
+    `not-ready`."""
     before = find_same(conn, new.key, new.digest, new.head)
     if before is not None:
         return Accepted(receipt=before, fresh=False)
+    _free_key(conn, new.key)
     if new.inline is not None:
         register(conn, [new.inline], {}, now)
     found = conn.execute(select(s.campaign).where(s.campaign.c.name == new.campaign)).first()

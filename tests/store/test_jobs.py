@@ -15,6 +15,7 @@ from daemon.store.campaigns import Loaded, register
 from daemon.store.care import check_rows
 from daemon.store.flight import Kind
 from daemon.store.jobs import NewJob, accept_job, any_ended, cancel_job, finish_jobs, list_jobs, pause_job, read_job, resume_job
+from daemon.store.plan import fail_job
 from daemon.store.release import find_work, sweep_some
 from daemon.store.writer import Lane
 from tests.store.conftest import NOW, World, add_job, outcome
@@ -54,6 +55,29 @@ async def test_an_id_is_taken_once(world: World, other: dict[str, Any]) -> None:
     with pytest.raises(IntakeError) as caught:
         await act(world, accept_job, new_job(**other), NOW)
     assert caught.value.type == "job-conflict"
+
+
+async def test_the_id_of_a_failed_job_is_free_for_the_mended_body(world: World) -> None:
+    """The same body again is the same failure; another one is a new job, and the failed one stays to be seen beside it."""
+    await load(world)
+    await act(world, accept_job, new_job(), NOW)
+    await act(world, fail_job, 1, "cut_off", "the body breaks off in its last line", 4)
+    again = await act(world, accept_job, new_job(), NOW)
+    assert (again.fresh, again.receipt.state) == (False, JobState.FAILED)
+    mended = await act(world, accept_job, new_job(digest="sha256:2"), NOW)
+    assert (mended.fresh, mended.receipt.state) == (True, JobState.RECEIVING)
+    assert await world.sql("SELECT id, key, state FROM job ORDER BY id") == [(1, "j#1", "failed"), (2, "j", "receiving")]
+
+
+async def test_the_id_of_a_failed_job_is_not_free_while_something_of_it_is_planned(world: World) -> None:
+    """Its people would count as enrolled already."""
+    await load(world)
+    await act(world, accept_job, new_job(), NOW)
+    await act(world, fail_job, 1, "body_lost", "the body is gone", None)
+    await world.sql("INSERT INTO tally (job, state, reason, n) VALUES (1, 'planned', '', 3)")
+    with pytest.raises(IntakeError) as caught:
+        await act(world, accept_job, new_job(digest="sha256:2"), NOW)
+    assert caught.value.type == "not-ready"
 
 
 async def test_a_refused_job_leaves_no_row(world: World) -> None:
