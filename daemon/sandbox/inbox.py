@@ -133,7 +133,8 @@ class Inbox:
 
     async def _html(self, request: web.Request) -> web.Response:
         body = text_of(parse(self._content(request)[1]), "html") or ""
-        return web.Response(text=body, content_type="text/html", headers={"Content-Security-Policy": _BODY_POLICY})
+        links = '<base target="_blank">'  # links open beside the page: inside the frame its policy forbids them
+        return web.Response(text=links + body, content_type="text/html", headers={"Content-Security-Policy": _BODY_POLICY})
 
     async def _raw(self, request: web.Request) -> web.Response:
         return web.Response(body=self._content(request)[1], content_type="text/plain", charset="utf-8")

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from daemon.cli import client
+from daemon.cli.context import Cli
 from daemon.store.engine import StateLock
-from tests.system.cli_world import CliWorld, row, write_world
+from tests.system.cli_world import CliWorld, quiet_logs, row, write_world
 
 
 @pytest.fixture
@@ -161,6 +162,16 @@ def test_suppressions_come_in_and_go_out_as_hashes(homing: CliWorld) -> None:
     out = homing.folder / "out.ndjson"
     assert homing("suppressions", "export", str(out)).out == "1 written\n"
     assert len(out.read_text(encoding="utf-8").splitlines()) == 1
+
+
+def test_long_lists_are_read_page_by_page(homing: CliWorld) -> None:
+    """Five entries in pages of two: all five, each once."""
+    path = homing.folder / "list.txt"
+    path.write_text("".join(f"p{n}@example.com\n" for n in range(5)), encoding="utf-8")
+    homing.ok("suppressions", "import", str(path))
+    with quiet_logs():
+        items = client.every(Cli(config_path=homing.folder / "config.toml"), "/v1/suppressions", {"limit": 2})
+    assert len({item["hash"] for item in items}) == len(items) == 5
 
 
 def test_tokens_are_shown_once_and_revoked(homing: CliWorld) -> None:

@@ -155,7 +155,9 @@ async def test_inbox_escapes_what_a_message_says(inbox: Inbox, mailbox: Mailbox)
         async with session.get("/m/1/html") as reply:
             assert reply.headers["Content-Security-Policy"].startswith("sandbox allow-popups ")
             assert "allow-scripts" not in reply.headers["Content-Security-Policy"]
-            assert EVIL in await reply.text()
+            served = await reply.text()
+            assert served.startswith('<base target="_blank">')
+            assert EVIL in served
         async with session.get("/m/1/raw") as reply:
             assert (reply.content_type, reply.headers["X-Content-Type-Options"]) == ("text/plain", "nosniff")
 
