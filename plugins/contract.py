@@ -81,6 +81,8 @@ class Message:
     expires_at: datetime
     ttl: float
     attempt: int = 1
+    copy: bool = False
+    """A second copy after a doubt (`on_doubt = "resend_once"`): mark it where the channel can."""
     test: bool = False
 
     @property

@@ -101,6 +101,8 @@ class Composer:
             lines.append("List-Unsubscribe-Post: List-Unsubscribe=One-Click")
         lines.append(self._feedback_id(message.campaign, message.step))
         lines.append(f"X-Homing-Delivery: {message.id}")
+        if message.copy:
+            lines.append("X-Homing-Copy: 2")  # the first may have arrived: a transactional campaign asked for one more
         lines.append("MIME-Version: 1.0\r\n")
         return "\r\n".join(lines).encode()
 

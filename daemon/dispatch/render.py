@@ -82,4 +82,5 @@ class MessageWriter:
             expires_at=to_datetime(envelope.claimed.closes),
             ttl=max(0.0, (envelope.claimed.closes - now) / SECOND),
             attempt=row.attempts + 1,
+            copy=row.doubted,
         )

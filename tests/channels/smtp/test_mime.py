@@ -186,6 +186,12 @@ def test_the_headers_are_those_of_the_contract() -> None:
     assert found["X-Homing-Delivery"] == "m1"
 
 
+def test_a_second_copy_is_marked() -> None:
+    """P2: what may arrive twice says so, and nothing else does."""
+    assert parsed(composed(message(copy=True)).content)["X-Homing-Copy"] == "2"
+    assert "X-Homing-Copy" not in parsed(composed(message()).content)
+
+
 def test_a_mail_without_unsubscribe_url_has_no_list_headers() -> None:
     """A transactional mail."""
     found = parsed(composed(message(unsubscribe_url=None)).content)
