@@ -138,11 +138,11 @@ class Daemon:
         bodies = Bodies(folder, self.disk, self.pepper)
         self.expansion = Expansion(
             store=world.store, bodies=bodies, config=config, rules=self.setup.rules, disk=self.disk, clock=self.clock, ids=self.ids,
-            executor=reading, log=self.log, signals=self.signals, expanded=self._expanded, released=self.sending.wake,
+            executor=reading, log=self.log, signals=self.signals, expanded=self._expanded, released=self.sending.wake, metrics=self.metrics,
         )  # fmt: skip
         self.intake = Intake(
             store=world.store, config=config, folder=folder, disk=self.disk, clock=self.clock, ids=self.ids, executor=files,
-            channels=lambda: set(self.kinds), log=self.log, accepted=self.expansion.poke,
+            channels=lambda: set(self.kinds), log=self.log, accepted=self.expansion.poke, metrics=self.metrics,
         )  # fmt: skip
         self.spool = Spool(
             intake=self.intake, store=world.store, config=config, bodies=bodies, disk=self.disk, clock=self.clock, executor=files,

@@ -7,6 +7,7 @@ while the last is being committed. Where it stands is in the store; row errors g
 from __future__ import annotations
 
 import asyncio
+import errno
 import functools
 import json
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from daemon.disk import Disk, DiskFile
 from daemon.errors import StoreUnavailableError
 from daemon.executor import Executor
 from daemon.ids import Ids
+from daemon.metrics import Metrics
 from daemon.model.delivery import Instant
 from daemon.model.job import RowError
 from daemon.policy.rules import Rules
@@ -37,6 +39,8 @@ from plugins.contract import Log
 RELEASE_ROWS = 500
 SWEEP_ROWS = 400
 """Rows in one transaction: about 10 ms of the writer (measured: tests/bench)."""
+RESERVE_BYTES = 48 * 1024 * 1024
+"""Below so much free space nothing more is planned (F22); intake stops before, sending goes on with what is left."""
 TURN = 8
 """Chunks of one job before the next has its turn."""
 POLL_SECONDS = 1.0
@@ -103,6 +107,7 @@ class Expansion(Service):
         signals: Signals | None = None,
         expanded: Callable[[], None] = lambda: None,
         released: Callable[[], None] = lambda: None,
+        metrics: Metrics | None = None,
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
         """`expanded()` when a job's receipt is final (spool), `released()` when rows fell due (dispatch). `executor` has one
@@ -112,11 +117,12 @@ class Expansion(Service):
         self._executor, self._log = executor, log
         self._signals = signals or Signals.off()
         self._expanded, self._released = expanded, released
-        self._poll_seconds = poll_seconds
+        self._poll_seconds, self._metrics = poll_seconds, metrics
         self._bell = asyncio.Event()
         self._open: dict[int, _Expanding] = {}
         self._outlines: dict[tuple[int, int], Outline] = {}
         self._swept: dict[int, int] = {}
+        self._put_off = False
         self._config, self._rules = config, rules
 
     def configure(self, config: Config, rules: Rules) -> None:
@@ -153,12 +159,18 @@ class Expansion(Service):
     async def _try_round(self) -> bool:
         """A full disk or a store out of reach ends the round, not the daemon: everything is behind a cursor."""
         try:
-            return await self.round()
+            if await self._executor.run(self._disk.free, self._config.homing.state_dir) < RESERVE_BYTES:
+                raise OSError(errno.ENOSPC, "the disk of the state folder is nearly full")
+            done = await self.round()
         except (OSError, StoreUnavailableError) as error:
-            self._log.error("expansion_put_off", error=str(error))
+            if not self._put_off:
+                self._log.error("expansion_put_off", error=str(error))
+            self._put_off = True
             for job in list(self._open):
                 self._close(job)
             return False
+        self._put_off = False
+        return done
 
     async def round(self) -> bool:
         """A turn for each open job. False = there was nothing to do."""
@@ -293,6 +305,9 @@ class Expansion(Service):
             "job_expanded", job=work.key, queue=work.queue, state=receipt.state.value, reason=receipt.reason, rows=receipt.rows,
             accepted=receipt.accepted, duplicate=receipt.duplicate, rejected=receipt.rejected,
         )  # fmt: skip
+        if self._metrics is not None:
+            for result, n in (("accepted", receipt.accepted), ("duplicate", receipt.duplicate), ("rejected", receipt.rejected)):
+                self._metrics.rows(result, n)
         self._signals.emit("job_expanded", job=work.key, state=receipt.state.value)
         self._expanded()
 

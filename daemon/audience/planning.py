@@ -90,6 +90,7 @@ class Planning:
         self._doubles, self._firsts = array("q"), array("q")
         self._last = self.progress.cursor
         self.seen = work.rows
+        """Rows of the body that are in the job's counts, or will be with the next report."""
         if self.progress.read:
             try:
                 while not self._take(self._rows.read(READ_ROWS)):
@@ -102,7 +103,6 @@ class Planning:
     def read_some(self) -> Chunk:
         """A piece of the first pass; look at `full` and at the chunk's `ended` and `broken` after it."""
         chunk = self._rows.read(READ_ROWS)
-        self.seen += len(chunk.rows) + chunk.rejected
         self._take(chunk)
         return chunk
 
@@ -118,6 +118,7 @@ class Planning:
             rows, errors, rejected = len(chunk.rows), list(chunk.errors), chunk.rejected
         self._errors += errors
         self._count += rows + rejected
+        self.seen += rows + rejected
         self._rejected += rejected
         return chunk.ended
 

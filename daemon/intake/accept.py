@@ -25,6 +25,7 @@ from daemon.intake.body import Opening, read_opening, sniff_format
 from daemon.intake.head import HeadRules, canonical, parse_head, read_key
 from daemon.intake.incoming import MAX_BODY_BYTES, Incoming
 from daemon.intake.parse import BodyError, Format
+from daemon.metrics import Metrics
 from daemon.model.campaign import CampaignStatus
 from daemon.model.delivery import Instant
 from daemon.model.job import InlineMessage, JobHead, Receipt, RowError
@@ -76,6 +77,7 @@ class Intake:
         channels: Callable[[], Collection[str]],
         log: Log,
         accepted: Callable[[], None] = lambda: None,
+        metrics: Metrics | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
     ) -> None:
         """`folder` = STATE/jobs. `accepted()` is called after each commit: expansion need not wait for its timer."""
@@ -83,6 +85,7 @@ class Intake:
         self._store, self._folder, self._disk, self._clock, self._ids = store, folder, disk, clock, ids
         self._executor, self._channels, self._log, self._accepted = executor, channels, log, accepted
         self._limit = max_body_bytes
+        self._metrics = metrics
 
     async def prepare(self) -> None:
         """Make the folders, and throw away what a crash left there. Call once, before the first job."""
@@ -107,10 +110,10 @@ class Intake:
         try:
             receipt = await self._enter(incoming, arrival)
         except BodyError as error:
-            self._log.info("job_refused", source=arrival.source, code=error.code, detail=error.detail)
+            self._refused(arrival, error.code, error.detail)
             raise self._refusal(error) from None
         except IntakeError as error:
-            self._log.info("job_refused", source=arrival.source, code=error.type, detail=error.detail)
+            self._refused(arrival, error.type, error.detail)
             raise
         finally:
             await self._executor.run(incoming.discard)
@@ -140,6 +143,14 @@ class Intake:
             raise
         return incoming
 
+    def _refused(self, arrival: Arrival, code: str, detail: str) -> None:
+        self._log.info("job_refused", source=arrival.source, code=code, detail=detail)
+        self._count(arrival, "refused")
+
+    def _count(self, arrival: Arrival, result: str) -> None:
+        if self._metrics is not None:
+            self._metrics.job(arrival.source, result)
+
     def _open(self, packed: bool) -> Incoming:
         return Incoming(self._disk, self._folder / "tmp" / self._ids.nonce(), packed=packed, limit=self._limit)
 
@@ -156,6 +167,7 @@ class Intake:
         written = canonical(head)
         before = await self._store.read(find_same, key, incoming.digest, written)
         if before is not None:
+            self._count(arrival, "known")
             return before
         sent_at = min(arrival.sent_at, now) if arrival.sent_at is not None else now
         rules = HeadRules(sent_at=sent_at, late_grace=self.config.intake.late_grace, channels=self._channels())
@@ -165,6 +177,7 @@ class Intake:
         new = replace(new, source=arrival.source, head=written, body=f"{key}.{incoming.digest[7:23]}.body", queue=queue)
         await self._executor.run(self._disk.rename, incoming.path, self._folder / new.body)
         done = await self._store.write(Lane.INTAKE, accept_job, new, now)
+        self._count(arrival, "accepted" if done.fresh else "known")
         if done.fresh:
             receipt = done.receipt
             self._log.info("job_received", job=key, queue=queue, campaign=receipt.campaign, source=arrival.source, bytes=incoming.size)

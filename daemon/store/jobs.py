@@ -113,13 +113,13 @@ def find_same(conn: Connection, key: str, digest: str, head: str) -> Receipt | N
     return _receipt(row)
 
 
-_LEFT = exists().where(s.tally.c.job == s.job.c.id, s.tally.c.n > 0)
+_PLANNED_ROWS = exists().where(s.tally.c.job == s.job.c.id, s.tally.c.n > 0)
 
 
 def _free_key(conn: Connection, key: str) -> None:
     """A failed job of this id goes on as `ID#NUMBER`. Not before what it had planned is forgotten: those people would count as
     enrolled already."""
-    row = conn.execute(select(s.job.c.id, _LEFT.label("left")).where(s.job.c.key == key)).first()
+    row = conn.execute(select(s.job.c.id, _PLANNED_ROWS.label("left")).where(s.job.c.key == key)).first()
     if row is None:
         return
     if row.left:

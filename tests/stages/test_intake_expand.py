@@ -338,6 +338,20 @@ async def test_b10_a_recipient_s_row_updates_only_what_it_names(world: IntakeWor
     assert await world.sql("SELECT vars FROM delivery") == [('{"x":1}',)]
 
 
+async def test_f22_a_full_disk_puts_expansion_off_and_says_so_once(world: IntakeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is planned, nothing is lost; it goes on when there is room."""
+    await world.drop(job(3))
+    monkeypatch.setattr(expand, "RESERVE_BYTES", 1 << 62)
+    assert not await world.expansion._try_round()
+    assert not await world.expansion._try_round()
+    assert [event for event, _ in world.log.events].count("expansion_put_off") == 1
+    assert (await world.job(JOB)).receipt.rows == 0
+    monkeypatch.undo()
+    while await world.expansion._try_round():
+        pass
+    assert (await world.job(JOB)).deliveries == {"due": 3}
+
+
 async def test_the_service_works_by_itself_when_poked(world: IntakeWorld) -> None:
     """Started, poked by the door, stopped: no sleep in between."""
     world.intake._accepted = world.expansion.poke
