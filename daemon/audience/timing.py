@@ -105,7 +105,7 @@ def _job_window(text: str) -> WindowRule:
 
 @functools.lru_cache(maxsize=4096)
 def _quiet_hours(traits: str) -> WindowRule | None:
-    """The recipient's own; what is no quiet hours (a trait set in other ways) forbids nothing, as in the claim."""
+    """The recipient's own; what is no quiet hours (a trait set in other ways) does not move the instant: the claim will hold it."""
     quiet = json.loads(traits).get("quiet_hours")
     try:
         return parse_quiet_hours(quiet) if quiet else None

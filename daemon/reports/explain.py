@@ -102,7 +102,11 @@ def _delivery(row: DeliveryRow, evidence: Evidence, gate: Mapping[str, str], tel
 def _tell(row: DeliveryRow, evidence: Evidence, gate: Mapping[str, str], now: Instant) -> Told:
     decision = evidence.decisions.get(row.id)
     if decision is not None:
-        return _blocked(row, _from_now(row, decision, now), gate)
+        told = _from_now(row, decision, now)
+        attempts = evidence.attempts.get(row.id, ())
+        if attempts and told.verdict == Verdict.SEND.value:
+            told = told._replace(facts={**told.facts, **_facts_of_sending(row, attempts)})
+        return _blocked(row, told, gate)
     told = _from_store(row)
     if row.state in HANDED:
         facts = _facts_of_sending(row, evidence.attempts.get(row.id, ()))
@@ -179,7 +183,7 @@ def _text(row: DeliveryRow, told: Told, teller: Teller, now: Instant) -> str:
     if told.verdict == Verdict.SEND.value:
         if row.state is State.PLANNED:
             return "Planned: its job is about to make it due."
-        return teller.going(row.not_before, now)
+        return teller.going(row.not_before, now, told.facts)
     reason = told.reason or ""
     if told.verdict == Verdict.HOLD.value:
         text = teller.held(reason, told.facts)

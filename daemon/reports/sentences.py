@@ -91,8 +91,12 @@ class Teller:
             case _:
                 return f"Not sent: {provider} refused it for good{said}."
 
-    def going(self, not_before: Instant, now: Instant) -> str:
-        """Nothing stands in its way."""
+    def going(self, not_before: Instant, now: Instant, facts: Mapping[str, Any]) -> str:
+        """Nothing stands in its way. With `outcome` in the facts: a try was made and surely failed."""
+        if not_before > now and facts.get("outcome"):
+            said = " ".join(str(part) for part in (facts.get("code"), facts.get("detail")) if part) or "no answer"
+            by = facts.get("provider") or "the provider"
+            return f"Is tried again on {self.when(not_before)}: the last try, over {by}, was put off ({said})."
         if not_before > now:
             return f"Goes on {self.when(not_before)}: its place inside the send window."
         return "Goes with one of the next claims: nothing stands in its way."

@@ -287,6 +287,13 @@ def test_every_reason_has_a_sentence(reason: Reason) -> None:
     assert "{" not in text
 
 
+def test_a_try_that_was_put_off_says_by_whom_and_why() -> None:
+    """A later try is not the place in the window: the server's words are shown."""
+    facts = {"outcome": "deferred", "provider": "relay", "code": "451", "detail": "greylisted"}
+    text = Teller("Asia/Jakarta", NOW).going(NOW + HOUR, NOW, facts)
+    assert text == "Is tried again on Sun 22 Nov 12:40 Jakarta time: the last try, over relay, was put off (451 greylisted)."
+
+
 def test_times_are_told_in_the_recipient_s_zone() -> None:
     """With the place's name; UTC where no zone is known."""
     assert Teller("Asia/Jakarta", NOW).when(NOW) == "Sun 22 Nov 11:40 Jakarta time"
