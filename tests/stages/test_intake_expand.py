@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from daemon.audience import expand, planning
-from daemon.clock import iso
+from daemon.clock import iso, to_datetime
 from daemon.intake.parse import Format
 from daemon.model.campaign import Purpose
 from daemon.model.delivery import DAY, HOUR, MINUTE
@@ -336,6 +337,51 @@ async def test_b10_a_recipient_s_row_updates_only_what_it_names(world: IntakeWor
         ("c@example.com", "id", "Asia/Jakarta", '{"first_name":"Ana","tier":"high"}')
     ]
     assert await world.sql("SELECT vars FROM delivery") == [('{"x":1}',)]
+
+
+@pytest.mark.parametrize(
+    ("dates", "state", "reason"),
+    [
+        ({"ends": date(2026, 11, 22)}, "expired", "campaign_ended"),
+        ({"ends": to_datetime(NOW - HOUR)}, "expired", "campaign_ended"),
+        ({"starts": date(2026, 11, 25), "ends": date(2026, 11, 25)}, "expired", "window_never_opens"),
+        ({"starts": date(2026, 11, 25)}, "due", None),
+        ({"ends": date(2026, 11, 23)}, "due", None),
+    ],
+)
+async def test_a_campaign_s_dates_bound_its_deliveries(world: IntakeWorld, dates: dict[str, Any], state: str, reason: str | None) -> None:
+    """Local dates begin at 00:00 in the recipient's zone; an end that has passed is said at once."""
+    await world.load(version("dated", **dates))
+    await world.drop(job(2, campaign="dated"))
+    await world.settle()
+    assert await world.sql("SELECT DISTINCT state, reason FROM delivery") == [(state, reason)]
+    if dates == {"starts": date(2026, 11, 25)}:
+        assert iso(min(row[0] for row in await world.sql("SELECT not_before FROM due"))) >= "2026-11-25T02:00:00.000Z"
+    if dates == {"ends": date(2026, 11, 23)}:
+        assert {iso(row[0]) for row in await world.sql("SELECT expires_at FROM delivery")} == {"2026-11-22T17:00:00.000Z"}
+
+
+async def test_a_second_walk_begins_after_again(world: IntakeWorld) -> None:
+    """`again` = 7 days after the last walk's end; before that, and while one is open, people are enrolled already."""
+    await world.load(version("monthly", again=7 * DAY))
+    ended = {"n": 0}
+
+    async def enrol(days: int) -> tuple[int, int]:
+        world.clock.wall = NOW + days * DAY
+        ended["n"] += 1
+        await world.drop(job(2, id=f"j{ended['n']}", campaign="monthly"))
+        await world.settle()
+        receipt = (await world.job(f"j{ended['n']}")).receipt
+        return receipt.accepted, receipt.duplicate
+
+    assert await enrol(0) == (2, 0)
+    assert await enrol(1) == (0, 2)
+    await world.do("DELETE FROM due")
+    await world.do("UPDATE delivery SET state = 'accepted', ended_at = :at", at=NOW + DAY)
+    await world.do("UPDATE tally SET state = 'accepted' WHERE n > 0")
+    assert await enrol(7) == (0, 2)
+    assert await enrol(8) == (2, 0)
+    assert await world.sql("SELECT occurrence, count(*) FROM delivery JOIN wave ON wave.id = wave GROUP BY 1") == [(1, 2), (2, 2)]
 
 
 async def test_f22_a_full_disk_puts_expansion_off_and_says_so_once(world: IntakeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
