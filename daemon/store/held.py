@@ -89,7 +89,7 @@ def _held_jobs(where: HeldWhere) -> Select[Any]:
     query = (
         select(s.job.c.id, s.job.c.key, s.job.c.queue, s.campaign.c.name, s.job.c.reason, s.job.c.received_at, _WAITS.label("n"))
         .join(s.campaign, s.campaign.c.id == s.job.c.campaign)
-        .where(s.job.c.state == JobState.HELD.value, *_jobs_where(where))
+        .where(s.job.c.finished_at.is_(None), s.job.c.state == JobState.HELD.value, *_jobs_where(where))
     )
     return query if where.reason is None else query.where(s.job.c.reason == where.reason)
 

@@ -100,7 +100,7 @@ def set_queue_paused(conn: Connection, name: str, *, paused: bool) -> None:
 
 def waiting_in_queue(conn: Connection, name: str) -> tuple[list[str], int]:
     """(keys of the open jobs, deliveries of theirs that have not ended): what `queue cancel` would end."""
-    open_jobs = (s.job.c.queue == name, s.job.c.state.in_(OPEN_JOBS))
+    open_jobs = (s.job.c.queue == name, s.job.c.finished_at.is_(None), s.job.c.state.in_(OPEN_JOBS))
     keys = list(conn.execute(select(s.job.c.key).where(*open_jobs).order_by(s.job.c.id)).scalars())
     n = conn.execute(
         select(func.coalesce(func.sum(s.tally.c.n), 0))
@@ -120,7 +120,9 @@ def campaign_facts(conn: Connection, name: str | None = None) -> list[CampaignFa
         .order_by(c.name)
     )
     rows = conn.execute(query).all()
-    opened = select(s.job.c.campaign, func.count()).where(s.job.c.state.in_(OPEN_JOBS)).group_by(s.job.c.campaign)
+    opened = (
+        select(s.job.c.campaign, func.count()).where(s.job.c.finished_at.is_(None), s.job.c.state.in_(OPEN_JOBS)).group_by(s.job.c.campaign)
+    )
     jobs = {row[0]: row[1] for row in conn.execute(opened)}
     states: dict[int, dict[str, int]] = defaultdict(dict)
     counted = select(s.job.c.campaign, s.tally.c.state, func.sum(s.tally.c.n)).join(s.job, s.job.c.id == s.tally.c.job)

@@ -138,7 +138,9 @@ def read_work(conn: Connection, query: Select[Any]) -> list[Work]:
 
 def jobs_to_expand(conn: Connection) -> list[Work]:
     """Jobs whose rows are not all planned."""
-    return read_work(conn, WORK.where(s.job.c.state.in_(EXPANDING), s.job.c.expanded == 0).order_by(s.job.c.id))
+    return read_work(
+        conn, WORK.where(s.job.c.finished_at.is_(None), s.job.c.state.in_(EXPANDING), s.job.c.expanded == 0).order_by(s.job.c.id)
+    )
 
 
 Note = Callable[[Sequence[RowError]], None]

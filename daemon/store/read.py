@@ -57,7 +57,7 @@ def read_overview(conn: Connection, now: Instant) -> Overview:
     """What `homing status` and the gauges show."""
     counted = totals(conn)
     heads = conn.execute(_LANES, {"now": now}).all()
-    jobs = select(s.job.c.state, func.count()).where(s.job.c.state.in_(OPEN_JOBS)).group_by(s.job.c.state)
+    jobs = select(s.job.c.state, func.count()).where(s.job.c.finished_at.is_(None), s.job.c.state.in_(OPEN_JOBS)).group_by(s.job.c.state)
     paused = select(s.queue.c.name).where(s.queue.c.paused == 1).order_by(s.queue.c.name)
     campaigns = select(s.campaign.c.name).where(s.campaign.c.status == "paused").order_by(s.campaign.c.name)
     return Overview(

@@ -23,7 +23,7 @@ from daemon.store.due import DUE_NAMES, INSERT_DUE
 from daemon.store.held import open_lanes
 from daemon.store.sql import ids, in_list, many
 from daemon.store.tallies import Tallies
-from daemon.store.wake import wake
+from daemon.store.wake import open_waves, wake
 
 
 def person_id(key: str) -> int:
@@ -180,9 +180,10 @@ _ZONE_HOLDS = (
     select(s.delivery.c.id, s.delivery.c.job, s.delivery.c.lane, s.wave.c.channel)
     .join(s.wave, s.wave.c.id == s.delivery.c.wave)
     .where(
-        s.delivery.c.state == literal_column(f"'{State.HELD.value}'"),
-        s.delivery.c.reason == Reason.ZONE_UNKNOWN.value,
+        in_list(s.delivery.c.wave, "waves"),
         in_list(s.delivery.c.person, "persons"),
+        s.delivery.c.state == State.HELD.value,
+        s.delivery.c.reason == Reason.ZONE_UNKNOWN.value,
     )
 )
 _FREE = (
@@ -194,7 +195,7 @@ _FREE = (
 
 def free_zone_holds(conn: Connection, persons: Iterable[int], now: Instant) -> int:
     """Deliveries that were held because the person's zone was unknown are due again, to be decided anew. Returns how many."""
-    found = conn.execute(_ZONE_HOLDS, {"persons": ids(sorted(persons))}).all()
+    found = conn.execute(_ZONE_HOLDS, {"waves": ids(open_waves(conn)), "persons": ids(sorted(persons))}).all()
     if not found:
         return 0
     lanes = open_lanes(conn, {(row.job, row.channel): row.lane for row in found})

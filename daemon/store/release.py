@@ -74,7 +74,13 @@ _EXPIRED = (
 def jobs_to_release(conn: Connection) -> list[Work]:
     """Accepted jobs of which some planned delivery is not out yet."""
     not_out = or_(s.job.c.release_cursor.is_(None), s.job.c.release_cursor < s.job.c.last_id)
-    query = WORK.where(s.job.c.state == JobState.ACCEPTED.value, s.job.c.expanded == 1, s.job.c.last_id.is_not(None), not_out)
+    query = WORK.where(
+        s.job.c.finished_at.is_(None),
+        s.job.c.state == JobState.ACCEPTED.value,
+        s.job.c.expanded == 1,
+        s.job.c.last_id.is_not(None),
+        not_out,
+    )
     return read_work(conn, query.order_by(s.job.c.id))
 
 
@@ -201,5 +207,6 @@ def find_work(conn: Connection) -> OpenWork:
 
 def bodies_in_use(conn: Connection) -> set[str]:
     """File names of bodies that are still to be read."""
-    query = select(s.job.c.body).where(s.job.c.state.in_((JobState.RECEIVING.value, JobState.PAUSED.value)), s.job.c.expanded == 0)
+    reading = s.job.c.state.in_((JobState.RECEIVING.value, JobState.PAUSED.value))
+    query = select(s.job.c.body).where(s.job.c.finished_at.is_(None), reading, s.job.c.expanded == 0)
     return set(conn.execute(query).scalars())

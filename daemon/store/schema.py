@@ -135,10 +135,12 @@ job = _table(
     _int("guard", default=0),
     _int("finished_at", null=True),
     UniqueConstraint("key"),
-    Index("job_open", "state", sqlite_where=text("state IN ('receiving', 'accepted', 'held', 'paused')")),
+    Index("job_open", "state", sqlite_where=text("finished_at IS NULL")),
 )
 """`body` = file name under STATE/jobs; `offset`/`line` = how far expansion has read; `expanded` 1 = all rows are planned;
-`release_cursor` = last delivery id that was made due, null until release starts, equal to `last_id` when all are out."""
+`release_cursor` = last delivery id that was made due, null until release starts, equal to `last_id` when all are out. Who looks for
+jobs by state also says `finished_at IS NULL`: only so is `job_open` used (a bound state implies no partial index), and finished jobs
+are never walked."""
 
 wave = _table(
     "wave",

@@ -5,7 +5,7 @@ Called in the transaction that changed it: a touch was released, a guard was rai
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, bindparam, select, update
 
@@ -18,8 +18,10 @@ WAITS_FOR_SLOT = frozenset({Reason.CAP_REACHED.value, Reason.YIELDED_TO_PRIORITY
 
 _OPEN_WAVES = (
     select(s.wave.c.id)
-    .where(s.wave.c.campaign.in_(select(s.job.c.campaign).where(s.job.c.state.in_(("accepted", "held", "paused")))))
-)  # fmt: skip
+    .join(s.job, s.job.c.campaign == s.wave.c.campaign)
+    .where(s.job.c.finished_at.is_(None), s.job.c.state.in_(("accepted", "held", "paused")))
+    .distinct()
+)
 _WAITING = select(s.delivery.c.id, s.delivery.c.lane, s.delivery.c.not_before, s.delivery.c.reason).where(
     in_list(s.delivery.c.wave, "waves"),
     in_list(s.delivery.c.person, "persons"),
@@ -29,13 +31,17 @@ _WAITING = select(s.delivery.c.id, s.delivery.c.lane, s.delivery.c.not_before, s
 _NOT_BEFORE = update(s.delivery).where(s.delivery.c.id == bindparam("b_id")).values(not_before=bindparam("b_now"))
 
 
+def open_waves(conn: Connection) -> Sequence[int]:
+    """The waves in which a delivery may wait: a person's rows are found by probing UNIQUE(wave, person) once a wave."""
+    return conn.execute(_OPEN_WAVES).scalars().all()
+
+
 def wake(conn: Connection, persons: Iterable[int], now: Instant, reasons: frozenset[str] | None = None) -> int:
     """Move the persons' future due rows to now; only those that wait for one of `reasons`, if given. Returns how many.
 
     Rows in flight have no due row and are left alone.
     """
-    waves = conn.execute(_OPEN_WAVES).scalars().all()
-    found = conn.execute(_WAITING, {"waves": ids(waves), "persons": ids(sorted(persons)), "now": now}).all()
+    found = conn.execute(_WAITING, {"waves": ids(open_waves(conn)), "persons": ids(sorted(persons)), "now": now}).all()
     moved = [row for row in found if reasons is None or row[3] in reasons]
     gone = [row for row in moved if many(conn, DELETE_DUE, ("b_lane", "b_not_before", "b_id"), [(row[1], row[2], row[0])])]
     many(conn, INSERT_DUE, DUE_NAMES, [(row[1], now, row[0]) for row in gone])

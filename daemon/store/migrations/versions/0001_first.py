@@ -128,7 +128,7 @@ job = _table(
     _int("guard", default=0),
     _int("finished_at", null=True),
     UniqueConstraint("key"),
-    Index("job_open", "state", sqlite_where=text("state IN ('receiving', 'accepted', 'held', 'paused')")),
+    Index("job_open", "state", sqlite_where=text("finished_at IS NULL")),
 )
 
 wave = _table(
