@@ -36,7 +36,7 @@ from daemon.store.release import Timed, ToSweep, find_work, read_planned, releas
 from daemon.store.writer import Lane, Writes
 from plugins.contract import Log
 
-RELEASE_ROWS = 500
+RELEASE_ROWS = 600
 SWEEP_ROWS = 400
 """Rows in one transaction: about 10 ms of the writer (measured: tests/bench)."""
 RESERVE_BYTES = 48 * 1024 * 1024

@@ -19,9 +19,9 @@ from daemon.intake.parse import BodyError, Format, Reader
 from daemon.intake.parse_csv import CsvReader, read_csv_head
 from daemon.intake.parse_document import DocumentReader, scan_document
 from daemon.intake.parse_ndjson import NdjsonReader, read_ndjson_head
-from daemon.intake.rows import RowChecker
+from daemon.intake.rows import Fields, RowChecker
 from daemon.model.delivery import Instant
-from daemon.model.job import RecipientRow, RowError
+from daemon.model.job import RowError
 from daemon.store.plan import Chunk, Work
 from daemon.store.recipients import PlanRow, person_id
 
@@ -83,7 +83,7 @@ class BodyRows:
         self._file = file
         self._pepper = pepper
         self._reader = _open_reader(file, Format(work.format), offset, line)
-        self._check = RowChecker(work.received_at).check
+        self._check = RowChecker(work.received_at).fields
         self._offset, self._line = offset, line
 
     def read(self, count: int) -> Chunk:
@@ -100,8 +100,8 @@ class BodyRows:
         rejected = 0
         for item in items:
             checked = self._check(item)
-            if isinstance(checked, RecipientRow):
-                rows.append(plan_row(checked, self._pepper))
+            if isinstance(checked, Fields):
+                rows.append(plan_row(item.line, checked, self._pepper))
             else:
                 rejected += 1
                 errors += checked
@@ -123,10 +123,10 @@ def _open_reader(file: BinaryIO, format: Format, offset: int, line: int) -> Read
     return CsvReader(file, columns, offset, line) if columns else None
 
 
-def plan_row(row: RecipientRow, pepper: bytes) -> PlanRow:
+def plan_row(line: int, row: Fields, pepper: bytes) -> PlanRow:
     """A good row as the store takes it."""
     return PlanRow(
-        person_id(row.id), row.line, row.id, row.email, row.phone, row.zone, row.locale, row.country, row.named, row.traits,
+        person_id(row.id), line, row.id, row.email, row.phone, row.zone, row.locale, row.country, row.named, row.traits,
         email_hash(pepper, row.email) if row.email else None,
         phone_hash(pepper, row.phone) if row.phone else None,
         _spell(row.vars) if row.vars else None,

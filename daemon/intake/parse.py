@@ -103,16 +103,14 @@ _SPACE = " \t\r\n"
 
 def loads(text: str) -> Any:
     """Strict JSON: no NaN, no infinite or endless numbers, no key twice. Raises RowJsonError."""
-    start = 0
-    if text[:1] not in '{["':
-        start = len(text) - len(text.lstrip(_SPACE))
+    text = text.strip(_SPACE)
     try:
-        value, end = _decode(text, start)
+        value, end = _decode(text)
     except json.JSONDecodeError as error:
         raise RowJsonError("json", f"not JSON: {error.msg.lower()} at column {error.pos + 1}", broken=True) from None
     except RecursionError:
         raise RowJsonError("json_depth", "nested too deeply") from None
-    if end != len(text) and text[end:].strip(_SPACE):
+    if end != len(text):
         raise RowJsonError("json", f"not JSON: more text after the value, at column {end + 1}", broken=True)
     return value
 

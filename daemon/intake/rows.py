@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from daemon.clock import to_instant
 from daemon.config.values import countries, parse_country
@@ -44,6 +44,21 @@ class _Bad(ValueError):
         self.field, self.code, self.detail = field, code, detail
 
 
+class Fields(NamedTuple):
+    """The fields of a good row (see `RecipientRow`)."""
+
+    id: str
+    email: str | None
+    phone: str | None
+    zone: str | None
+    locale: str | None
+    country: str | None
+    traits: Mapping[str, Any]
+    vars: Mapping[str, Any]
+    consent: Mapping[str, Mapping[str, Any]]
+    named: frozenset[str]
+
+
 class RowChecker:
     """Checks rows of one job. `now`: consents cannot be given later than this."""
 
@@ -52,17 +67,22 @@ class RowChecker:
 
     def check(self, item: Item) -> RecipientRow | list[RowError]:
         """The good row, or at least one error."""
+        fields = self.fields(item)
+        return fields if isinstance(fields, list) else RecipientRow(line=item.line, **fields._asdict())
+
+    def fields(self, item: Item) -> Fields | list[RowError]:
+        """The same for the hot path: what a `RecipientRow` is made of, at a third of its price."""
         value = item.value
         if value is None:
             return [RowError(line=item.line, code=item.code, detail=item.detail)]
         try:
             if item.suspect:
                 _refuse_control(value)
-            return self._row(item.line, value)
+            return self._row(value)
         except _Bad:
             return self._errors(item, value)
 
-    def _row(self, line: int, value: dict[str, Any]) -> RecipientRow:
+    def _row(self, value: dict[str, Any]) -> Fields:
         """The quick way: the first wrong field raises."""
         if not value.keys() <= _FIELDS:
             raise _unknown(value)
@@ -71,18 +91,17 @@ class RowChecker:
         own, traits, consent = get("vars"), get("traits"), get("consent")
         if country:
             country = _country(country)
-        return RecipientRow(
-            line=line,
-            id=_id(get("id")),
-            email=_email(email) if email else None,
-            phone=_phone(phone, country) if phone else None,
-            zone=_zone(zone) if zone else None,
-            locale=_locale(locale) if locale else None,
-            country=country or None,
-            traits=_traits(traits) if traits else _EMPTY,
-            vars=_tree("vars", own) if own else _EMPTY,
-            consent=self._consent(consent) if consent else _EMPTY,
-            named=_named(tuple(value) if "" not in (email, phone, zone, locale, country) else tuple(k for k in value if value[k] != "")),
+        return Fields(
+            _id(get("id")),
+            _email(email) if email else None,
+            _phone(phone, country) if phone else None,
+            _zone(zone) if zone else None,
+            _locale(locale) if locale else None,
+            country or None,
+            _traits(traits) if traits else _EMPTY,
+            _tree("vars", own) if own else _EMPTY,
+            self._consent(consent) if consent else _EMPTY,
+            _named(tuple(value) if "" not in (email, phone, zone, locale, country) else tuple(k for k in value if value[k] != "")),
         )
 
     def _errors(self, item: Item, value: dict[str, Any]) -> list[RowError]:
