@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import OperationalError
 
 from daemon.errors import StoreUnavailableError
 from daemon.store import engine as engines
@@ -30,6 +31,8 @@ GROUP_LIMIT = 256
 """At most so many joined items or acts in one transaction."""
 WAL_LIMIT_BYTES = 64 * 1024 * 1024
 IDLE_SECONDS = 1.0
+PUT_OFF = frozenset({"SQLITE_FULL", "SQLITE_BUSY", "SQLITE_LOCKED"})
+"""What may pass by itself: `StoreUnavailableError`. Any other failure of the file (I/O, corruption) ends who asked."""
 
 
 class Lane(IntEnum):
@@ -175,7 +178,8 @@ class Store:
             self.commits += 1
             if calls[0].joined and self._after_join is not None:
                 self._after_join([answer[1] for answer in answers])
-        except BaseException as error:  # supervision: the error goes to whoever waits, the writer lives on
+        except BaseException as failure:  # supervision: the error goes to whoever waits, the writer lives on
+            error = _told(failure)
             if calls[0].joined and len(calls) > 1 and not conn.in_transaction():
                 return [answer for call in calls for answer in self._transact([call])]  # one bad item must not spoil the others'
             return [(call.future, None, error) for call in calls]
@@ -187,7 +191,7 @@ class Store:
             with conn.begin_nested():
                 return (call.future, call.act(conn, *call.args, **call.kwargs), None)
         except Exception as error:  # supervision: one act's failure is its caller's
-            return (call.future, None, error)
+            return (call.future, None, _told(error))
 
     def _checkpoint(self, *, idle: bool) -> None:
         if self.path is None or not self._dirty:
@@ -219,6 +223,14 @@ class Store:
             self._conn.close()
             self._writer.dispose()
             self._reader.dispose()
+
+
+def _told(failure: BaseException) -> BaseException:
+    """A full disk and a busy file in words for the operator; everything else as it is."""
+    name = getattr(getattr(failure, "orig", None), "sqlite_errorname", None)
+    if isinstance(failure, OperationalError) and name in PUT_OFF:
+        return StoreUnavailableError(f"the store cannot be written now ({failure.orig}); make room on its disk")
+    return failure
 
 
 def _answer(answers: list[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:

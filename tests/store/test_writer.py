@@ -80,6 +80,23 @@ async def test_a_cancelled_call_may_still_have_committed(store: Store) -> None:
     assert "late" in await store.read(keys)
 
 
+async def test_a_full_disk_is_told_in_words_and_passes(store: Store) -> None:
+    """What may pass by itself is `StoreUnavailableError`; when there is room again, the same act goes through."""
+
+    def limit(conn: Connection, pages: int) -> None:
+        conn.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+    def fill(conn: Connection) -> None:
+        conn.execute(insert(s.meta).values(key="big", value="x" * 1_000_000))
+
+    await store.write(Lane.BULK, limit, 1)
+    for lane in (Lane.BULK, Lane.INTAKE):
+        with pytest.raises(StoreUnavailableError, match="make room"):
+            await asyncio.gather(store.write(lane, fill), store.write(lane, note, "small"))
+    await store.write(Lane.BULK, limit, 1_000_000)
+    await store.write(Lane.BULK, fill)
+
+
 async def test_readers_cannot_write(store: Store) -> None:
     """Every write goes through the one writer."""
     with pytest.raises(Exception, match="readonly database"):
