@@ -180,7 +180,7 @@ class Store:
                 self._after_join([answer[1] for answer in answers])
         except BaseException as failure:  # supervision: the error goes to whoever waits, the writer lives on
             error = _told(failure)
-            if calls[0].joined and len(calls) > 1 and not conn.in_transaction():
+            if len(calls) > 1 and not conn.in_transaction():
                 return [answer for call in calls for answer in self._transact([call])]  # one bad item must not spoil the others'
             return [(call.future, None, error) for call in calls]
         return answers
@@ -191,6 +191,8 @@ class Store:
             with conn.begin_nested():
                 return (call.future, call.act(conn, *call.args, **call.kwargs), None)
         except Exception as error:  # supervision: one act's failure is its caller's
+            if not conn.connection.driver_connection.in_transaction:  # type: ignore[union-attr]
+                raise  # a full disk ended the whole transaction, the others' work too: each is done again alone
             return (call.future, None, _told(error))
 
     def _checkpoint(self, *, idle: bool) -> None:
