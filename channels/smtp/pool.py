@@ -167,6 +167,9 @@ class Pool:
         return link
 
     def _rest(self, relay: Relay, outcome: Deferred) -> None:
+        """Leave it alone. What fails beside others, while it rests already, is the same failure and makes the rest no longer."""
+        if relay.rests_until > self._clock.monotonic():
+            return
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(relay.rests, 20))
         relay.rests += 1
         relay.rests_until = self._clock.monotonic() + pause * self._rng.uniform(0.5, 1.0)

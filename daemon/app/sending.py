@@ -16,7 +16,7 @@ from daemon.clock import Clock
 from daemon.config import Rate
 from daemon.dispatch.fair import Fair
 from daemon.dispatch.gate import Gate
-from daemon.dispatch.judge import Judging
+from daemon.dispatch.judge import Judging, Resting
 from daemon.dispatch.line import Line
 from daemon.dispatch.loop import ClaimLoop
 from daemon.dispatch.render import MessageWriter
@@ -24,7 +24,7 @@ from daemon.dispatch.work import PlanBook
 from daemon.dns import Dns
 from daemon.ids import Ids
 from daemon.metrics import Metrics
-from daemon.model.delivery import Reason
+from daemon.model.delivery import Instant, Reason
 from daemon.net import Net
 from daemon.pacing.breaker import Breaker
 from daemon.pacing.bucket import Bucket
@@ -83,6 +83,20 @@ class Sending(Service):
     def lines(self) -> Mapping[str, Line]:
         return {name: running.line for name, running in self._running.items()}
 
+    def serving(self) -> dict[str, str]:
+        """Channel -> the provider that serves it now."""
+        found: dict[str, str] = {}
+        for name, running in self._running.items():
+            if running.line.available():
+                found.setdefault(running.line.kind, name)
+        return found
+
+    def resting(self, now: Instant) -> dict[str, Resting]:
+        """Channel -> the provider of it that is first tried again."""
+        rests = [(line.kind, Resting(name, line.detail or "", line.rests_until(now))) for name, line in self.lines.items()]
+        rests.sort(key=lambda item: (item[1].until is None, item[1].until or 0), reverse=True)
+        return dict(rests)
+
     def wake(self) -> None:
         """Something may be due that was not: claim at once."""
         if self._loop is not None:
@@ -125,8 +139,8 @@ class Sending(Service):
         return asyncio.create_task(self._loop.run(), name="claim")
 
     async def _stop_claiming(self) -> None:
-        if self._claiming is not None:
-            self._claiming.cancel()
+        if self._claiming is not None and self._loop is not None:
+            self._loop.stop()
             await asyncio.gather(self._claiming, return_exceptions=True)
 
     async def reload(self, setup: Setup) -> None:
@@ -216,7 +230,7 @@ class Sending(Service):
         """One object a provider, failed ones too."""
         shown = [running.line.status() for running in self._running.values()]
         failed = [
-            {"provider": name, "channel": None, "stopped": why, "breaker": "stopped", "in_hand": 0, "rate": None, "paused_until": None}
+            {"provider": name, "channel": None, "breaker": "stopped", "detail": why, "retry_at": None, "in_hand": 0, "rate": None}
             for name, why in self.failed.items()
         ]
         return [*shown, *failed]

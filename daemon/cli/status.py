@@ -72,5 +72,17 @@ def _times(queue: dict[str, Any]) -> tuple[str, str]:
 
 
 def _show_providers(providers: list[dict[str, Any]]) -> None:
-    keys = ("provider", "channel", "breaker", "in_hand", "rate", "stopped")
+    keys = ("provider", "channel", "breaker", "in_hand", "rate")
     screen.table([key.replace("_", " ") for key in keys], [[p.get(key) for key in keys] for p in providers])
+    for provider in providers:
+        if provider["detail"]:
+            screen.say(screen.clean(f"{provider['provider']}: {provider['detail']}"))
+            screen.say(f"  {_what_then(provider)}")
+
+
+def _what_then(provider: dict[str, Any]) -> str:
+    """What becomes of its messages, and what there is to do."""
+    if provider["breaker"] == "stopped":
+        return "Its messages wait. Mend its table in the config or the other end, then reload (SIGHUP); `homing check --probe` tests it."
+    again = f"tried again at {screen.moment(provider['retry_at'])}" if provider["retry_at"] else "tried again as messages fall due"
+    return f"Nothing is lost: it is {again}. `homing check --probe` tests the connection."

@@ -11,10 +11,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from functools import lru_cache
+from typing import NamedTuple
 
 from daemon.clock import to_instant
 from daemon.dispatch.work import Plan, PlanBook
-from daemon.model.delivery import Decision, Instant, Reason, State, Verdict
+from daemon.model.delivery import SECOND, Decision, Instant, Reason, State, Verdict
 from daemon.pacing.bucket import Bucket
 from daemon.policy.caps import Touch
 from daemon.policy.decide import decide_all, state_after
@@ -82,6 +83,14 @@ def _hold(row: DueRow, reason: Reason, key: str, facts: Mapping[str, object]) ->
     return Judged(row=row, decision=decision, state=State.HELD)
 
 
+class Resting(NamedTuple):
+    """A provider that is left alone now: what it failed with, and until when (None: until an operator mends it)."""
+
+    provider: str
+    detail: str
+    until: Instant | None
+
+
 class Judging:
     """The rules of the running config, and the domain buckets that outlive a claim. `kinds`: channel -> address kind."""
 
@@ -91,16 +100,23 @@ class Judging:
         self.kinds = {**UNKNOWN_KINDS, **kinds}
         self.domains = domains
 
-    def bind(self, plans: PlanBook, providers: Mapping[str, str], known_channels: set[str], now: Instant) -> Judgement:
-        """The judge of one claim. `providers`: channel -> the provider that serves it now."""
-        return Judgement(self, plans, providers, known_channels, now)
+    def bind(
+        self, plans: PlanBook, providers: Mapping[str, str], known_channels: set[str], now: Instant,
+        resting: Mapping[str, Resting] | None = None,
+    ) -> Judgement:  # fmt: skip
+        """The judge of one claim. `providers`: channel -> the provider that serves it now; `resting`: why none does."""
+        return Judgement(self, plans, providers, known_channels, now, resting or {})
 
 
 class Judgement:
     """One claim's judge (`store.claim.Judge`)."""
 
-    def __init__(self, judging: Judging, plans: PlanBook, providers: Mapping[str, str], known_channels: set[str], now: Instant) -> None:
+    def __init__(
+        self, judging: Judging, plans: PlanBook, providers: Mapping[str, str], known_channels: set[str], now: Instant,
+        resting: Mapping[str, Resting],
+    ) -> None:  # fmt: skip
         self._judging, self._plans, self._providers, self._channels, self._now = judging, plans, providers, known_channels, now
+        self._resting = resting
         self.horizon = now - judging.rules.horizon if judging.rules.horizon else now
         self.contest = bool(judging.rules.caps)
 
@@ -157,12 +173,13 @@ class Judgement:
                 facts={"channel": row.channel},
             )
         if not provider:
+            rest = self._resting.get(row.channel) or Resting("", "", self._now + 30 * SECOND)
             return Decision(
                 verdict=Verdict.DEFER,
                 reason=Reason.BREAKER_OPEN,
-                until=self._now + 30_000_000,
+                until=rest.until,
                 checks=(*decision.checks, ("provider", "defer")),
-                facts={"channel": row.channel},
+                facts={"channel": row.channel, "provider": rest.provider, "detail": rest.detail},
             )
         buckets = self._judging.domains.get(provider)
         address = facts.address.get(row.channel) or ""

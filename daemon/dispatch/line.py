@@ -11,13 +11,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from daemon.clock import Clock
-from daemon.dispatch.outcome import retry_after
+from daemon.clock import Clock, iso
+from daemon.dispatch.outcome import cut, retry_after
 from daemon.dispatch.session import SendSession
 from daemon.dispatch.work import Envelope
 from daemon.ids import Ids
 from daemon.metrics import Metrics
-from daemon.model.delivery import SECOND, Reason
+from daemon.model.delivery import SECOND, Instant, Reason
 from daemon.pacing.breaker import Breaker
 from daemon.pacing.bucket import Bucket
 from daemon.store.flight import Flights, Kind, Result, Step
@@ -53,6 +53,7 @@ class Line:
     ) -> None:
         self.provider, self.kind, self.channel = provider, kind, channel
         self.stopped: str | None = None
+        self.trouble: str | None = None
         self.bucket, self.breaker = bucket, breaker
         self._store, self._flights, self._clock, self._ids = store, flights, clock, ids
         self._log, self._metrics, self._writer, self._wake = log, metrics, writer, wake
@@ -198,19 +199,28 @@ class Line:
         self._metrics.outcome(self.provider, self.kind, type(outcome).__name__.lower())
         if isinstance(outcome, Unknown):
             self._log.warning("in_doubt", provider=self.provider, delivery=envelope.public_id, code=outcome.code, detail=outcome.detail)
+            self._troubled(outcome.code, outcome.detail)
             turn.error(now)
         elif isinstance(outcome, Deferred):
             if not outcome.nothing_sent:
                 self._deferred(outcome, now, turn)
         else:
+            self.trouble = None
             self.breaker.succeeded(now)
+
+    def _troubled(self, code: str | None, detail: str | None) -> None:
+        """What an operator reads of a provider that fails; until it answers again."""
+        self.trouble = cut(": ".join(part for part in (code, detail) if part)) or "it failed without a word"
 
     def _deferred(self, outcome: Deferred, now: int, turn: _Turn) -> None:
         if outcome.scope == "operator":
             if self.stopped is None:
                 self.stopped = outcome.detail or outcome.code or "the provider refuses us"
                 self._log.error("provider_stopped", provider=self.provider, code=outcome.code, detail=outcome.detail)
-        elif outcome.throttled and outcome.scope == "provider":
+            return
+        if outcome.scope == "provider":
+            self._troubled(outcome.code, outcome.detail)
+        if outcome.throttled and outcome.scope == "provider":
             wait = retry_after(outcome.after, now)
             self.bucket.throttle(now, wait if wait is not None else SECOND)
         elif outcome.scope == "provider":
@@ -220,19 +230,31 @@ class Line:
         """The plugin broke its contract: counted, logged, and it weighs on the breaker."""
         self._metrics.fault(self.provider)
         self._log.error("plugin_fault", provider=self.provider, what=what, delivery=envelope.public_id if envelope else None)
+        self._troubled("plugin", what)
         self.breaker.failed(self._clock.instant())
 
+    @property
+    def detail(self) -> str | None:
+        """What is wrong with the provider, in its own words."""
+        return self.stopped or self.trouble
+
+    def rests_until(self, now: Instant) -> Instant | None:
+        """It is left alone until then; None: it is not, or only an operator can end it."""
+        until = max(self.breaker.open_until, self.bucket.paused_until)
+        return until if until > now and not self.stopped else None
+
     def status(self) -> dict[str, Any]:
-        """For `homing status`: what an operator wants to know of a provider."""
+        """For `homing status`: what an operator wants to know of a provider. `retry_at`: until then it is left alone."""
         now = self._clock.instant()
+        until = self.rests_until(now)
         return {
             "provider": self.provider,
             "channel": self.kind,
-            "stopped": self.stopped,
-            "in_hand": self._in_hand + len(self._ready),
             "breaker": "stopped" if self.stopped else self.breaker.state(now).value,
+            "detail": self.detail,
+            "retry_at": None if until is None else iso(until),
+            "in_hand": self._in_hand + len(self._ready),
             "rate": self.bucket.current_rate(now),
-            "paused_until": self.bucket.paused_until if self.bucket.paused_until > now else None,
         }
 
 

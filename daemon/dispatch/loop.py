@@ -16,6 +16,7 @@ from daemon.dispatch.gate import Gate
 from daemon.dispatch.judge import Judging
 from daemon.dispatch.line import Line
 from daemon.dispatch.work import Envelope, PlanBook
+from daemon.errors import StoreUnavailableError
 from daemon.ids import encode_id
 from daemon.metrics import Metrics
 from daemon.model.delivery import SECOND
@@ -31,7 +32,7 @@ UNSERVED = 200
 
 
 class ClaimLoop:
-    """A service's body: `run` until cancelled. `lines`: by provider, in the order of the config (fail-over order)."""
+    """A service's body: `run` until `stop`. `lines`: by provider, in the order of the config (fail-over order)."""
 
     def __init__(
         self,
@@ -54,9 +55,16 @@ class ClaimLoop:
         self._epoch = owner << 32
         self.last_claim = clock.monotonic()
         self.paused = False
+        self._stopped = False
 
     def wake(self) -> None:
         self._woken.set()
+
+    def stop(self) -> None:
+        """Let `run` end after the turn it is in. Cancelled in the middle of a claim it would leave rows that are claimed and in
+        nobody's hands."""
+        self._stopped = True
+        self.wake()
 
     def channels(self) -> set[str]:
         return {line.kind for line in self._lines.values()}
@@ -70,13 +78,18 @@ class ClaimLoop:
         return serving
 
     async def run(self) -> None:
-        while True:
+        while not self._stopped:
             self._woken.clear()
-            result = None if self.paused else await self.turn()
+            result, put_off = None, self.paused
+            try:
+                result = None if self.paused else await self.turn()
+            except StoreUnavailableError as error:
+                put_off = True
+                self._log.error("claim_put_off", error=str(error))
             self.last_claim = self._clock.monotonic()
             if result is not None and result.taken:
                 continue
-            wait = POLL_SECONDS if result is not None or self._gate.reasons() else ROOM_SECONDS
+            wait = POLL_SECONDS if result is not None or put_off or self._gate.reasons() else ROOM_SECONDS
             if result is not None and result.next_due is not None:
                 wait = min(wait, max((result.next_due - self._clock.instant()) / SECOND, 0.001))
             try:

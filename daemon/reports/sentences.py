@@ -27,7 +27,7 @@ WAITING: Mapping[str, str] = {
     Reason.CAP_REACHED: "Waits: {used} of {limit} {messages} in {period} are used; {frees}.",
     Reason.YIELDED_TO_PRIORITY: "Waits: a message of higher priority took the slot; it can go on {when}.",
     Reason.RATE_LIMITED: "Waits for its turn at the destination's rate; it can go on {when}.",
-    Reason.BREAKER_OPEN: "Waits: the provider fails at the moment; it is tried again on {when}.",
+    Reason.BREAKER_OPEN: "Waits: {trouble}.",
     Reason.KILL_SWITCH: "Waits: all sending is stopped; `homing start --all --expect N` ends that.",
     Reason.PAUSED_BY_RECIPIENT: "Waits: the recipient asked for a pause until {when}.",
 }
@@ -104,26 +104,34 @@ class Teller:
     def waits(self, reason: str, facts: Mapping[str, Any], until: Instant | None, *, channel: str, what: str) -> str:
         """Deferred until an instant, or until something ends."""
         template = WAITING.get(reason) or f"Waits: {_remedy(reason)}."
-        return template.format_map(_Facts(self._words(facts, channel), when=self.when(until), what=what, frees=self._frees(facts, until)))
+        words = self._words(facts, channel, until)
+        return template.format_map(_Facts(words, when=self.when(until), what=what, frees=self._frees(facts, until)))
 
     def ended(self, reason: str, facts: Mapping[str, Any], expires: Instant, *, channel: str) -> str:
         """Dropped, expired or cancelled."""
         template = ENDED.get(reason) or f"Not sent: {_remedy(reason)}."
-        return template.format_map(_Facts(self._words(facts, channel), expires=self.when(expires)))
+        return template.format_map(_Facts(self._words(facts, channel, None), expires=self.when(expires)))
 
     def held(self, reason: str, facts: Mapping[str, Any]) -> str:
         """Waits for an operator or for data."""
         detail = facts.get("detail") or facts.get("what")
         return f"Held ({reason}){f': {detail}' if detail else ''}. What frees it: {_remedy(reason)}."
 
-    def _words(self, facts: Mapping[str, Any], channel: str) -> dict[str, Any]:
+    def _trouble(self, facts: Mapping[str, Any], until: Instant | None) -> str:
+        who = f"the provider {facts['provider']}" if facts.get("provider") else "the provider"
+        said = f" ({facts['detail']})" if facts.get("detail") else ""
+        if until is None:
+            return f"{who} stopped{said}; mend it, then reload"
+        return f"{who} fails at the moment{said}; it is tried again on {self.when(until)}"
+
+    def _words(self, facts: Mapping[str, Any], channel: str, until: Instant | None) -> dict[str, Any]:
         hours = facts.get("hours")
         counted = facts.get("channels") or [channel]
         unit = "units" if facts.get("count") == "units" else MESSAGES.get(counted[0], f"{counted[0]} messages")
         return {
             **facts, "channel": channel, "hours": f" ({', '.join(hours)})" if isinstance(hours, list) and hours else "",
             "messages": unit if len(counted) == 1 and facts.get("channels") else "messages" if unit != "units" else unit,
-            "period": _period(facts), "consent": facts.get("consent", "unknown"),
+            "trouble": self._trouble(facts, until), "period": _period(facts), "consent": facts.get("consent", "unknown"),
         }  # fmt: skip
 
     def _frees(self, facts: Mapping[str, Any], until: Instant | None) -> str:

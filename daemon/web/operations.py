@@ -107,8 +107,8 @@ class Operations(Protocol):
         ...
 
     async def providers(self) -> Sequence[Json]:
-        """`{"provider", "channel", "plugin", "breaker": "closed" | "open" | "half_open" | "stopped", "detail" | null, "connections",
-        "rate" | null}`; empty when no daemon runs."""
+        """`{"provider", "channel" | null, "breaker": "closed" | "open" | "half_open" | "stopped", "detail" | null, "retry_at" | null,
+        "in_hand", "rate" | null}`; `detail`: what it last failed with, until it answers again. Empty when no daemon runs."""
         ...
 
     async def reload(self) -> Json:
