@@ -22,9 +22,8 @@ from daemon.errors import GuardRefusedError, NotFoundError, UsageError
 from daemon.ids import encode_id
 from daemon.model.campaign import CampaignStatus
 from daemon.model.delivery import SECOND, Instant, Reason
-from daemon.store import doubts, held, operate
+from daemon.store import doubts, held, operate, recover
 from daemon.store.jobs import cancel_job
-from daemon.store.recover import save_gate
 from daemon.store.writer import Lane, Writes
 from daemon.web.operations import Json, Page, Selection
 
@@ -212,7 +211,7 @@ class Desk:
     async def stop_all(self, *, detail: str) -> Json:
         make_stop_file(self._config().homing.state_dir, detail, self._disk)
         self._gate.latch(Reason.KILL_SWITCH, detail)
-        await self._store.write(Lane.EXIT, save_gate, self._gate.latched())
+        await self._store.write(Lane.EXIT, recover.save_gate, self._gate.latched())
         self._hooks.wake()
         return await self.gate()
 
@@ -226,9 +225,11 @@ class Desk:
                     raise GuardRefusedError(f"sending is also held: {self._gate.latched()[reason]} ({reason.value}); accept it with {word}")
             if accept_restore and self._hooks.accept_restore is not None:
                 await self._hooks.accept_restore()
+            if accept_clock and Reason.CLOCK_UNTRUSTED in self._gate.latched():
+                await self._store.write(Lane.EXIT, recover.accept_clock, self._clock.instant())
             remove_stop_file(self._config().homing.state_dir, self._disk)
             self._gate.open(Reason.KILL_SWITCH, *(reason for reason, yes in accepted.items() if yes))
-            await self._store.write(Lane.EXIT, save_gate, self._gate.latched())
+            await self._store.write(Lane.EXIT, recover.save_gate, self._gate.latched())
         self._hooks.wake()
         return await self.gate()
 

@@ -104,7 +104,7 @@ class Housekeeping(Service):
         while True:
             await self._prune_now.wait()
             self._prune_now.clear()
-            before = self._world.clock.instant() - max(self._horizon(), TOUCHES_KEPT)
+            now, kept = self._world.clock.instant(), max(self._horizon(), TOUCHES_KEPT)
             cursor: int | None = -1
-            while cursor is not None:
-                cursor = await self._world.store.write(Lane.BULK, prune_touches, before, cursor)
+            while cursor is not None and not self._gate.latched():  # an untrusted clock forgets nothing
+                cursor = await self._world.store.write(Lane.BULK, prune_touches, now, kept, cursor)

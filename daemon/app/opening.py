@@ -110,7 +110,8 @@ async def accept_store(opened: Opened, ids: Ids, clock: Clock) -> None:
 
 async def register_campaigns(store: Store, versions: Mapping[str, CampaignVersion], now: Instant) -> dict[str, Registered]:
     """Give the store what the campaigns folder says now; new content makes a new version."""
-    known = {name: CampaignVersion.from_json(body).campaign.status.value for name, body in (await store.read(newest_bodies)).items()}
+    stored = await store.read(newest_bodies, sorted(versions))
+    known = {name: CampaignVersion.from_json(body).campaign.status.value for name, body in stored.items()}
     loaded: Sequence[Loaded] = [
         Loaded(name=name, digest=version.digest, body=version.to_json(), status=version.campaign.status.value)
         for name, version in versions.items()

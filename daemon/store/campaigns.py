@@ -6,13 +6,14 @@ A version's body is the JSON of `content.CampaignVersion`; the store does not lo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, insert, literal_column, select, update
 
 from daemon.model.delivery import Instant
 from daemon.store import schema as s
+from daemon.store.sql import ids, in_list
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,13 +68,16 @@ def register(conn: Connection, loaded: Sequence[Loaded], file_status: Mapping[st
     return out
 
 
-def newest_bodies(conn: Connection) -> dict[str, str]:
-    """Name -> JSON body of each campaign's newest version."""
-    rows = conn.execute(
-        select(s.campaign.c.name, s.campaign_version.c.body).join(
-            s.campaign_version, (s.campaign_version.c.campaign == s.campaign.c.id) & (s.campaign_version.c.version == s.campaign.c.version)
-        )
-    )
+_NEWEST = (
+    select(s.campaign.c.name, s.campaign_version.c.body)
+    .join(s.campaign_version, (s.campaign_version.c.campaign == s.campaign.c.id) & (s.campaign_version.c.version == s.campaign.c.version))
+    .where(in_list(s.campaign.c.name, "names"))
+)
+
+
+def newest_bodies(conn: Connection, names: Iterable[str]) -> dict[str, str]:
+    """Name -> JSON body of the newest version, of those of these campaigns that the store knows."""
+    rows = conn.execute(_NEWEST, {"names": ids(names)})
     return {row.name: row.body for row in rows}
 
 

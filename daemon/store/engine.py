@@ -34,7 +34,10 @@ def open_writer(path: Path | None) -> Engine:
     """The one engine that writes. `path` None = in memory (tests, simulation)."""
     url = "sqlite://" if path is None else f"sqlite:///{path}"
     engine = create_engine(
-        url, poolclass=StaticPool, connect_args={"check_same_thread": False, "isolation_level": None, "cached_statements": 512}
+        url,
+        poolclass=StaticPool,
+        hide_parameters=True,
+        connect_args={"check_same_thread": False, "isolation_level": None, "cached_statements": 512},
     )
 
     @event.listens_for(engine, "connect")
@@ -60,7 +63,7 @@ def open_reader(path: Path) -> Engine:
     """Read-only connections, one a thread that asks."""
     engine = create_engine(
         f"sqlite:///file:{path}?mode=ro&uri=true",
-        pool_size=2, max_overflow=2,
+        pool_size=2, max_overflow=2, hide_parameters=True,
         connect_args={"check_same_thread": False, "isolation_level": None},
     )  # fmt: skip
 

@@ -147,6 +147,7 @@ _RIVALS = _ROW_FROM.where(
     s.delivery.c.not_before <= bindparam("now"),
     s.job.c.state == "accepted",
     s.campaign.c.status == "active",
+    func.coalesce(s.queue.c.paused, 0) == 0,
     ~select(s.flight.c.delivery).where(s.flight.c.delivery == s.delivery.c.id).exists(),
 )
 _TOUCHES = (

@@ -87,6 +87,7 @@ class _Flight(NamedTuple):
     attempts: int
     expires_at: int
     doubted: int
+    campaign: int
 
 
 _FLIGHTS = (
@@ -95,8 +96,10 @@ _FLIGHTS = (
         s.flight.c.provider, s.flight.c.channel, s.flight.c.topic, s.flight.c.zone, s.flight.c.address_hash, s.flight.c.claimed_at,
         s.flight.c.handed_over_at, s.delivery.c.lane, s.delivery.c.attempts, s.delivery.c.expires_at,
         (func.coalesce(s.delivery.c.key, literal_column("''")) == literal_column("'doubt'")).label("doubted"),
+        s.wave.c.campaign,
     )
     .join(s.delivery, s.delivery.c.id == s.flight.c.delivery)
+    .join(s.wave, s.wave.c.id == s.flight.c.wave)
 )  # fmt: skip
 _THESE = _FLIGHTS.where(in_list(s.flight.c.delivery, "ids"))
 _LEAVE = (
@@ -152,7 +155,7 @@ _RAISE_GUARD = (
     .where(s.recipient.c.id.in_(select(s.flight.c.person).where(s.flight.c.address_hash == bindparam("b_hash"))))
     .values(guard=s.recipient.c.guard + literal_column("1"))
 )
-_ATTEMPT_COUNT = (
+ATTEMPT_COUNT = (
     select(s.attempt.c.delivery, func.max(s.attempt.c.n)).where(in_list(s.attempt.c.delivery, "ids")).group_by(s.attempt.c.delivery)
 )
 _LAST_COMMIT = select(s.meta.c.value).where(s.meta.c.key == "commit")
@@ -166,6 +169,7 @@ class _Writes:
         self.now = now
         self.gone: list[tuple[int]] = []
         self.untouched: list[tuple[int, int, int]] = []
+        self.touched: list[tuple[Any, ...]] = []
         self.freed: set[int] = set()
         """Persons one of whose slots is free again: a touch given back, or a claim's reservation that came to nothing."""
         self.recorded: list[tuple[Any, ...]] = []
@@ -177,6 +181,7 @@ class _Writes:
     def write(self, conn: Connection) -> None:
         many(conn, _DELETE_FLIGHT, ("b_id",), self.gone)
         many(conn, _DELETE_TOUCH, ("b_person", "b_at", "b_id"), self.untouched)
+        many(conn, _INSERT_TOUCH, _TOUCH_NAMES, self.touched)
         many(conn, _RECORD, _RECORD_NAMES, self.recorded)
         many(conn, _ATTEMPT, _ATTEMPT_NAMES, self.attempts)
         many(conn, INSERT_DUE, DUE_NAMES, self.due)
@@ -205,7 +210,7 @@ class Flights:
         if outcomes:
             record(conn, outcomes, now)
         wanted = {delivery: epoch for step in steps for delivery, epoch in step.grants}
-        granted = grant(conn, wanted, now, shut=shut) if wanted else frozenset()
+        granted = grant(conn, wanted, now, shut=shut, refused_at=min(clock, now)) if wanted else frozenset()
         conn.execute(_NEW_COMMIT, {"b_value": f"{commit + 1} {now}"})
         return [StepDone(granted=frozenset(d for d, _ in step.grants if d in granted), commit=commit + 1, at=now) for step in steps]
 
@@ -217,8 +222,11 @@ def last_commit(conn: Connection) -> tuple[int, Instant]:
     return int(number), int(highest)
 
 
-def grant(conn: Connection, wanted: dict[int, int], now: Instant, *, shut: bool) -> frozenset[int]:
-    """Hand over what may still go; put the rest back to due, to be decided anew. Returns the granted delivery ids."""
+def grant(conn: Connection, wanted: dict[int, int], now: Instant, *, shut: bool, refused_at: Instant) -> frozenset[int]:
+    """Hand over what may still go; put the rest back to due, to be decided anew. Returns the granted delivery ids.
+
+    `refused_at`: when the rest is due: what the clock says, also where `now` lies ahead of it because the clock once did.
+    """
     granted: list[tuple[Any, ...]] = []
     if not shut:
         for delivery, epoch, person, channel, campaign, topic, zone in conn.execute(_LEAVE, {"ids": ids(wanted), "now": now}):
@@ -229,7 +237,7 @@ def grant(conn: Connection, wanted: dict[int, int], now: Instant, *, shut: bool)
     given = frozenset(row[2] for row in granted)
     refused = [delivery for delivery in wanted if delivery not in given]
     if refused:
-        release(conn, {delivery: wanted[delivery] for delivery in refused}, now)
+        release(conn, {delivery: wanted[delivery] for delivery in refused}, refused_at)
     return given
 
 
@@ -260,7 +268,7 @@ def record(conn: Connection, outcomes: Sequence[Result], now: Instant) -> None:
     tried: dict[int, int] = defaultdict(int)
     troubled = [f.delivery for f in flights if results[f.delivery].kind is not Kind.ACCEPTED]
     if troubled:
-        tried.update({row[0]: row[1] for row in conn.execute(_ATTEMPT_COUNT, {"ids": ids(troubled)})})
+        tried.update({row[0]: row[1] for row in conn.execute(ATTEMPT_COUNT, {"ids": ids(troubled)})})
     writes = _Writes(now)
     for flight in flights:
         _record_one(writes, flight, results[flight.delivery], now, tried[flight.delivery])
@@ -293,6 +301,9 @@ def _record_one(writes: _Writes, flight: _Flight, result: Result, now: Instant, 
     state, reason, not_before, ended = _new_state(flight, result, now)
     attempts = flight.attempts + (1 if result.burnt or result.kind in (Kind.ACCEPTED, Kind.REJECTED, Kind.UNKNOWN) else 0)
     handed_over_at = None if surely_failed else flight.handed_over_at
+    if not surely_failed and handed_over_at is None:  # sent without leave: the plugin broke its contract, but the contact counts
+        handed_over_at = now
+        writes.touched.append((flight.person, now, flight.delivery, flight.channel, flight.campaign, flight.topic, flight.zone))
     key = "doubt" if flight.doubted or result.resend else None
     provider = flight.provider if result.kind is not Kind.HELD else None
     writes.recorded.append((

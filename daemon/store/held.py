@@ -243,10 +243,13 @@ def cancel_some_held(conn: Connection, where: HeldWhere, now: Instant, limit: in
 
 
 def open_lanes(conn: Connection, wanted: Mapping[tuple[int, str], int]) -> dict[tuple[int, str], int]:
-    """(job, channel) -> the lane for rows that come back to due. A finished job is opened again, a removed lane made anew."""
+    """(job, channel) -> the lane for rows that come back to due. A finished job is opened again, a removed lane made anew.
+    One that was cancelled stays so: its rows are swept, and it ends once more."""
     jobs = {job for job, _ in wanted}
-    reopened = update(s.job).where(in_list(s.job.c.id, "ids"), s.job.c.state == JobState.FINISHED.value)
-    conn.execute(reopened.values(state=JobState.ACCEPTED.value, finished_at=None), {"ids": ids(sorted(jobs))})
+    goes_on = case((s.job.c.state == JobState.FINISHED.value, JobState.ACCEPTED.value), else_=s.job.c.state)
+    has_ended = or_(s.job.c.state == JobState.FINISHED.value, s.job.c.finished_at.is_not(None))
+    reopened = update(s.job).where(in_list(s.job.c.id, "ids"), has_ended)
+    conn.execute(reopened.values(state=goes_on, finished_at=None), {"ids": ids(sorted(jobs))})
     have = {
         (row.job, row.channel, row.priority): row.id
         for row in conn.execute(select(s.lane).where(in_list(s.lane.c.job, "ids")), {"ids": ids(sorted(jobs))})

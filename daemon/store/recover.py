@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, literal_column, null, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, insert, literal_column, null, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from daemon.model.delivery import Instant, State
 from daemon.store import schema as s
 from daemon.store.due import DELETE_DUE, DUE_NAMES, INSERT_DUE
-from daemon.store.flight import last_commit
+from daemon.store.flight import ATTEMPT_COUNT, last_commit
 from daemon.store.sql import ids, in_list, many
 from daemon.store.tallies import Tallies
 
@@ -67,7 +68,7 @@ def begin(conn: Connection, now: Instant, node: str, nonce: str) -> Began:
 
 _LEFT = select(
     s.flight.c.delivery, s.flight.c.job, s.flight.c.handed_over, s.flight.c.handed_over_at, s.flight.c.provider, s.flight.c.epoch,
-    s.delivery.c.lane, s.delivery.c.attempts,
+    s.delivery.c.lane,
 ).join(s.delivery, s.delivery.c.id == s.flight.c.delivery)  # fmt: skip
 _TO_DOUBT = (
     update(s.delivery)
@@ -77,26 +78,33 @@ _TO_DOUBT = (
         attempts=s.delivery.c.attempts + literal_column("1"),
     )
 )  # fmt: skip
-_EVIDENCE = upsert(s.attempt).on_conflict_do_nothing()
+_EVIDENCE = insert(s.attempt)
+_EVIDENCE_NAMES = ("delivery", "n", "at", "provider", "outcome", "scope", "code", "detail", "handed_over_at")
 _NOT_BEFORE = update(s.delivery).where(s.delivery.c.id == bindparam("b_id")).values(not_before=bindparam("b_now"))
+
+
+def _give_evidence(conn: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Attempts behind those that there are. `rows`: (delivery, *the columns after `n`)."""
+    tried = {row[0]: row[1] for row in conn.execute(ATTEMPT_COUNT, {"ids": ids(row[0] for row in rows)})} if rows else {}
+    many(conn, _EVIDENCE, _EVIDENCE_NAMES, [(row[0], tried.get(row[0], 0) + 1, *row[1:]) for row in rows])
 
 
 def _settle(conn: Connection, now: Instant) -> tuple[int, list[int]]:
     tallies = Tallies()
     due: list[tuple[int, int, int]] = []
     doubts: list[tuple[int, str, int]] = []
-    evidence: list[tuple[object, ...]] = []
-    for delivery, job, handed_over, handed_over_at, provider, epoch, lane, attempts in conn.execute(_LEFT):
+    evidence: list[tuple[Any, ...]] = []
+    for delivery, job, handed_over, handed_over_at, provider, epoch, lane in conn.execute(_LEFT):
         if handed_over:
             doubts.append((delivery, provider, handed_over_at))
             detail = f"the daemon (claim {epoch}) ended after the handover and before an answer was stored"
-            evidence.append((delivery, attempts + 1, now, provider, "unknown", None, "crash", detail, handed_over_at))
+            evidence.append((delivery, now, provider, "unknown", None, "crash", detail, handed_over_at))
             tallies.move(job, State.CLAIMED, "", State.IN_DOUBT, "")
         else:
             due.append((lane, now, delivery))
             tallies.move(job, State.CLAIMED, "", State.DUE, "")
     many(conn, _TO_DOUBT, ("b_id", "b_provider", "b_at"), doubts)
-    many(conn, _EVIDENCE, ("delivery", "n", "at", "provider", "outcome", "scope", "code", "detail", "handed_over_at"), evidence)
+    _give_evidence(conn, evidence)
     many(conn, INSERT_DUE, DUE_NAMES, due)
     many(conn, _NOT_BEFORE, ("b_id", "b_now"), [(row[2], now) for row in due])
     conn.execute(delete(s.flight))
@@ -122,6 +130,13 @@ def save_gate(conn: Connection, gate: Mapping[str, str]) -> None:
     set_meta(conn, "gate", json.dumps(dict(gate), sort_keys=True))
 
 
+def accept_clock(conn: Connection, now: Instant) -> None:
+    """An operator takes the clock for right: instants are counted from `now` on, though later ones were committed."""
+    stored = get_meta(conn, "commit")
+    if stored is not None:
+        set_meta(conn, "commit", f"{stored.split()[0]} {now}")
+
+
 def accept_restore(conn: Connection, nonce: str) -> None:
     """An operator takes this store as the true one: it gets the installation's new nonce."""
     set_meta(conn, "nonce", nonce)
@@ -138,8 +153,12 @@ _DELETE_TOUCH = delete(s.touch).where(
 )
 
 
-def prune_touches(conn: Connection, before: Instant, after: int) -> int | None:
-    """Delete touches older than the longest cap, a stretch of persons at a time. Returns the cursor, None at the end."""
+def prune_touches(conn: Connection, now: Instant, kept: int, after: int) -> int | None:
+    """Delete touches that are `kept` microseconds old, a stretch of persons at a time. Returns the cursor, None at the end.
+
+    The age is counted to the last step commit, if that is before `now`: a clock that is ahead must not make caps forget.
+    """
+    before = min(now, last_commit(conn)[1]) - kept
     rows = conn.execute(_TOO_OLD, {"after": after}).all()
     gone = many(conn, _DELETE_TOUCH, ("b_person", "b_at", "b_id"), [tuple(row) for row in rows if row[1] < before])
     if len(rows) < 500:
@@ -147,12 +166,15 @@ def prune_touches(conn: Connection, before: Instant, after: int) -> int | None:
     return int(rows[-1][0]) - (1 if gone and rows[0][0] != rows[-1][0] else 0)  # the last person's rows may go on
 
 
+_V = s.campaign_version.c
 _TO_MARK = (
     select(
         s.delivery.c.id, s.delivery.c.lane, s.delivery.c.not_before, s.delivery.c.state, s.delivery.c.reason, s.delivery.c.job,
         s.delivery.c.person, s.wave.c.channel, s.wave.c.campaign,
+        func.json_extract(_V.body, "$.campaign.topic").label("topic"),
     )
     .join(s.wave, s.wave.c.id == s.delivery.c.wave)
+    .outerjoin(s.campaign_version, and_(_V.campaign == s.wave.c.campaign, _V.version == s.delivery.c.version))
     .where(in_list(s.delivery.c.id, "ids"), s.delivery.c.state.in_(("planned", "due", "held")))
 )  # fmt: skip
 _MARKED = (
@@ -176,16 +198,9 @@ def mark_journaled(conn: Connection, sent: Mapping[int, Instant], now: Instant) 
     many(conn, DELETE_DUE, ("b_lane", "b_not_before", "b_id"), [(row.lane, row.not_before, row.id) for row in rows])
     many(conn, _MARKED, ("b_id", "b_at"), [(row.id, sent[row.id]) for row in rows])
     many(conn, _TOUCH, ("person", "at", "delivery", "channel", "campaign", "topic", "zone"),
-         [(row.person, sent[row.id], row.id, row.channel, row.campaign, None, None) for row in rows])  # fmt: skip
-    many(
-        conn,
-        _EVIDENCE,
-        ("delivery", "n", "at", "provider", "outcome", "scope", "code", "detail", "handed_over_at"),
-        [
-            (row.id, 1, now, "", "unknown", None, "journal", "handed over after this copy of the store was made", sent[row.id])
-            for row in rows
-        ],
-    )
+         [(row.person, sent[row.id], row.id, row.channel, row.campaign, row.topic, None) for row in rows])  # fmt: skip
+    why = "handed over after this copy of the store was made"
+    _give_evidence(conn, [(row.id, now, "", "unknown", None, "journal", why, sent[row.id]) for row in rows])
     tallies.write(conn)
     return len(rows)
 
