@@ -14,15 +14,17 @@ Build = Callable[..., House]
 
 @pytest.fixture
 def build(tmp_path: Path) -> Iterator[Build]:
-    """`build(delay_ms=0, relay=True)`: a House that is not started yet; `relay=False`: nothing listens at its port."""
+    """`build()`: a House that is not started yet. `relay=False`: nothing listens at its port; `rate`: of its provider."""
     made: list[tuple[House, Relay]] = []
 
-    def make(*, delay_ms: int = 0, relay: bool = True) -> House:
-        server = Relay(tmp_path, delay_ms=delay_ms)
+    def make(*, relay: bool = True, rate: str = "") -> House:
+        server = Relay(tmp_path)
         if relay:
             server.start()
         house = House(tmp_path / f"house-{len(made)}", server)
         made.append((house, server))
+        if rate:
+            house.config.write_text(house.config.read_text().replace("pool = 10\n", f'pool = 10\nrate = "{rate}"\n'))
         return house
 
     yield make

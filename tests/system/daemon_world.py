@@ -5,7 +5,9 @@ Every part is a process; tests wait on conditions with a deadline (`wait_for`) a
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import io
 import json
 import os
 import signal
@@ -22,7 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from daemon.cli.main import run
 from tests.crash.world import Installation, free_port
+from tests.system.cli_world import quiet_logs
 
 T = TypeVar("T")
 PATIENCE = 30.0
@@ -59,6 +63,11 @@ class Relay:
         self.log = folder / f"mail-{self.port}.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._delay_ms = delay_ms
+
+    def freeze(self) -> None:
+        """Connections are taken, but nothing is answered any more."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
 
     def start(self) -> Relay:
         words = [str(self.port), str(self.log), "--delay", str(self._delay_ms), "--drop", "0"]
@@ -131,11 +140,16 @@ class House(Installation):
 
     # what an operator types and asks
 
-    def __call__(self, *words: str, **environ: str) -> Said:
+    def __call__(self, *words: str) -> Said:
+        """`homing WORDS`, called in this process, which has all it needs loaded: it speaks to the daemon as the program does."""
+        out, err = io.StringIO(), io.StringIO()
+        with quiet_logs(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = run(["--config", str(self.config), *words])
+        return Said(code, out.getvalue(), err.getvalue())
+
+    def program(self, *words: str) -> Said:
         """`homing WORDS`, as a program of its own."""
-        ran = subprocess.run(
-            self._homing(*words), capture_output=True, text=True, timeout=PATIENCE, env={**os.environ, **environ}, cwd=self.folder
-        )
+        ran = subprocess.run(self._homing(*words), capture_output=True, text=True, timeout=PATIENCE, cwd=self.folder)
         return Said(ran.returncode, ran.stdout, ran.stderr)
 
     def ask(self, method: str, path: str, body: bytes | None = None, media: str = "application/json") -> tuple[int, Any]:
@@ -174,6 +188,12 @@ class House(Installation):
         if part != "tmp":
             os.rename(folder / "tmp" / name, folder / part / name)
         return folder / part / name
+
+    def give(self, text: str) -> dict[str, Any]:
+        """A JSON job by the way that `homing enqueue` takes, which is quicker than the spool. Returns its first receipt."""
+        code, receipt = self.ask("POST", "/v1/jobs", text.encode())
+        assert code == 202, receipt
+        return dict(receipt)
 
     def moved(self, queue: str, name: str) -> tuple[str, dict[str, Any]]:
         """Where a dropped file ended (`done` or `failed`), and what is said of it there."""

@@ -37,7 +37,7 @@ def test_a_second_daemon_on_the_same_folder_ends_with_75_and_names_the_first(bui
     """It says who holds the folder and what to do; the first one goes on as if nothing had been."""
     house = build(relay=False)
     house.start()
-    said = house("run")
+    said = house.program("run")
     assert said.code == 75
     assert f"in use by process {house.pid}" in said.err
     assert "state_dir" in said.err
@@ -56,7 +56,7 @@ def test_all_that_is_wrong_in_the_config_is_named_at_once(build: Build):
     house.config.write_text(text)
     (house.folder / "campaigns" / "winback" / "reminder.email.liquid").write_text("---\nsubject: hello\n---\n{% if %}</p>\n")
     at = {key: number for number, line in enumerate(text.splitlines(), 1) for key in ("roling", "end =", "pool") if line.startswith(key)}
-    said = house("run")
+    said = house.program("run")
     assert said.code == 78
     assert f'config.toml:{at["roling"]}: cap[1].roling: unknown key; did you mean "rolling"?' in said.err
     assert f"config.toml:{at['end =']}: window.end: " in said.err
