@@ -15,6 +15,7 @@ from daemon.clock import Clock, iso
 from daemon.dispatch.outcome import cut, retry_after
 from daemon.dispatch.session import SendSession
 from daemon.dispatch.work import Envelope
+from daemon.errors import StoreUnavailableError
 from daemon.ids import Ids
 from daemon.metrics import Metrics
 from daemon.model.delivery import SECOND, Instant, Reason
@@ -23,6 +24,9 @@ from daemon.pacing.bucket import Bucket
 from daemon.store.flight import Flights, Kind, Result, Step
 from daemon.store.writer import Lane, Writes
 from plugins.contract import Channel, Deferred, Log, Message, Unknown
+
+RECORD_SECONDS = 1.0
+"""How soon outcomes are brought to the store again that it could not take."""
 
 
 class Writer(Protocol):
@@ -148,15 +152,14 @@ class Line:
                 ready.append(envelope)
             else:
                 held.append(made)
+        session = SendSession(ready, self._store, self._flights, self._clock.instant, self._ids.rng(), _Turn(self), lambda: self._closing)
         if held:
             self._metrics.held(self.provider, len(held))
-            await self._store.join(Lane.HANDOVER, self._flights.step, Step(outcomes=held))
-        if not ready:
-            return
-        session = SendSession(ready, self._store, self._flights, self._clock.instant, self._ids.rng(), _Turn(self), lambda: self._closing)
+            session.settle(held)
         error: str | None = None
         try:
-            await self.channel.send([e.message for e in ready if e.message is not None], session)
+            if ready:
+                await self.channel.send([e.message for e in ready if e.message is not None], session)
         except asyncio.CancelledError:
             error = "the daemon was stopping"
             raise
@@ -178,7 +181,7 @@ class Line:
             )
 
     async def _finish(self, session: SendSession, error: str | None) -> None:
-        settling = asyncio.ensure_future(session.finish(error))
+        settling = asyncio.ensure_future(self._settle(session, error))
         try:
             await asyncio.shield(settling)
         except asyncio.CancelledError:
@@ -186,6 +189,18 @@ class Line:
             raise
         except Exception as failure:  # noqa: BLE001 - supervision: the flights stay, and the next start puts them in doubt
             self._log.error("outcomes_not_recorded", provider=self.provider, error=f"{type(failure).__name__}: {failure}")
+
+    async def _settle(self, session: SendSession, error: str | None) -> None:
+        """A store that is out of reach for a while (full disk) is asked again: what is known must not end as a doubt, and what
+        was not sent must not stay claimed. Not while closing: the next start settles it."""
+        while True:
+            try:
+                return await session.finish(error)
+            except StoreUnavailableError as failure:
+                if self._closing:
+                    raise
+                self._log.error("outcomes_put_off", provider=self.provider, error=str(failure))
+                await self._clock.sleep(RECORD_SECONDS)
 
     def granted(self, granted: Sequence[Envelope], refused: int, at: int) -> None:
         """A connection asked for handovers."""

@@ -75,8 +75,14 @@ class SendSession:
         self._watch.reported(envelope, outcome)
         self._pending.append(to_result(envelope, outcome, self._clock(), self._rng))
 
+    def settle(self, results: Sequence[Result]) -> None:
+        """Results of messages that the plugin never got (they could not be made): recorded with the next step."""
+        self._pending += results
+
     async def finish(self, error: str | None) -> None:
-        """Settle what was left open when `send` returned (`error` None) or failed, and record all that waits."""
+        """Settle what was left open when `send` returned (`error` None) or failed, and record all that waits.
+
+        Called again after StoreUnavailableError, it records what could not be recorded before."""
         for id, envelope in list(self._open.items()):
             if id in self._granted:
                 self._watch.fault("left a handed-over message unreported", envelope)

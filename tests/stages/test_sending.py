@@ -17,6 +17,7 @@ import pytest
 from daemon.clock import SystemClock
 from daemon.dispatch.line import Line
 from daemon.dispatch.work import Envelope, Plan
+from daemon.errors import StoreUnavailableError
 from daemon.ids import SystemIds, encode_id
 from daemon.log import get_log
 from daemon.metrics import Metrics
@@ -84,12 +85,13 @@ async def send(
     people: Sequence[int] = (7,),
     held: frozenset[int] = frozenset(),
     cut: asyncio.Event | None = None,
+    store: Any = None,
 ) -> Line:
     """Claim all of a job, send it by this behaviour, drain. `cut`: drain without patience once this is set."""
     await world.store.write(Lane.BULK, add_job, 1, people=people)
     clock = SystemClock()
     line = Line(
-        provider="relay", kind="email", channel=Scripted(behaviour), store=world.store, flights=world.flights, clock=clock, ids=SystemIds(),
+        provider="relay", kind="email", channel=Scripted(behaviour), store=store or world.store, flights=world.flights, clock=clock, ids=SystemIds(),
         log=get_log(), metrics=Metrics(clock), writer=Plain(held), bucket=Bucket(rate=None), breaker=Breaker(), wake=lambda: None,
     )  # fmt: skip
     plan = Plan(campaign=Campaign(name="c"), window=None, renderer=None)  # type: ignore[arg-type]
@@ -248,3 +250,33 @@ async def test_an_unknown_outcome_of_any_shape_is_never_sent_again(world: World)
 
     await send(world, nonsense, people=[7, 8, 9])
     assert await world.tally() == {("in_doubt", ""): 3}
+
+
+class Full:
+    """A store whose disk is full for the next `times` recordings."""
+
+    def __init__(self, store: Store, times: int) -> None:
+        self.store, self.times = store, times
+
+    async def join(self, lane: Lane, act: Any, step: Any) -> Any:
+        if step.outcomes and self.times:
+            self.times -= 1
+            raise StoreUnavailableError("the disk is full")
+        return await self.store.join(lane, act, step)
+
+
+@pytest.mark.parametrize("behave", ["obeys", "fails before leave"])
+async def test_outcomes_that_the_store_cannot_take_now_are_recorded_when_it_can(
+    world: World, monkeypatch: pytest.MonkeyPatch, behave: str
+) -> None:
+    """A full disk that passes: what was accepted is accepted, no doubt; what was not sent is due again; nothing stays in flight."""
+
+    async def fail(batch: Sequence[Message], session: Session) -> None:
+        return
+
+    monkeypatch.setattr("daemon.dispatch.line.RECORD_SECONDS", 0.0)
+    full = Full(world.store, 3)
+    await send(world, obey if behave == "obeys" else fail, people=[7, 8], held=frozenset({2}), store=full)
+    assert full.times == 0
+    assert await world.tally() == {("accepted" if behave == "obeys" else "due", ""): 1, ("held", "render_error"): 1}
+    assert await world.sql("SELECT * FROM flight") == []

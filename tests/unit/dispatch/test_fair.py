@@ -42,3 +42,24 @@ def test_a_claim_never_takes_more_than_the_room_nor_probes_too_many_lanes(queues
     assert sum(n for _, n in picks) <= room
     assert len(picks) <= MAX_LANES
     assert all(n >= 1 for _, n in picks)
+
+
+def test_a_queue_of_many_jobs_leaves_lanes_for_the_others() -> None:
+    """Forty jobs in one queue fill the lanes that a claim probes; the job of the other queue has its share all the same."""
+    fair, got = Fair({}), Counter[str]()
+    lanes = [lane(number, "a") for number in range(1, 41)] + [lane(99, "b")]
+    for _ in range(20):
+        for id, n in fair.share(lanes, {"email": 500}):
+            got["b" if id == 99 else "a"] += n
+    assert got["b"] >= 20 * 240
+
+
+def test_every_queue_has_its_turn_when_there_are_more_than_a_claim_probes() -> None:
+    """Forty queues, thirty-two lanes a claim: who was left out comes first the next time."""
+    fair, got = Fair({}), Counter[int]()
+    lanes = [lane(number, f"q{number:02}") for number in range(40)]
+    for _ in range(50):
+        for id, n in fair.share(lanes, {"email": 480}):
+            got[id] += n
+    assert len(got) == 40
+    assert max(got.values()) <= 1.3 * min(got.values())
