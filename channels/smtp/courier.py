@@ -22,7 +22,7 @@ from channels.smtp.mime import Composer, Letter, Unsendable
 from channels.smtp.pool import Link, Pool
 from channels.smtp.replies import Reply
 from channels.smtp.session import CannotOpen
-from plugins import Clock, Deferred, Grant, Message, Outcome, Rejected, Session, Unknown
+from plugins import Clock, Deferred, Grant, Message, Outcome, Rejected, Scope, Session, Unknown
 
 ONE_WRITE = 32 * 1024
 """Content up to this size goes out in one write with its dot. Beyond, the dot waits until the kernel has the rest, so that a
@@ -145,7 +145,8 @@ class Courier:
                 self._drop()
                 if granted:
                     code, detail = (failure.kind, failure.detail) if failure is not None else ("not_started", "not begun in time")
-                    self._session.report(letter.id, Deferred(nothing_sent=True, code=code, detail=detail))
+                    scope: Scope = "provider" if failure is not None else "message"
+                    self._session.report(letter.id, Deferred(nothing_sent=True, scope=scope, code=code, detail=detail))
         return written
 
     async def _write(self, link: Link, letter: Letter, following: Letter | None) -> bool:

@@ -6,6 +6,7 @@ last, sending starts before expansion and intake bring it work and ends after th
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -61,6 +62,7 @@ class Daemon:
         self.path, self.environ, self.clock, self.signals = path, environ, clock, signals
         self.ids, self.disk = SystemIds(), SystemDisk()
         self.setup = read_setup(path, environ)
+        self._reloading = asyncio.Lock()
 
     async def run(self) -> None:
         """Open, compose, serve, close."""
@@ -223,7 +225,11 @@ class Daemon:
         await accept_store(self.opened, self.ids, self.clock)
 
     async def _reload(self) -> None:
-        """Read everything anew; a bad reading raises ConfigError and changes nothing."""
+        """Read everything anew; a bad reading raises ConfigError and changes nothing. One at a time, whoever asks (SIGHUP, API)."""
+        async with self._reloading:
+            await self._reload_all()
+
+    async def _reload_all(self) -> None:
         setup = read_setup(self.path, self.environ)
         for what in fixed_changes(self.setup, setup):
             self.log.warning("needs_a_restart", what=what)

@@ -106,10 +106,15 @@ class Journal:
     def _write(self, data: bytes) -> None:
         if self._fd is None:
             raise StoreUnavailableError(f"{self.path}: the send journal is not open")
-        written = os.write(self._fd, data)
-        self._size += written
+        try:
+            written = os.write(self._fd, data)
+            if written != len(data):
+                os.ftruncate(self._fd, self._size)  # a half line would swallow the next one
+        except OSError as error:
+            raise StoreUnavailableError(f"{self.path}: the send journal could not be written: {error.strerror}") from error
         if written != len(data):
             raise StoreUnavailableError(f"{self.path}: the send journal could not be written (disk full?)")
+        self._size += written
 
     def _rotate(self, commit: int) -> None:
         self.restart(self._nonce, commit)

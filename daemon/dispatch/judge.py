@@ -18,7 +18,7 @@ from daemon.dispatch.work import Plan, PlanBook
 from daemon.model.delivery import SECOND, Decision, Instant, Reason, State, Verdict
 from daemon.pacing.bucket import Bucket
 from daemon.policy.caps import Touch
-from daemon.policy.decide import decide_all, state_after
+from daemon.policy.decide import decide, decide_all, state_after
 from daemon.policy.hours import WindowError, WindowRule, parse_quiet_hours, parse_window
 from daemon.policy.rules import Rules
 from daemon.policy.subject import ANY, Candidate, PersonFacts
@@ -148,7 +148,12 @@ class Judgement:
                 what = {"what": f"version {row.version} of the campaign cannot be read by this release"}
                 judged.append(_hold(row, Reason.RENDER_ERROR, f"campaign:{row.campaign_name}", what))
         guess = judging.rules.guess_zones(facts)
-        for candidate, verdict in decide_all(candidates, facts, judging.rules, self._now):
+        served = [candidate for candidate in candidates if self._providers.get(candidate.channel)]
+        verdicts = decide_all(served, facts, judging.rules, self._now) if served else []
+        for candidate in candidates:  # what nobody could send now takes no slot from the others
+            if not self._providers.get(candidate.channel) and candidate.id not in rivals:
+                verdicts.append((candidate, decide(candidate, facts, judging.rules, self._now)))
+        for candidate, verdict in verdicts:
             if candidate.id in rivals:
                 continue
             row = by_id[candidate.id]

@@ -217,8 +217,7 @@ class Line:
             self._troubled(outcome.code, outcome.detail)
             turn.error(now)
         elif isinstance(outcome, Deferred):
-            if not outcome.nothing_sent:
-                self._deferred(outcome, now, turn)
+            self._deferred(outcome, now, turn)
         else:
             self.trouble = None
             self.breaker.succeeded(now)

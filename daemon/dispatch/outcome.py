@@ -75,11 +75,9 @@ def _deferred(envelope: Envelope, outcome: Deferred, now: Instant, rng: random.R
     burnt = not (outcome.throttled or outcome.nothing_sent or outcome.scope in ("provider", "operator"))
     wait = retry_after(outcome.after, now)
     if wait is None:
-        if outcome.nothing_sent:
-            wait = 0
-        elif outcome.throttled or outcome.scope == "provider":
+        if outcome.throttled or outcome.scope == "provider":
             wait = THROTTLED_WAIT // 2 + int(rng.random() * THROTTLED_WAIT)
-        elif outcome.scope == "operator":
+        elif outcome.nothing_sent or outcome.scope == "operator":
             wait = 0
         else:
             wait = BACKOFF.delay(row.attempts + 1, rng.random())

@@ -13,6 +13,7 @@ from daemon.dispatch.work import PlanBook
 from daemon.model.delivery import SECOND, Reason, State, Verdict
 from daemon.model.job import InlineMessage
 from daemon.pacing.bucket import Bucket
+from daemon.policy.caps import Cap
 from daemon.policy.hours import WindowRule, parse_window
 from daemon.policy.rules import Rules
 from daemon.store.claim import Judged
@@ -40,8 +41,9 @@ def judge(
     buckets: Mapping[str, Bucket] | None = None,
     providers: Mapping[str, str] | None = None,
     known: Known | None = None,
+    rules: Rules | None = None,
 ) -> list[Judged]:
-    judging = Judging(Rules(window=OPEN), {"email": "email"}, {"relay": buckets} if buckets else {})
+    judging = Judging(rules or Rules(window=OPEN), {"email": "email"}, {"relay": buckets} if buckets else {})
     plans = PlanBook({})
     body = inline_version("j", InlineMessage(channel="email", purpose="marketing", subject="s", text="t")).to_json()
     judgement = judging.bind(plans, {"email": "relay"} if providers is None else providers, {"email"}, NOW)
@@ -122,3 +124,12 @@ def test_a_version_that_this_release_cannot_read_holds_its_deliveries() -> None:
     judgement.prepare(frozenset({(1, 1)}), lambda campaign, version: '{"form": 99}')
     [held] = judgement([due(1)], {1: Known(touches=[], consents={}, suppressions=[])}, frozenset())
     assert (held.state, held.decision.reason) == (State.HELD, Reason.RENDER_ERROR)
+
+
+def test_what_nobody_could_send_now_takes_no_slot_from_another_channel() -> None:
+    """The text message of higher priority is held, since no provider serves its channel: the e-mail has the slot."""
+    cap = Cap(name="day", limit=1, rolling=86_400 * SECOND)
+    rows = [replace(due(1, channel="sms"), person=9, priority=90), replace(due(2), person=9, priority=10)]
+    judged = judge(rows, rules=Rules(window=OPEN, caps=(cap,), consent={"email": "implied", "sms": "implied"}))
+    verdicts = {item.row.delivery: item.decision.verdict for item in judged}
+    assert verdicts == {1: Verdict.HOLD, 2: Verdict.SEND}

@@ -280,3 +280,15 @@ async def test_outcomes_that_the_store_cannot_take_now_are_recorded_when_it_can(
     assert full.times == 0
     assert await world.tally() == {("accepted" if behave == "obeys" else "due", ""): 1, ("held", "render_error"): 1}
     assert await world.sql("SELECT * FROM flight") == []
+
+
+async def test_a_provider_that_cannot_take_what_was_granted_weighs_on_the_breaker(world: World) -> None:
+    """`NotSent` of a SimpleChannel, a relay that hangs up in every body: the grant is given back, and the line comes to rest."""
+
+    async def not_sent(batch: Sequence[Message], session: Session) -> None:
+        await session.handover([batch[0].id])
+        session.report(batch[0].id, Deferred(nothing_sent=True, scope="provider", code="not_sent"))
+
+    line = await send(world, not_sent)
+    assert line.breaker.errors == 1
+    assert await world.sql("SELECT count(*) FROM touch") == [(0,)]

@@ -99,7 +99,7 @@ async def test_a_connection_lost_while_leave_is_asked_gives_the_grant_back() -> 
         async with channel(port=peer.port) as sender:
             await sender.send(batch(3), line)
     judge(line, peer)
-    assert brief(line.outcomes["m2"]) == "deferred message nothing_sent"
+    assert brief(line.outcomes["m2"]) == "deferred provider nothing_sent"
     assert brief(line.outcomes["m3"]) == "accepted"
 
 

@@ -207,7 +207,7 @@ async def test_a_relay_that_answers_in_the_middle_of_the_content_gets_no_dot() -
             await sender.send(big(), line)
     judge(line, peer)
     assert not peer.complete
-    assert brief(line.outcomes["m1"]) == "deferred message nothing_sent"
+    assert brief(line.outcomes["m1"]) == "deferred provider nothing_sent"
     assert "552 5.3.4 too big" in str(line.outcomes["m1"])
 
 
@@ -218,7 +218,7 @@ async def test_a_connection_lost_before_the_dot_is_no_doubt() -> None:
         async with channel(port=peer.port, **SHORT) as sender:
             await sender.send([*big(), *batch(2)[1:]], line)
     judge(line, peer)
-    assert brief(line.outcomes["m1"]) == "deferred message nothing_sent"
+    assert brief(line.outcomes["m1"]) == "deferred provider nothing_sent"
     assert brief(line.outcomes["m2"]) == "accepted"
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import pytest
+
 from daemon.dispatch.journal import Journal, Tail
+from daemon.errors import StoreUnavailableError
 from daemon.store.flight import StepDone
 
 
@@ -29,6 +33,18 @@ def test_the_tail_is_the_last_whole_line(tmp_path: Path) -> None:
     again.close()
     assert again.tail() == Tail(nonce="n1", commit=10, at=1010)
     assert list(again.since(7)) == [{6: 1010}]
+
+
+def test_a_line_that_the_disk_cut_off_does_not_swallow_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that was full for a moment: the refused handover is not in the journal, the next one is, whole."""
+    journal, write = Journal(tmp_path / "journal"), os.write
+    journal.open("n1", 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda fd, data: write(fd, data[:4]))
+        with pytest.raises(StoreUnavailableError):
+            journal.append([done(1, 10)])
+    journal.append([done(2, 20)])
+    assert list(journal.since(0)) == [{20: 1002}]
 
 
 def test_a_new_journal_keeps_the_last_commit_of_the_store(tmp_path: Path) -> None:

@@ -79,3 +79,9 @@ def test_a_providers_words_are_bounded_and_printable() -> None:
 def test_retry_after_reads_seconds_and_dates(value: str | float | None, expected: int | None) -> None:
     """RFC 9110 §10.2.3: delta seconds or an HTTP date; what lies in the past is now, what makes no sense is nothing."""
     assert retry_after(value, NOW) == expected
+
+
+def test_a_provider_that_cannot_be_reached_is_not_asked_again_at_once() -> None:
+    """Also when the grant is given back: else claim, grant and failure would chase each other without a pause."""
+    assert result(Deferred(nothing_sent=True, scope="provider", code="not_sent")).again_at >= NOW + 15 * SECOND
+    assert result(Deferred(nothing_sent=True)).again_at == NOW
