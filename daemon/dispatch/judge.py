@@ -124,6 +124,7 @@ class Judgement:
         """Load and compile the campaign versions that are not in the book yet (store.claim.Prepare)."""
         for campaign, version in sorted(versions):
             self._plans.get(campaign, version, fetch)
+        self._plans.trim(len(versions))
 
     def __call__(self, rows: Sequence[DueRow], known: Mapping[int, Known], rivals: frozenset[int]) -> list[Judged]:
         by_person: dict[int, list[DueRow]] = defaultdict(list)

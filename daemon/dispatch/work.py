@@ -35,7 +35,8 @@ class Plan:
 class PlanBook:
     """Plans by (campaign id, version). `fetch(campaign, version)` gives the stored JSON text of a version."""
 
-    LIMIT = 2_000
+    LIMIT = 200
+    """Plans that are kept: one of a mail of some size takes about 160 KiB, and each inline job brings one."""
 
     def __init__(self, shop: Mapping[str, object]) -> None:
         """`shop`: what templates know as `shop.*`."""
@@ -52,9 +53,12 @@ class PlanBook:
             except (ConfigError, WindowError, ValueError):
                 self._plans[key] = None
         self._plans.move_to_end(key)
-        while len(self._plans) > self.LIMIT:  # inline jobs make a version each
-            self._plans.popitem(last=False)
         return self._plans[key]
+
+    def trim(self, needed: int) -> None:
+        """Forget those that were asked for longest ago; never one of the last `needed`, which a claim is about to judge by."""
+        while len(self._plans) > max(self.LIMIT, needed):
+            self._plans.popitem(last=False)
 
     def peek(self, campaign: int, version: int) -> Plan | None:
         """A plan that the claim has prepared."""

@@ -133,3 +133,14 @@ def test_what_nobody_could_send_now_takes_no_slot_from_another_channel() -> None
     judged = judge(rows, rules=Rules(window=OPEN, caps=(cap,), consent={"email": "implied", "sms": "implied"}))
     verdicts = {item.row.delivery: item.decision.verdict for item in judged}
     assert verdicts == {1: Verdict.HOLD, 2: Verdict.SEND}
+
+
+def test_the_plans_of_inline_jobs_do_not_pile_up_and_a_claim_has_all_it_needs() -> None:
+    """A plan book keeps a few; a claim over more of them than that still finds each."""
+    body = inline_version("j", InlineMessage(channel="email", purpose="marketing", subject="s", text="t")).to_json()
+    plans, many = PlanBook({}), frozenset((number, 1) for number in range(PlanBook.LIMIT + 50))
+    judgement = Judging(Rules(window=OPEN), {"email": "email"}, {}).bind(plans, {"email": "relay"}, {"email"}, NOW)
+    judgement.prepare(many, lambda campaign, version: body)
+    assert all(plans.peek(*key) is not None for key in many)
+    judgement.prepare(frozenset({(9999, 1)}), lambda campaign, version: body)
+    assert sum(plans.peek(*key) is not None for key in many) == PlanBook.LIMIT - 1
