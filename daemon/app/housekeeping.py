@@ -15,13 +15,12 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from daemon.app.sending import Sending, World
 from daemon.dispatch.gate import Gate
 from daemon.dispatch.journal import Journal
-from daemon.model.delivery import DAY, SECOND, Reason
+from daemon.model.delivery import DAY
 from daemon.service import Service
 from daemon.store.recover import end, heartbeat, prune_touches, save_gate
 from daemon.store.writer import Lane
 
 TICK_SECONDS = 1.0
-CLOCK_TOLERANCE = 2 * SECOND
 HEARTBEAT_TICKS = 5
 SAVE_TICKS = 10
 TOUCHES_KEPT = 60 * DAY
@@ -37,7 +36,7 @@ class Housekeeping(Service):
         super().__init__("housekeeping")
         self._world, self._owner, self._gate, self._journal, self._sending = world, owner, gate, journal, sending
         self._horizon, self._observe = horizon, observe
-        self._saved_gate: dict[str, str] = {}
+        self._saved_gate = gate.latched()
         self._killed = False
         self._prune_now = asyncio.Event()
 
@@ -49,14 +48,14 @@ class Housekeeping(Service):
         scheduler.start()
         pruning = asyncio.create_task(self._prune(), name="prune")
         self.mark_ready()
-        wall, steady, ticks = clock.instant(), clock.monotonic(), 0
+        ticks = 0
         try:
             while not self.stopping.is_set():
                 asked = clock.monotonic()
                 await self._wait(TICK_SECONDS)
                 ticks += 1
                 lag = max(0.0, clock.monotonic() - asked - TICK_SECONDS)
-                wall, steady = self._watch_clock(wall, steady)
+                self._gate.watch()
                 await self._tick(ticks, lag)
         finally:
             scheduler.shutdown(wait=False)
@@ -72,15 +71,6 @@ class Housekeeping(Service):
         sleeping.cancel()
         stopping.cancel()
 
-    def _watch_clock(self, wall: int, steady: float) -> tuple[int, float]:
-        """Wall and monotonic clock must go alike; a jump of more than 2 s holds all sending."""
-        now, at = self._world.clock.instant(), self._world.clock.monotonic()
-        drift = (now - wall) - int((at - steady) * SECOND)
-        if abs(drift) > CLOCK_TOLERANCE:
-            self._gate.latch(Reason.CLOCK_UNTRUSTED, f"the clock jumped by {drift / SECOND:+.0f} s while running")
-            self._world.log.error("clock_jumped", seconds=drift / SECOND)
-        return now, at
-
     async def _tick(self, ticks: int, lag: float) -> None:
         store, now = self._world.store, self._world.clock.instant()
         await asyncio.get_running_loop().run_in_executor(None, self._journal.sync)
@@ -90,6 +80,8 @@ class Housekeeping(Service):
             self._world.log.warning("kill_switch", on=killed)
             self._sending.wake()
         if (latched := self._gate.latched()) != self._saved_gate:
+            for reason in latched.keys() - self._saved_gate.keys():
+                self._world.log.error("sending_is_held", reason=reason, detail=latched[reason])
             self._saved_gate = latched
             await store.write(Lane.EXIT, save_gate, latched)
             self._sending.wake()

@@ -62,7 +62,7 @@ async def open_state(setup: Setup, *, clock: Clock, ids: Ids, disk: Disk) -> Ope
     try:
         now = clock.instant()
         began = await store.write(Lane.EXIT, begin, now, os.uname().nodename, ids.nonce())
-        gate = Gate(homing.state_dir / STOP_FILE, await store.read(load_gate))
+        gate = Gate(homing.state_dir / STOP_FILE, await store.read(load_gate), clock)
         for reason, detail in suspicions(began, tail, now, setup.config.intake.late_grace):
             gate.latch(reason, detail)
         await store.write(Lane.EXIT, save_gate, gate.latched())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from daemon.dispatch.gate import Gate
 from daemon.model.delivery import SECOND, Reason
 
@@ -32,3 +34,28 @@ def test_a_clock_behind_the_last_commit_latches(tmp_path: Path) -> None:
 def test_what_was_latched_before_a_restart_stays(tmp_path: Path) -> None:
     """The store keeps the reasons; a restart is no way around them."""
     assert Gate(tmp_path / "stop", {Reason.RESTORED.value: "older than the journal"}).shut(1, 0)
+
+
+class Clocks:
+    """A wall clock that is moved by hand beside a steady one."""
+
+    def __init__(self) -> None:
+        self.wall, self.steady = 1_780_000_000 * SECOND, 5.0
+
+    def instant(self) -> int:
+        return self.wall
+
+    def monotonic(self) -> float:
+        return self.steady
+
+
+@pytest.mark.parametrize(("jump", "held"), [(3 * 3600, True), (-3 * 3600, True), (1, False), (-1, False)])
+def test_no_grant_is_given_in_the_time_that_a_jump_made(tmp_path: Path, jump: int, held: bool) -> None:
+    """F32: the very next group of grants is refused, not the first after the watch's next round."""
+    clocks = Clocks()
+    gate = Gate(tmp_path / "stop", clock=clocks)  # type: ignore[arg-type]
+    clocks.wall, clocks.steady = clocks.wall + 60 * SECOND, clocks.steady + 60
+    assert not gate.shut(clocks.wall, 0)
+    clocks.wall += jump * SECOND
+    assert gate.shut(clocks.wall, 0) is held
+    assert (Reason.CLOCK_UNTRUSTED.value in gate.latched()) is held
