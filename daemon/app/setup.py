@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from daemon.config import Config, order, read_config
+from daemon.config import Config, key_name, order, read_config
 from daemon.content.campaigns import Catalogue, Wanted, load_campaigns
-from daemon.errors import ConfigError, Problem
+from daemon.errors import ConfigError, Problem, nearest
 from daemon.policy.hours import parse_window
 from daemon.policy.rules import Rules, compile_rules
+from plugins.contract import Secret
 from plugins.loader import Loading, ProblemKind, ProviderTable, load_channels
 
 
@@ -41,7 +43,10 @@ def read_setup(path: Path, environ: Mapping[str, str]) -> Setup:
         problems += error.problems
     if not any(key.startswith("homing.plugin_dirs") for key in wrong):
         loading = load_channels(
-            [ProviderTable(name=name, plugin=table.plugin, settings=table.settings) for name, table in config.providers.items()],
+            [
+                ProviderTable(name=name, plugin=table.plugin, settings=_filled(name, table.settings, wrong))
+                for name, table in config.providers.items()
+            ],
             plugin_dirs=config.homing.plugin_dirs,
             locate=config.locate,
         )
@@ -58,8 +63,15 @@ def read_setup(path: Path, environ: Mapping[str, str]) -> Setup:
             problems += error.problems
     if problems or rules is None or catalogue is None or loading is None:
         raise ConfigError(problems)
-    warnings = tuple(str(each) for each in loading.problems if each.kind is ProblemKind.PLUGIN)
-    return Setup(config=config, rules=rules, catalogue=catalogue, loading=loading, warnings=(*warnings, *_channels(config, loading)))
+    warnings = [str(each) for each in loading.problems if each.kind is ProblemKind.PLUGIN]
+    warnings += _channels(config, loading) + _campaigns(config, catalogue)
+    return Setup(config=config, rules=rules, catalogue=catalogue, loading=loading, warnings=tuple(warnings))
+
+
+def _filled(provider: str, settings: Mapping[str, Any], wrong: tuple[str, ...]) -> dict[str, Any]:
+    """The provider's keys with something for each secret that cannot be read, so that it is not complained of twice."""
+    keys = (key.removeprefix(f"providers.{provider}.") for key in wrong if key.startswith(f"providers.{provider}."))
+    return {**settings, **{key: Secret("unread") for key in keys if "." not in key and key not in ("plugin", "rate", "domains")}}
 
 
 def _load_catalogue(config: Config) -> Catalogue:
@@ -75,7 +87,17 @@ def _channels(config: Config, loading: Loading) -> list[str]:
     """Channels that the config speaks of and no provider serves: no error, but worth a word."""
     known = {channel.channel for channel in loading.channels} | {"email", "sms", "push"}
     return [
-        f'{config.locate(path)}: {".".join(map(str, path))}: no provider serves a channel "{channel}"'
+        f'{config.locate(path)}: {key_name(path)}: no provider serves a channel "{channel}"'
         for path, channel in config.named_channels()
         if channel not in known
+    ]
+
+
+def _campaigns(config: Config, catalogue: Catalogue) -> list[str]:
+    """Caps for campaigns that are not there: a slip of the pen would leave a campaign without its cap."""
+    return [
+        str(Problem(where=config.locate(path), key=key_name(path), what=f'no campaign "{cap.campaign}"', suggestion=near))
+        for path, cap in ((("cap", index, "campaign"), cap) for index, cap in enumerate(config.caps))
+        if cap.campaign and not cap.campaign.startswith("job:") and cap.campaign not in catalogue.versions
+        for near in (nearest(cap.campaign, catalogue.versions),)
     ]

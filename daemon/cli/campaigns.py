@@ -69,11 +69,16 @@ resume = _word("resume", "Let a paused campaign go on.", "Let a paused CAMPAIGN 
 @click.option("--locale", metavar="LOCALE", help="In this language.")
 @click.option("--recipient", metavar="ID", help="With this recipient's data.")
 def test(cli: Cli, campaign: str, to: tuple[str, ...], locale: str | None, recipient: str | None) -> None:
-    """Send each step of CAMPAIGN once, now, to test addresses, and to nobody else. Needs the running daemon."""
+    """Send each step of CAMPAIGN once, now, to test addresses, and to nobody else. Needs the running daemon.
+
+    Exit code 1 if not every message was accepted.
+    """
     addresses = list(to) or list(cli.config.homing.test_addresses)
     body = {key: value for key, value in {"to": addresses, "locale": locale, "recipient": recipient}.items() if value is not None}
     answer = call(cli, "POST", f"/v1/campaigns/{segment(campaign)}/test", body=body)
     cli.answer(answer, lambda: _show_sent(answer["sent"]))
+    if any(each["outcome"] != "accepted" for each in answer["sent"]):
+        raise click.exceptions.Exit(1)
 
 
 def _show_sent(sent: list[dict[str, Any]]) -> None:

@@ -31,7 +31,7 @@ def demo(cli: Cli, keep: Path | None, at: str | None, stay: bool) -> None:
     """Run the real daemon on the shipped sample against a local mail server, and show what was sent, what waits until when, and
     what was dropped, and why.
 
-    2,000 people in Jakarta, Kuala Lumpur, Tehran and unknown zones; three jobs through spool, command line and HTTP. Needs no
+    2,000 people in Jakarta, Kuala Lumpur, Tehran and unknown zones; four jobs through spool, command line and HTTP. Needs no
     config and no network. Exit code 1 if the mail server's log shows a message that should not have come.
     """
     offset = _offset(at)
@@ -40,7 +40,7 @@ def demo(cli: Cli, keep: Path | None, at: str | None, stay: bool) -> None:
     folder = keep or Path(tempfile.mkdtemp(prefix="homing-demo-"))
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        outcome = asyncio.run(_play(cli, folder.resolve(), offset, stay))
+        outcome = asyncio.run(_play(cli, folder.resolve(), offset, stay=stay, kept=keep is not None))
     finally:
         if keep is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -65,7 +65,7 @@ def _offset(at: str | None) -> int:
     return round((wanted - SystemClock().now()).total_seconds())
 
 
-async def _play(cli: Cli, folder: Path, offset: int, stay: bool) -> Outcome:
+async def _play(cli: Cli, folder: Path, offset: int, *, stay: bool, kept: bool) -> Outcome:
     from daemon.cli.demo_report import collect, report
     from daemon.sandbox.stage import Stage
     from daemon.sandbox.world import make_jobs, make_news, make_people, write_people
@@ -77,7 +77,7 @@ async def _play(cli: Cli, folder: Path, offset: int, stay: bool) -> Outcome:
     jobs = make_jobs(people, now.date().isoformat())
     news = make_news(people, now.date().isoformat())
     say = screen.note if cli.json else screen.say
-    say(f"Homing demo in {folder}")
+    say(f"Homing demo in {folder}" + ("" if kept else " (removed at the end)"))
     if offset:
         say(f"THE CLOCK IS SHIFTED by {offset:+,} s: for daemon and mail server it is {now:%Y-%m-%d %H:%M} UTC.")
     async with stage.running():

@@ -42,7 +42,11 @@ def _show_delivery(delivery: dict[str, Any]) -> None:
         screen.say(f"      next possible: {screen.moment(delivery['next_possible_at'])}")
     rule = delivery.get("rule")
     if rule:
-        facts = ", ".join(f"{key} {value}" for key, value in (delivery.get("facts") or {}).items())
+        facts = ", ".join(f"{key} {_words(value)}" for key, value in (delivery.get("facts") or {}).items())
         screen.say(screen.clean(f"      rule {rule['name']} ({rule['version'][:19]}): {facts}"))
     if delivery.get("checks"):
         screen.say("      checks: " + ", ".join(f"{name} {verdict}" for name, verdict in delivery["checks"]))
+
+
+def _words(value: Any) -> str:
+    return (" ".join(map(str, value)) or "none") if isinstance(value, list) else str(value)

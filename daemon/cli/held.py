@@ -39,19 +39,29 @@ def list_held(cli: Cli, **selection: str | None) -> None:
 
 
 def _show(groups: list[dict[str, Any]]) -> None:
-    rows = [(g["reason"], g["count"], g["kind"], g["job"], g["campaign"], screen.moment(g["since"]), _example(g)) for g in groups]
+    rows = [(g["reason"], g["count"], g["kind"], g["job"], g["campaign"], screen.moment(g["since"]), example_of(g)) for g in groups]
     screen.table(("reason", "count", "what", "job", "campaign", "since", "for example"), rows, empty="nothing is held")
     for reason, remedy in sorted({(g["reason"], g["remedy"]) for g in groups}):
         screen.say(f"{reason}: {remedy}")
 
 
-def _example(group: dict[str, Any]) -> str:
+def example_of(group: dict[str, Any]) -> str:
+    """Whom a group holds, for instance, and by what."""
     example = group["example"]
     if not example:
         return ""
     detail = example["detail"]
-    text = ", ".join(f"{key} {value}" for key, value in detail.items()) if isinstance(detail, dict) else str(detail or "")
+    if isinstance(detail, dict) and {"template", "line", "what"} <= detail.keys():
+        text = f"{detail['template']}, line {detail['line']}: {detail['what']}"
+    elif isinstance(detail, dict):
+        text = ", ".join(f"{key} {_words(value)}" for key, value in detail.items())
+    else:
+        text = str(detail or "")
     return f"{example['recipient']}: {text}" if text else str(example["recipient"])
+
+
+def _words(value: Any) -> str:
+    return (", ".join(map(str, value)) or "none") if isinstance(value, list) else str(value)
 
 
 @command("release", short_help="Let held things be decided anew.")

@@ -33,7 +33,7 @@ def enqueue(cli: Cli, queue: str, file: BinaryIO, job_id: str | None, form: str 
     """Drop the job in FILE (JSON, NDJSON or CSV; - = standard input) into QUEUE and print its receipt.
 
     Bad rows are named and never stop good ones. The same job again is a no-op that prints the first receipt; other content
-    under the same id is refused. With --json the last line is the receipt.
+    under the same id is refused. With --json the last line is the receipt. Exit code 1 if nothing of it could be taken.
     """
     name = getattr(file, "name", "")
     media = MEDIA.get(f".{form}" if form else Path(str(name)).suffix.lower()) or _sniff(file)
@@ -49,6 +49,8 @@ def enqueue(cli: Cli, queue: str, file: BinaryIO, job_id: str | None, form: str 
 
     receipt = with_api(cli, work)
     cli.answer(receipt, lambda: show_receipt(receipt))
+    if receipt["state"] == "failed":
+        raise click.exceptions.Exit(1)
 
 
 def _sniff(file: BinaryIO) -> str:

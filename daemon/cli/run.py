@@ -61,7 +61,9 @@ def _show(answer: dict[str, Any]) -> None:
     for outcome in answer["probes"]:
         screen.say(f"provider {outcome['provider']}: {outcome['detail']}")
     counts = ", ".join(f"{len(answer[key])} {key}" for key in ("campaigns", "queues", "providers"))
-    screen.say(f"{answer['config']}: no problem found ({counts})")
+    failed = sum(not outcome["ok"] for outcome in answer["probes"])
+    found = f"{failed} of {len(answer['probes'])} providers cannot be reached; else no problem" if failed else "no problem"
+    screen.say(f"{answer['config']}: {found} found ({counts})")
 
 
 async def _probe_all(setup: Setup) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ not in the file, `problems` words what is wrong, `load` puts it together. Knows 
 
 from daemon.config.load import Config, WindowTables, load_config, order, parse_config, read_config
 from daemon.config.locate import find_line, locate_keys, syntax_error
+from daemon.config.problems import name as key_name
 from daemon.config.schema import CapTable, ConsentTable, ProviderTable, QueueTable, ShopTable, TopicTable
 from daemon.config.values import Address, BadValue, Rate, format_duration, parse_duration, parse_rate
 
@@ -23,6 +24,7 @@ __all__ = [
     "WindowTables",
     "find_line",
     "format_duration",
+    "key_name",
     "load_config",
     "locate_keys",
     "order",

@@ -74,7 +74,8 @@ def read_campaigns(
     try:
         folders = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith((".", "_")))
     except OSError as error:
-        what = f"the campaigns folder cannot be read: {os.strerror(error.errno or errno.EIO)}"
+        reason = os.strerror(error.errno or errno.EIO)
+        what = f"the campaigns folder cannot be read: {reason}; make it, or name another as [homing] campaigns"
         return Catalogue(MappingProxyType({})), [Problem(where=f"{folder}:1", key="", what=what)]
     for entry in folders:
         version, found = read_folder(entry, around)

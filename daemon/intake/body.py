@@ -49,7 +49,7 @@ def sniff_format(file: BinaryIO) -> Format:
     file.seek(0)
     start = file.read(_SNIFF).removeprefix(b"\xef\xbb\xbf").lstrip()
     if start and not start.startswith((b"{", b"[")):
-        raise BodyError("format", "neither JSON nor NDJSON; name a CSV file x.csv", 1)
+        raise BodyError("format", "neither JSON nor NDJSON; the name of a CSV file must end in .csv", 1)
     first, line_break, rest = start.partition(b"\n")
     if not line_break or not rest.strip():
         return Format.JSON

@@ -92,7 +92,7 @@ def parse_head(head: Mapping[str, Any], rules: HeadRules) -> JobHead:
     if not_before is not None and not_before < rules.sent_at - rules.late_grace:
         errors.add("not_before", "past", f"lies more than {format_duration(rules.late_grace)} back; leave it out to send from now on")
     if expires_at is not None and expires_at <= max(rules.sent_at, not_before or 0):
-        errors.add("expires_at", "past", "lies before the job could begin")
+        errors.add("expires_at", "past", "lies in the past, or is not after not_before: nothing could be sent")
     campaign = take(head, "campaign", _name)
     message = take(head, "message", lambda value: _message(value, rules.channels, errors))
     if campaign is not None and message is not None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, StaticPool, create_engine, event, text
+from sqlalchemy.exc import DatabaseError
 
 from daemon.errors import StateHeldError, StoreUnavailableError
 from daemon.store.schema import metadata
@@ -78,8 +79,34 @@ def open_reader(path: Path) -> Engine:
     return engine
 
 
+def make_file(path: Path) -> None:
+    """Make the empty store file, for its owner alone: it holds addresses. SQLite gives its side files the same mode."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.touch(mode=0o600)
+    except OSError as error:
+        raise StoreUnavailableError(f"{path}: the store cannot be made: {error.strerror}; see [homing] store") from None
+
+
 def prepare(engine: Engine) -> None:
-    """Make the tables of an empty file; refuse one of another schema. Raises StoreUnavailableError."""
+    """Make the tables of an empty file; refuse what is none, or of another schema. Raises StoreUnavailableError."""
+    try:
+        found = _make_or_read(engine)
+    except DatabaseError as error:
+        raise StoreUnavailableError(
+            f"{engine.url.database}: the store cannot be opened: {error.orig}; see that path and rights are right, "
+            "or put a backup back (docs/operations.md)"
+        ) from None
+    if found is None:
+        raise StoreUnavailableError("the store file is not one of Homing's: it has tables, but no alembic_version")
+    if found != SCHEMA_VERSION:
+        newer = str(found) > SCHEMA_VERSION
+        advice = "install the Homing that wrote it" if newer else "stop the daemon and run `homing db upgrade`"
+        raise StoreUnavailableError(f"the store has schema {found}, this Homing needs {SCHEMA_VERSION}: {advice}")
+
+
+def _make_or_read(engine: Engine) -> str | None:
+    """The schema that the store has, after making it in an empty file; None: the tables are somebody else's."""
     with engine.begin() as conn:
         names = set(conn.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'")).scalars())
         if not names:
@@ -87,14 +114,11 @@ def prepare(engine: Engine) -> None:
             key = "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)"  # as Alembic writes it
             conn.execute(text(f"CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, {key})"))
             conn.execute(text("INSERT INTO alembic_version VALUES (:v)"), {"v": SCHEMA_VERSION})
-            return
-        found = conn.execute(text("SELECT version_num FROM alembic_version")).scalar() if "alembic_version" in names else None
-    if found is None:
-        raise StoreUnavailableError("the store file is not one of Homing's: it has tables, but no alembic_version")
-    if found != SCHEMA_VERSION:
-        newer = str(found) > SCHEMA_VERSION
-        advice = "install the Homing that wrote it" if newer else "stop the daemon and run `homing db upgrade`"
-        raise StoreUnavailableError(f"the store has schema {found}, this Homing needs {SCHEMA_VERSION}: {advice}")
+            return SCHEMA_VERSION
+        if "alembic_version" not in names:
+            return None
+        version: str | None = conn.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        return version
 
 
 class StateLock:
@@ -105,9 +129,15 @@ class StateLock:
         self._fd: int | None = None
 
     def acquire(self) -> None:
-        """Raises StateHeldError (exit 75) when another process holds it."""
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        """Raises StateHeldError when another process holds it, StoreUnavailableError when the folder cannot be used (both exit 75)."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise StoreUnavailableError(
+                f"{self.path.parent}: the state folder cannot be used: {error.strerror}; "
+                "make it and give it to the user that runs homing, or name another as [homing] state_dir"
+            ) from None
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

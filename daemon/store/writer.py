@@ -88,7 +88,7 @@ class Store:
         thread: the send journal.
         """
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            engines.make_file(path)
         writer = engines.open_writer(path)
         engines.prepare(writer)
         reader = writer if path is None else engines.open_reader(path)

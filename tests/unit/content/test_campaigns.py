@@ -143,7 +143,7 @@ def test_campaign_that_a_queue_names_must_be_there(tmp_path: Path) -> None:
 
 def test_missing_folder_is_one_clear_problem(tmp_path: Path) -> None:
     """No traceback where the folder is not there."""
-    assert problems_of(tmp_path / "none") == [f"{tmp_path}/none:1: the campaigns folder cannot be read: No such file or directory"]
+    assert problems_of(tmp_path / "none") == [f"{tmp_path}/none:1: the campaigns folder cannot be read: No such file or directory; make it, or name another as [homing] campaigns"]
 
 
 def test_message_of_a_job_is_a_version_of_its_own() -> None:

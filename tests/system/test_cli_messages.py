@@ -1,0 +1,113 @@
+"""What an operator is told when something around Homing is wrong: what and where it is, what to do, and the right exit code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from daemon.cli.held import example_of
+from tests.system.cli_world import CliWorld, write_world
+
+
+@pytest.fixture
+def homing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> CliWorld:
+    write_world(tmp_path / "shop")
+    return CliWorld(tmp_path / "shop", capsys)
+
+
+def write(homing: CliWorld, old: str, new: str) -> None:
+    path = homing.folder / "config.toml"
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def test_a_state_folder_that_cannot_be_made_is_75_and_names_the_key(homing: CliWorld) -> None:
+    """No bug of Homing's: path, reason and key."""
+    (homing.folder / "afile").write_text("x")
+    write(homing, 'state_dir = "var"', 'state_dir = "afile/var"')
+    for words in (("status",), ("run",), ("queue", "list")):
+        said = homing(*words)
+        assert said.code == 75
+        assert "afile/var: the state folder cannot be used: Not a directory" in said.err
+        assert "[homing] state_dir" in said.err
+
+
+def test_a_store_that_is_no_database_is_75_and_named(homing: CliWorld) -> None:
+    """The file, the reason, and where help is."""
+    (homing.folder / "afile").write_text("no database at all " * 100)
+    write(homing, 'state_dir = "var"', 'state_dir = "var"\nstore = "sqlite:afile"')
+    said = homing("status")
+    assert said.code == 75
+    assert "afile: the store cannot be opened: file is not a database" in said.err
+    assert "docs/operations.md" in said.err
+
+
+def test_the_store_is_its_owners_alone_in_an_open_folder_too(homing: CliWorld) -> None:
+    """It holds addresses; the operator may have made the folder with the usual mode."""
+    (homing.folder / "var").mkdir(mode=0o755)
+    homing.ok("status")
+    assert (homing.folder / "var" / "homing.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_an_unreadable_secret_is_complained_of_once(homing: CliWorld) -> None:
+    """The plugin does not go on about a password that is missing."""
+    write(homing, 'tls = "none"', 'tls = "none"\nusername = "u"\npassword = { file = "none" }')
+    said = homing("check")
+    assert said.code == 78
+    assert said.err.count("config.toml:") == 1
+    assert "the secret file" in said.err
+
+
+def test_an_unreadable_secret_hides_no_other_problem_of_its_table(homing: CliWorld) -> None:
+    """All at once."""
+    write(homing, 'tls = "none"', 'tls = "nonne"\nusername = "u"\npassword = { file = "none" }')
+    said = homing("check")
+    assert "providers.relay.password" in said.err
+    assert "providers.relay.tls" in said.err
+
+
+def test_a_cap_for_a_campaign_that_is_not_there_is_warned_of(homing: CliWorld) -> None:
+    """With line, element and the nearest name; it is no error, since the campaign may come later."""
+    write(homing, "[queues.other]", '[[cap]]\nname = "w"\nlimit = 1\nrolling = "7d"\ncampaign = "winbak"\nchannels = ["emial"]\n[queues.other]')
+    said = homing("check")
+    assert said.code == 0
+    assert 'cap[1].campaign: no campaign "winbak"; did you mean "winback"?' in said.out
+    assert 'cap[1].channels: no provider serves a channel "emial"' in said.out
+
+
+def test_a_failed_probe_is_not_called_no_problem(homing: CliWorld) -> None:
+    """The last line sums up what the exit code says."""
+    said = homing("check", "--probe")
+    assert said.code == 1
+    assert said.out.splitlines()[-1].endswith("1 of 1 providers cannot be reached; else no problem found (1 campaigns, 2 queues, 1 providers)")
+
+
+def test_a_job_that_is_cut_off_is_exit_1(homing: CliWorld) -> None:
+    """Nothing of it was taken, so it is a failure of the command."""
+    path = homing.folder / "cut.ndjson"
+    path.write_text('{"id": "cut", "queue": "lapsed-45"}\n{"id": "c-1", "email": "a@exam', encoding="utf-8")
+    said = homing("enqueue", "lapsed-45", str(path))
+    assert said.code == 1
+    assert "Job cut in lapsed-45 for winback: failed" in said.out
+
+
+@pytest.mark.parametrize(
+    ("detail", "words"),
+    [
+        ({"unknown_zone": "intersect", "home_countries": []}, "c-1: unknown_zone intersect, home_countries none"),
+        ({"template": "message", "line": 1, "what": "vars.n is missing"}, "c-1: message, line 1: vars.n is missing"),
+        (None, "c-1"),
+    ],
+)
+def test_held_list_gives_its_example_in_words(detail: object, words: str) -> None:
+    """No Python in it, and nothing twice."""
+    assert example_of({"example": {"recipient": "c-1", "detail": detail}}) == words
+
+
+def test_what_is_no_address_is_called_so(homing: CliWorld) -> None:
+    """Not a phone number with a strange character."""
+    said = homing("suppressions", "add", "notanaddress")
+    assert said.code == 1
+    assert "neither an e-mail address nor a phone number" in said.out
