@@ -141,7 +141,7 @@ class Installation:
 
     def released(self, job: str) -> bool:
         """All its rows are in the due queue."""
-        found = self._ask(f"SELECT 1 FROM job WHERE key = '{job}' AND expanded = 1 AND release_cursor = last_id")
+        found = self.ask(f"SELECT 1 FROM job WHERE key = '{job}' AND expanded = 1 AND release_cursor = last_id")
         return bool(found)
 
     def spool(self, name: str, text: str) -> None:
@@ -165,22 +165,23 @@ class Installation:
         with urllib.request.urlopen(request, timeout=60) as answer:
             assert answer.status == 202, answer.status
 
-    def _ask(self, query: str) -> list[tuple[object, ...]]:
+    def ask(self, query: str) -> list[tuple[object, ...]]:
+        """Straight from the store's file."""
         with sqlite3.connect(f"file:{self.folder}/var/homing.db?mode=ro", uri=True, timeout=10) as conn:
             return conn.execute(query).fetchall()
 
     def accepted(self) -> bool:
         """All three jobs are wholly planned and released."""
-        rows = self._ask("SELECT count(*) FROM job WHERE expanded = 1 AND (release_cursor = last_id OR state = 'finished')")
+        rows = self.ask("SELECT count(*) FROM job WHERE expanded = 1 AND (release_cursor = last_id OR state = 'finished')")
         return rows[0][0] == 3
 
     def waiting(self) -> bool:
         """Something is still to be sent."""
-        return bool(self._ask("SELECT 1 FROM tally WHERE state IN ('planned', 'due', 'claimed') AND n > 0 LIMIT 1"))
+        return bool(self.ask("SELECT 1 FROM tally WHERE state IN ('planned', 'due', 'claimed') AND n > 0 LIMIT 1"))
 
     def states(self) -> dict[str, str]:
         """Address -> state of its delivery."""
         return {
             str(email): str(state)
-            for email, state in self._ask("SELECT r.email, d.state FROM delivery d JOIN recipient r ON r.id = d.person")
+            for email, state in self.ask("SELECT r.email, d.state FROM delivery d JOIN recipient r ON r.id = d.person")
         }

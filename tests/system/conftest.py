@@ -10,6 +10,29 @@ import pytest
 from tests.system.daemon_world import House, Relay
 
 Build = Callable[..., House]
+NAMED = """---
+subject: A word for {{ recipient.first_name }}
+---
+<p>Hello {{ recipient.first_name }}. <a href="{{ unsubscribe_url }}">Unsubscribe</a></p>
+"""
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """One daemon for all tests that leave it as it was: each uses people and jobs of its own. Queues `lapsed`, and `named`, `mended`
+    and `second` whose templates need a first name."""
+    folder = tmp_path_factory.mktemp("shop")
+    relay = Relay(folder).start()
+    house = House(folder / "house", relay)
+    for name in ("named", "mended", "second"):
+        house.add_campaign(name, NAMED, queue=name)
+    house.start()
+    yield house
+    code = house.stop()
+    house.end()
+    relay.end()
+    assert code == 0, house.tail()
+    assert not [event for name in ("send_failed", "outcomes_not_recorded", "plugin_fault") for event in house.events(name)]
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import json
 import os
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
@@ -112,7 +111,7 @@ class House(Installation):
     def start(self, **environ: str) -> None:
         """Start it and wait until it sends."""
         self.launch(**environ)
-        wait_for(lambda: self.ask("GET", "/readyz")[0] == 200, "the daemon is ready")
+        wait_for(lambda: self.api("GET", "/readyz")[0] == 200, "the daemon is ready")
 
     def launch(self, **environ: str) -> None:
         """Start it and wait until it answers, though it may send nothing."""
@@ -123,7 +122,7 @@ class House(Installation):
         assert self._daemon is not None
         assert self._daemon.poll() is None, self.tail()
         try:
-            return self.ask("GET", "/healthz")[0] == 200
+            return self.api("GET", "/healthz")[0] == 200
         except OSError:
             return False
 
@@ -152,7 +151,7 @@ class House(Installation):
         ran = subprocess.run(self._homing(*words), capture_output=True, text=True, timeout=PATIENCE, cwd=self.folder)
         return Said(ran.returncode, ran.stdout, ran.stderr)
 
-    def ask(self, method: str, path: str, body: bytes | None = None, media: str = "application/json") -> tuple[int, Any]:
+    def api(self, method: str, path: str, body: bytes | None = None, media: str = "application/json") -> tuple[int, Any]:
         """A request over the control socket: (status, JSON)."""
         connection = _Local(self.state / "control.sock")
         try:
@@ -163,13 +162,13 @@ class House(Installation):
             connection.close()
 
     def status(self) -> dict[str, Any]:
-        code, found = self.ask("GET", "/v1/status")
+        code, found = self.api("GET", "/v1/status")
         assert code == 200, found
         return dict(found)
 
     def job(self, key: str) -> dict[str, Any]:
         """The job as it stands; empty while nobody knows it."""
-        code, found = self.ask("GET", f"/v1/jobs/{key}")
+        code, found = self.api("GET", f"/v1/jobs/{key}")
         return dict(found) if code == 200 else {}
 
     def expanded(self, key: str) -> dict[str, Any]:
@@ -191,7 +190,7 @@ class House(Installation):
 
     def give(self, text: str) -> dict[str, Any]:
         """A JSON job by the way that `homing enqueue` takes, which is quicker than the spool. Returns its first receipt."""
-        code, receipt = self.ask("POST", "/v1/jobs", text.encode())
+        code, receipt = self.api("POST", "/v1/jobs", text.encode())
         assert code == 202, receipt
         return dict(receipt)
 
@@ -211,15 +210,10 @@ class House(Installation):
         """Return when the mail server took so many messages."""
         wait_for(lambda: len(self.relay.taken(prefix)) >= count, f"{count} messages are taken")
 
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """Straight from the store's file."""
-        with sqlite3.connect(f"file:{self.state}/homing.db?mode=ro", uri=True, timeout=10) as conn:
-            return conn.execute(query).fetchall()
-
     def state_of(self, address: str) -> list[tuple[str, str | None]]:
         """(state, reason) of each delivery to an address, the oldest first."""
         query = f"SELECT d.state, d.reason FROM delivery d JOIN recipient r ON r.id = d.person WHERE r.email = '{address}' ORDER BY d.id"
-        return [(state, reason) for state, reason in self.rows(query)]
+        return [(str(state), None if reason is None else str(reason)) for state, reason in self.ask(query)]
 
     # what is written before the start, or between reloads
 

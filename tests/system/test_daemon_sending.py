@@ -52,14 +52,14 @@ def test_an_unreachable_relay_loses_nothing_and_is_told(build: Build):
 
 def test_sigterm_in_the_middle_of_a_job_loses_and_doubles_nothing(build: Build):
     """Exit 0 well within the drain, nothing in flight or in doubt; the next start sends the rest."""
-    house = build(rate="200/s")
+    house = build(rate="300/s")
     house.start()
     house.give(document("long", people("term", 400)))
     house.sent(100)
     assert house.stop() == 0
     taken = house.relay.counts()
     assert 100 <= taken.total() < 400
-    assert house.rows("SELECT count(*) FROM flight") == [(0,)]
+    assert house.ask("SELECT count(*) FROM flight") == [(0,)]
     states = house.states()
     assert {address for address, state in states.items() if state == "accepted"} == set(taken)
     assert "in_doubt" not in states.values()
@@ -67,20 +67,6 @@ def test_sigterm_in_the_middle_of_a_job_loses_and_doubles_nothing(build: Build):
     house.start()
     house.settled("long")
     assert house.relay.counts() == once_each("term", 400)
-
-
-def test_sighup_in_the_middle_of_a_job_strands_nobody(build: Build):
-    """Each reload ends one claim loop and begins another: what was claimed just then is sent too, once."""
-    house = build(rate="600/s")
-    house.start()
-    house.give(document("busy", people("busy", 900)))
-    for number in range(1, 6):
-        house.sent(100 * number)
-        house.hang_up()
-        wait_for(lambda: len(house.events("reloaded")) == number, "the reload")  # noqa: B023 - asked at once
-    house.settled("busy")
-    assert house.relay.counts() == once_each("busy", 900)
-    assert not house.events("reload_failed")
 
 
 def notes(listener: socket.socket) -> list[str]:
@@ -94,8 +80,9 @@ def notes(listener: socket.socket) -> list[str]:
 
 
 def test_a_bad_config_changes_nothing_and_a_good_one_takes_effect(build: Build, tmp_path: Path):
-    """SIGHUP: each problem in the log, the old config goes on; then a new queue with a new campaign sends. systemd is told each step."""
-    house = build()
+    """SIGHUP: each problem in the log, the old config goes on; then a new queue with a new campaign sends, and systemd is told each
+    step. Reloads in the middle of a job strand nobody."""
+    house = build(rate="300/s")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(tmp_path / "notify"))
         told: list[str] = []
@@ -107,23 +94,26 @@ def test_a_bad_config_changes_nothing_and_a_good_one_takes_effect(build: Build, 
         house.start(NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="400000")
         wait_for(lambda: hears("READY=1", "WATCHDOG=1"), "READY=1")
         good = house.config.read_text()
+        house.give(document("old", people("old", 300)))
+        house.sent(20)
         _refuse(house, good)
         wait_for(lambda: hears("RELOADING=1", "STATUS=running with the old config"), "the refused reload")
-        assert told.index(next(note for note in told if "RELOADING=1" in note)) < len(told) - 1
-        house.give(document("old", people("old", 2)))
-        house.settled("old")
         _accept(house, good)
-        wait_for(lambda: any(note.splitlines()[:2] == ["READY=1", "STATUS=running"] for note in told) or not hears(), "the reload")
+        for number in range(2, 5):
+            house.sent(50 * number)
+            house.hang_up()
+            wait_for(lambda: len(house.events("reloaded")) == number, "the reload")  # noqa: B023 - asked at once
         house.give(document("new", people("new", 2), queue="fresh"))
         house.settled("new")
-        assert {row["subject"] for row in house.relay.taken("new-")} == {"Fresh words"}
-        house.give(document("old-again", people("again", 1)))
-        house.settled("old-again")
-        assert house.relay.taken("again-")[0]["subject"] == "Mended words"
+        house.settled("old")
         assert not hears("STOPPING=1")
         assert house.stop() == 0
         wait_for(lambda: hears("STOPPING=1"), "STOPPING=1")
-    assert house.relay.counts() == {**once_each("old", 2), **once_each("new", 2), **once_each("again", 1)}
+    assert house.relay.counts() == {**once_each("old", 300), **once_each("new", 2)}
+    assert {row["subject"] for row in house.relay.taken("new-")} == {"Fresh words"}
+    assert house.relay.taken("old-")[0]["subject"].endswith("your shoes")
+    assert house.relay.taken("old-")[-1]["subject"] == "Mended words"
+    assert len(house.events("reload_refused")) == 1 and not house.events("reload_failed")
 
 
 def _refuse(house: House, good: str) -> None:

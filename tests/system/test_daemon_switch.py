@@ -48,7 +48,7 @@ def test_stop_all_ends_sending_within_a_second_and_outlives_a_restart(build: Bui
 
     assert house.stop() == 0
     house.launch()
-    code, problem = house.ask("GET", "/readyz")
+    code, problem = house.api("GET", "/readyz")
     assert code == 503 and "start --all" in problem["detail"]
     assert list(holds(house)) == ["kill_switch"]
     shown = house("status")
