@@ -18,6 +18,7 @@ from daemon.disk import Disk
 from daemon.dispatch.gate import Gate
 from daemon.dispatch.journal import Journal, Tail
 from daemon.dispatch.stop_file import NAME as STOP_FILE
+from daemon.errors import GuardRefusedError
 from daemon.ids import Ids
 from daemon.model.delivery import MINUTE, Instant, Reason
 from daemon.store.campaigns import Loaded, Registered, newest_bodies, register
@@ -100,7 +101,13 @@ def suspicions(began: Began, tail: Tail, now: Instant, late_grace: int) -> list[
 
 
 async def accept_store(opened: Opened, ids: Ids, clock: Clock) -> None:
-    """The operator takes this store for the true one: what the journal knows to be sent since is put in doubt, and both get a new nonce."""
+    """The operator takes this store for the true one: what the journal knows to be sent since is put in doubt, and both get a new
+    nonce. GuardRefusedError if the journal no longer reaches back to it: nobody could say what was sent in between."""
+    if not opened.journal.reaches(opened.began.commit):
+        raise GuardRefusedError(
+            f"the send journal no longer reaches back to this copy of the store (commit {opened.began.commit}): what was sent in"
+            " between is not known, so it would be sent again; put back a younger backup"
+        )
     for batch in opened.journal.since(opened.began.commit):
         await opened.store.write(Lane.EXIT, mark_journaled, batch, clock.instant())
     nonce = ids.nonce()

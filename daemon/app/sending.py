@@ -147,19 +147,25 @@ class Sending(Service):
         """Go on under a new setup: rules and weights at once; a provider whose table changed is drained and opened anew."""
         async with self._swapping:
             await self._stop_claiming()
-            old, self._setup = self._setup, setup
-            changed = {n for n, t in old.config.providers.items() if setup.config.providers.get(n) != t} | self.failed.keys()
-            changed |= {name for name, running in self._running.items() if running.line.stopped is not None}
-            for name in sorted(changed & self._running.keys()):
-                await self._close(self._running.pop(name))
-            self.failed = {}
-            saved = await self._world.store.read(load_buckets)
-            for loaded in setup.loading.channels:
-                if loaded.provider not in self._running:
-                    await self._open(loaded, saved)
-            order = [loaded.provider for loaded in setup.loading.channels]
-            self._running = {name: self._running[name] for name in order if name in self._running}
-            self._claiming = await self._start_claiming()
+            try:
+                await self._swap(setup)
+            finally:
+                self._claiming = await self._start_claiming()
+
+    async def _swap(self, setup: Setup) -> None:
+        """Nothing is claimed meanwhile."""
+        old, self._setup = self._setup, setup
+        changed = {n for n, t in old.config.providers.items() if setup.config.providers.get(n) != t} | self.failed.keys()
+        changed |= {name for name, running in self._running.items() if running.line.stopped is not None}
+        for name in sorted(changed & self._running.keys()):
+            await self._close(self._running.pop(name))
+        self.failed = {}
+        saved = await self._world.store.read(load_buckets)
+        for loaded in setup.loading.channels:
+            if loaded.provider not in self._running:
+                await self._open(loaded, saved)
+        order = [loaded.provider for loaded in setup.loading.channels]
+        self._running = {name: self._running[name] for name in order if name in self._running}
 
     async def _open(self, loaded: LoadedChannel, saved: Mapping[str, str]) -> None:
         """Start one channel and its line; a failure concerns this provider only."""

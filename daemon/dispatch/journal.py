@@ -17,6 +17,8 @@ from daemon.model.delivery import Instant
 from daemon.store.flight import StepDone
 
 ROTATE_BYTES = 64 * 1024 * 1024
+KEPT = 16
+"""Full files kept beside the current one: about 50 million handovers. A backup older than they reach cannot be accepted."""
 MAGIC = "homing-journal"
 
 
@@ -59,9 +61,7 @@ class Journal:
     def since(self, commit: int) -> Iterator[dict[int, Instant]]:
         """Delivery -> handover instant, of the lines after commit number `commit`, some thousands at a time."""
         batch: dict[int, Instant] = {}
-        for path in (self.path.with_name(self.path.name + ".1"), self.path):
-            if not path.exists():
-                continue
+        for path in self._files():
             with path.open("rb") as file:
                 for line in file:
                     parts = line.split()
@@ -74,11 +74,30 @@ class Journal:
         if batch:
             yield batch
 
+    def reaches(self, commit: int) -> bool:
+        """Everything that was handed over after this commit still stands in the files that are kept."""
+        for path in self._files()[:1]:
+            with path.open("rb") as file:
+                head = file.readline().split()
+            return len(head) == 3 and head[2].isdigit() and int(head[2]) <= commit
+        return True
+
+    def _files(self) -> list[Path]:
+        """The files that are there, the oldest first."""
+        files = [*(self._kept(number) for number in range(KEPT, 0, -1)), self.path]
+        return [path for path in files if path.exists()]
+
+    def _kept(self, number: int) -> Path:
+        return self.path.with_name(f"{self.path.name}.{number}")
+
     def restart(self, nonce: str, commit: int) -> None:
-        """Begin a new journal under a new nonce (an operator accepted the store); the old one stays beside it as `.1`."""
+        """Begin a new file (full, or under a new nonce: an operator accepted the store); the old ones move on: `.1`, `.2`, .."""
         self.close()
+        for number in range(KEPT - 1, 0, -1):
+            if self._kept(number).exists():
+                os.replace(self._kept(number), self._kept(number + 1))
         if self.path.exists():
-            os.replace(self.path, self.path.with_name(self.path.name + ".1"))
+            os.replace(self.path, self._kept(1))
         self.open(nonce, commit)
 
     def open(self, nonce: str, commit: int) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.dispatch.journal import Journal, Tail
+from daemon.dispatch.journal import KEPT, Journal, Tail
 from daemon.errors import StoreUnavailableError
 from daemon.store.flight import StepDone
 
@@ -64,4 +64,19 @@ def test_what_was_sent_since_a_commit_is_found_again(tmp_path: Path) -> None:
     journal.restart("n2", 4)
     assert journal.tail() == Tail(nonce="n2", commit=4, at=0)
     assert list(journal.since(3)) == [{40: 1004, 41: 1004}]  # the old file stays beside it
+    journal.close()
+
+
+def test_full_files_are_kept_in_order_and_the_oldest_says_how_far_back_they_reach(tmp_path: Path) -> None:
+    """A backup from before the oldest kept file is known as such: what was sent since is not all there any more."""
+    journal = Journal(tmp_path / "journal")
+    journal.open("n1", 0)
+    assert journal.reaches(0)
+    for commit in range(1, KEPT + 4):
+        journal.append([done(commit, commit * 10)])
+        journal.restart("n1", commit)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["journal", *(f"journal.{n}" for n in range(1, KEPT + 1))])
+    assert [ids for batch in journal.since(KEPT) for ids in batch] == [(KEPT + 1) * 10, (KEPT + 2) * 10, (KEPT + 3) * 10]
+    assert journal.reaches(KEPT)
+    assert not journal.reaches(0)
     journal.close()
