@@ -46,13 +46,16 @@ class Api:
         self.offline = offline
 
     async def call(
-        self, method: str, path: str, *, query: Query = None, body: Any = None, data: Any = None, media: str | None = None
+        self, method: str, path: str, *, query: Query = None, body: Any = None, data: Any = None, media: str | None = None,
+        packed: bool = False,
     ) -> Any:
-        """The answer's JSON. Raises the HomingError that a problem stands for."""
+        """The answer's JSON. `packed`: the data is gzip. Raises the HomingError that a problem stands for."""
         import aiohttp
 
         params = {key: str(value) for key, value in (query or {}).items() if value is not None}
-        headers = {"Content-Type": media} if media else None
+        headers = {"Content-Type": media} if media else {}
+        if packed:
+            headers["Content-Encoding"] = "gzip"
         try:
             async with self._session.request(method, path, params=params, json=body, data=data, headers=headers) as reply:
                 if reply.status >= 400:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import zlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Self
@@ -14,6 +16,7 @@ from daemon.cli.client import Api, call, segment, with_api
 from daemon.cli.context import Cli, command, group
 
 BLOCK = 256 * 1024
+GZIP = b"\x1f\x8b"
 MEDIA = {".json": "application/json", ".ndjson": "application/x-ndjson", ".jsonl": "application/x-ndjson", ".csv": "text/csv"}
 LOOK_SECONDS = 0.25
 
@@ -30,21 +33,24 @@ LOOK_SECONDS = 0.25
 @click.option("--format", "form", type=click.Choice(["json", "ndjson", "csv"]), help="What FILE is (default: by its name or beginning).")
 @click.option("--no-wait", is_flag=True, help="Answer when the job is safely taken in, before its rows are read.")
 def enqueue(cli: Cli, queue: str, file: BinaryIO, job_id: str | None, form: str | None, no_wait: bool, **head: Any) -> None:
-    """Drop the job in FILE (JSON, NDJSON or CSV; - = standard input) into QUEUE and print its receipt.
+    """Drop the job in FILE (JSON, NDJSON or CSV, packed with gzip or not; - = standard input) into QUEUE and print its receipt.
 
     Bad rows are named and never stop good ones. The same job again is a no-op that prints the first receipt; other content
     under the same id is refused. With --json the last line is the receipt. Exit code 1 if nothing of it could be taken.
     """
-    name = getattr(file, "name", "")
-    media = MEDIA.get(f".{form}" if form else Path(str(name)).suffix.lower()) or _sniff(file)
+    name = str(getattr(file, "name", ""))
+    start = _start(file)
+    packed = start.startswith(GZIP)
+    path = Path(name.removesuffix(".gz") if packed else name)
+    media = MEDIA.get(f".{form}" if form else path.suffix.lower()) or _sniff(start)
     fields: dict[str, Any] = {"queue": queue, "id": job_id, **head}
     if media == "text/csv" and job_id is None and name and name not in ("-", "<stdin>"):
-        fields["id"], fields["expected_count"] = _csv_name(Path(str(name)), head["expected_count"])
+        fields["id"], fields["expected_count"] = _csv_name(path, head["expected_count"])
 
     async def work(api: Api) -> dict[str, Any]:
         size = _size(file)
         with _Progress(cli, "sending", size) as progress:
-            receipt = await api.call("POST", "/v1/jobs", query=fields, data=_pieces(file, progress), media=media)
+            receipt = await api.call("POST", "/v1/jobs", query=fields, data=_pieces(file, progress), media=media, packed=packed)
         return receipt if no_wait else await _expanded(cli, api, receipt)
 
     receipt = with_api(cli, work)
@@ -53,10 +59,17 @@ def enqueue(cli: Cli, queue: str, file: BinaryIO, job_id: str | None, form: str 
         raise click.exceptions.Exit(1)
 
 
-def _sniff(file: BinaryIO) -> str:
-    """By the first byte that says something. Standard input must be peeked at, not read."""
+def _start(file: BinaryIO) -> bytes:
+    """Its first bytes, peeked at: they are still to be read, from standard input too."""
     peek = getattr(file, "peek", None)
-    start: bytes = peek(BLOCK)[:BLOCK] if peek is not None else b""
+    return peek(BLOCK)[:BLOCK] if peek is not None else b""
+
+
+def _sniff(start: bytes) -> str:
+    """By the first byte that says something."""
+    if start.startswith(GZIP):
+        with contextlib.suppress(zlib.error):  # what is broken is told by the intake
+            start = zlib.decompressobj(wbits=31).decompress(start, BLOCK)
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
     if not text.startswith(b"{"):
         return MEDIA[".csv"]

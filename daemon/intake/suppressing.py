@@ -82,7 +82,7 @@ class Suppressing:
         values = {key: value for key, value in {**defaults, **given}.items() if value is not None}
         if any(not isinstance(value, str) for value in values.values()) or "address" not in values:
             raise ValueError('a line is an address, or {"address": ..} with texts')
-        if not set(values["address"]) & set("@+0123456789"):
+        if not any(char == "@" or char.isdigit() for char in values["address"]):
             raise AddressError("neither an e-mail address nor a phone number")
         kind, address = parse_address(values["address"])
         scope, reason = values.get("scope", ALL), values.get("reason", Reason.SUPPRESSED)

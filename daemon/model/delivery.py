@@ -154,7 +154,7 @@ REASONS: Mapping[Reason, ReasonRule] = {
     Reason.QUIET_HOURS: ReasonRule(_D, State.DUE, "ends by itself after the recipient's own quiet hours"),
     Reason.HOLIDAY: ReasonRule(_D, State.DUE, "ends by itself after the closed day"),
     Reason.COUNTRY_BLOCKED: ReasonRule(_X, State.DROPPED, "the country is not allowed for this channel"),
-    Reason.ZONE_UNKNOWN: ReasonRule(_H, State.HELD, "give the recipient a zone, phone number or country; or set unknown_zone in [homing]"),
+    Reason.ZONE_UNKNOWN: ReasonRule(_H, State.HELD, "give the recipient a zone, phone number or country; or set home_countries or unknown_zone in [homing]"),
     Reason.WINDOW_NEVER_OPENS: ReasonRule(_X, State.EXPIRED, "no instant before `expires_at` is inside all windows; widen the window or the life"),
     Reason.CAP_REACHED: ReasonRule(_D, State.DUE, "ends by itself when the oldest counted touch ages out"),
     Reason.YIELDED_TO_PRIORITY: ReasonRule(_D, State.DUE, "a delivery of higher priority took the slot; ends by itself when a slot frees"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,31 @@ def test_a_job_that_is_cut_off_is_exit_1(homing: CliWorld) -> None:
     said = homing("enqueue", "lapsed-45", str(path))
     assert said.code == 1
     assert "Job cut in lapsed-45 for winback: failed" in said.out
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("packed.ndjson.gz", '{"id": "packed", "queue": "lapsed-45"}\n{"id": "c-1", "email": "a@example.com", "zone": "Asia/Jakarta"}\n'),
+        ("packed.1.csv.gz", "id,email,zone\nc-1,a@example.com,Asia/Jakarta\n"),
+        ("nameless", '{"id": "packed", "recipients": [{"id": "c-1", "email": "a@example.com", "zone": "Asia/Jakarta"}]}'),
+    ],
+)
+def test_a_packed_job_is_known_by_its_bytes(homing: CliWorld, name: str, text: str) -> None:
+    """docs/jobs.md: each format may be packed; id and count of a CSV file come from its name without `.gz`."""
+    path = homing.folder / name
+    path.write_bytes(gzip.compress(text.encode()))
+    receipt = homing.ok("enqueue", "lapsed-45", str(path))
+    assert (receipt["job"], receipt["accepted"]) == ("packed", 1)
+
+
+def test_a_broken_packed_job_is_refused_in_words(homing: CliWorld) -> None:
+    """Exit 1 and what is wrong."""
+    path = homing.folder / "broken.json.gz"
+    path.write_bytes(gzip.compress(b'{"id": "x"}' * 100)[:-12])
+    said = homing("enqueue", "lapsed-45", str(path))
+    assert said.code == 1
+    assert "gzip: the packed body breaks off" in said.err
 
 
 @pytest.mark.parametrize(
