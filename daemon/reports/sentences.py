@@ -33,7 +33,7 @@ WAITING: Mapping[str, str] = {
 }
 ENDED: Mapping[str, str] = {
     Reason.SUPPRESSED: "Not sent: the address asked not to be contacted.",
-    Reason.NO_CONSENT: "Not sent: there is no consent for this channel ({consent}).",
+    Reason.NO_CONSENT: "Not sent: there is no consent for {channel}: {consent}.",
     Reason.TOPIC_OFF: "Not sent: the recipient opted out of this topic.",
     Reason.BOUNCED: "Not sent: the address bounced before.",
     Reason.COMPLAINED: "Not sent: the recipient complained before.",
@@ -55,6 +55,13 @@ class _Facts(dict[str, Any]):
 
     def __missing__(self, key: str) -> str:
         return "?"
+
+
+def _consent(facts: Mapping[str, Any]) -> str:
+    known, rule = facts.get("consent", "unknown"), str(facts.get("rule", "explicit")).replace("_", " ")
+    if known == "withdrawn":
+        return "it was withdrawn"
+    return f"{'none is recorded' if known == 'unknown' else f'it is {known}'}, and [consent] asks for one that is {rule}"
 
 
 class Teller:
@@ -131,7 +138,7 @@ class Teller:
         return {
             **facts, "channel": channel, "hours": f" ({', '.join(hours)})" if isinstance(hours, list) and hours else "",
             "messages": unit if len(counted) == 1 and facts.get("channels") else "messages" if unit != "units" else unit,
-            "trouble": self._trouble(facts, until), "period": _period(facts), "consent": facts.get("consent", "unknown"),
+            "trouble": self._trouble(facts, until), "period": _period(facts), "consent": _consent(facts),
         }  # fmt: skip
 
     def _frees(self, facts: Mapping[str, Any], until: Instant | None) -> str:

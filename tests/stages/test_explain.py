@@ -223,11 +223,13 @@ async def test_a_held_job_holds_its_planned_deliveries(world: ExplainWorld) -> N
 
 async def test_no_address_and_no_consent_are_told_by_their_rule(world: ExplainWorld) -> None:
     """Permission decides first: the checks end there."""
-    await world.drop(person("nobody", email=None, phone="+62811111111"), person("said-no"))
+    await world.drop(person("nobody", email=None, phone="+62811111111"), person("said-no"), person("left"))
+    await world.inner.do("INSERT INTO consent SELECT id, 'email', '*', 'withdrawn', 1, 'form', NULL FROM recipient WHERE key = 'left'")
     await world.inner.do("INSERT INTO consent SELECT id, 'email', 'winback', 'withdrawn', 1, 'form', NULL FROM recipient WHERE key = 'said-no'")
     nobody, said_no = await world.one("nobody"), await world.one("said-no")
     assert (nobody["reason"], nobody["checks"]) == ("no_address", [["permission", "drop"]])
     assert (said_no["reason"], said_no["facts"]["topic"]) == ("topic_off", "winback")
+    assert (await world.one("left"))["text"] == "Will not be sent: there is no consent for email: it was withdrawn."
 
 
 async def test_the_campaign_narrows_and_unknown_names_are_not_found(world: ExplainWorld) -> None:
