@@ -43,8 +43,8 @@ class Housekeeping(Service):
     async def run(self) -> None:
         clock = self._world.clock
         scheduler = AsyncIOScheduler(timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1})
-        scheduler.add_job(self._prune_now.set, "interval", hours=1)
         logging.getLogger("apscheduler").setLevel(logging.WARNING)  # a bell that rings is no news
+        scheduler.add_job(self._prune_now.set, "interval", hours=1)
         scheduler.start()
         pruning = asyncio.create_task(self._prune(), name="prune")
         self.mark_ready()

@@ -166,9 +166,10 @@ def _refusal(name: str, old: CampaignStatus, new: CampaignStatus) -> str:
 
 
 def count_backlog(conn: Connection) -> int:
-    """Deliveries of open jobs that have not ended and are not held: what the end of the kill switch lets go on."""
+    """Deliveries that have not ended and are not held, nor their job: what the end of the kill switch lets go on."""
+    going = [state for state in OPEN_JOBS if state != JobState.HELD]
     query = select(func.coalesce(func.sum(s.tally.c.n), 0)).join(s.job, s.job.c.id == s.tally.c.job)
-    return int(conn.execute(query.where(s.job.c.state.in_(OPEN_JOBS), s.tally.c.state.in_(WAITING))).scalar_one())
+    return int(conn.execute(query.where(s.job.c.state.in_(going), s.tally.c.state.in_(WAITING))).scalar_one())
 
 
 def totals(conn: Connection) -> dict[str, dict[str, int]]:
