@@ -68,6 +68,10 @@ class Relay:
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     def start(self) -> Relay:
         words = [str(self.port), str(self.log), "--delay", str(self._delay_ms), "--drop", "0"]
         self._process = subprocess.Popen([sys.executable, "-m", "tests.crash.server", *words])
@@ -216,6 +220,11 @@ class House(Installation):
         return [(str(state), None if reason is None else str(reason)) for state, reason in self.ask(query)]
 
     # what is written before the start, or between reloads
+
+    def unleash(self) -> None:
+        """Take the provider's rate from the config: what is left may go as quickly as it can."""
+        kept = [line for line in self.config.read_text().splitlines(keepends=True) if not line.startswith("rate = ")]
+        self.config.write_text("".join(kept))
 
     def add_campaign(self, name: str, template: str, *, queue: str | None = None, campaign: str | None = None) -> None:
         """A campaign folder like `winback`, and (if named) a queue for it in config.toml."""

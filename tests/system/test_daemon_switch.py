@@ -21,7 +21,7 @@ def holds(house: House) -> dict[str, str]:
     return dict(house.status()["gate"]["holds"])
 
 
-def sends_nothing(house: House, seconds: float = 1.5) -> None:
+def sends_nothing(house: House, seconds: float = 1.2) -> None:
     """The number of messages stays as it is. Nothing but time can show this."""
     before, until = len(house.relay.taken()), time.monotonic() + seconds
     wait_for(lambda: time.monotonic() > until, "the time is over")
@@ -30,9 +30,10 @@ def sends_nothing(house: House, seconds: float = 1.5) -> None:
 
 def test_stop_all_ends_sending_within_a_second_and_outlives_a_restart(build: Build):
     """No message is taken later than 1 s after the command came back; only `start --all` with the right number goes on."""
-    house = build(rate="200/s")
+    house = build(rate="150/s")
     house.start()
-    house.give(document("many", people("kill", 400)))
+    assert "Sending." in house("status").out
+    house.give(document("many", people("kill", 500)))
     house.sent(100)
     said = house("stop", "--all")
     stopped_at = time.time()
@@ -42,11 +43,12 @@ def test_stop_all_ends_sending_within_a_second_and_outlives_a_restart(build: Bui
     sends_nothing(house)
     taken = house.relay.taken()
     assert max(row["at"] for row in taken) < stopped_at + 1.0
-    assert 100 <= len(taken) < 400
+    assert 100 <= len(taken) < 500
     left = house.status()["gate"]["backlog"]
-    assert left == 400 - len(taken)
+    assert left == 500 - len(taken)
 
     assert house.stop() == 0
+    house.unleash()
     house.launch()
     code, problem = house.api("GET", "/readyz")
     assert code == 503 and "start --all" in problem["detail"]
@@ -60,7 +62,7 @@ def test_stop_all_ends_sending_within_a_second_and_outlives_a_restart(build: Bui
     assert len(house.relay.taken()) == len(taken)
     assert house("start", "--all", "--expect", str(left)).code == 0
     house.settled("many")
-    assert house.relay.counts() == {f"kill-{n}@example.com": 1 for n in range(400)}
+    assert house.relay.counts() == {f"kill-{n}@example.com": 1 for n in range(500)}
 
 
 def test_stop_all_works_while_no_daemon_runs(build: Build):
@@ -90,8 +92,10 @@ def test_a_restored_store_sends_nothing_until_it_is_accepted_and_then_nobody_twi
     house.start()
     house.give(document("job", people("back", 300)))
     house.sent(50)
+    house.relay.freeze()  # so that few are sent while the copy is made, however slow this machine is
     assert house("db", "backup", str(house.folder / "saved")).code == 0
     at_backup = set(house.relay.counts())
+    house.relay.thaw()
     house.sent(len(at_backup) + 60)
     assert house.stop() == 0
     before = house.relay.counts()
@@ -99,6 +103,7 @@ def test_a_restored_store_sends_nothing_until_it_is_accepted_and_then_nobody_twi
         (house.state / name).unlink(missing_ok=True)
     shutil.copy(house.folder / "saved" / "homing.db", house.state / "homing.db")
 
+    house.unleash()
     house.launch()
     assert list(holds(house)) == ["restored"]
     assert "start --all" in house("status").out and "--accept-restore" in house("status").out
