@@ -18,6 +18,7 @@ async def main(folder: Path) -> None:
     while (folder / "spool" / "lapsed-45" / "new" / "night.ndjson").exists():
         await world.spool.look()
         await world.settle()
+    await world.settle()  # a kill may have come after the file was moved, in the middle of the release
     await world.close()
     print("done", flush=True)
 
