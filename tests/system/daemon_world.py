@@ -32,7 +32,7 @@ PATIENCE = 30.0
 LOOK = 0.02
 
 
-def wait_for(question: Callable[[], T], what: str, seconds: float = PATIENCE) -> T:
+def wait_for(question: Callable[[], T | None], what: str, seconds: float = PATIENCE) -> T:
     """The first answer that is true, within the time."""
     deadline = time.monotonic() + seconds
     while not (answer := question()):
@@ -177,12 +177,12 @@ class House(Installation):
 
     def expanded(self, key: str) -> dict[str, Any]:
         """The job once all its rows are read."""
-        return wait_for(lambda: found if (found := self.job(key)) and found["state"] != "receiving" else None, f"{key} is read") or {}
+        return wait_for(lambda: found if (found := self.job(key)) and found["state"] != "receiving" else None, f"{key} is read")
 
     def settled(self, key: str) -> dict[str, Any]:
         """The job once nothing of it is on its way."""
         self.expanded(key)
-        return wait_for(lambda: found if not _moving(found := self.job(key)) else None, f"{key} is settled: {self.job(key)}") or {}
+        return wait_for(lambda: found if not _moving(found := self.job(key)) else None, f"{key} is settled")
 
     def drop(self, queue: str, name: str, text: str, *, part: str = "new") -> Path:
         """A file in the spool, by way of tmp/ if it ends in new/. Returns where it is."""
@@ -208,7 +208,7 @@ class House(Installation):
                     return part, json.loads((folder / part / f"{name}.{suffix}.json").read_text())
             return None
 
-        return wait_for(look, f"{name} is taken from the spool") or ("", {})
+        return wait_for(look, f"{name} is taken from the spool")
 
     def sent(self, count: int, prefix: str = "") -> None:
         """Return when the mail server took so many messages."""
@@ -264,6 +264,11 @@ def fetch(url: str, *, data: bytes | None = None, **headers: str) -> tuple[int, 
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read().decode()
+
+
+def click_once(url: str) -> int:
+    """What a mail program posts for its unsubscribe button (RFC 8058); the status."""
+    return fetch(url, data=b"List-Unsubscribe=One-Click", Content_Type="application/x-www-form-urlencoded")[0]
 
 
 def person(name: str, **fields: Any) -> dict[str, Any]:
