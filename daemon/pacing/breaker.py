@@ -1,7 +1,7 @@
 """PACING, breaker: leaves a failing provider alone for a while. Closed, open, half-open.
 
 Only provider errors count (cannot connect, login refused, 5xx of the service itself), never an answer about one message or
-address. Five in a row within a minute open it for 60 s; then one probe goes; its failure doubles the pause, up to 15
+address. Five in a row within a minute open it for 10 s; then one probe goes; its failure doubles the pause, up to 15
 minutes, its success closes the breaker. Pure: `now` in, an instant out; state is a mapping for the store.
 """
 
@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from daemon.model.delivery import MINUTE, Instant
+from daemon.model.delivery import MINUTE, SECOND, Instant
 
 ERRORS = 5
 WITHIN = MINUTE
-PAUSE = MINUTE
+PAUSE = 10 * SECOND
+"""The first pause: a relay that restarts is back by then, and ten connections that fail at one moment are one event."""
 LONGEST = 15 * MINUTE
 
 

@@ -18,7 +18,7 @@ def opened(now: int = START) -> Breaker:
 
 
 def test_opens_after_five_errors_in_a_row() -> None:
-    """Closed: any number; open: none for 60 s; then one."""
+    """Closed: any number; open: none for 10 s; then one."""
     breaker = Breaker()
     for _ in range(ERRORS - 1):
         breaker.failed(START)
@@ -42,7 +42,7 @@ def test_a_success_between_starts_the_count_anew() -> None:
 
 
 def test_failed_probe_doubles_the_pause_up_to_a_limit() -> None:
-    """60 s, 120 s, 240 s, .. 15 min."""
+    """10 s, 20 s, 40 s, .. 15 min."""
     breaker, now, pauses = opened(), START, []
     for _ in range(8):
         pauses.append(breaker.open_until - now)
@@ -53,7 +53,7 @@ def test_failed_probe_doubles_the_pause_up_to_a_limit() -> None:
 
 
 def test_probe_that_succeeds_closes_it() -> None:
-    """And the next opening starts at 60 s again."""
+    """And the next opening starts at 10 s again."""
     breaker = opened()
     breaker.succeeded(START + PAUSE)
     assert breaker.allowed(START + PAUSE) is None
