@@ -88,7 +88,6 @@ class Metrics:
         self._unsubscribed = counter("unsubscribes", "Unsubscribes applied", "channel", "how")
         self._requests = counter("http_requests", "Requests answered", "listener", "route", "method", "status")
         self._cut = counter("http_connections_cut", "Connections closed for a limit", "listener", "why")
-        self._restarts = counter("service_restarts", "Services that failed and were started again", "service")
         self._lateness = Histogram(
             "homing_lateness_seconds", "Handover after the delivery fell due", ("channel",), buckets=LATENESS_BUCKETS, registry=registry
         )
@@ -153,10 +152,6 @@ class Metrics:
     def cut(self, listener: str, why: str) -> None:
         """A connection was closed for a limit."""
         self._add(self._cut, (listener, why), 1)
-
-    def restarted(self, service: str) -> None:
-        """Supervision started a service again after an error."""
-        self._add(self._restarts, (service,), 1)
 
     def observe(self, reading: Reading) -> None:
         """Set the gauges from one tick."""

@@ -18,9 +18,10 @@ from daemon.dispatch.work import Envelope
 from daemon.errors import StoreUnavailableError
 from daemon.ids import Ids
 from daemon.metrics import Metrics
-from daemon.model.delivery import SECOND, Instant, Reason
+from daemon.model.delivery import SECOND, Decision, Instant, Reason, Verdict
 from daemon.pacing.breaker import Breaker
 from daemon.pacing.bucket import Bucket
+from daemon.store.claim import decision_json
 from daemon.store.flight import Flights, Kind, Result, Step
 from daemon.store.writer import Lane, Writes
 from plugins.contract import Channel, Deferred, Log, Message, Unknown
@@ -171,14 +172,15 @@ class Line:
 
     def _render(self, envelope: Envelope) -> Message | Result:
         try:
-            return self._writer.render(envelope)
+            made = self._writer.render(envelope)
         except Exception as failure:  # noqa: BLE001 - one message that cannot be made must not keep its batch from going
             what = f"{type(failure).__name__}: {failure}"
             self._log.error("render_failed", provider=self.provider, delivery=envelope.public_id, error=what)
-            claimed = envelope.claimed
-            return Result(
-                delivery=claimed.row.delivery, epoch=claimed.epoch, kind=Kind.HELD, reason=Reason.RENDER_ERROR, detail=what, burnt=False
-            )
+            return _held(envelope, Reason.RENDER_ERROR, what)
+        limit = self.channel.capabilities.max_text
+        if isinstance(made, Message) and limit is not None and len(made.text) > limit:
+            return _held(envelope, Reason.TOO_LARGE, f"the text has {len(made.text)} characters, {self.provider} takes {limit}")
+        return made
 
     async def _finish(self, session: SendSession, error: str | None) -> None:
         settling = asyncio.ensure_future(self._settle(session, error))
@@ -292,3 +294,11 @@ class _Turn:
         if not self._erred:
             self._erred = True
             self._line.breaker.failed(now)
+
+
+def _held(envelope: Envelope, reason: Reason, what: str) -> Result:
+    claimed = envelope.claimed
+    decision = Decision(verdict=Verdict.HOLD, reason=reason, key=f"campaign:{claimed.row.campaign_name}", facts={"what": what})
+    return Result(
+        delivery=claimed.row.delivery, epoch=claimed.epoch, kind=Kind.HELD, reason=reason, burnt=False, decision=decision_json(decision)
+    )

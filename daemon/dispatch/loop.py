@@ -54,7 +54,6 @@ class ClaimLoop:
         self._woken = asyncio.Event()
         self._epoch = owner << 32
         self.last_claim = clock.monotonic()
-        self.paused = False
         self._stopped = False
 
     def wake(self) -> None:
@@ -80,9 +79,9 @@ class ClaimLoop:
     async def run(self) -> None:
         while not self._stopped:
             self._woken.clear()
-            result, put_off = None, self.paused
+            result, put_off = None, False
             try:
-                result = None if self.paused else await self.turn()
+                result = await self.turn()
             except StoreUnavailableError as error:
                 put_off = True
                 self._log.error("claim_put_off", error=str(error))

@@ -145,11 +145,6 @@ def first_instant_of(day: date, zone: str) -> Instant:
     raise AssertionError("no zone is two days off")
 
 
-def local_time(zone: str, at: Instant) -> datetime:
-    """The wall clock at an instant, as an aware datetime in the zone (for texts)."""
-    return (_EPOCH + timedelta(microseconds=at)).astimezone(zoneinfo.ZoneInfo(zone))
-
-
 def utc_text(at: Instant) -> str:
     """`2026-11-22T02:00:00Z`; a fraction only where there is one."""
     return (_EPOCH + timedelta(microseconds=at)).replace(tzinfo=None).isoformat() + "Z"

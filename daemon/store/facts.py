@@ -29,7 +29,6 @@ class DueRow:
     doubted: bool
     reason: str | None
     """Why it waited, when it was last decided."""
-    created: Instant
     wave: int
     campaign: int
     campaign_name: str
@@ -96,7 +95,6 @@ _COLUMNS: dict[str, ColumnElement[Any]] = {
     "attempts": s.delivery.c.attempts,
     "doubted": func.coalesce(s.delivery.c.key, literal_column("''")) == literal_column("'doubt'"),
     "reason": s.delivery.c.reason,
-    "created": s.job.c.received_at,
     "wave": s.delivery.c.wave,
     "campaign": s.wave.c.campaign,
     "campaign_name": s.campaign.c.name,

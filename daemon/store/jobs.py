@@ -151,12 +151,6 @@ def accept_job(conn: Connection, new: NewJob, now: Instant) -> Accepted:
     return Accepted(receipt=_receipt(conn.execute(_BY_KEY, {"key": new.key}).one()), fresh=True)
 
 
-def read_receipt(conn: Connection, key: str) -> Receipt | None:
-    """As it stands now; None if there is no such job."""
-    row = conn.execute(_BY_KEY, {"key": key}).first()
-    return None if row is None else _receipt(row)
-
-
 def read_campaign(conn: Connection, name: str) -> tuple[str, str] | None:
     """(status, JSON body of the newest version) of a campaign; None if there is none."""
     c, v = s.campaign.c, s.campaign_version.c

@@ -27,7 +27,7 @@ def due(
     delivery: int, *, email: str = "a@gmail.com", channel: str = "email", reason: str | None = None, traits: str | None = None
 ) -> DueRow:
     return DueRow(
-        delivery=delivery, lane=1, not_before=NOW, expires_at=NOW + 86_400 * SECOND, attempts=0, doubted=False, reason=reason, created=NOW,
+        delivery=delivery, lane=1, not_before=NOW, expires_at=NOW + 86_400 * SECOND, attempts=0, doubted=False, reason=reason,
         wave=1, campaign=1, campaign_name="job:j", version=1, newest=1, variant=None, step="message", channel=channel, job=1, job_key="j",
         queue="q", priority=50, job_window=None, person=delivery, recipient=f"c-{delivery}", email=email, phone="+62811111111",
         zone="Asia/Jakarta", locale=None, country=None, traits=traits, vars=None, email_hash=b"e", phone_hash=b"p", erased=False,

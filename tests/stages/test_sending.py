@@ -215,6 +215,15 @@ async def test_a_message_that_cannot_be_made_is_held_and_the_others_go(world: Wo
     assert await world.tally() == {("accepted", ""): 2, ("held", "render_error"): 1}
 
 
+async def test_a_text_longer_than_the_channel_takes_is_held_and_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`capabilities.max_text`: nothing is cut off silently, nothing is sent."""
+    monkeypatch.setattr(Scripted, "capabilities", Capabilities(concurrency=2, batch=10, max_text=4))
+    await send(world, obey)
+    assert await world.state(1) == ("held", "too_large")
+    [(decision,)] = await world.sql("SELECT decision FROM delivery")
+    assert "the text has 5 characters, relay takes 4" in decision
+
+
 async def test_a_provider_that_refuses_us_stops_and_burns_no_attempt(world: World) -> None:
     """Scope `operator`: nothing more is claimed for it until a reload; the messages wait."""
 
