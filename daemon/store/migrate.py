@@ -10,7 +10,7 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
-from sqlalchemy import create_engine, text
+from sqlalchemy import NullPool, create_engine, text
 
 from daemon.errors import StoreUnavailableError
 from daemon.store.engine import SCHEMA_VERSION
@@ -18,7 +18,7 @@ from daemon.store.engine import SCHEMA_VERSION
 
 def stored_version(path: Path) -> str | None:
     """The schema of a store file; None if it has no tables. StoreUnavailableError if it is something else."""
-    engine = create_engine(f"sqlite:///file:{path}?mode=ro&uri=true")
+    engine = create_engine(f"sqlite:///file:{path}?mode=ro&uri=true", poolclass=NullPool)
     with engine.connect() as conn:
         names = set(conn.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'")).scalars())
         if not names:
@@ -26,7 +26,6 @@ def stored_version(path: Path) -> str | None:
         if "alembic_version" not in names:
             raise StoreUnavailableError(f"{path} is not a store of Homing: it has tables, but no alembic_version")
         found: str | None = conn.execute(text("SELECT version_num FROM alembic_version")).scalar()
-    engine.dispose()
     return found
 
 
@@ -42,7 +41,7 @@ def upgrade(path: Path) -> str | None:
         )
     if before == SCHEMA_VERSION:
         return before
-    engine = create_engine(f"sqlite:///{path}")
+    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
     with engine.connect() as conn:
         if before is not None:
             copy = path.with_name(f"{path.name}.{before}.bak")
@@ -54,5 +53,4 @@ def upgrade(path: Path) -> str | None:
         settings.attributes["connection"] = conn
         command.upgrade(settings, "head")
         conn.commit()
-    engine.dispose()
     return before

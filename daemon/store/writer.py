@@ -90,7 +90,11 @@ class Store:
         if path is not None:
             engines.make_file(path)
         writer = engines.open_writer(path)
-        engines.prepare(writer)
+        try:
+            engines.prepare(writer)
+        except BaseException:
+            writer.dispose()
+            raise
         reader = writer if path is None else engines.open_reader(path)
         return cls(writer, reader, path, after_join)
 

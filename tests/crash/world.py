@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 
 CONNECTIONS = 10
@@ -167,7 +168,7 @@ class Installation:
 
     def ask(self, query: str) -> list[tuple[object, ...]]:
         """Straight from the store's file."""
-        with sqlite3.connect(f"file:{self.folder}/var/homing.db?mode=ro", uri=True, timeout=10) as conn:
+        with closing(sqlite3.connect(f"file:{self.folder}/var/homing.db?mode=ro", uri=True, timeout=10)) as conn:
             return conn.execute(query).fetchall()
 
     def accepted(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from daemon.store.writer import Store
 
 def shape(path: Path) -> set[tuple[str, str]]:
     """Name and text of everything in a store, white space aside."""
-    with sqlite3.connect(path) as conn:
+    with closing(sqlite3.connect(path)) as conn:
         rows = conn.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     return {(name, "".join(sql.split())) for name, sql in rows}
 
@@ -43,7 +44,7 @@ async def test_a_store_of_another_schema_is_refused_with_what_to_do(tmp_path: Pa
     """A daemon never migrates by itself, and never runs on a store that a newer one wrote."""
     path = tmp_path / "homing.db"
     await Store.open(path).close()
-    with sqlite3.connect(path) as conn:
+    with closing(sqlite3.connect(path)) as conn, conn:
         conn.execute("UPDATE alembic_version SET version_num = ?", (version,))
     with pytest.raises(StoreUnavailableError, match=advice):
         Store.open(path)
@@ -55,7 +56,7 @@ async def test_a_store_of_another_schema_is_refused_with_what_to_do(tmp_path: Pa
 def test_a_file_that_is_no_store_is_left_alone(tmp_path: Path) -> None:
     """Neither opened nor upgraded."""
     path = tmp_path / "other.db"
-    with sqlite3.connect(path) as conn:
+    with closing(sqlite3.connect(path)) as conn, conn:
         conn.execute("CREATE TABLE mine (x)")
     for attempt in (Store.open, upgrade):
         with pytest.raises(StoreUnavailableError, match="alembic_version"):
