@@ -7,15 +7,14 @@ out: anything else a plugin says is `Unknown`.
 from __future__ import annotations
 
 import random
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 
-from daemon.clock import to_datetime, to_instant
+from daemon.clock import to_datetime
 from daemon.dispatch.work import Envelope
 from daemon.model.campaign import Purpose
 from daemon.model.delivery import SECOND, Instant
 from daemon.pacing.backoff import Backoff
 from daemon.store.flight import Kind, Result
+from plugins import http
 from plugins.contract import Accepted, Deferred, Rejected, Unknown
 
 BACKOFF = Backoff()
@@ -25,17 +24,15 @@ MAX_DETAIL = 500
 
 def retry_after(value: str | float | None, now: Instant) -> int | None:
     """Microseconds from a `Retry-After` value (seconds, or an HTTP date), at most a day; None if there is none to read."""
-    seconds: float
     if value is None:
         return None
     try:
         seconds = float(value)
     except ValueError:
-        try:
-            moment: datetime = parsedate_to_datetime(str(value))
-        except ValueError:
+        until = http.retry_after(value, to_datetime(now))
+        if until is None:
             return None
-        seconds = (to_instant(moment if moment.tzinfo else moment.replace(tzinfo=to_datetime(0).tzinfo)) - now) / SECOND
+        seconds = until
     if not seconds >= 0:
         return 0
     return int(min(seconds, 86_400.0) * SECOND)

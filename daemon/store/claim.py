@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, literal_column, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
 
 from daemon.model.delivery import Decision, Instant, Reason, State, Verdict
 from daemon.store import schema as s
@@ -117,17 +118,11 @@ _DECIDED = (
 _DECIDED_NAMES = ("b_id", "b_state", "b_reason", "b_not_before", "b_now", "b_decision", "b_key", "b_ended")
 
 
-def _history_upsert() -> Any:
-    from sqlalchemy.dialects.sqlite import insert as upsert
-
-    h = s.reason_history
-    statement = upsert(h)
-    return statement.on_conflict_do_update(
-        index_elements=[h.c.delivery, h.c.reason], set_={"last": statement.excluded.last, "count": h.c.count + literal_column("1")}
-    )
-
-
-_HISTORY = _history_upsert()
+_history = upsert(s.reason_history)
+_HISTORY = _history.on_conflict_do_update(
+    index_elements=[s.reason_history.c.delivery, s.reason_history.c.reason],
+    set_={"last": _history.excluded.last, "count": s.reason_history.c.count + literal_column("1")},
+)
 _HISTORY_NAMES = ("delivery", "reason", "first", "last", "count")
 
 
