@@ -26,6 +26,10 @@ class DiskFile(Protocol):
         """All that was written is on disk when this returns."""
         ...
 
+    def cut(self, size: int) -> None:
+        """Only the first `size` bytes stay."""
+        ...
+
     def close(self) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
@@ -66,6 +70,22 @@ class Disk(Protocol):
         """What is in it, sorted."""
         ...
 
+    def exists(self, path: Path) -> bool:
+        """Something has this name, be it a link to nowhere."""
+        ...
+
+    def status(self, path: Path) -> os.stat_result:
+        """As `lstat`. FileNotFoundError."""
+        ...
+
+    def status_of(self, file: BinaryIO) -> os.stat_result:
+        """As `fstat`, of a file from `open_regular`."""
+        ...
+
+    def set_mode(self, path: Path, mode: int, group: int | None = None) -> None:
+        """Who may do what with it; `group`: its group's number, None = as it is."""
+        ...
+
     def sync_folder(self, folder: Path) -> None: ...
 
     def free(self, path: Path) -> int:
@@ -88,6 +108,9 @@ class SystemFile:
 
     def sync(self) -> None:
         os.fsync(self._descriptor)
+
+    def cut(self, size: int) -> None:
+        os.ftruncate(self._descriptor, size)
 
     def close(self) -> None:
         if self._descriptor >= 0:
@@ -155,6 +178,20 @@ class SystemDisk:
 
     def names(self, folder: Path) -> list[str]:
         return sorted(entry.name for entry in folder.iterdir())
+
+    def exists(self, path: Path) -> bool:
+        return os.path.lexists(path)
+
+    def status(self, path: Path) -> os.stat_result:
+        return path.lstat()
+
+    def status_of(self, file: BinaryIO) -> os.stat_result:
+        return os.fstat(file.fileno())
+
+    def set_mode(self, path: Path, mode: int, group: int | None = None) -> None:
+        if group is not None:
+            os.chown(path, -1, group)
+        path.chmod(mode)
 
     def sync_folder(self, folder: Path) -> None:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

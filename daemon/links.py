@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import base64
 import hmac
-import os
 import re
 import stat
 from dataclasses import dataclass
@@ -135,7 +134,7 @@ def _read_ring(path: Path, disk: Disk) -> KeyRing:
     except OSError as error:
         raise _broken(path, 1, f"cannot be read: {error.strerror}") from error
     with file:
-        mode = os.fstat(file.fileno()).st_mode
+        mode = disk.status_of(file).st_mode
         content = file.read(1_000_000)
     if mode & 0o077:
         raise _broken(path, 1, f"others may read it (mode {stat.S_IMODE(mode):o}); run: chmod 600 {path}")

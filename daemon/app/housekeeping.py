@@ -1,64 +1,60 @@
 """The slow beat of the daemon: journal sync, heartbeat, clock watch, finished jobs, saved buckets, retention, metrics.
 
-Ticks once a second on the clock port. APScheduler rings the hourly bell only; what is due is looked up in the store, so a
-bell that is missed does no harm.
+Ticks once a second on the clock port. The bell rings hourly; what is due is looked up in the store, so a bell that is missed
+does no harm.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
-
+from daemon.app.ports import Bell, Pace
 from daemon.app.sending import Sending, World
 from daemon.dispatch.gate import Gate
 from daemon.dispatch.journal import Journal
+from daemon.executor import Executor
 from daemon.model.delivery import DAY
 from daemon.service import Service
 from daemon.store.recover import end, heartbeat, prune_touches, save_gate
 from daemon.store.writer import Lane
 
-TICK_SECONDS = 1.0
 HEARTBEAT_TICKS = 5
 SAVE_TICKS = 10
 TOUCHES_KEPT = 60 * DAY
 
 
 class Housekeeping(Service):
-    """`observe` publishes a reading for /metrics; `horizon()` = how far back caps look, in microseconds."""
+    """`observe` publishes a reading for /metrics; `horizon()` = how far back caps look, in microseconds; `executor`: for the journal."""
 
     def __init__(
         self, world: World, *, owner: int, gate: Gate, journal: Journal, sending: Sending, horizon: Callable[[], int],
-        observe: Callable[[float], Awaitable[None]],
+        observe: Callable[[float], Awaitable[None]], executor: Executor, bell: Bell, pace: Pace,
     ) -> None:  # fmt: skip
         super().__init__("housekeeping")
         self._world, self._owner, self._gate, self._journal, self._sending = world, owner, gate, journal, sending
         self._horizon, self._observe = horizon, observe
+        self._executor, self._bell, self._pace = executor, bell, pace
         self._saved_gate = gate.latched()
         self._killed = False
         self._prune_now = asyncio.Event()
 
     async def run(self) -> None:
         clock = self._world.clock
-        scheduler = AsyncIOScheduler(timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1})
-        logging.getLogger("apscheduler").setLevel(logging.WARNING)  # a bell that rings is no news
-        scheduler.add_job(self._prune_now.set, "interval", hours=1)
-        scheduler.start()
+        hush = self._bell(self._prune_now.set)
         pruning = asyncio.create_task(self._prune(), name="prune")
         self.mark_ready()
         ticks = 0
         try:
             while not self.stopping.is_set():
                 asked = clock.monotonic()
-                await self._wait(TICK_SECONDS)
+                await self._wait(self._pace.tick_seconds)
                 ticks += 1
-                lag = max(0.0, clock.monotonic() - asked - TICK_SECONDS)
+                lag = max(0.0, clock.monotonic() - asked - self._pace.tick_seconds)
                 self._gate.watch()
                 await self._tick(ticks, lag)
         finally:
-            scheduler.shutdown(wait=False)
+            hush()
             pruning.cancel()
             await asyncio.gather(pruning, return_exceptions=True)
             self._journal.sync()
@@ -73,7 +69,7 @@ class Housekeeping(Service):
 
     async def _tick(self, ticks: int, lag: float) -> None:
         store, now = self._world.store, self._world.clock.instant()
-        await asyncio.get_running_loop().run_in_executor(None, self._journal.sync)
+        await self._executor.run(self._journal.sync)
         killed = self._gate.killed()
         if killed != self._killed:
             self._killed = killed

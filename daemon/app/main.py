@@ -7,38 +7,34 @@ last, sending starts before expansion and intake bring it work and ends after th
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 from daemon.app.desk import Desk, Hooks
 from daemon.app.housekeeping import Housekeeping
 from daemon.app.opening import Opened, accept_store, jobs_folder, open_state, register_campaigns
+from daemon.app.ports import Ports, system_ports
 from daemon.app.sending import Sending, World
 from daemon.app.setup import Setup, read_setup
 from daemon.app.trials import Trials
 from daemon.audience.expand import Expansion
 from daemon.clock import Clock, SystemClock
-from daemon.disk import SystemDisk
 from daemon.dispatch.judge import Judgement, Judging
 from daemon.dispatch.render import MessageWriter
 from daemon.dispatch.work import PlanBook
-from daemon.dns import SystemDns
-from daemon.executor import ThreadExecutor
 from daemon.feedback.unsubscribe import Unsubscribing
-from daemon.ids import SystemIds
 from daemon.intake.accept import Intake
 from daemon.intake.addresses import load_pepper
 from daemon.intake.body import Bodies
 from daemon.intake.spool import Spool
 from daemon.intake.suppressing import Suppressing
 from daemon.links import Links, open_ring
-from daemon.log import configure, get_log
 from daemon.metrics import Metrics, Reading
 from daemon.model.delivery import SECOND, Instant
-from daemon.net import SystemNet
 from daemon.notify import Notifier
 from daemon.reports.explain import Explaining
 from daemon.service import Service, Signals, Supervisor
@@ -52,30 +48,36 @@ SWITCH_SECONDS = 0.0005
 
 async def run(path: Path, environ: Mapping[str, str], *, clock: Clock | None = None, signals: Signals | None = None) -> None:
     """Run the daemon until it is told to stop. ConfigError, StateHeldError.. if it cannot start."""
-    await Daemon(path, environ, clock or SystemClock(), signals or Signals.off()).run()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    read = functools.partial(read_setup, path, environ)
+    setup = read()
+    notifier = functools.partial(Notifier, environ=environ, pid=os.getpid())
+    await Daemon(setup, read, system_ports(clock or SystemClock(), environ), signals or Signals.off(), notifier).run()
 
 
 class Daemon:
-    """The whole of it. `run` once."""
+    """The whole of it, made of its ports. `read`: everything anew, for a reload; `notifier`: made with the clock. `run` once."""
 
-    def __init__(self, path: Path, environ: Mapping[str, str], clock: Clock, signals: Signals) -> None:
-        self.path, self.environ, self.clock, self.signals = path, environ, clock, signals
-        self.ids, self.disk = SystemIds(), SystemDisk()
-        self.setup = read_setup(path, environ)
+    def __init__(
+        self, setup: Setup, read: Callable[[], Setup], ports: Ports, signals: Signals, notifier: Callable[[Clock], Notifier]
+    ) -> None:  # fmt: skip
+        self.setup, self.read, self.ports, self.signals, self.notifier = setup, read, ports, signals, notifier
+        self.clock, self.ids, self.disk = ports.clock, ports.ids, ports.disk
         self._reloading = asyncio.Lock()
 
     async def run(self) -> None:
         """Open, compose, serve, close."""
-        sys.setswitchinterval(SWITCH_SECONDS)
         state_dir = self.setup.config.homing.state_dir
-        opened = await open_state(self.setup, clock=self.clock, ids=self.ids, disk=self.disk)
         try:
-            self.pepper = load_pepper(state_dir / "pepper.key", self.ids, self.disk)
-            configure(stream=sys.stderr, clock=self.clock, key=self.pepper, environ=self.environ)
-            self.log = get_log()
-            await self._serve(opened)
+            opened = await open_state(self.setup, self.ports)
+            try:
+                self.pepper = load_pepper(state_dir / "pepper.key", self.ids, self.disk)
+                self.log = self.ports.open_log(self.pepper)
+                await self._serve(opened)
+            finally:
+                await opened.close()
         finally:
-            await opened.close()
+            await self.ports.close()
 
     async def _serve(self, opened: Opened) -> None:
         began = opened.began
@@ -87,68 +89,69 @@ class Daemon:
         await register_campaigns(opened.store, self.setup.catalogue.versions, self.clock.instant())
         services = self._compose(opened)
         await self.intake.prepare()
-        notifier = Notifier(self.clock, self.environ, pid=os.getpid())
         self.supervisor = Supervisor(
             services,
             clock=self.clock,
             log=self.log,
-            notifier=notifier,
+            notifier=self.notifier(self.clock),
             reload=self._reload,
             healthy=self.sending.alive,
             signals=self.signals,
         )
-        self.supervisor.handle_signals()
-        try:
-            await self.supervisor.run()
-        finally:
-            for close in self._closers:
-                await close()
+        if self.ports.signals:
+            self.supervisor.handle_signals()
+        await self.supervisor.run()
         self.log.info("stopped", incarnation=began.id)
 
     def _compose(self, opened: Opened) -> Sequence[Service]:
         """All services, in the order of their start."""
         self.opened = opened
         self.metrics = Metrics(self.clock)
-        dns, files, reading = SystemDns(self.clock), ThreadExecutor(threads=2, name="files"), ThreadExecutor(threads=1, name="expand")
-        self._closers = [_closer(dns.close), _closer(files.close), _closer(reading.close)]
         world = World(
-            store=opened.store, clock=self.clock, ids=self.ids, dns=dns, net=SystemNet(dns), log=self.log, metrics=self.metrics
+            store=opened.store, clock=self.clock, ids=self.ids, dns=self.ports.dns, net=self.ports.net, log=self.log, metrics=self.metrics
         )  # fmt: skip
         self.links = Links(
             open_ring(self.setup.config.homing.state_dir / "links.key", self.disk, self.ids), self.setup.config.http.public_base
         )  # fmt: skip
         self.kinds = {loaded.channel: loaded.address for loaded in self.setup.loading.channels}
         self._compose_sending(world)
-        self._compose_intake(world, files, reading)
+        self._compose_intake(world)
         self._compose_desk(world)
         housekeeping = Housekeeping(
             world, owner=opened.began.id, gate=opened.gate, journal=opened.journal, sending=self.sending,
-            horizon=lambda: self.setup.rules.horizon, observe=self._observe,
+            horizon=lambda: self.setup.rules.horizon, observe=self._observe, executor=self.ports.slow, bell=self.ports.bell,
+            pace=self.ports.pace,
         )  # fmt: skip
-        return [housekeeping, self._compose_web(world), self.sending, self.expansion, self.spool]
+        doors = self._compose_doors(world)
+        services: list[Service] = [housekeeping, self.sending, self.expansion, self.spool]
+        if self.ports.doors:
+            services.insert(1, self._compose_web(doors))
+        return services
 
     def _compose_sending(self, world: World) -> None:
         plans = PlanBook({"currency": self.setup.config.shop.currency})
         writer = MessageWriter(plans, self.links, self.kinds, self.clock)
         flights = Flights(self.clock.instant, self.opened.gate.shut)
         self.sending = Sending(
-            world, self.setup, owner=self.opened.began.id, flights=flights, gate=self.opened.gate, writer=writer, plans=plans
+            world, self.setup, owner=self.opened.began.id, flights=flights, gate=self.opened.gate, writer=writer, plans=plans,
+            pace=self.ports.pace,
         )  # fmt: skip
 
-    def _compose_intake(self, world: World, files: ThreadExecutor, reading: ThreadExecutor) -> None:
+    def _compose_intake(self, world: World) -> None:
         config, folder = self.setup.config, jobs_folder(self.setup.config.homing.state_dir)
         bodies = Bodies(folder, self.disk, self.pepper)
         self.expansion = Expansion(
             store=world.store, bodies=bodies, config=config, rules=self.setup.rules, disk=self.disk, clock=self.clock, ids=self.ids,
-            executor=reading, log=self.log, signals=self.signals, expanded=self._expanded, released=self.sending.wake, metrics=self.metrics,
+            executor=self.ports.reading, log=self.log, signals=self.signals, expanded=self._expanded, released=self.sending.wake,
+            metrics=self.metrics, poll_seconds=self.ports.pace.poll_seconds,
         )  # fmt: skip
         self.intake = Intake(
-            store=world.store, config=config, folder=folder, disk=self.disk, clock=self.clock, ids=self.ids, executor=files,
+            store=world.store, config=config, folder=folder, disk=self.disk, clock=self.clock, ids=self.ids, executor=self.ports.files,
             channels=lambda: set(self.kinds), log=self.log, accepted=self.expansion.poke, metrics=self.metrics,
         )  # fmt: skip
         self.spool = Spool(
-            intake=self.intake, store=world.store, config=config, bodies=bodies, disk=self.disk, clock=self.clock, executor=files,
-            log=self.log, signals=self.signals,
+            intake=self.intake, store=world.store, config=config, bodies=bodies, disk=self.disk, clock=self.clock,
+            executor=self.ports.files, log=self.log, signals=self.signals, poll_seconds=self.ports.pace.poll_seconds,
         )  # fmt: skip
         self.spool.configure(config)
 
@@ -162,15 +165,19 @@ class Daemon:
             store=world.store, clock=self.clock, gate=self.opened.gate, disk=self.disk, config=lambda: self.setup.config, hooks=hooks
         )  # fmt: skip
 
-    def _compose_web(self, world: World) -> WebServer:
-        unsubscribing = Unsubscribing(
+    def _compose_doors(self, world: World) -> Doors:
+        """What the web's doors lead to; a simulation goes in without the web."""
+        self.unsubscribing = Unsubscribing(
             store=world.store, clock=self.clock, log=self.log, metrics=self.metrics, woken=self.sending.wake
         )  # fmt: skip
-        doors = Doors(
+        self.suppressing = Suppressing(store=world.store, pepper=self.pepper, clock=self.clock)
+        return Doors(
             store=world.store, intake=self.intake, operations=self.desk, explainer=self._explaining(world, self.opened),
-            unsubscribing=unsubscribing, suppressions=Suppressing(store=world.store, pepper=self.pepper, clock=self.clock),
+            unsubscribing=self.unsubscribing, suppressions=self.suppressing,
             links=self.links, not_ready=self._not_ready, changed=self._changed,
         )  # fmt: skip
+
+    def _compose_web(self, doors: Doors) -> WebServer:
         config = self.setup.config
         return WebServer(
             doors=doors, http=config.http, state_dir=config.homing.state_dir, clock=self.clock, ids=self.ids, log=self.log,
@@ -230,7 +237,7 @@ class Daemon:
             await self._reload_all()
 
     async def _reload_all(self) -> None:
-        setup = read_setup(self.path, self.environ)
+        setup = self.read()
         for what in fixed_changes(self.setup, setup):
             self.log.warning("needs_a_restart", what=what)
         self.spool.configure(setup.config)
@@ -253,12 +260,3 @@ def fixed_changes(old: Setup, new: Setup) -> list[str]:
         "shop.currency": lambda s: s.config.shop.currency,
     }
     return [name for name, read in pairs.items() if read(old) != read(new)]
-
-
-def _closer(close: Callable[[], Awaitable[None] | None]) -> Callable[[], Awaitable[None]]:
-    async def run() -> None:
-        pending = close()
-        if pending is not None:
-            await pending
-
-    return run

@@ -6,15 +6,14 @@ overdue latch the gate until an operator accepts them (design: life of a deliver
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from daemon.app.ports import Lock, Ports
 from daemon.app.setup import Setup
 from daemon.clock import Clock
 from daemon.content.version import CampaignVersion
-from daemon.disk import Disk
 from daemon.dispatch.gate import Gate
 from daemon.dispatch.journal import Journal, Tail
 from daemon.dispatch.stop_file import NAME as STOP_FILE
@@ -22,9 +21,8 @@ from daemon.errors import GuardRefusedError
 from daemon.ids import Ids
 from daemon.model.delivery import MINUTE, Instant, Reason
 from daemon.store.campaigns import Loaded, Registered, newest_bodies, register
-from daemon.store.engine import StateLock
 from daemon.store.recover import Began, accept_restore, begin, load_gate, mark_journaled, save_gate
-from daemon.store.writer import Lane, Store
+from daemon.store.writer import KeptStore, Lane
 
 FOLDERS = ("jobs", "jobs/tmp")
 
@@ -33,8 +31,8 @@ FOLDERS = ("jobs", "jobs/tmp")
 class Opened:
     """The state of one installation, held by this process. `began`: None for a command that only looks and writes."""
 
-    lock: StateLock
-    store: Store
+    lock: Lock
+    store: KeptStore
     journal: Journal
     gate: Gate
     began: Began
@@ -45,25 +43,25 @@ class Opened:
         self.lock.release()
 
 
-async def open_state(setup: Setup, *, clock: Clock, ids: Ids, disk: Disk) -> Opened:
+async def open_state(setup: Setup, ports: Ports) -> Opened:
     """Lock the state folder (StateHeldError), open the store and begin an incarnation."""
-    homing = setup.config.homing
-    lock = StateLock(homing.state_dir)
+    homing, clock, disk = setup.config.homing, ports.clock, ports.disk
+    lock = ports.lock(homing.state_dir)
     lock.acquire()
     try:
         for name in FOLDERS:
             disk.make_folder(homing.state_dir / name)
-        journal = Journal(homing.journal)
+        journal = Journal(homing.journal, disk)
         tail = journal.tail()
-        homing.journal.parent.mkdir(parents=True, exist_ok=True)
-        store = Store.open(homing.database, after_join=journal.append)
+        disk.make_folder(homing.journal.parent)
+        store = ports.open_store(homing.database, after_join=journal.append)
     except BaseException:
         lock.release()
         raise
     try:
         now = clock.instant()
-        began = await store.write(Lane.EXIT, begin, now, os.uname().nodename, ids.nonce())
-        gate = Gate(homing.state_dir / STOP_FILE, await store.read(load_gate), clock)
+        began = await store.write(Lane.EXIT, begin, now, ports.node, ports.ids.nonce())
+        gate = Gate(homing.state_dir / STOP_FILE, await store.read(load_gate), clock, disk.exists)
         for reason, detail in suspicions(began, tail, now, setup.config.intake.late_grace):
             gate.latch(reason, detail)
         await store.write(Lane.EXIT, save_gate, gate.latched())
@@ -115,7 +113,7 @@ async def accept_store(opened: Opened, ids: Ids, clock: Clock) -> None:
     opened.journal.restart(nonce, opened.began.commit)
 
 
-async def register_campaigns(store: Store, versions: Mapping[str, CampaignVersion], now: Instant) -> dict[str, Registered]:
+async def register_campaigns(store: KeptStore, versions: Mapping[str, CampaignVersion], now: Instant) -> dict[str, Registered]:
     """Give the store what the campaigns folder says now; new content makes a new version."""
     stored = await store.read(newest_bodies, sorted(versions))
     known = {name: CampaignVersion.from_json(body).campaign.status.value for name, body in stored.items()}

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from daemon.app.ports import Pace
 from daemon.app.setup import Setup
 from daemon.clock import Clock
 from daemon.config import Rate
@@ -68,10 +69,10 @@ class Sending(Service):
     """See the module. `flights` and `gate` are shared with the operators' acts."""
 
     def __init__(
-        self, world: World, setup: Setup, *, owner: int, flights: Flights, gate: Gate, writer: MessageWriter, plans: PlanBook
+        self, world: World, setup: Setup, *, owner: int, flights: Flights, gate: Gate, writer: MessageWriter, plans: PlanBook, pace: Pace
     ) -> None:
         super().__init__("sending")
-        self._world, self._setup, self._owner = world, setup, owner
+        self._world, self._setup, self._owner, self._pace = world, setup, owner, pace
         self._flights, self._gate, self._writer, self._plans = flights, gate, writer, plans
         self._running: dict[str, _Running] = {}
         self.failed: dict[str, str] = {}
@@ -132,6 +133,7 @@ class Sending(Service):
         self._loop = ClaimLoop(
             store=self._world.store, clock=self._world.clock, gate=self._gate, fair=Fair({n: q.weight for n, q in config.queues.items()}),
             judging=judging, plans=self._plans, lines=self.lines, owner=self._owner, log=self._world.log, metrics=self._world.metrics,
+            poll_seconds=self._pace.poll_seconds, room_seconds=self._pace.room_seconds,
         )  # fmt: skip
         where = HeldWhere(reason=Reason.CHANNEL_UNAVAILABLE.value)  # a provider may serve the channel now; else held again
         while await self._world.store.write(Lane.BULK, release_some_held, where, self._world.clock.instant()):

@@ -62,7 +62,7 @@ class Errors:
     def __init__(self, disk: Disk, path: Path, committed: int) -> None:
         self._disk, self._path = disk, path
         self._file: DiskFile | None = None
-        if committed or path.exists():
+        if committed or disk.exists(path):
             self._cut(committed)
 
     def _cut(self, committed: int) -> None:
@@ -70,7 +70,7 @@ class Errors:
         temporary = self._path.with_name(f"{self._path.name}.tmp")
         self._disk.remove(temporary)
         with self._disk.create(temporary) as copy:
-            if self._path.exists():
+            if self._disk.exists(self._path):
                 with self._disk.open_regular(self._path) as file:
                     for line, _ in zip(file, range(committed), strict=False):
                         copy.write(line)

@@ -80,7 +80,7 @@ class Runs:
 
     def remove(self) -> None:
         """All runs of this sort."""
-        if not self._path.parent.is_dir():
+        if not self._disk.exists(self._path.parent):
             return
         for name in self._disk.names(self._path.parent):
             if name.startswith(f"{self._path.name}.{self._kind}."):

@@ -7,7 +7,7 @@ kill switch is also a file in the state folder, so it works while the store is d
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from daemon.clock import Clock
@@ -27,15 +27,19 @@ class Gate:
     `clock`: to be watched for jumps before each group of grants (None: nobody sends here).
     """
 
-    def __init__(self, stop_file: Path, latched: Mapping[str, str] | None = None, clock: Clock | None = None) -> None:
-        self._stop_file = stop_file
+    def __init__(
+        self, stop_file: Path, latched: Mapping[str, str] | None = None, clock: Clock | None = None,
+        exists: Callable[[Path], bool] = os.path.lexists,
+    ) -> None:  # fmt: skip
+        """`exists`: the disk port's."""
+        self._stop_file, self._exists = stop_file, exists
         self._latched = dict(latched or {})
         self._clock = clock
         self._seen = None if clock is None else (clock.instant(), clock.monotonic())
 
     def killed(self) -> bool:
         """The kill switch file is there (one stat: asked before every group of grants)."""
-        return os.path.lexists(self._stop_file)
+        return self._exists(self._stop_file)
 
     def reasons(self) -> dict[str, str]:
         """Everything that shuts the gate now; empty = open."""

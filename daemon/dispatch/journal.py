@@ -7,11 +7,12 @@ journal says what was sent since. One text line a commit: `COMMIT INSTANT ID ID 
 
 from __future__ import annotations
 
-import os
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from daemon.disk import Disk, DiskFile, SystemDisk
 from daemon.errors import StoreUnavailableError
 from daemon.model.delivery import Instant
 from daemon.store.flight import StepDone
@@ -34,9 +35,9 @@ class Tail:
 class Journal:
     """Append-only; one per installation. `open` before use."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._fd: int | None = None
+    def __init__(self, path: Path, disk: Disk | None = None) -> None:
+        self.path, self._disk = path, disk or SystemDisk()
+        self._file: DiskFile | None = None
         self._size = 0
         self._unsynced = False
         self._nonce = ""
@@ -44,9 +45,9 @@ class Journal:
     def tail(self) -> Tail:
         """Read the nonce and the last complete line. A torn last line is ignored: its grant was never answered."""
         try:
-            with self.path.open("rb") as file:
+            with self._disk.open_regular(self.path) as file:
                 head = file.readline().decode("ascii", "replace").split()
-                size = file.seek(0, os.SEEK_END)
+                size = file.seek(0, io.SEEK_END)
                 file.seek(max(0, size - 1024 * 1024))
                 lines = file.read().split(b"\n")[:-1]
         except FileNotFoundError:
@@ -62,7 +63,7 @@ class Journal:
         """Delivery -> handover instant, of the lines after commit number `commit`, some thousands at a time."""
         batch: dict[int, Instant] = {}
         for path in self._files():
-            with path.open("rb") as file:
+            with self._disk.open_regular(path) as file:
                 for line in file:
                     parts = line.split()
                     if len(parts) < 3 or not line.endswith(b"\n") or not all(part.isdigit() for part in parts) or int(parts[0]) <= commit:
@@ -77,7 +78,7 @@ class Journal:
     def reaches(self, commit: int) -> bool:
         """Everything that was handed over after this commit still stands in the files that are kept."""
         for path in self._files()[:1]:
-            with path.open("rb") as file:
+            with self._disk.open_regular(path) as file:
                 head = file.readline().split()
             return len(head) == 3 and head[2].isdigit() and int(head[2]) <= commit
         return True
@@ -85,7 +86,7 @@ class Journal:
     def _files(self) -> list[Path]:
         """The files that are there, the oldest first."""
         files = [*(self._kept(number) for number in range(KEPT, 0, -1)), self.path]
-        return [path for path in files if path.exists()]
+        return [path for path in files if self._disk.exists(path)]
 
     def _kept(self, number: int) -> Path:
         return self.path.with_name(f"{self.path.name}.{number}")
@@ -94,22 +95,28 @@ class Journal:
         """Begin a new file (full, or under a new nonce: an operator accepted the store); the old ones move on: `.1`, `.2`, .."""
         self.close()
         for number in range(KEPT - 1, 0, -1):
-            if self._kept(number).exists():
-                os.replace(self._kept(number), self._kept(number + 1))
-        if self.path.exists():
-            os.replace(self.path, self._kept(1))
+            if self._disk.exists(self._kept(number)):
+                self._disk.rename(self._kept(number), self._kept(number + 1))
+        if self._disk.exists(self.path):
+            self._disk.rename(self.path, self._kept(1))
         self.open(nonce, commit)
 
     def open(self, nonce: str, commit: int) -> None:
         """Open for appending; a new file starts with the installation's nonce and the last known commit."""
         self._nonce = nonce
-        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        self._size = os.fstat(self._fd).st_size
+        self._file = self._disk.append(self.path)
+        self._size = self._disk.status(self.path).st_size
         if self._size == 0:
             self._write(f"{MAGIC} {nonce} {commit}\n".encode())
-            os.fsync(self._fd)
-        elif os.pread(self._fd, 1, self._size - 1) != b"\n":
+            self._file.sync()
+            self._disk.sync_folder(self.path.parent)
+        elif self._last_byte() != b"\n":
             self._write(b" torn\n")  # end the line that a crash cut off, so that nobody reads it as whole
+
+    def _last_byte(self) -> bytes:
+        with self._disk.open_regular(self.path) as file:
+            file.seek(-1, io.SEEK_END)
+            return file.read(1)
 
     def append(self, done: Sequence[StepDone]) -> None:
         """One line for a committed group of handovers; nothing if none was granted. Raises StoreUnavailableError."""
@@ -123,29 +130,26 @@ class Journal:
             self._rotate(done[0].commit)
 
     def _write(self, data: bytes) -> None:
-        if self._fd is None:
+        if self._file is None:
             raise StoreUnavailableError(f"{self.path}: the send journal is not open")
         try:
-            written = os.write(self._fd, data)
-            if written != len(data):
-                os.ftruncate(self._fd, self._size)  # a half line would swallow the next one
+            self._file.write(data)
         except OSError as error:
+            self._file.cut(self._size)  # a half line would swallow the next one
             raise StoreUnavailableError(f"{self.path}: the send journal could not be written: {error.strerror}") from error
-        if written != len(data):
-            raise StoreUnavailableError(f"{self.path}: the send journal could not be written (disk full?)")
-        self._size += written
+        self._size += len(data)
 
     def _rotate(self, commit: int) -> None:
         self.restart(self._nonce, commit)
 
     def sync(self) -> None:
-        """fdatasync if anything was written since the last one."""
-        if self._fd is not None and self._unsynced:
+        """On disk, if anything was written since the last time."""
+        if self._file is not None and self._unsynced:
             self._unsynced = False
-            os.fdatasync(self._fd)
+            self._file.sync()
 
     def close(self) -> None:
-        if self._fd is not None:
+        if self._file is not None:
             self.sync()
-            os.close(self._fd)
-            self._fd = None
+            self._file.close()
+            self._file = None

@@ -47,7 +47,10 @@ class ClaimLoop:
         owner: int,
         log: Log,
         metrics: Metrics,
+        poll_seconds: float = POLL_SECONDS,
+        room_seconds: float = ROOM_SECONDS,
     ) -> None:
+        self._poll_seconds, self._room_seconds = poll_seconds, room_seconds
         self._store, self._clock, self._gate, self._fair, self.judging, self._plans = store, clock, gate, fair, judging, plans
         self._lines = dict(lines)
         self._owner, self._log, self._metrics = owner, log, metrics
@@ -88,7 +91,7 @@ class ClaimLoop:
             self.last_claim = self._clock.monotonic()
             if result is not None and result.taken:
                 continue
-            wait = POLL_SECONDS if result is not None or put_off or self._gate.reasons() else ROOM_SECONDS
+            wait = self._poll_seconds if result is not None or put_off or self._gate.reasons() else self._room_seconds
             if result is not None and result.next_due is not None:
                 wait = min(wait, max((result.next_due - self._clock.instant()) / SECOND, 0.001))
             try:

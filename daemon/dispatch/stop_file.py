@@ -13,7 +13,7 @@ def make_stop_file(state_dir: Path, detail: str, disk: Disk) -> Path:
     """Stop all sending of this state folder, now and after any restart. A second call keeps the first file."""
     disk.make_folder(state_dir)
     path = state_dir / NAME
-    if not path.exists():
+    if not disk.exists(path):
         disk.write_atomic(path, f"{detail}\n".encode())
     return path
 

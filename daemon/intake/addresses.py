@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 import stat
 from pathlib import Path
 from typing import Any, Protocol
@@ -77,11 +76,11 @@ def load_pepper(path: Path, ids: Entropy, disk: Disk) -> bytes:
 
     Whoever calls this holds the state lock, so nobody else makes one at the same time.
     """
-    if not path.exists():
+    if not disk.exists(path):
         disk.make_folder(path.parent)
         disk.write_atomic(path, ids.token_bytes(PEPPER_BYTES).hex().encode("ascii") + b"\n")
     with disk.open_regular(path) as file:
-        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        mode = stat.S_IMODE(disk.status_of(file).st_mode)
         content = file.read(4096)
     if mode & 0o077:
         raise ConfigError([Problem(where=str(path), key="", what=f"others may read it (mode {mode:o}); run: chmod 600 {path}")])

@@ -11,6 +11,7 @@ import asyncio
 import errno
 import json
 import os
+import stat
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,7 +145,7 @@ class Spool(Service):
         path = folder / "new" / name
         file = await self._executor.run(self._open, path)
         try:
-            status = os.fstat(file.fileno())
+            status = self._disk.status_of(file)
             sidecar = await self._executor.run(self._sidecar, folder, parsed) if parsed.csv else {}
             arrival = Arrival(
                 source="spool", format=parsed.format, head={**parsed.head, **sidecar}, queue=queue, default_id=parsed.id,
@@ -167,7 +168,7 @@ class Spool(Service):
                 raise Refused("unreadable", "the daemon may not read it; give its group read permission") from None
             raise
         try:
-            check_file(os.fstat(file.fileno()), self._config)
+            check_file(self._disk.status_of(file), self._config)
         except Refused:
             file.close()
             raise
@@ -215,7 +216,7 @@ class Spool(Service):
         receipt = json.dumps(receipt_json(view.receipt), ensure_ascii=False, indent=2) + "\n"
         self._disk.write_atomic(folder / "done" / f"{name}.receipt.json", receipt.encode(), mode=FILE_MODE)
         errors = self._bodies.errors_path(view.receipt.job)
-        if view.receipt.errors and errors.exists():
+        if view.receipt.errors and self._disk.exists(errors):
             self._copy(errors, folder / "done" / f"{name}.errors.ndjson")
         self._move(folder, name, "done", inode)
 
@@ -230,14 +231,14 @@ class Spool(Service):
 
     def _move(self, folder: Path, name: str, to: str, inode: int | None) -> None:
         path = folder / "new" / name
-        if inode is not None and path.lstat().st_ino != inode:
+        if inode is not None and self._disk.status(path).st_ino != inode:
             return  # another file has taken its name: that one is looked at in the next round
         target = folder / to / name
-        if target.is_dir() and not target.is_symlink():
+        if self._disk.exists(target) and stat.S_ISDIR(self._disk.status(target).st_mode):
             target = folder / to / f"{name}.{self._clock.instant()}"
         self._disk.rename(path, target)
         sidecar = folder / "new" / f"{read_name(name).id}.head.json" if to == "done" and name.endswith(".csv") else None
-        if sidecar is not None and sidecar.is_file():
+        if sidecar is not None and self._disk.exists(sidecar):
             self._disk.rename(sidecar, folder / to / sidecar.name)
 
     async def _fail(self, folder: Path, name: str, reason: Mapping[str, Any]) -> None:

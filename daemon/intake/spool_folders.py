@@ -80,29 +80,28 @@ def make_folders(config: Config, disk: Disk) -> None:
     problems: list[Problem] = []
     root = config.spool.path
     disk.make_folder(root.parent)
-    _make(root, config, problems)
+    _make(root, config, disk, problems)
     for queue in sorted(config.queues):
         for path in (root / queue, *(root / queue / part for part in PARTS)):
-            _make(path, config, problems)
+            _make(path, config, disk, problems)
     if problems:
         raise ConfigError(problems)
 
 
-def _make(path: Path, config: Config, problems: list[Problem]) -> None:
+def _make(path: Path, config: Config, disk: Disk, problems: list[Problem]) -> None:
     group = config.spool.group_id
-    try:
-        path.mkdir()
-    except FileExistsError:
-        status = path.lstat()
+    if disk.exists(path):
+        status = disk.status(path)
         if what := _distrust(status):
             problems.append(Problem(where=str(path), key="spool", what=what))
             return
         if status.st_uid != os.geteuid():
             return  # made by the administrator: left as it is
-    if group is not None and path.stat().st_gid != group:
-        os.chown(path, -1, group)
-    if stat.S_IMODE(path.stat().st_mode) != FOLDER_MODE:
-        path.chmod(FOLDER_MODE)
+    else:
+        disk.make_folder(path)
+        status = disk.status(path)
+    if (group is not None and status.st_gid != group) or stat.S_IMODE(status.st_mode) != FOLDER_MODE:
+        disk.set_mode(path, FOLDER_MODE, group)
 
 
 def _distrust(status: os.stat_result) -> str | None:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import random
+import stat
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +22,8 @@ from typing import BinaryIO, Self
 class _Node:
     """A file: what a reader sees now, and how much of it would survive a crash."""
 
+    number: int
+    modified: float
     content: bytearray = field(default_factory=bytearray)
     durable: bytes = b""
 
@@ -39,12 +44,18 @@ class SimFile:
 
     def write(self, data: bytes) -> None:
         self._disk.take(len(data))
-        self._open().content += data
+        node = self._open()
+        node.content += data
+        node.modified = self._disk.seconds()
 
     def sync(self) -> None:
         self._disk.check()
         node = self._open()
         node.durable = bytes(node.content)
+
+    def cut(self, size: int) -> None:
+        self._disk.check()
+        del self._open().content[size:]
 
     def close(self) -> None:
         self._node = None
@@ -61,10 +72,21 @@ class SimFile:
         self.close()
 
 
-class SimDisk:
-    """`capacity`: bytes until ENOSPC. `failing`: set it, and every write and sync is an EIO."""
+class _Reading(io.BytesIO):
+    """A file that is being read, as it was when it was opened."""
 
-    def __init__(self, seed: int, *, capacity: int = 1 << 40) -> None:
+    def __init__(self, node: _Node) -> None:
+        super().__init__(bytes(node.content))
+        self.node = node
+
+
+class SimDisk:
+    """`capacity`: bytes until ENOSPC. `failing`: set it, and every write and sync is an EIO. `seconds`: the wall clock, for the
+    times of files."""
+
+    def __init__(self, seed: int, *, capacity: int = 1 << 40, seconds: Callable[[], float] = lambda: 0.0) -> None:
+        self.seconds = seconds
+        self._made = 0
         self._rng = random.Random(f"disk {seed}")
         self._folders: dict[Path, _Folder] = {Path("/"): _Folder()}
         self._left = capacity
@@ -85,6 +107,10 @@ class SimDisk:
             node.durable += unsynced[: self._rng.randint(0, len(unsynced))]
             node.content = bytearray(node.durable)
 
+    def die(self) -> None:
+        """The process that has files open ends (kill -9): its handles are gone, what it wrote stays."""
+        self.life += 1
+
     # --- the port -------------------------------------------------------------------------------------------------------------
 
     def create(self, path: Path, *, mode: int = 0o600) -> SimFile:
@@ -92,7 +118,8 @@ class SimDisk:
         folder = self._folder(path.parent)
         if path.name in folder.names:
             raise FileExistsError(errno.EEXIST, "exists", str(path))
-        folder.names[path.name] = node = _Node()
+        self._made += 1
+        folder.names[path.name] = node = _Node(self._made, self.seconds())
         return SimFile(self, node)
 
     def append(self, path: Path, *, mode: int = 0o600) -> SimFile:
@@ -105,7 +132,7 @@ class SimDisk:
         node = self._folder(path.parent).names.get(path.name)
         if node is None:
             raise FileNotFoundError(errno.ENOENT, "absent", str(path))
-        return io.BytesIO(bytes(node.content))
+        return _Reading(node)
 
     def write_atomic(self, path: Path, data: bytes, *, mode: int = 0o600) -> None:
         temporary = path.with_name(f".{path.name}.tmp")
@@ -136,6 +163,26 @@ class SimDisk:
     def names(self, folder: Path) -> list[str]:
         inner = {path.name for path in self._folders if path.parent == folder and path != folder}
         return sorted(self._folder(folder).names.keys() | inner)
+
+    def exists(self, path: Path) -> bool:
+        parent = self._folders.get(path.parent)
+        return path in self._folders or (parent is not None and path.name in parent.names)
+
+    def status(self, path: Path) -> os.stat_result:
+        if path in self._folders:
+            return os.stat_result((stat.S_IFDIR | 0o2770, 0, 0, 2, os.geteuid(), 0, 0, 0, 0, 0))
+        node = self._folder(path.parent).names.get(path.name)
+        if node is None:
+            raise FileNotFoundError(errno.ENOENT, "absent", str(path))
+        return _status(node)
+
+    def status_of(self, file: BinaryIO) -> os.stat_result:
+        if not isinstance(file, _Reading):
+            raise TypeError("no file of a SimDisk")
+        return _status(file.node)
+
+    def set_mode(self, path: Path, mode: int, group: int | None = None) -> None:
+        """Modes are not kept."""
 
     def sync_folder(self, folder: Path) -> None:
         self.check()
@@ -171,6 +218,11 @@ class SimDisk:
             for _, node in sorted(self._folders[path].names.items(), key=lambda item: item[0]):
                 found.setdefault(id(node), node)
         return list(found.values())
+
+
+def _status(node: _Node) -> os.stat_result:
+    at = node.modified
+    return os.stat_result((stat.S_IFREG | 0o600, node.number, 0, 1, os.geteuid(), 0, len(node.content), at, at, at))
 
 
 def _put(names: dict[str, _Node], name: str, node: _Node | None) -> None:

@@ -53,6 +53,15 @@ class Writes(Protocol):
     async def read(self, act: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
 
 
+class KeptStore(Writes, Protocol):
+    """A store with what its owner needs: `Store`, or the one of a simulation."""
+
+    commits: int
+
+    def wal_bytes(self) -> int: ...
+    async def close(self) -> None: ...
+
+
 @dataclass(slots=True)
 class _Call:
     act: Callable[..., Any]
@@ -135,22 +144,26 @@ class Store:
         with self._wake:
             if not any(self._lanes) and not self._stopping:
                 self._wake.wait(IDLE_SECONDS)
-            for lane, waiting in zip(Lane, self._lanes, strict=True):
-                if not waiting:
-                    continue
-                first = waiting.popleft()
-                calls = [first]
-                alone = lane in (Lane.CLAIM, Lane.BULK)
-                while (
-                    waiting
-                    and not alone
-                    and len(calls) < GROUP_LIMIT
-                    and waiting[0].joined == first.joined
-                    and (not first.joined or waiting[0].act == first.act)
-                ):
-                    calls.append(waiting.popleft())
-                return calls
-            return None if self._stopping else []
+            return self._next() or (None if self._stopping else [])
+
+    def _next(self) -> list[_Call]:
+        """The most urgent calls that may share a transaction; empty = nothing waits."""
+        for lane, waiting in zip(Lane, self._lanes, strict=True):
+            if not waiting:
+                continue
+            first = waiting.popleft()
+            calls = [first]
+            alone = lane in (Lane.CLAIM, Lane.BULK)
+            while (
+                waiting
+                and not alone
+                and len(calls) < GROUP_LIMIT
+                and waiting[0].joined == first.joined
+                and (not first.joined or waiting[0].act == first.act)
+            ):
+                calls.append(waiting.popleft())
+            return calls
+        return []
 
     def _run(self) -> None:
         while (calls := self._take()) is not None:

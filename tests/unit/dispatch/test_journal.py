@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -39,8 +40,15 @@ def test_a_line_that_the_disk_cut_off_does_not_swallow_the_next(tmp_path: Path, 
     """A disk that was full for a moment: the refused handover is not in the journal, the next one is, whole."""
     journal, write = Journal(tmp_path / "journal"), os.write
     journal.open("n1", 0)
+    room = [4]
+
+    def cut_off(fd: int, data: bytes) -> int:
+        if not room:
+            raise OSError(errno.ENOSPC, "no space left")
+        return write(fd, data[: room.pop()])
+
     with monkeypatch.context() as patch:
-        patch.setattr(os, "write", lambda fd, data: write(fd, data[:4]))
+        patch.setattr(os, "write", cut_off)
         with pytest.raises(StoreUnavailableError):
             journal.append([done(1, 10)])
     journal.append([done(2, 20)])

@@ -1,0 +1,114 @@
+"""Everything through which the daemon meets the world, in one bundle: the machine's own here, simulated ones in `daemon/simulate`.
+
+The daemon is made from these and from nothing else, so what runs in production and in a simulation is the same code. A port that
+holds threads is made anew for each run of a daemon and closed after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from daemon.clock import Clock
+from daemon.disk import Disk, SystemDisk
+from daemon.dns import Dns, SystemDns
+from daemon.executor import Executor, ThreadExecutor
+from daemon.ids import Ids, SystemIds
+from daemon.log import configure, get_log
+from daemon.net import Net, SystemNet
+from daemon.store.engine import StateLock
+from daemon.store.writer import KeptStore, Store
+from plugins.contract import Log
+
+Bell = Callable[[Callable[[], object]], Callable[[], object]]
+"""Call it with what is to be rung hourly; what it gives back ends that."""
+
+
+class Lock(Protocol):
+    """The hold on a state folder."""
+
+    def acquire(self) -> None:
+        """StateHeldError when another has it."""
+        ...
+
+    def release(self) -> None: ...
+
+
+class OpenStore(Protocol):
+    """Opens the store file. `after_join`: see `Store.open`."""
+
+    def __call__(self, path: Path, *, after_join: Callable[[Sequence[Any]], None]) -> KeptStore: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How often the daemon looks around when nothing calls it. A simulation of days looks less often."""
+
+    tick_seconds: float = 1.0
+    poll_seconds: float = 1.0
+    room_seconds: float = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """`files`, `reading`, `slow`: executors of intake, expansion, journal · `open_log`: the log, given the key of its hashes ·
+    `doors`: open the web doors · `signals`: obey SIGTERM and SIGHUP."""
+
+    clock: Clock
+    ids: Ids
+    disk: Disk
+    dns: Dns
+    net: Net
+    files: Executor
+    reading: Executor
+    slow: Executor
+    lock: Callable[[Path], Lock]
+    open_store: OpenStore
+    open_log: Callable[[bytes], Log]
+    bell: Bell
+    node: str
+    close_dns: Callable[[], Any]
+    pace: Pace = Pace()
+    doors: bool = True
+    signals: bool = True
+
+    async def close(self) -> None:
+        """End the threads."""
+        await self.close_dns()
+        for executor in (self.files, self.reading, self.slow):
+            executor.close()
+
+
+def system_ports(clock: Clock, environ: Mapping[str, str]) -> Ports:
+    """The machine's own."""
+
+    def open_log(key: bytes) -> Log:
+        configure(stream=sys.stderr, clock=clock, key=key, environ=environ)
+        return get_log()
+
+    dns = SystemDns(clock)
+    return Ports(
+        clock=clock, ids=SystemIds(), disk=SystemDisk(), dns=dns, net=SystemNet(dns), files=ThreadExecutor(threads=2, name="files"),
+        reading=ThreadExecutor(threads=1, name="expand"), slow=ThreadExecutor(threads=1, name="journal"), lock=StateLock,
+        open_store=Store.open, open_log=open_log, bell=hourly, node=os.uname().nodename, close_dns=dns.close,
+    )  # fmt: skip
+
+
+def hourly(ring: Callable[[], object]) -> Callable[[], object]:
+    """APScheduler's bell, on the running loop."""
+    from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+    scheduler = AsyncIOScheduler(
+        timezone="UTC", event_loop=asyncio.get_running_loop(),
+        job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
+    )  # fmt: skip
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)  # a bell that rings is no news
+    scheduler.add_job(ring, "interval", hours=1)
+    scheduler.start()
+    return lambda: scheduler.shutdown(wait=False)
