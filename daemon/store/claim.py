@@ -21,7 +21,7 @@ from daemon.store import schema as s
 from daemon.store.campaigns import body_of
 from daemon.store.due import DELETE_DUE, DUE_KEY_NAMES, DUE_NAMES, INSERT_DUE
 from daemon.store.facts import DueRow, Known, due_rows, known_of, rivals_of
-from daemon.store.sql import many
+from daemon.store.sql import fetch, many
 from daemon.store.tallies import Tallies
 
 
@@ -131,11 +131,11 @@ def claim_due(
     prepare: Prepare,
 ) -> ClaimResult:  # fmt: skip
     """Take what `share` picks of the due lanes and write what `judge` says. `contest`: a cap exists, so look for rivals."""
-    lanes = conn.execute(_OPEN_LANES).all()
+    lanes = fetch(conn, _OPEN_LANES)
     open_lanes = [DueLane(id=i, queue=q, priority=p, channel=c, head=h) for i, q, p, c, _, h in lanes if h is not None and h <= now]
     heads: list[tuple[int, Instant, int]] = []
     for lane, count in share(open_lanes) if open_lanes else ():
-        heads += [tuple(row) for row in conn.execute(_HEADS, {"lane": lane, "now": now, "n": count})]
+        heads += fetch(conn, _HEADS, ("lane", "now", "n"), (lane, now, count))
     if not heads:
         waiting = [h for *_, h in lanes if h is not None and h > now]
         return ClaimResult(claimed=(), judged={}, taken=0, next_due=min(waiting, default=None))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, StaticPool, create_engine, event, text
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, DBAPIError
 
 from daemon.errors import StateHeldError, StoreUnavailableError
 from daemon.store.schema import metadata
@@ -29,6 +29,14 @@ def _pragmas(connection: sqlite3.Connection, *statements: str) -> None:
     for statement in statements:
         cursor.execute(statement)
     cursor.close()
+
+
+def _begin(connection: Any, statement: str) -> None:
+    """Once a commit: straight to the driver, an error told as Core would."""
+    try:
+        connection.connection.driver_connection.execute(statement)
+    except sqlite3.Error as error:
+        raise DBAPIError.instance(statement, None, error, sqlite3.Error, hide_parameters=True, dialect=connection.dialect) from error
 
 
 def open_writer(path: Path | None) -> Engine:
@@ -55,7 +63,7 @@ def open_writer(path: Path | None) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        _begin(connection, "BEGIN IMMEDIATE")
 
     return engine
 
@@ -74,7 +82,7 @@ def open_reader(path: Path) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN")
+        _begin(connection, "BEGIN")
 
     return engine
 

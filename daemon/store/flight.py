@@ -19,7 +19,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from daemon.model.delivery import Instant, Reason, State
 from daemon.store import schema as s
 from daemon.store.due import DUE_NAMES, INSERT_DUE
-from daemon.store.sql import ids, in_list, many
+from daemon.store.sql import fetch, ids, in_list, many
 from daemon.store.tallies import Tallies
 from daemon.store.wake import WAITS_FOR_SLOT, wake
 
@@ -211,13 +211,13 @@ class Flights:
             record(conn, outcomes, now)
         wanted = {delivery: epoch for step in steps for delivery, epoch in step.grants}
         granted = grant(conn, wanted, now, shut=shut, refused_at=min(clock, now)) if wanted else frozenset()
-        conn.execute(_NEW_COMMIT, {"b_value": f"{commit + 1} {now}"})
+        many(conn, _NEW_COMMIT, ("b_value",), [(f"{commit + 1} {now}",)])
         return [StepDone(granted=frozenset(d for d, _ in step.grants if d in granted), commit=commit + 1, at=now) for step in steps]
 
 
 def last_commit(conn: Connection) -> tuple[int, Instant]:
     """(number of the last step commit, the highest `now` ever committed); `recover.begin` makes the row."""
-    value = conn.execute(_LAST_COMMIT).scalar_one()
+    [(value,)] = fetch(conn, _LAST_COMMIT)
     number, highest = value.split()
     return int(number), int(highest)
 
@@ -229,7 +229,7 @@ def grant(conn: Connection, wanted: dict[int, int], now: Instant, *, shut: bool,
     """
     granted: list[tuple[Any, ...]] = []
     if not shut:
-        for delivery, epoch, person, channel, campaign, topic, zone in conn.execute(_LEAVE, {"ids": ids(wanted), "now": now}):
+        for delivery, epoch, person, channel, campaign, topic, zone in fetch(conn, _LEAVE, ("ids", "now"), (ids(wanted), now)):
             if wanted[delivery] == epoch:
                 granted.append((person, now, delivery, channel, campaign, topic, zone))
     many(conn, _HAND_OVER, ("b_id", "b_now"), [(row[2], now) for row in granted])
@@ -244,7 +244,7 @@ def grant(conn: Connection, wanted: dict[int, int], now: Instant, *, shut: bool,
 def release(conn: Connection, epochs: dict[int, int], now: Instant) -> None:
     """Claimed deliveries that were not handed over go back to due, now."""
     writes = _Writes(now)
-    for row in conn.execute(_THESE, {"ids": ids(epochs)}):
+    for row in fetch(conn, _THESE, ("ids",), (ids(epochs),)):
         flight = _Flight._make(row)
         if flight.epoch == epochs[flight.delivery] and not flight.handed_over:
             back_to_due(writes, flight, now)
@@ -263,12 +263,12 @@ def back_to_due(writes: _Writes, flight: _Flight, at: Instant) -> None:
 def record(conn: Connection, outcomes: Sequence[Result], now: Instant) -> None:
     """Write what became of claimed or handed-over deliveries. An outcome under another epoch than its flight's is stale."""
     results = {result.delivery: result for result in outcomes}
-    flights = [_Flight._make(row) for row in conn.execute(_THESE, {"ids": ids(results)})]
+    flights = [_Flight._make(row) for row in fetch(conn, _THESE, ("ids",), (ids(results),))]
     flights = [flight for flight in flights if flight.epoch == results[flight.delivery].epoch]
     tried: dict[int, int] = defaultdict(int)
     troubled = [f.delivery for f in flights if results[f.delivery].kind is not Kind.ACCEPTED]
     if troubled:
-        tried.update({row[0]: row[1] for row in conn.execute(ATTEMPT_COUNT, {"ids": ids(troubled)})})
+        tried.update(dict(fetch(conn, ATTEMPT_COUNT, ("ids",), (ids(troubled),))))
     writes = _Writes(now)
     for flight in flights:
         _record_one(writes, flight, results[flight.delivery], now, tried[flight.delivery])

@@ -45,6 +45,10 @@ class Lane(IntEnum):
     BULK = 4
 
 
+_ALONE = (Lane.CLAIM.value, Lane.BULK.value)
+"""Lanes whose acts are transactions of their own."""
+
+
 class Writes(Protocol):
     """What stages use of a store."""
 
@@ -148,12 +152,12 @@ class Store:
 
     def _next(self) -> list[_Call]:
         """The most urgent calls that may share a transaction; empty = nothing waits."""
-        for lane, waiting in zip(Lane, self._lanes, strict=True):
+        for lane, waiting in enumerate(self._lanes):
             if not waiting:
                 continue
             first = waiting.popleft()
             calls = [first]
-            alone = lane in (Lane.CLAIM, Lane.BULK)
+            alone = lane in _ALONE
             while (
                 waiting
                 and not alone

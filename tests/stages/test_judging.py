@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import pytest
 
@@ -104,7 +103,7 @@ def test_a_suppressed_phone_does_not_stop_mail() -> None:
 
 def test_quiet_hours_are_the_recipients_own() -> None:
     """The trait narrows: at 11:40 in Jakarta, quiet from 11 to 13, it waits until 13:00."""
-    [item] = judge([replace(due(1), traits='{"quiet_hours": ["11:00-13:00"]}')])
+    [item] = judge([due(1)._replace(traits='{"quiet_hours": ["11:00-13:00"]}')])
     assert item.decision.reason is Reason.QUIET_HOURS
     assert item.decision.until == NOW - NOW % (3600 * SECOND) + 2 * 3600 * SECOND
 
@@ -112,7 +111,7 @@ def test_quiet_hours_are_the_recipients_own() -> None:
 @pytest.mark.parametrize("quiet", ['["00:00-24:00"]', '["nonsense"]', "[7]", '"x"'])
 def test_one_persons_odd_trait_holds_that_person_only(quiet: str) -> None:
     """Whatever stands in a trait, the claim goes on for the others."""
-    odd, fine = judge([replace(due(1), traits=f'{{"quiet_hours": {quiet}}}'), due(2)])
+    odd, fine = judge([due(1)._replace(traits=f'{{"quiet_hours": {quiet}}}'), due(2)])
     assert (odd.decision.verdict, odd.state) == (Verdict.HOLD, State.HELD)
     assert fine.decision.verdict is Verdict.SEND
 
@@ -129,7 +128,7 @@ def test_a_version_that_this_release_cannot_read_holds_its_deliveries() -> None:
 def test_what_nobody_could_send_now_takes_no_slot_from_another_channel() -> None:
     """The text message of higher priority is held, since no provider serves its channel: the e-mail has the slot."""
     cap = Cap(name="day", limit=1, rolling=86_400 * SECOND)
-    rows = [replace(due(1, channel="sms"), person=9, priority=90), replace(due(2), person=9, priority=10)]
+    rows = [due(1, channel="sms")._replace(person=9, priority=90), due(2)._replace(person=9, priority=10)]
     judged = judge(rows, rules=Rules(window=OPEN, caps=(cap,), consent={"email": "implied", "sms": "implied"}))
     verdicts = {item.row.delivery: item.decision.verdict for item in judged}
     assert verdicts == {1: Verdict.HOLD, 2: Verdict.SEND}

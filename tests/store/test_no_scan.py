@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection
 
 from daemon.store.held import HeldWhere, count_held, list_held
 from daemon.store.jobs import any_ended, finish_jobs
@@ -32,25 +32,23 @@ ACTS: dict[str, Callable[[Connection], Any]] = {
 }
 
 
+def plans_of(conn: Connection, act: Callable[[Connection], Any]) -> list[str]:
+    """SQLite's plan for each statement that the act runs, by whatever way: the driver itself is listened to."""
+    raw: Any = conn.connection.driver_connection
+    statements: list[str] = []
+    raw.set_trace_callback(statements.append)
+    try:
+        act(conn)
+    finally:
+        raw.set_trace_callback(None)
+    return [row[3] for text in dict.fromkeys(statements) for row in raw.execute(f"EXPLAIN QUERY PLAN {text}").fetchall()]
+
+
 @pytest.mark.parametrize("name", sorted(ACTS))
 async def test_no_act_walks_all_jobs(world: World, name: str) -> None:
     """SQLite's own plan for each statement, as it is run, with its parameters: the finished jobs are never looked at."""
     await world.store.write(Lane.BULK, add_job, 1, people=[7])
-    plans: list[str] = []
-
-    def note(conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
-        if not many:
-            raw = conn.connection.driver_connection
-            plans.extend(row[3] for row in raw.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall())
-
-    def explained(conn: Connection) -> None:
-        event.listen(conn, "before_cursor_execute", note)
-        try:
-            ACTS[name](conn)
-        finally:
-            event.remove(conn, "before_cursor_execute", note)
-
-    await world.store.write(Lane.BULK, explained)
+    plans = await world.store.write(Lane.BULK, plans_of, ACTS[name])
     assert plans
     walks = ("SCAN job", "SCAN wave", "SCAN delivery")
     assert [plan for plan in plans if plan.startswith(walks) and not plan.endswith(("INDEX job_open", "INDEX delivery_held"))] == []
