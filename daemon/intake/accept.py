@@ -22,7 +22,7 @@ from daemon.errors import IntakeError
 from daemon.executor import Executor
 from daemon.ids import Ids
 from daemon.intake.body import Opening, read_opening, sniff_format
-from daemon.intake.head import HeadRules, canonical, parse_head, read_key
+from daemon.intake.head import HeadRules, canonical, check_values, parse_head, read_key
 from daemon.intake.incoming import MAX_BODY_BYTES, Incoming
 from daemon.intake.parse import BodyError, Format
 from daemon.metrics import Metrics
@@ -163,6 +163,7 @@ class Intake:
         now = self._clock.instant()
         opening = await self._executor.run(self._look, incoming.path, arrival.format)
         head = _merge_head(opening, arrival)
+        check_values(head)
         key, queue = read_key(head)
         written = canonical(head)
         before = await self._store.read(find_same, key, incoming.digest, written)

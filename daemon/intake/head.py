@@ -16,7 +16,7 @@ from daemon.clock import to_instant
 from daemon.config.values import format_duration
 from daemon.errors import IntakeError, nearest
 from daemon.intake.dates import DateError, parse_moment
-from daemon.intake.parse import show
+from daemon.intake.parse import plain, show
 from daemon.model.delivery import DAY, Instant
 from daemon.model.job import InlineMessage, JobHead, RowError
 from daemon.policy.window import WindowError, parse_window
@@ -30,7 +30,10 @@ MAX_PRIORITY = 100
 MAX_COUNT = 10**12
 MAX_AHEAD = 5 * 366 * DAY
 MAX_JOB_ID = 128
+MAX_DEPTH = 8
 
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+"""A message has line breaks; what else is not text can neither be kept nor sent."""
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~:@+=-]{0,127}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
@@ -51,6 +54,31 @@ def job_id_problem(value: object) -> str | None:
         return "must be text"
     if not _JOB_ID.fullmatch(value):
         return f"{show(value)} is no job id: letters, digits and . _ ~ : @ + = -, the first a letter or digit, at most {MAX_JOB_ID}"
+    return None
+
+
+def check_values(head: Mapping[str, Any]) -> None:
+    """Refuse what cannot be kept whatever field it stands in: characters that are no text, deep nesting. IntakeError."""
+    errors = _Errors()
+    for key, value in head.items():
+        if odd := _odd(key, value):
+            errors.add(show(key)[1:-1], *odd)
+    errors.refuse()
+
+
+def _odd(key: str, value: Any) -> tuple[str, str] | None:
+    """(code, detail) of the first such thing, without recursion."""
+    waiting: list[tuple[Any, int]] = [(key, 0), (value, 1)]
+    while waiting:
+        item, depth = waiting.pop()
+        if isinstance(item, str):
+            if found := _CONTROL.search(item):
+                return "control_char", f"holds U+{ord(found[0]):04X}, a control character or half a pair"
+        elif isinstance(item, dict | list):
+            if depth > MAX_DEPTH:
+                return "json_depth", f"is nested more than {MAX_DEPTH} deep"
+            inner = [*item.keys(), *item.values()] if isinstance(item, dict) else item
+            waiting += [(one, depth + 1) for one in inner]
     return None
 
 
@@ -167,7 +195,7 @@ def _window(value: Any) -> Mapping[str, Any]:
     try:
         parse_window(value)
     except WindowError as error:
-        raise _Wrong("window", str(error)) from None
+        raise _Wrong("window", plain(str(error), 200)) from None
     return value
 
 

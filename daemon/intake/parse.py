@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, BinaryIO, NamedTuple, Protocol
@@ -73,8 +74,7 @@ class RowJsonError(ValueError):
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
         raise RowJsonError("duplicate_key", f"the key {show(twice)} stands twice in one object")
     return found
 
@@ -137,9 +137,13 @@ def too_long(line: int) -> Item:
 
 def show(value: object, limit: int = 60) -> str:
     """A foreign value in a message: quoted, escaped, short."""
-    text = value if isinstance(value, str) else str(value)
+    return '"' + plain(value if isinstance(value, str) else str(value), limit) + '"'
+
+
+def plain(text: str, limit: int) -> str:
+    """Words that quote a foreign value: nothing unprintable as it is, and short."""
     text = text if len(text) <= limit else text[: limit - 1] + "…"
-    return '"' + "".join(c if c.isprintable() and c != '"' else c.encode("unicode_escape").decode("ascii") for c in text) + '"'
+    return text if text.isprintable() else "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def skip_bom(file: BinaryIO) -> int:

@@ -16,7 +16,7 @@ from daemon.config.values import countries, parse_country
 from daemon.errors import nearest
 from daemon.intake.dates import DateError, parse_moment
 from daemon.intake.emails import AddressError, parse_email
-from daemon.intake.parse import MAX_FIELD_BYTES, Item, show
+from daemon.intake.parse import MAX_FIELD_BYTES, Item, plain, show
 from daemon.intake.phones import parse_phone
 from daemon.model.delivery import DAY, Instant
 from daemon.model.job import RecipientRow, RowError
@@ -106,7 +106,8 @@ class RowChecker:
 
     def _errors(self, item: Item, value: dict[str, Any]) -> list[RowError]:
         """The thorough way: every wrong field, once a row has been found bad."""
-        bad: list[_Bad] = [_unknown(value, name) for name in value if name not in _FIELDS]
+        tainted = {error.field: error for error in _control_errors(value)} if item.suspect else {}
+        bad: list[_Bad] = [_unknown(value, name) for name in value if name not in _FIELDS and show(name)[1:-1] not in tainted]
         for name, parse in (
             ("id", _id),
             ("email", _email),
@@ -117,13 +118,12 @@ class RowChecker:
             ("vars", functools.partial(_tree, "vars")),
             ("consent", self._consent),
         ):
-            _collect(bad, name, parse, value.get(name))
+            if name not in tainted:
+                _collect(bad, name, parse, value.get(name))
         country = value.get("country")
         region = country.upper() if isinstance(country, str) and country.upper() in countries() else None
         _collect(bad, "phone", functools.partial(_phone, region=region), value.get("phone"))
-        if item.suspect:
-            have = {error.field for error in bad}
-            bad += [error for error in _control_errors(value) if error.field not in have]
+        bad += tainted.values()
         key = value.get("id")
         recipient = show(key)[1:-1] if isinstance(key, str) and key else None
         order = {name: position for position, name in enumerate(FIELDS)}
@@ -254,7 +254,7 @@ def _traits(value: Any) -> Mapping[str, Any]:
         try:
             _check_quiet(tuple(texts))
         except WindowError as error:
-            raise _Bad("traits.quiet_hours", "quiet_hours", error.what) from None
+            raise _Bad("traits.quiet_hours", "quiet_hours", plain(error.what, 200)) from None
     return traits
 
 

@@ -6,7 +6,6 @@ ones. The same list again changes nothing.
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from daemon.clock import Clock
 from daemon.errors import NotFoundError, UsageError
 from daemon.intake.addresses import EMAIL, AddressError, address_hash, parse_address
+from daemon.intake.parse import loads, show
 from daemon.model.delivery import Reason
 from daemon.model.job import RowError
 from daemon.store.suppressions import ALL, ANY_CHANNEL, MARKETING, SuppressionEntry, SuppressionRow, add_suppressions, list_suppressions
@@ -37,6 +37,11 @@ class Taken:
     rejected: int = 0
     errors: list[RowError] = field(default_factory=list)
 
+    def reject(self, line: int, code: str, detail: str) -> None:
+        self.rejected += 1
+        if len(self.errors) < KEPT_ERRORS:
+            self.errors.append(RowError(line=line, code=code, detail=detail))
+
 
 class Suppressing:
     """The list's door. `pepper`: the secret of the hashes."""
@@ -51,17 +56,16 @@ class Suppressing:
         number = 0
         async for line in _lines(body):
             number += 1
-            text = line.decode("utf-8", "replace").strip("\ufeff \t\r")
+            text = line.strip(b"\xef\xbb\xbf \t\r")
             if not text:
                 continue
             taken.rows += 1
             try:
-                waiting.append(self._entry(text, defaults))
-            except (AddressError, ValueError) as error:
-                taken.rejected += 1
-                if len(taken.errors) < KEPT_ERRORS:
-                    code = error.code if isinstance(error, AddressError) else "line_invalid"
-                    taken.errors.append(RowError(line=number, code=code, detail=str(error)))
+                waiting.append(self._entry(text.decode(), defaults))
+            except UnicodeDecodeError:
+                taken.reject(number, "encoding", "not UTF-8")
+            except ValueError as error:
+                taken.reject(number, error.code if isinstance(error, AddressError) else "line_invalid", str(error))
             if len(waiting) >= CHUNK:
                 await self._commit(waiting, taken)
         await self._commit(waiting, taken)
@@ -75,13 +79,15 @@ class Suppressing:
             waiting.clear()
 
     def _entry(self, text: str, defaults: Mapping[str, Any]) -> SuppressionEntry:
-        given = json.loads(text) if text.startswith("{") else {"address": text}
+        given = loads(text) if text.startswith("{") else {"address": text}
         for key in given:
             if key not in _KEYS:
-                raise ValueError(f'unknown key "{key}"; a line has {", ".join(sorted(_KEYS))}')
+                raise ValueError(f"unknown key {show(key)}; a line has {', '.join(sorted(_KEYS))}")
         values = {key: value for key, value in {**defaults, **given}.items() if value is not None}
         if any(not isinstance(value, str) for value in values.values()) or "address" not in values:
             raise ValueError('a line is an address, or {"address": ..} with texts')
+        if any(not value.isprintable() for key, value in values.items() if key != "address"):
+            raise ValueError("a control or other character that is no text")
         if not any(char == "@" or char.isdigit() for char in values["address"]):
             raise AddressError("neither an e-mail address nor a phone number")
         kind, address = parse_address(values["address"])

@@ -24,6 +24,8 @@ _NUMBER = {**{name: index for index, name in enumerate(DAYS)}, **_LONG}
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?")
 _RANGE = re.compile(r"(?:(?P<days>[a-z][a-z,\s-]*?)\s+)?(?P<start>[\d:]+)\s*-\s*(?P<end>[\d:]+)", re.IGNORECASE)
 _KEYS = ("start", "end", "days", "hours", "closed")
+MAX_TEXT, MAX_ITEMS = 100, 500
+"""Longer texts and lists are refused unread: the pattern of a range takes quadratic time, and rows and jobs come from outside."""
 
 Spans = tuple[tuple[int, int], ...]
 """Stretches of one local day, [from, to) in microseconds of wall time since 00:00."""
@@ -153,6 +155,7 @@ def parse_window(table: Mapping[str, Any], *, start: str = "00:00", end: str = "
             raise WindowError("prefer", "is not supported yet")
         if key not in _KEYS:
             raise WindowError(str(key), "unknown key", nearest(str(key), _KEYS))
+        _refuse_long(key, table[key])
     if "hours" in table:
         if other := next((key for key in ("start", "end", "days") if key in table), None):
             raise WindowError(other, "cannot stand beside hours: give either start, end and days, or hours")
@@ -170,11 +173,20 @@ def parse_window(table: Mapping[str, Any], *, start: str = "00:00", end: str = "
 
 def parse_quiet_hours(values: Sequence[str] | str) -> WindowRule:
     """A recipient's own quiet hours, `["22:00-08:00"]`: open at all other times."""
+    _refuse_long("quiet_hours", values)
     closed = _parse_ranges("quiet_hours", values, parse_range)
     rule = WindowRule(ranges=_FULL.ranges, closed=closed)
     if not any(own for _, own in _week(rule)):
         raise WindowError("quiet_hours", "leave no open hour in the week")
     return rule
+
+
+def _refuse_long(key: str, value: Any) -> None:
+    items = value if isinstance(value, (list, tuple)) else (value,)
+    if len(items) > MAX_ITEMS:
+        raise WindowError(key, f"has {len(items)} items; at most {MAX_ITEMS}")
+    if any(isinstance(item, str) and len(item) > MAX_TEXT for item in items):
+        raise WindowError(key, f"has a text of more than {MAX_TEXT} characters")
 
 
 def parse_range(key: str, text: str) -> Range:

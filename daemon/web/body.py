@@ -76,6 +76,8 @@ def parse_json(body: bytes) -> Any:
         raise ProblemError("invalid-json", detail) from None
     if _depth(value) > MOST_DEPTH:
         raise ProblemError("invalid-json", f"nested deeper than {MOST_DEPTH}")
+    if _has_half_pair(value):
+        raise ProblemError("invalid-json", "half of a surrogate pair is no character")
     return value
 
 
@@ -92,6 +94,15 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _constant(_: str) -> Any:
     raise _Odd("NaN and Infinity are no JSON")
+
+
+def _has_half_pair(value: Any) -> bool:
+    """JSON can spell them (\\ud800), but no text has them: neither the store nor an answer could."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _depth(value: Any) -> int:

@@ -109,7 +109,7 @@ def answer(
     if status == 401:
         extra["WWW-Authenticate"] = 'Bearer realm="homing"'
     return web.Response(
-        status=status, body=json.dumps(body, ensure_ascii=False).encode(), content_type=CONTENT_TYPE, headers={**extra, **(headers or {})}
+        status=status, body=json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace"), content_type=CONTENT_TYPE, headers={**extra, **(headers or {})}
     )
 
 
