@@ -108,9 +108,8 @@ def answer(
     extra = {"Retry-After": str(RETRY_SECONDS)} if status in (429, 503) else {}
     if status == 401:
         extra["WWW-Authenticate"] = 'Bearer realm="homing"'
-    return web.Response(
-        status=status, body=json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace"), content_type=CONTENT_TYPE, headers={**extra, **(headers or {})}
-    )
+    text = json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")  # half a pair of surrogates stays its escape
+    return web.Response(status=status, body=text, content_type=CONTENT_TYPE, headers={**extra, **(headers or {})})
 
 
 def problem_of(error: Exception) -> ProblemError | None:

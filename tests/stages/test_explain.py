@@ -90,6 +90,7 @@ def person(name: str = "c-1", **more: Any) -> dict[str, Any]:
     return {"id": name, "email": f"{name}@example.com", "zone": "Asia/Jakarta", **more}
 
 
+@pytest.mark.promise("P7")
 async def test_the_answer_has_the_shape_of_the_contract(world: ExplainWorld) -> None:
     """Every key of contract §5, and the zone with what says so."""
     await world.drop(person())
@@ -119,6 +120,7 @@ async def test_a_shut_window_names_its_opening(world: ExplainWorld) -> None:
     assert "New York time" in found["text"]
 
 
+@pytest.mark.promise("P7")
 async def test_a_full_cap_says_what_is_used_and_when_it_frees(world: ExplainWorld) -> None:
     """The contract's own example: limit, used, oldest, and the instant at which the oldest ages out."""
     await world.inner.load(version("second"))
@@ -151,6 +153,7 @@ async def test_what_was_sent_is_told_with_the_provider_s_answer(world: ExplainWo
     assert delivery["text"] == "Sent: relay accepted it on Sun 22 Nov 11:40 Jakarta time."
 
 
+@pytest.mark.promise("P3", "P7")
 async def test_a_doubt_shows_its_evidence_and_what_to_do(world: ExplainWorld) -> None:
     """In doubt: the phase's code and words, and that it is not sent again."""
     await world.drop(person())
@@ -256,6 +259,7 @@ async def test_the_text_for_eyes_has_each_delivery_and_its_checks(world: Explain
     assert "before: window_closed 1x" in text
 
 
+@pytest.mark.promise("P7")
 async def test_explaining_changes_nothing_and_is_what_the_claim_does(world: ExplainWorld) -> None:
     """The verdict explained is the verdict given a moment later, person by person."""
     zones = ["Asia/Jakarta", "America/New_York", "Asia/Tehran", "Pacific/Auckland"]
@@ -274,6 +278,7 @@ async def test_explaining_changes_nothing_and_is_what_the_claim_does(world: Expl
             ]
 
 
+@pytest.mark.promise("P7")
 @pytest.mark.parametrize("reason", list(Reason))
 def test_every_reason_has_a_sentence(reason: Reason) -> None:
     """Whatever the facts are, a sentence comes out, without an open place but for what is not known."""

@@ -50,6 +50,7 @@ async def test_a_job_is_received_with_its_receipt(world: IntakeWorld) -> None:
     assert json.loads((world.folder / "jobs" / name).read_text())["id"] == "lapsed-45-2026-11-22"
 
 
+@pytest.mark.promise("B13", "B34")
 async def test_the_same_id_with_the_same_content_gives_the_first_receipt(world: IntakeWorld) -> None:
     """Also later, from another door, when the first is expanded, and when its campaign takes no more jobs."""
     first = await world.drop(job(2))
@@ -63,6 +64,7 @@ async def test_the_same_id_with_the_same_content_gives_the_first_receipt(world: 
     assert await world.sql("SELECT count(*) FROM delivery") == [(2,)]
 
 
+@pytest.mark.promise("B34")
 async def test_the_same_id_with_other_content_is_a_conflict(world: IntakeWorld) -> None:
     """Other rows, the same rows in another order, or another queue: 409, and the first job is untouched."""
     await world.drop(job(3))
@@ -77,6 +79,7 @@ async def test_the_same_id_with_other_content_is_a_conflict(world: IntakeWorld) 
     assert len(leftovers(world)) == 0
 
 
+@pytest.mark.promise("B13")
 async def test_b13_the_same_people_under_another_id_are_enrolled_no_second_time(world: IntakeWorld) -> None:
     """A file re-dropped under another name, in another order: all its rows are duplicates, and the receipt says so."""
     await world.drop(job(20))
@@ -113,6 +116,7 @@ async def test_what_is_known_from_outside_fills_the_head_and_the_folder_s_queue_
     assert (receipt.job, receipt.queue) == ("from-the-name", "other")
 
 
+@pytest.mark.promise("B16")
 @pytest.mark.parametrize(
     ("body", "type", "word"),
     [
@@ -138,6 +142,7 @@ async def test_b16_a_job_that_cannot_be_taken_leaves_nothing(world: IntakeWorld,
     assert word in error.detail
 
 
+@pytest.mark.promise("B16")
 async def test_b16_an_archived_campaign_takes_no_jobs_and_a_draft_waits(world: IntakeWorld) -> None:
     """Archived is refused; a draft's job is planned and waits for its start."""
     await world.load(version("old", status=CampaignStatus.ARCHIVED))
@@ -162,6 +167,7 @@ async def test_a_job_may_bring_its_own_message(world: IntakeWorld) -> None:
     assert (await world.job("news-2")).deliveries == {"due": 2}
 
 
+@pytest.mark.promise("B26")
 @pytest.mark.parametrize(
     "parts", [{"subject": "Hi\nBcc: x@y.z", "text": "a"}, {"subject": "Hi", "text": "{{ broken"}, {"subject": "Hi", "html": "{% include 'x' %}"}]
 )
@@ -173,12 +179,14 @@ async def test_b26_a_message_that_cannot_be_used_is_refused_at_the_door(world: I
     assert error.errors
 
 
+@pytest.mark.promise("B5")
 async def test_b5_a_body_over_the_limit_is_refused_while_it_comes(world: IntakeWorld) -> None:
     """`too-large`, before the rest is read."""
     world.intake._limit = 1000
     assert (await refused(world, job(100))).type == "too-large"
 
 
+@pytest.mark.promise("B15")
 async def test_b15_more_recipients_than_intake_allows_are_refused(world: IntakeWorld) -> None:
     """By the declared count, or by the document's own."""
     table = world.config.intake.model_copy(update={"max_recipients": 5})
@@ -192,12 +200,14 @@ def _fields(config: Any) -> dict[str, Any]:
     return {name: getattr(config, name) for name in config.__dataclass_fields__}
 
 
+@pytest.mark.promise("F22")
 async def test_f22_a_full_disk_refuses_new_jobs_and_says_so(world: IntakeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """`not-ready` (503): the sender tries again; what is left of the disk belongs to the store."""
     monkeypatch.setattr(accept, "RESERVE_BYTES", 1 << 62)
     assert (await refused(world, job(1))).type == "not-ready"
 
 
+@pytest.mark.promise("F22")
 async def test_f22_a_disk_that_fills_while_a_body_comes_leaves_nothing(world: IntakeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """ENOSPC in the middle is the same answer."""
     from daemon.disk import SystemFile
@@ -209,6 +219,7 @@ async def test_f22_a_disk_that_fills_while_a_body_comes_leaves_nothing(world: In
     assert (await refused(world, job(1))).type == "not-ready"
 
 
+@pytest.mark.promise("F41", "P1")
 async def test_f41_a_connection_that_breaks_leaves_nothing(world: IntakeWorld) -> None:
     """The sender's error passes through; no job, no file."""
 
@@ -228,6 +239,7 @@ async def test_a_packed_body_is_unpacked_and_its_digest_is_that_of_the_content(w
     assert await world.drop(plain) == first
 
 
+@pytest.mark.promise("B6", "B7")
 @pytest.mark.parametrize(
     ("body", "type"),
     [
@@ -245,6 +257,7 @@ async def test_b6_b7_a_packed_body_that_is_not_whole_is_refused(world: IntakeWor
     assert (await refused(world, body, packed=True)).type == type
 
 
+@pytest.mark.promise("P1")
 async def test_what_a_crash_left_half_received_is_thrown_away(world: IntakeWorld) -> None:
     """Files in tmp, and bodies that no job names; those of open jobs stay."""
     await world.drop(job(1))

@@ -84,6 +84,7 @@ async def test_every_row_is_accounted_for(world: IntakeWorld, format: Format) ->
     assert list((world.folder / "jobs" / "runs").iterdir()) == []
 
 
+@pytest.mark.promise("P1")
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("crash_at", range(1, 30))
 async def test_after_a_crash_expansion_goes_on_where_it_was(tmp_path: Path, crash_at: int) -> None:
@@ -156,6 +157,7 @@ async def test_rows_are_planned_in_the_order_of_persons(world: IntakeWorld) -> N
     assert sorted(persons) == sorted(person_id(f"c-{i}") for i in range(1, 41))
 
 
+@pytest.mark.promise("B4")
 async def test_b4_a_job_without_rows_is_accepted_and_finished(world: IntakeWorld) -> None:
     """Zero bytes from a folder, a header alone, an empty array."""
     await world.drop(b"", format=Format.CSV, head={"id": "a"}, queue="lapsed-45")
@@ -167,6 +169,7 @@ async def test_b4_a_job_without_rows_is_accepted_and_finished(world: IntakeWorld
         assert (view.receipt.state, view.receipt.rows, view.finished_at) == (JobState.FINISHED, 0, NOW)
 
 
+@pytest.mark.promise("B14", "P8")
 @pytest.mark.parametrize("expected", [9, 11])
 async def test_b14_a_count_that_differs_holds_the_job(world: IntakeWorld, expected: int) -> None:
     """Nothing is released until an operator says so; then everything is."""
@@ -188,6 +191,7 @@ async def test_expected_count_counts_bad_and_duplicate_rows_too(world: IntakeWor
     assert (await world.job(JOB)).receipt.state is JobState.ACCEPTED
 
 
+@pytest.mark.promise("B15", "P8")
 async def test_b15_more_rows_than_the_queue_allows_hold_the_job(world: IntakeWorld) -> None:
     """`ceiling_exceeded` on [queues.small] max_recipients = 5."""
     await world.drop(job(5, id="fits", queue="small", expected_count=5))
@@ -197,6 +201,7 @@ async def test_b15_more_rows_than_the_queue_allows_hold_the_job(world: IntakeWor
     assert ((await world.job("over")).receipt.state, (await world.job("over")).receipt.reason) == (JobState.HELD, "ceiling_exceeded")
 
 
+@pytest.mark.promise("B15", "P8")
 async def test_b15_a_large_job_without_expected_count_is_held(world: IntakeWorld) -> None:
     """More than [intake] unexpected_max rows that nobody announced."""
     await world.drop(job(1000, id="fits"))
@@ -206,6 +211,7 @@ async def test_b15_a_large_job_without_expected_count_is_held(world: IntakeWorld
     assert ((await world.job("over")).receipt.state, (await world.job("over")).receipt.reason) == (JobState.HELD, "ceiling_exceeded")
 
 
+@pytest.mark.promise("F41")
 @pytest.mark.usefixtures("small")
 async def test_f41_a_body_that_breaks_off_fails_the_job_and_releases_nothing(world: IntakeWorld) -> None:
     """What was planned is forgotten, so that the mended file can enrol the same people."""
@@ -233,6 +239,7 @@ async def test_a_body_that_is_gone_fails_its_job_only(world: IntakeWorld) -> Non
     assert (await world.job("b")).deliveries == {"due": 5}
 
 
+@pytest.mark.promise("B12")
 async def test_b12_two_customers_at_one_address_get_one_marketing_mail(world: IntakeWorld) -> None:
     """Case and IDN spellings are one address; the first line counts. Transactional messages go to each."""
     rows = [
@@ -263,6 +270,7 @@ async def test_deliveries_fall_due_at_their_first_window_instant_and_spread(worl
     assert all(row[1] == row[3] and row[2] == row[1] + 72 * HOUR for row in found)
 
 
+@pytest.mark.promise("F35")
 async def test_what_can_never_be_sent_expires_at_once(world: IntakeWorld) -> None:
     """Its window does not open before `expires_at`; the reason says so (design §4, retries)."""
     await world.drop(job(2, expires_at=iso(NOW + HOUR), window={"hours": ["mon 09:00-12:00"]}))
@@ -326,6 +334,7 @@ async def test_a_small_job_is_not_stuck_behind_a_large_one(world: IntakeWorld, s
     assert not (await world.job("large")).expanded
 
 
+@pytest.mark.promise("B10")
 async def test_b10_a_recipient_s_row_updates_only_what_it_names(world: IntakeWorld) -> None:
     """Traits stay unless named, null clears, `vars` stay with the job."""
     await world.drop({"id": "1", "queue": "lapsed-45", "recipients": [
@@ -384,6 +393,7 @@ async def test_a_second_walk_begins_after_again(world: IntakeWorld) -> None:
     assert await world.sql("SELECT occurrence, count(*) FROM delivery JOIN wave ON wave.id = wave GROUP BY 1") == [(1, 2), (2, 2)]
 
 
+@pytest.mark.promise("F22")
 async def test_f22_a_full_disk_puts_expansion_off_and_says_so_once(world: IntakeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is planned, nothing is lost; it goes on when there is room."""
     await world.drop(job(3))

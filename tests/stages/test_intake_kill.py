@@ -26,6 +26,7 @@ async def expand(state: Path, *, kill_at: int) -> int:
         return await process.wait()
 
 
+@pytest.mark.promise("P1")
 @pytest.mark.slow
 async def test_a_job_survives_kill_9_at_any_moment(tmp_path: Path) -> None:
     """Killed again and again at drawn moments; the last run ends with the whole job due, and one receipt."""

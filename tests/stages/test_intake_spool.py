@@ -78,6 +78,7 @@ async def test_the_file_stays_in_new_until_its_rows_are_planned(world: IntakeWor
     assert (await world.job("night")).receipt.state is JobState.RECEIVING
 
 
+@pytest.mark.promise("P1", "B13")
 async def test_a_file_taken_twice_after_a_crash_gives_the_first_receipt(tmp_path: Path) -> None:
     """Killed after the job was accepted, or after the receipt was written: the same receipt, one job."""
     first = await IntakeWorld.open(tmp_path / "state")
@@ -98,6 +99,7 @@ async def test_a_file_taken_twice_after_a_crash_gives_the_first_receipt(tmp_path
     await second.close()
 
 
+@pytest.mark.promise("B13")
 async def test_a_file_dropped_again_is_a_no_op_and_other_content_is_refused(world: IntakeWorld) -> None:
     """Same name, same bytes: done again with the first receipt. Same name, other bytes: failed, job-conflict."""
     put(world, "night.json", {"recipients": people(3)})
@@ -112,6 +114,7 @@ async def test_a_file_dropped_again_is_a_no_op_and_other_content_is_refused(worl
     assert await world.sql("SELECT count(*) FROM delivery") == [(3,)]
 
 
+@pytest.mark.promise("F41")
 async def test_what_is_in_tmp_or_hidden_is_not_read(world: IntakeWorld) -> None:
     """Half-written files have no business in `new`, and dot files are others'."""
     (folder(world) / "tmp" / "half.json").write_text('{"recipients": [')
@@ -121,6 +124,7 @@ async def test_what_is_in_tmp_or_hidden_is_not_read(world: IntakeWorld) -> None:
     assert (listing(world, "tmp"), listing(world, "new"), listing(world, "failed")) == (["half.json"], [".night.json.swp"], [])
 
 
+@pytest.mark.promise("F41")
 async def test_f41_a_half_written_file_fails_whole(world: IntakeWorld) -> None:
     """JSON cut off at the door, NDJSON in expansion: `failed`, with a reason that says what to do."""
     put(world, "a.json", '{"recipients": [{"id": "c-1", "email": "a@b.co"}, {"id": "c-2"')
@@ -173,6 +177,7 @@ async def test_packed_and_unnamed_files_are_read(world: IntakeWorld) -> None:
     assert reason(world, "d")["type"] == "unsupported-media-type"
 
 
+@pytest.mark.promise("B4")
 async def test_b4_an_empty_file_is_a_job_without_rows(world: IntakeWorld) -> None:
     """0 bytes of any kind, a header alone: accepted, zero rows."""
     for name, body in (("a.json", ""), ("b.ndjson", ""), ("c.csv", ""), ("d.csv", "id,email\n"), ("e", "")):
@@ -202,6 +207,7 @@ def make_odd(kind: str, path: Path) -> None:
                 listener.bind(path.name)
 
 
+@pytest.mark.promise("B1")
 @pytest.mark.parametrize("kind", ["symlink", "dangling", "hard link", "pipe", "folder", "socket"])
 async def test_b1_what_is_no_plain_file_is_never_read(world: IntakeWorld, kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Links, pipes, sockets, folders: `not_regular`, moved away, and the daemon does not hang on them."""
@@ -216,6 +222,7 @@ async def test_b1_what_is_no_plain_file_is_never_read(world: IntakeWorld, kind: 
     assert "y.json" in listing(world, "done")
 
 
+@pytest.mark.promise("B2")
 async def test_b2_odd_names_are_refused_and_escaped(world: IntakeWorld) -> None:
     """Leading hyphens, spaces, line breaks, bytes that are not UTF-8: moved away, shown escaped."""
     new = os.fsencode(folder(world) / "new")
@@ -232,6 +239,7 @@ async def test_b2_odd_names_are_refused_and_escaped(world: IntakeWorld) -> None:
     assert {item["code"] for item in reasons} == {"name"}
 
 
+@pytest.mark.promise("B2")
 @pytest.mark.parametrize("name", ["../../etc/x", "..", ".", "", "a/b.json", "-x.csv"])
 def test_b2_a_name_that_could_be_a_path_is_no_name(name: str) -> None:
     """Whatever a listing may bring."""
@@ -239,6 +247,7 @@ def test_b2_a_name_that_could_be_a_path_is_no_name(name: str) -> None:
         read_name(name)
 
 
+@pytest.mark.promise("B3")
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 async def test_b3_a_file_of_another_owner_is_refused_unless_named(world: IntakeWorld, tmp_path: Path) -> None:
     """`untrusted_owner`; [spool] owners lists who may drop."""
@@ -255,6 +264,7 @@ async def test_b3_a_file_of_another_owner_is_refused_unless_named(world: IntakeW
     await other.close()
 
 
+@pytest.mark.promise("B3")
 async def test_b3_a_folder_that_anyone_may_write_stops_the_start(world: IntakeWorld) -> None:
     """ConfigError names the folder; so does a link in a folder's place."""
     (folder(world) / "new").chmod(0o2777)
@@ -276,6 +286,7 @@ async def test_folders_of_all_queues_are_made_with_their_mode(world: IntakeWorld
     assert (folder(world) / "done").is_dir()
 
 
+@pytest.mark.promise("F41")
 async def test_a_file_that_takes_anothers_name_is_looked_at_by_itself(world: IntakeWorld) -> None:
     """Overwritten while its job is expanded: the first keeps its receipt, the new one is judged (here: a conflict)."""
     put(world, "night.json", {"recipients": people(3)})
@@ -294,6 +305,7 @@ async def test_a_refused_head_is_told_with_its_errors(world: IntakeWorld) -> Non
     assert [error["field"] for error in reason(world, "x.json")["errors"]] == ["foo", "priority"]
 
 
+@pytest.mark.promise("F22")
 async def test_f22_when_nothing_can_be_taken_now_files_wait(world: IntakeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk is no fault of the file: it stays in `new` and is taken later; it is said once."""
     accept = world.intake.accept
@@ -312,6 +324,7 @@ async def test_f22_when_nothing_can_be_taken_now_files_wait(world: IntakeWorld, 
     assert listing(world, "new") == []
 
 
+@pytest.mark.promise("B17", "F35")
 async def test_a_job_that_waited_while_the_daemon_was_down_is_judged_by_the_time_it_was_dropped(world: IntakeWorld) -> None:
     """Its `not_before` was ahead then."""
     put(world, "x.json", {"recipients": people(1), "not_before": "2026-11-22T05:00:00Z"})

@@ -51,6 +51,7 @@ def judge(
     return judgement(rows, {row.person: known or empty for row in rows}, frozenset())
 
 
+@pytest.mark.promise("P10")
 def test_rows_over_a_domains_rate_get_its_next_free_turns_once() -> None:
     """2/s for gmail.com: the burst goes now, the others each get an instant of their own; another domain is not touched."""
     buckets = {"gmail.com": Bucket(rate=2.0)}
@@ -65,6 +66,7 @@ def test_rows_over_a_domains_rate_get_its_next_free_turns_once() -> None:
     assert again[0].decision.verdict is Verdict.SEND  # its turn has come: it is not moved a second time
 
 
+@pytest.mark.promise("B16")
 def test_a_channel_that_nobody_serves_is_held_with_its_key() -> None:
     """Not an endless wait: an operator sees it, and a provider that comes later frees it."""
     [held] = judge([due(1, channel="fax")])
@@ -108,6 +110,7 @@ def test_quiet_hours_are_the_recipients_own() -> None:
     assert item.decision.until == NOW - NOW % (3600 * SECOND) + 2 * 3600 * SECOND
 
 
+@pytest.mark.promise("B9")
 @pytest.mark.parametrize("quiet", ['["00:00-24:00"]', '["nonsense"]', "[7]", '"x"'])
 def test_one_persons_odd_trait_holds_that_person_only(quiet: str) -> None:
     """Whatever stands in a trait, the claim goes on for the others."""

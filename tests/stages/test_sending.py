@@ -120,6 +120,7 @@ async def test_a_channel_that_obeys_sends_each_message_once(world: World) -> Non
     assert await world.sql("SELECT count(*) FROM touch") == [(25,)]
 
 
+@pytest.mark.promise("P2", "P3", "F43")
 async def test_what_is_handed_over_and_not_reported_is_in_doubt(world: World) -> None:
     """A plugin that returns without a word may have sent."""
 
@@ -131,6 +132,7 @@ async def test_what_is_handed_over_and_not_reported_is_in_doubt(world: World) ->
     assert states == ["due", "in_doubt"] or states == ["in_doubt", "in_doubt"]  # one batch of two, or two of one
 
 
+@pytest.mark.promise("F43")
 @pytest.mark.parametrize("after", [False, True])
 async def test_a_raising_plugin_loses_nothing_and_doubles_nothing(world: World, after: bool) -> None:
     """Before the handover: back to due. After it: in doubt, with the error as evidence."""
@@ -146,6 +148,7 @@ async def test_a_raising_plugin_loses_nothing_and_doubles_nothing(world: World, 
         assert "boom" in (await world.sql("SELECT detail FROM attempt"))[0][0]
 
 
+@pytest.mark.promise("F43", "P2")
 async def test_an_outcome_reported_twice_counts_once(world: World) -> None:
     """The first word stands; the second is a fault of the plugin."""
 
@@ -158,6 +161,7 @@ async def test_an_outcome_reported_twice_counts_once(world: World) -> None:
     assert await world.state(1) == ("accepted", None)
 
 
+@pytest.mark.promise("F43", "P2")
 async def test_a_message_sent_without_a_grant_is_not_called_accepted_twice(world: World) -> None:
     """A report about a message that was never handed over is recorded as it is: the plugin says that it went."""
 
@@ -168,6 +172,7 @@ async def test_a_message_sent_without_a_grant_is_not_called_accepted_twice(world
     assert await world.state(1) == ("accepted", None)
 
 
+@pytest.mark.promise("F43")
 async def test_asking_again_or_for_a_strangers_message_gives_nothing(world: World) -> None:
     """One handover a message, and only for the messages of this call."""
     seen: list[frozenset[str]] = []
@@ -193,6 +198,7 @@ async def test_an_unused_grant_is_given_back(world: World) -> None:
     assert await world.sql("SELECT count(*) FROM touch") == [(0,)]
 
 
+@pytest.mark.promise("F43", "F28")
 async def test_what_hangs_at_the_drain_is_settled(world: World) -> None:
     """The drain cuts a hanging send off: its handed-over message is in doubt, the rest is due again."""
     hanging, handed_over = asyncio.Event(), asyncio.Event()
@@ -208,6 +214,7 @@ async def test_what_hangs_at_the_drain_is_settled(world: World) -> None:
     assert await world.sql("SELECT * FROM flight") == []
 
 
+@pytest.mark.promise("B29")
 async def test_a_message_that_cannot_be_made_is_held_and_the_others_go(world: World) -> None:
     """One bad row never stops its batch."""
     await send(world, obey, people=[7, 8, 9], held=frozenset({2}))
@@ -237,6 +244,7 @@ async def test_a_provider_that_refuses_us_stops_and_burns_no_attempt(world: Worl
     assert await world.sql("SELECT DISTINCT state, attempts FROM delivery") == [("due", 0)]
 
 
+@pytest.mark.promise("F6")
 async def test_a_failing_connection_is_one_error_however_many_messages_it_had(world: World) -> None:
     """The breaker counts calls, not messages; a doubt counts too."""
 
@@ -249,6 +257,7 @@ async def test_a_failing_connection_is_one_error_however_many_messages_it_had(wo
     assert line.stopped is None
 
 
+@pytest.mark.promise("F43", "P2")
 async def test_an_unknown_outcome_of_any_shape_is_never_sent_again(world: World) -> None:
     """Reported nonsense after a handover is doubt."""
 
@@ -274,6 +283,7 @@ class Full:
         return await self.store.join(lane, act, step)
 
 
+@pytest.mark.promise("F22")
 @pytest.mark.parametrize("behave", ["obeys", "fails before leave"])
 async def test_outcomes_that_the_store_cannot_take_now_are_recorded_when_it_can(
     world: World, monkeypatch: pytest.MonkeyPatch, behave: str
@@ -291,6 +301,7 @@ async def test_outcomes_that_the_store_cannot_take_now_are_recorded_when_it_can(
     assert await world.sql("SELECT * FROM flight") == []
 
 
+@pytest.mark.promise("F43")
 async def test_a_provider_that_cannot_take_what_was_granted_weighs_on_the_breaker(world: World) -> None:
     """`NotSent` of a SimpleChannel, a relay that hangs up in every body: the grant is given back, and the line comes to rest."""
 

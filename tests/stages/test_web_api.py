@@ -51,6 +51,7 @@ async def problem_of(answer: aiohttp.ClientResponse, status: int, kind: str) -> 
     return found
 
 
+@pytest.mark.promise("B33")
 async def test_no_wrong_and_revoked_tokens_look_the_same(web: WebWorld) -> None:
     """B33: one body for all that is no valid token, whatever is wrong with it; another for a token without the scope."""
     session = await web.api()
@@ -74,6 +75,7 @@ async def test_no_wrong_and_revoked_tokens_look_the_same(web: WebWorld) -> None:
         assert answer.status == 200
 
 
+@pytest.mark.promise("B33")
 async def test_many_wrong_tokens_are_told_to_wait_and_a_good_one_never(web: WebWorld) -> None:
     """After `bad_tokens` in a minute 429 with Retry-After; the same address with a valid token goes on."""
     session, good = await web.api(), await web.token("jobs:read")
@@ -89,6 +91,7 @@ async def test_many_wrong_tokens_are_told_to_wait_and_a_good_one_never(web: WebW
         assert answer.status == 200
 
 
+@pytest.mark.promise("B33")
 @together
 async def test_every_route_is_closed_without_its_scope(shared: WebWorld) -> None:
     """The matrix: each route with a scope answers 401 without a token, 403 with every scope but its own."""
@@ -107,6 +110,7 @@ async def test_every_route_is_closed_without_its_scope(shared: WebWorld) -> None
                 await problem_of(answer, 401, "unauthorized")
 
 
+@pytest.mark.promise("P1", "B34")
 async def test_a_job_is_answered_when_it_is_on_disk(web: WebWorld) -> None:
     """202 with the receipt; the same again gets the same receipt, other content under the id 409."""
     session = await web.api("jobs:write", "jobs:read")
@@ -150,6 +154,7 @@ async def test_ndjson_csv_and_gzip_bodies_stream_in(web: WebWorld) -> None:
         assert (await answer.json())["items"] == []
 
 
+@pytest.mark.promise("B38")
 @together
 @pytest.mark.parametrize(
     ("body", "headers", "status", "kind"),
@@ -178,6 +183,7 @@ async def test_a_bad_job_is_named_and_leaves_nothing(shared: WebWorld, body: byt
     assert [path.name for path in (shared.inner.folder / "jobs").rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.promise("B35", "F41")
 async def test_a_body_cut_off_by_a_disconnect_accepts_nothing(web: WebWorld) -> None:
     """The peer goes away in the middle: no job, no file."""
     import asyncio
@@ -209,6 +215,7 @@ async def test_a_job_is_paused_resumed_and_cancelled(web: WebWorld) -> None:
         await problem_of(answer, 409, "guard-refused")
 
 
+@pytest.mark.promise("B39")
 @together
 @pytest.mark.parametrize("name", ["1%20OR%201=1", "..%2F..%2Fetc", "%00", "-1", "%ff%fe", "x" * 3000, "%F0%9F%98%80", "a%2Fb"])
 async def test_an_odd_id_is_not_found(shared: WebWorld, name: str) -> None:
@@ -221,6 +228,7 @@ async def test_an_odd_id_is_not_found(shared: WebWorld, name: str) -> None:
             await problem_of(answer, 404, "not-found")
 
 
+@pytest.mark.promise("B40", "B41")
 @together
 @pytest.mark.parametrize(
     ("query", "code"),
@@ -239,6 +247,7 @@ async def test_a_bad_parameter_is_422(shared: WebWorld, query: str, code: str) -
     assert "OR 1" not in json.dumps(found)
 
 
+@pytest.mark.promise("B40")
 @together
 async def test_a_cursor_is_good_for_its_own_list_only(shared: WebWorld) -> None:
     """B40: a cursor of one list is refused by another, and so is one with a changed character."""
@@ -256,6 +265,7 @@ async def test_a_cursor_is_good_for_its_own_list_only(shared: WebWorld) -> None:
         await problem_of(answer, 422, "about:blank")
 
 
+@pytest.mark.promise("B38")
 @together
 @pytest.mark.parametrize(
     ("body", "status", "kind"),
@@ -337,6 +347,7 @@ async def test_health_readiness_and_metrics_are_open_on_loopback(web: WebWorld) 
         await problem_of(answer, 401, "unauthorized")
 
 
+@pytest.mark.promise("B62")
 async def test_scraping_does_not_touch_the_store(web: WebWorld) -> None:
     """B62: health and metrics go on while the store answers nothing."""
     await web.inner.store.close()
@@ -369,6 +380,7 @@ async def test_tokens_are_made_listed_and_revoked(web: WebWorld) -> None:
         assert "jobs:read" in (await problem_of(answer, 422, "about:blank"))["detail"]
 
 
+@pytest.mark.promise("B57")
 @together
 async def test_the_host_header_changes_nothing(shared: WebWorld) -> None:
     """B57: whatever Host says, no answer repeats it."""
@@ -415,3 +427,35 @@ async def test_every_answer_is_a_described_one(shared: WebWorld) -> None:
             async with session.request(route.method, path, **sent) as answer:  # type: ignore[arg-type]
                 assert str(answer.status) in known, (route.method, path, sent, answer.status, await answer.text())
                 assert answer.status < 500 or answer.status == 503
+
+
+@together
+@pytest.mark.promise("B9", "B38")
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/held/release", b'{"reason": "\\ud800"}'),
+        ("/v1/held/cancel", b'{"job": "a\\udfffb"}'),
+        ("/v1/campaigns/winback/test", b'{"to": ["\\ud800@example.com"]}'),
+        ("/v1/suppressions/remove", b'{"address": "\\ud800@example.com"}'),
+        ("/v1/held/release", b'{"\\ud800": 1}'),
+    ],
+)
+async def test_half_a_pair_of_surrogates_is_no_text(shared: WebWorld, path: str, body: bytes) -> None:
+    """JSON can spell it, but neither the store nor an answer can hold it: refused as the body's fault, not ours."""
+    session = await shared.api("operate:write")
+    async with session.post(path, data=body, headers={"Content-Type": "application/json"}) as answer:
+        await problem_of(answer, 400, "invalid-json")
+
+
+@together
+@pytest.mark.promise("B9", "B11")
+@pytest.mark.parametrize("field", ["subject", "text", "html", "topic"])
+async def test_a_job_s_own_message_of_half_a_pair_is_refused(shared: WebWorld, field: str) -> None:
+    """422 with the field's name."""
+    session = await shared.api("jobs:write")
+    message = {"channel": "email", "purpose": "marketing", "subject": "Hi", "text": "Hello", field: "\ud800"}
+    body = json.dumps({"id": "half", "queue": "bare", "message": message, "recipients": []}).encode()
+    async with session.post("/v1/jobs", data=body, headers={"Content-Type": "application/json"}) as answer:
+        found = await problem_of(answer, 422, "invalid-job")
+    assert [(error["pointer"], error["code"]) for error in found["errors"]] == [("/message", "control_char")]

@@ -43,6 +43,7 @@ def parts(answer: bytes) -> tuple[int, dict[str, str], dict[str, object]]:
     return int(first.split()[1]), fields, json.loads(body) if body else {}
 
 
+@pytest.mark.promise("B37")
 @together
 async def test_a_connection_that_says_nothing_is_closed(shared: WebWorld) -> None:
     """B37: 0 bytes; closed without a word at the head's deadline."""
@@ -51,6 +52,7 @@ async def test_a_connection_that_says_nothing_is_closed(shared: WebWorld) -> Non
     assert 0.2 < time.monotonic() - began < 2
 
 
+@pytest.mark.promise("B37")
 @together
 @pytest.mark.parametrize("head", [b"GET /", b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-Slow: "])
 async def test_half_a_head_is_answered_408(shared: WebWorld, head: bytes) -> None:
@@ -60,6 +62,7 @@ async def test_half_a_head_is_answered_408(shared: WebWorld, head: bytes) -> Non
     assert (problem["type"], problem["title"]) == ("about:blank", "Request Timeout")
 
 
+@pytest.mark.promise("B37")
 @together
 async def test_the_second_head_of_a_connection_has_a_deadline_too(shared: WebWorld) -> None:
     """A keep-alive connection that begins another request and stops is closed like a fresh one."""
@@ -78,6 +81,7 @@ async def test_an_idle_connection_is_kept_for_a_while_and_then_closed(shared: We
     assert b"HTTP/1.1 408" not in answer  # the digits alone may stand in a request id
 
 
+@pytest.mark.promise("B37")
 async def test_a_body_that_stops_is_answered_408(web: WebWorld) -> None:
     """B37: half a body, then silence."""
     token = await web.token("jobs:write")
@@ -87,6 +91,7 @@ async def test_a_body_that_stops_is_answered_408(web: WebWorld) -> None:
     assert await web.inner.sql("SELECT count(*) FROM job") == [(0,)]
 
 
+@pytest.mark.promise("B37")
 async def test_a_body_that_drips_is_answered_408(web: WebWorld) -> None:
     """A byte now and then does not keep up the least rate."""
     token = await web.token("jobs:write")
@@ -97,6 +102,7 @@ async def test_a_body_that_drips_is_answered_408(web: WebWorld) -> None:
     assert time.monotonic() - began < 3
 
 
+@pytest.mark.promise("B35")
 @together
 async def test_a_body_over_the_limit_is_answered_413_while_it_is_read(shared: WebWorld) -> None:
     """B35: by its declared length at once; chunked, when the limit is passed. The connection ends."""
@@ -108,6 +114,7 @@ async def test_a_body_over_the_limit_is_answered_413_while_it_is_read(shared: We
     assert parts(await shared.raw(chunked))[0] == 413
 
 
+@pytest.mark.promise("B36")
 @together
 @pytest.mark.parametrize(
     "request_bytes",
@@ -135,6 +142,7 @@ async def test_what_is_no_clear_request_is_refused_and_the_line_ends(shared: Web
     assert b"Traceback" not in answer
 
 
+@pytest.mark.promise("B36")
 @together
 @pytest.mark.parametrize(
     "fields",
@@ -147,6 +155,7 @@ async def test_a_head_that_is_too_large_is_answered_431(shared: WebWorld, fields
     assert (status, problem["status"]) == (431, 431)
 
 
+@pytest.mark.promise("B37")
 async def test_one_peer_may_hold_only_so_many_connections(web: WebWorld) -> None:
     """The next one gets 503 and is closed; when one ends there is room again."""
     held = [await asyncio.open_connection(web.admin.host, web.admin.port) for _ in range(20)]
@@ -161,6 +170,7 @@ async def test_one_peer_may_hold_only_so_many_connections(web: WebWorld) -> None
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.promise("B37")
 async def test_slow_connections_do_not_keep_others_waiting(web: WebWorld) -> None:
     """While one peer drips, another is answered at once; every dripping connection is cut and counted."""
     slow = [asyncio.create_task(web.raw(b"GET / HTTP/1.1\r\nX: ", more=[b"y"] * 10, pause=0.1)) for _ in range(10)]

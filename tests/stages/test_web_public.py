@@ -54,6 +54,7 @@ async def consents(web: WebWorld) -> list[tuple[object, ...]]:
     return await web.inner.sql("SELECT channel, topic, state, source FROM consent UNION ALL SELECT channel, scope, reason, source FROM suppression")
 
 
+@pytest.mark.promise("B45")
 @together
 async def test_opening_the_link_changes_nothing(shared: WebWorld) -> None:
     """B45: GET and HEAD, by whomever, write no row; the page is not indexed, not stored, and runs nothing."""
@@ -71,6 +72,7 @@ async def test_opening_the_link_changes_nothing(shared: WebWorld) -> None:
     assert await consents(shared) == []
 
 
+@pytest.mark.promise("B55")
 @together
 async def test_the_style_is_the_one_that_the_policy_names(shared: WebWorld) -> None:
     """The page's style has the hash in its policy, so browsers use it."""
@@ -84,6 +86,7 @@ async def test_the_style_is_the_one_that_the_policy_names(shared: WebWorld) -> N
         assert f"'sha256-{digest}'" in answer.headers["Content-Security-Policy"]
 
 
+@pytest.mark.promise("B46", "P6")
 @pytest.mark.parametrize("kind", ["urlencoded", "multipart"])
 async def test_one_click_is_in_force_when_it_is_answered(web: WebWorld, kind: str) -> None:
     """B46: without cookie or page, urlencoded or multipart; no redirect; twice is as once."""
@@ -118,6 +121,7 @@ async def test_the_page_s_own_button_unsubscribes(web: WebWorld) -> None:
         assert "<form" not in await answer.text()
 
 
+@pytest.mark.promise("B47")
 @together
 @pytest.mark.parametrize(
     ("body", "headers", "status"),
@@ -137,6 +141,7 @@ async def test_a_post_that_does_not_ask_for_it_changes_nothing(shared: WebWorld,
     assert await consents(shared) == []
 
 
+@pytest.mark.promise("B48")
 async def test_forged_truncated_and_foreign_tokens_get_one_page(web: WebWorld) -> None:
     """B48: the same 404 page for each; nothing is changed, nothing is repeated."""
     session, link = await web.outside(), await link_of(web)
@@ -154,6 +159,7 @@ async def test_forged_truncated_and_foreign_tokens_get_one_page(web: WebWorld) -
     assert await consents(web) == []
 
 
+@pytest.mark.promise("B49")
 async def test_a_link_of_an_erased_person_still_answers(web: WebWorld) -> None:
     """B49: 200, there is nothing left to be done."""
     await web.inner.do("UPDATE recipient SET erased = 1, email = NULL, email_hash = NULL")
@@ -165,6 +171,7 @@ async def test_a_link_of_an_erased_person_still_answers(web: WebWorld) -> None:
     assert await consents(web) == []
 
 
+@pytest.mark.promise("B50")
 async def test_only_bad_links_are_limited(web: WebWorld) -> None:
     """B50: after many bad ones the address waits; a valid link from it still works, also as one click."""
     session = await web.outside()
@@ -212,6 +219,7 @@ async def test_the_api_is_not_on_the_public_listener(shared: WebWorld) -> None:
         assert "Disallow: /" in await answer.text()
 
 
+@pytest.mark.promise("P6")
 async def test_a_store_that_fails_is_never_answered_as_done(web: WebWorld) -> None:
     """The mail provider must try again: 5xx, not 200."""
     session, link = await web.outside(), await link_of(web)
@@ -220,6 +228,7 @@ async def test_a_store_that_fails_is_never_answered_as_done(web: WebWorld) -> No
         assert answer.status == 503
 
 
+@pytest.mark.promise("P6")
 async def test_unsubscribing_is_quick_while_jobs_come_in(tmp_path: Path) -> None:
     """p99 under 100 ms with a job of 5,000 rows being planned at the same time."""
     web = await WebWorld.open(tmp_path)

@@ -13,6 +13,7 @@ from daemon.store.writer import Lane
 from tests.store.conftest import LATER, NOW, World, add_job, outcome
 
 
+@pytest.mark.promise("P2")
 async def test_an_accepted_delivery_is_claimed_handed_over_and_recorded_once(world: World) -> None:
     """The plain life: due, claimed, handed over, accepted; one touch; nothing left in flight."""
     await world.store.write(Lane.BULK, add_job, 1, people=[7])
@@ -29,6 +30,7 @@ async def test_an_accepted_delivery_is_claimed_handed_over_and_recorded_once(wor
     assert await world.tally() == {("accepted", ""): 1}
 
 
+@pytest.mark.promise("P2")
 async def test_a_grant_is_given_once(world: World) -> None:
     """Asking twice for the same claim, or after it was recorded, gives nothing."""
     await world.store.write(Lane.BULK, add_job, 1, people=[7])
@@ -48,6 +50,7 @@ GUARDS = {
 }
 
 
+@pytest.mark.promise("F44", "P6")
 @pytest.mark.parametrize("guard", sorted(GUARDS))
 async def test_a_guard_raised_between_claim_and_handover_refuses_it(world: World, guard: str) -> None:
     """What may forbid a send raises a guard; the claim's copy no longer fits, so the row is due again, decided anew."""
@@ -61,6 +64,7 @@ async def test_a_guard_raised_between_claim_and_handover_refuses_it(world: World
     assert await world.step(grants=[again]) == {1}
 
 
+@pytest.mark.promise("P5")
 async def test_a_grant_is_refused_from_the_instant_at_which_the_window_closes(world: World) -> None:
     """`closes` is half-open: one microsecond before is inside, the instant itself is not."""
     world.decide = lambda row: Decision(verdict=Verdict.SEND, closes=NOW + 10)
@@ -72,6 +76,7 @@ async def test_a_grant_is_refused_from_the_instant_at_which_the_window_closes(wo
     assert await world.step(grants=[second]) == frozenset()
 
 
+@pytest.mark.promise("F42", "P8")
 async def test_nothing_is_granted_while_the_gate_is_shut(world: World) -> None:
     """Kill switch: outcomes are still recorded, grants are refused, the row stays due."""
     await world.store.write(Lane.BULK, add_job, 1, people=[7, 8])
@@ -83,6 +88,7 @@ async def test_nothing_is_granted_while_the_gate_is_shut(world: World) -> None:
     assert await world.tally() == {("accepted", ""): 1, ("due", ""): 1}
 
 
+@pytest.mark.promise("F37", "P2")
 async def test_an_outcome_under_another_epoch_is_stale(world: World) -> None:
     """A zombie's report about a claim that was taken from it changes nothing."""
     await world.store.write(Lane.BULK, add_job, 1, people=[7])
@@ -126,6 +132,7 @@ async def test_an_address_rejection_suppresses_it_and_stops_what_is_in_flight(wo
     assert world.seen_known[8].suppressions[0][1].reason == "bounced"
 
 
+@pytest.mark.promise("P2", "P3", "P4", "F7")
 async def test_doubt_counts_and_is_never_due_again(world: World) -> None:
     """Unknown after the handover: in doubt, its touch stays, its evidence is kept, it is not claimed again."""
     await world.store.write(Lane.BULK, add_job, 1, people=[7])
@@ -152,6 +159,7 @@ async def test_a_second_copy_that_surely_fails_leaves_the_doubt(world: World) ->
     assert (await world.state(two.row.delivery))[0] == "accepted"
 
 
+@pytest.mark.promise("F1", "F2", "F3", "F4", "F5", "P2", "P3")
 async def test_a_dead_incarnation_leaves_claims_due_and_handovers_in_doubt(world: World) -> None:
     """Recovery: what was only claimed is sent once later; what was handed over is in doubt, with its evidence."""
     await world.store.write(Lane.BULK, add_job, 1, people=[7, 8, 9])
@@ -220,6 +228,7 @@ async def test_the_persons_other_due_deliveries_are_seen_as_rivals(world: World)
     assert await world.sql("SELECT delivery FROM due") == [(100,)]
 
 
+@pytest.mark.promise("P4")
 async def test_a_reserved_slot_is_seen_before_the_handover(world: World) -> None:
     """A claimed delivery counts for the cap though its touch is not written yet."""
     await world.store.write(Lane.BULK, add_job, 1, people=[7])

@@ -38,6 +38,7 @@ async def act(world: World, what: Callable[..., Any], *args: Any) -> Any:
     return await world.store.write(Lane.INTAKE, what, *args)
 
 
+@pytest.mark.promise("B34")
 async def test_one_of_many_at_once_makes_the_job(world: World) -> None:
     """The same job through several doors at the same moment: one row, one receipt for all."""
     await load(world)
@@ -47,6 +48,7 @@ async def test_one_of_many_at_once_makes_the_job(world: World) -> None:
     assert await world.sql("SELECT count(*) FROM job") == [(1,)]
 
 
+@pytest.mark.promise("B34")
 @pytest.mark.parametrize("other", [{"digest": "sha256:2"}, {"head": '{"priority":5}'}])
 async def test_an_id_is_taken_once(world: World, other: dict[str, Any]) -> None:
     """Other content or another head under it is `job-conflict`."""

@@ -39,6 +39,7 @@ async def test_an_upgrade_of_an_up_to_date_store_does_nothing(tmp_path: Path) ->
     assert not list(tmp_path.glob("*.bak"))
 
 
+@pytest.mark.promise("F46")
 @pytest.mark.parametrize(("version", "advice"), [("9999", "install the Homing that wrote it"), ("0000", "homing db upgrade")])
 async def test_a_store_of_another_schema_is_refused_with_what_to_do(tmp_path: Path, version: str, advice: str) -> None:
     """A daemon never migrates by itself, and never runs on a store that a newer one wrote."""
@@ -53,6 +54,7 @@ async def test_a_store_of_another_schema_is_refused_with_what_to_do(tmp_path: Pa
             upgrade(path)
 
 
+@pytest.mark.promise("F45")
 def test_a_file_that_is_no_store_is_left_alone(tmp_path: Path) -> None:
     """Neither opened nor upgraded."""
     path = tmp_path / "other.db"

@@ -48,6 +48,7 @@ async def test_list_is_paged_and_one_channel_can_be_lifted(world: World) -> None
     assert len(await world.store.read(list_suppressions, None, 10)) == 3
 
 
+@pytest.mark.promise("F44", "P6")
 async def test_suppression_refuses_what_is_claimed_just_now(world: World) -> None:
     """Between claim and handover the list grew: nothing is granted."""
     await world.store.write(Lane.BULK, add_job, 1, people=[7, 8])
@@ -83,3 +84,24 @@ async def test_lifting_wants_an_address_that_is_on_the_list(world: World) -> Non
         await door.remove("anna@example.com", None)
     with pytest.raises(UsageError):
         await door.remove("nobody", None)
+
+
+@pytest.mark.promise("B9", "B11", "B8")
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        (b'{"address": "a@example.com", "source": "\\ud800"}', "line_invalid"),
+        (b'{"\\ud800": 1}', "line_invalid"),
+        (b'{"address": "\\ud800@example.com"}', "address_invalid"),
+        (b'{"address": ' + b"[" * 4000, "line_invalid"),
+        (b'{"address": ' + b"9" * 4000 + b"}", "line_invalid"),
+        (b'{"address": "a@example.com", "address": "b@example.com"}', "line_invalid"),
+        (b"\xff\xfea@example.com", "encoding"),
+    ],
+)
+async def test_a_line_that_is_no_text_or_no_json_costs_itself_only(world: World, line: bytes, code: str) -> None:
+    """Half pairs, nesting, endless numbers, bytes that are not UTF-8: the lines around it count."""
+    door = Suppressing(store=world.store, pepper=PEPPER, clock=SystemClock())
+    taken = await door.take(pieces(b"first@example.com\n", line, b"\nlast@example.com"), {})
+    assert (taken.rows, taken.added, [(error.line, error.code) for error in taken.errors]) == (3, 2, [(2, code)])
+    assert all(error.detail.isprintable() for error in taken.errors)

@@ -38,6 +38,7 @@ async def test_a_doubt_of_a_cancelled_job_that_was_not_sent_ends_as_cancelled(wo
     assert await world.sql("SELECT * FROM due") == []
 
 
+@pytest.mark.promise("P3", "F4")
 async def test_each_doubt_of_a_crash_has_its_evidence(world: World) -> None:
     """Also after tries that used up no attempt (a throttle answer)."""
     await world.store.write(Lane.BULK, add_job, 1, people=[7])
@@ -52,6 +53,7 @@ async def test_each_doubt_of_a_crash_has_its_evidence(world: World) -> None:
     assert await world.sql("SELECT n, outcome, code FROM attempt ORDER BY n") == [(1, "deferred", "421"), (2, "unknown", "crash")]
 
 
+@pytest.mark.promise("P11", "F40")
 async def test_a_handover_found_in_the_journal_has_its_evidence_and_counts_for_its_topic(world: World) -> None:
     """A cap over a topic counts what the restored copy did not know."""
     await world.store.write(Lane.BULK, add_job, 1, people=[7])
@@ -62,6 +64,7 @@ async def test_a_handover_found_in_the_journal_has_its_evidence_and_counts_for_i
     assert await world.sql("SELECT n, code FROM attempt ORDER BY n") == [(1, None), (2, "journal")]
 
 
+@pytest.mark.promise("P4", "F43")
 @pytest.mark.parametrize("kind", [Kind.ACCEPTED, Kind.UNKNOWN])
 async def test_what_a_plugin_sent_without_leave_counts_all_the_same(world: World, kind: Kind) -> None:
     """It broke its contract, but the person was contacted, or may have been."""
@@ -74,6 +77,7 @@ async def test_what_a_plugin_sent_without_leave_counts_all_the_same(world: World
         assert await world.sql("SELECT * FROM touch") == []
 
 
+@pytest.mark.promise("P4", "F33")
 async def test_touches_are_never_pruned_beyond_what_was_committed(world: World) -> None:
     """A clock that has jumped ahead does not make the store forget whom it contacted."""
     await world.store.write(Lane.BULK, add_job, 1, people=[7])
@@ -86,6 +90,7 @@ async def test_touches_are_never_pruned_beyond_what_was_committed(world: World) 
     assert await world.sql("SELECT count(*) FROM touch") == [(0,)]
 
 
+@pytest.mark.promise("F33")
 async def test_a_clock_that_the_operator_accepts_may_send_again(world: World, tmp_path: Path) -> None:
     """The clock was three hours ahead for a moment and is right again: accepted, it grants, at true instants."""
     await world.store.write(Lane.BULK, add_job, 1, people=[7, 8])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from sqlalchemy import Connection
 
 from daemon.model.delivery import Decision, Reason, Verdict
@@ -16,6 +17,7 @@ async def apply(world: World, delivery: int, how: str = "one_click") -> Unsubscr
     return done
 
 
+@pytest.mark.promise("F44", "P6")
 async def test_nothing_claimed_is_handed_over_after_an_unsubscribe(world: World) -> None:
     """A claim of before the commit is refused at its handover (P6)."""
     await world.store.write(Lane.BULK, add_job, 1, people=[7, 8])

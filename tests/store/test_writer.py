@@ -80,6 +80,7 @@ async def test_a_cancelled_call_may_still_have_committed(store: Store) -> None:
     assert "late" in await store.read(keys)
 
 
+@pytest.mark.promise("F22")
 async def test_a_full_disk_is_told_in_words_and_passes(store: Store) -> None:
     """What may pass by itself is `StoreUnavailableError`; when there is room again, the same act goes through."""
 
@@ -111,6 +112,7 @@ async def test_a_closed_store_says_so(store: Store) -> None:
         await store.write(Lane.BULK, note, "x")
 
 
+@pytest.mark.promise("F36")
 def test_a_state_folder_has_one_holder(tmp_path: Path) -> None:
     """The second is told who holds it, and gets it once it is released."""
     first, second = StateLock(tmp_path / "state"), StateLock(tmp_path / "state")

@@ -68,6 +68,7 @@ def test_unknown_queue_is_refused_with_its_name(homing: CliWorld) -> None:
     assert "lapsd-45" in said.err
 
 
+@pytest.mark.promise("B59")
 def test_held_job_is_released_or_cancelled_only_with_its_count(homing: CliWorld) -> None:
     """77 without --expect or with another number, naming the right one; then it goes on."""
     homing("enqueue", "lapsed-45", str(homing.job("j1", [row("anna"), row("budi")], expected_count=9)))
@@ -84,6 +85,7 @@ def test_held_job_is_released_or_cancelled_only_with_its_count(homing: CliWorld)
     assert homing("held", "list").out == "nothing is held\n"
 
 
+@pytest.mark.promise("B59")
 def test_cancelling_a_queue_needs_its_count(homing: CliWorld) -> None:
     """`queue cancel` names what it would end; paused and resumed without a count."""
     homing("enqueue", "lapsed-45", str(homing.job("j1", [row("anna"), row("budi")])))
@@ -132,6 +134,7 @@ def test_kill_switch_without_a_daemon(homing: CliWorld) -> None:
     assert not Path(answer["file"]).exists()
 
 
+@pytest.mark.promise("F42", "P8")
 def test_kill_switch_works_with_a_broken_store_and_a_broken_config(homing: CliWorld) -> None:
     """It asks nothing of the store, and of the config only where the state folder is."""
     (homing.folder / "var").mkdir()

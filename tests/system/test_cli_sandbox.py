@@ -141,6 +141,7 @@ def test_numbers_go_on_after_a_restart(tmp_path: Path) -> None:
     assert [(entry.n, entry.subject) for entry in read_log(tmp_path)] == [(1, "one"), (2, "two")]
 
 
+@pytest.mark.promise("B55")
 async def test_inbox_escapes_what_a_message_says(inbox: Inbox, mailbox: Mailbox) -> None:
     """Script in subject, sender, recipient, header or text is shown, never run; HTML is served only under a sandbox policy."""
     mailbox.take(EVIL, [EVIL], message(EVIL, html=f"<p>{EVIL}</p>").as_bytes(), "250")

@@ -19,6 +19,7 @@ def named(name: str) -> dict[str, object]:
 # the spool
 
 
+@pytest.mark.promise("F41")
 def test_what_lies_in_tmp_is_never_read(shop: House):
     """Neither half a file nor a whole one; renamed into new it is taken."""
     whole = lines("whole", [person("tmp-whole")])
@@ -36,6 +37,7 @@ def test_what_lies_in_tmp_is_never_read(shop: House):
     half.unlink()
 
 
+@pytest.mark.promise("F41")
 @pytest.mark.parametrize("form", ["ndjson", "json"])
 def test_a_file_that_breaks_off_fails_and_nothing_of_it_is_sent(shop: House, form: str):
     """It ends in failed/ with the reason and the line beside it; the whole file under the same name is taken then."""
@@ -71,6 +73,7 @@ def test_a_broken_file_leaves_no_trace_but_its_reason(shop: House):
 # ids, counts, bad rows
 
 
+@pytest.mark.promise("B13", "B34")
 def test_the_same_job_again_is_the_first_receipt_and_other_content_is_refused(shop: House):
     """At every door: no second message, and words that say what to do."""
     text = document("twice", [person("twice-1"), person("twice-2")])
@@ -131,6 +134,7 @@ def test_bad_rows_are_named_and_good_ones_go(shop: House):
     assert shop.relay.counts("rows") == {"rows-1@example.com": 1}
 
 
+@pytest.mark.promise("B14", "P8")
 def test_a_job_of_another_size_than_expected_is_held_until_someone_says_go(shop: House):
     """Nothing of it is sent; `held release` with the wrong number is refused with 77, with the right one it goes."""
     shop.drop("lapsed", "short.ndjson", lines("short", [person(f"short-{n}") for n in range(3)], expected_count=5))
@@ -209,6 +213,7 @@ def test_one_click_between_two_jobs_ends_the_later_message(shop: House):
     assert "unsubscribed" in explained.out or "suppress" in explained.out
 
 
+@pytest.mark.promise("P6")
 def test_what_is_queued_when_someone_unsubscribes_is_not_sent(shop: House):
     """The queue is paused, the link is clicked, the queue goes on: that person's message is dropped."""
     people = [named("queued-click"), named("queued-stay")]
@@ -224,6 +229,7 @@ def test_what_is_queued_when_someone_unsubscribes_is_not_sent(shop: House):
     assert shop.relay.counts("queued-") == {"queued-click@example.com": 1, "queued-stay@example.com": 2}
 
 
+@pytest.mark.promise("B48")
 def test_a_forged_link_suppresses_nobody(shop: House):
     """A changed token is not found, by GET or POST."""
     shop.give(document("forge", [person("forge-1")]))

@@ -23,6 +23,7 @@ def once_each(prefix: str, count: int) -> dict[str, int]:
     return {f"{prefix}-{n}@example.com": 1 for n in range(count)}
 
 
+@pytest.mark.promise("F6")
 def test_an_unreachable_relay_loses_nothing_and_is_told(build: Build):
     """All rows wait, the breaker opens, status names it; once a server listens there, each is sent exactly once."""
     house = build(relay=False)
@@ -50,6 +51,7 @@ def test_an_unreachable_relay_loses_nothing_and_is_told(build: Build):
     assert house.job("early")["deliveries"] == {"accepted": 40}
 
 
+@pytest.mark.promise("F28")
 def test_sigterm_in_the_middle_of_a_job_loses_and_doubles_nothing(build: Build):
     """Exit 0 well within the drain, nothing in flight or in doubt; the next start sends the rest."""
     house = build(rate="300/s")
@@ -80,6 +82,7 @@ def notes(listener: socket.socket) -> list[str]:
             return found
 
 
+@pytest.mark.promise("F29")
 def test_a_bad_config_changes_nothing_and_a_good_one_takes_effect(build: Build, tmp_path: Path):
     """SIGHUP: each problem in the log, the old config goes on; then a new queue with a new campaign sends, and systemd is told each
     step. Reloads in the middle of a job strand nobody."""
@@ -139,6 +142,7 @@ def _accept(house: House, good: str) -> None:
     assert (house.state / "spool" / "fresh" / "new").is_dir()
 
 
+@pytest.mark.promise("F28")
 def test_a_second_sigterm_hurries(build: Build):
     """An operator who cannot wait for a relay that hangs: what has no answer yet is in doubt, the process ends at once."""
     house = build()

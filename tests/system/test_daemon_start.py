@@ -32,6 +32,7 @@ campaign = "winback"
 """contract.md §1, "the smallest config that runs"."""
 
 
+@pytest.mark.promise("F36")
 @pytest.mark.slow
 def test_a_second_daemon_on_the_same_folder_ends_with_75_and_names_the_first(shop: House):
     """It says who holds the folder and what to do; the first one goes on as if nothing had been."""
@@ -44,6 +45,7 @@ def test_a_second_daemon_on_the_same_folder_ends_with_75_and_names_the_first(sho
     assert shop.status()["ready"]
 
 
+@pytest.mark.promise("B58")
 def test_all_that_is_wrong_in_the_config_is_named_at_once(build: Build):
     """Exit 78, each problem with file, line, key and the nearest word; nothing is made in the state folder."""
     house = build(relay=False)

@@ -28,6 +28,7 @@ def sends_nothing(house: House, seconds: float = 1.2) -> None:
     assert len(house.relay.taken()) == before
 
 
+@pytest.mark.promise("F42", "P8")
 def test_stop_all_ends_sending_within_a_second_and_outlives_a_restart(build: Build):
     """No message is taken later than 1 s after the command came back; only `start --all` with the right number goes on."""
     house = build(rate="150/s")
@@ -86,6 +87,7 @@ def test_stop_all_works_while_no_daemon_runs(build: Build):
     assert len(house.relay.taken()) == 5
 
 
+@pytest.mark.promise("F40", "P11")
 def test_a_restored_store_sends_nothing_until_it_is_accepted_and_then_nobody_twice(build: Build):
     """The send journal is ahead of the copy: the start is held `restored`. What was sent since the backup is put in doubt."""
     house = build(rate="150/s")

@@ -55,6 +55,7 @@ def test_the_unit_is_locked_down(unit: Path):
     assert ran.returncode == 0, ran.stdout[-400:]
 
 
+@pytest.mark.promise("F30")
 def test_the_unit_fits_the_daemon():
     """The drain ends before systemd kills; what cannot get better is not tried again; reload and watchdog are on."""
     parser = configparser.ConfigParser(strict=False, interpolation=None)

@@ -43,6 +43,7 @@ def test_payload_beyond_63_bits_is_refused() -> None:
             LINKS.mint(UNSUBSCRIBE, payload)
 
 
+@pytest.mark.promise("B48")
 def test_no_other_token_has_an_effect() -> None:
     """Truncated, flipped, swapped, guessed and foreign tokens all read as nothing."""
     rng = random.Random(5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -59,6 +60,7 @@ async def play(
     assert all("dot" in misbehaviour.get(id, {}) or "data" in misbehaviour.get(id, {}) for id in broken), "a doubt that nobody made"
 
 
+@pytest.mark.promise("P2", "P3")
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     misbehaviour=st.dictionaries(st.sampled_from([f"m{n}" for n in range(1, 11)]), scripts, max_size=5),

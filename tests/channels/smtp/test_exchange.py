@@ -132,6 +132,7 @@ async def test_half_a_reply_that_nobody_waits_for_ends_the_connection() -> None:
     assert exchange.failure is not None
 
 
+@pytest.mark.promise("F11")
 async def test_421_ends_the_connection_at_once() -> None:
     """What else was owed will not come; waiting for it would hold a slot."""
     exchange, _, _ = opened()
@@ -143,6 +144,7 @@ async def test_421_ends_the_connection_at_once() -> None:
     assert exchange.failure.kind == "lost"
 
 
+@pytest.mark.promise("F12")
 async def test_a_deadline_does_not_move_when_bytes_drip_in() -> None:
     """F12: the stage as a whole has to end."""
     exchange, _, hand = opened()
@@ -157,6 +159,7 @@ async def test_a_deadline_does_not_move_when_bytes_drip_in() -> None:
     assert "no answer to MAIL in 5 s" in exchange.failure.detail
 
 
+@pytest.mark.promise("F12", "F13")
 async def test_each_stage_has_its_own_deadline() -> None:
     """The timer is moved when it fires, and brought forward when a shorter stage follows a longer one."""
     exchange, _, hand = opened()
@@ -216,6 +219,7 @@ async def test_drained_waits_for_the_kernel() -> None:
     assert await waiting
 
 
+@pytest.mark.promise("F12")
 async def test_a_relay_that_takes_no_bytes_stalls() -> None:
     """The slot is freed, and the dot was not written."""
     exchange, wire, _ = opened()

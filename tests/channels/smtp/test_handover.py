@@ -14,6 +14,7 @@ from tests.channels.smtp.test_phases import SHORT, brief, judge
 both = pytest.mark.parametrize("pipelining", [True, False], ids=["pipelining", "step by step"])
 
 
+@pytest.mark.promise("P2", "P3", "F5")
 @both
 async def test_outcome_n_is_reported_before_handover_n_plus_1_is_asked(pipelining: bool) -> None:
     """So that both commit in one transaction, and a crash leaves at most one message in doubt per connection."""
@@ -38,6 +39,7 @@ async def test_the_dot_and_the_next_envelope_go_out_together() -> None:
     assert events == ["mail", "rcpt", "data", *step, *step, "handover", "content", "dot", "report"]
 
 
+@pytest.mark.promise("F42", "F44")
 @both
 async def test_what_is_not_granted_is_not_sent_and_not_reported(pipelining: bool) -> None:
     """After 354 there is no way back: the connection is given up, the others go over a new one."""
@@ -52,6 +54,7 @@ async def test_what_is_not_granted_is_not_sent_and_not_reported(pipelining: bool
     assert ("content", "m2@example.com") not in peer.events
 
 
+@pytest.mark.promise("F42")
 @both
 async def test_a_batch_of_which_nothing_is_granted_sends_nothing(pipelining: bool) -> None:
     """Such as when the kill switch fell."""
@@ -103,6 +106,7 @@ async def test_a_connection_lost_while_leave_is_asked_gives_the_grant_back() -> 
     assert brief(line.outcomes["m3"]) == "accepted"
 
 
+@pytest.mark.promise("F28")
 async def test_when_the_daemon_drains_nothing_new_starts() -> None:
     """F28: what is handed over is finished, what waits after 354 is hung up on, the rest goes back."""
     async with Peer() as peer:
@@ -119,6 +123,7 @@ async def test_when_the_daemon_drains_nothing_new_starts() -> None:
     assert [mail.id for mail in peer.taken] == ["m1", "m2"]
 
 
+@pytest.mark.promise("F28")
 async def test_draining_between_354_and_the_asking_hangs_up() -> None:
     """After 354 there is no other way back; nothing was granted, so nothing is reported."""
     async with Peer(by_recipient={"m2": {"data": "late 354 go"}}) as peer:
@@ -145,6 +150,7 @@ async def test_draining_before_the_start_opens_no_connection() -> None:
     assert not line.outcomes
 
 
+@pytest.mark.promise("F28")
 async def test_cancelled_while_leave_is_asked_nothing_was_sent() -> None:
     """The commit may have landed all the same: the grant is given back, the connection closed."""
     async with Peer() as peer:
@@ -169,6 +175,7 @@ async def test_cancelled_while_leave_is_asked_nothing_was_sent() -> None:
     assert [mail.id for mail in peer.complete] == ["m1"]
 
 
+@pytest.mark.promise("F28")
 async def test_cancelled_after_the_dot_nothing_is_claimed() -> None:
     """Handed over and not reported is `Unknown` by the contract: the channel must not guess."""
     async with Peer(by_recipient={"m1": {"dot": "hang"}}) as peer:
@@ -213,6 +220,7 @@ async def test_ten_batches_at_once_send_each_message_once() -> None:
     assert all(isinstance(outcome, Accepted) for line in lines for outcome in line.outcomes.values())
 
 
+@pytest.mark.promise("F7", "P2")
 async def test_a_relay_that_drops_often_never_gets_a_message_twice() -> None:
     """1 message in 7 is dropped at the dot, 1 in 5 before: what was taken is accepted or in doubt, and once."""
     scripts = {f"m{n}": {"dot": ("250 2.0.0 Ok", "rst") if n % 2 else "drop"} for n in range(0, 60, 7)}
@@ -227,6 +235,7 @@ async def test_a_relay_that_drops_often_never_gets_a_message_twice() -> None:
     assert {mail.id for mail in peer.complete} == {id for id, outcome in line.outcomes.items() if isinstance(outcome, Accepted | Unknown)}
 
 
+@pytest.mark.promise("B26")
 async def test_a_message_that_cannot_become_a_mail_is_rejected_before_the_wire() -> None:
     """B20, B26: nothing of it reaches the relay; its neighbours go."""
     messages = [

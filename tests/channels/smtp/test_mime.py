@@ -76,6 +76,7 @@ def assert_wire(content: bytes) -> None:
         assert not re.match(rb"\.(?!\.)", line)
 
 
+@pytest.mark.promise("B28")
 @settings(max_examples=150)
 @given(pieces)
 @example(["a\r", "\nb"])
@@ -134,6 +135,7 @@ def test_a_piece_seen_once_is_not_kept() -> None:
     assert list(encoder._young) == ["static", "static "]
 
 
+@pytest.mark.promise("B26", "B28")
 @settings(max_examples=80)
 @given(pieces, pieces, subjects)
 @example(["Hi"], ["<p>--=_homing-m1</p>\n--=_homing-m1--\n"], "s")
@@ -206,6 +208,7 @@ def test_a_long_unsubscribe_link_stays_whole_on_its_line() -> None:
     assert f"\r\nList-Unsubscribe: <{url}>\r\n".encode() in content
 
 
+@pytest.mark.promise("B30")
 @pytest.mark.parametrize(
     "url", ["https://a.b/ c", "https://a.b/<x>", "https://a.b/\r\nBcc: x", "a.b/u", "https://a.b/é", "https://a.b/" + "u" * 990]
 )
@@ -228,6 +231,7 @@ def refused(**changes: Any) -> Rejected:
     return caught.value.outcome
 
 
+@pytest.mark.promise("B26")
 @pytest.mark.parametrize(
     "value",
     [
@@ -251,6 +255,7 @@ def test_a_value_that_could_open_a_header_is_refused(value: str) -> None:
     assert refused(head={"from_name": value}).code == "bad_header"
 
 
+@pytest.mark.promise("B27")
 @pytest.mark.parametrize("sender", ["a@b.cd, c@d.ef", "x\r\nBcc: y <a@b.cd>", "ü@x.yz", "a b@c.de"])
 def test_a_bad_sender_or_reply_address_is_refused(sender: str) -> None:
     """B27."""
@@ -258,6 +263,7 @@ def test_a_bad_sender_or_reply_address_is_refused(sender: str) -> None:
     assert refused(head={"reply_to": sender}).code in ("bad_sender", "bad_header")
 
 
+@pytest.mark.promise("B20")
 def test_a_bad_address_concerns_the_address() -> None:
     """So that it is suppressed and not tried again."""
     assert refused(address="a@b.c,d@e.f") == Rejected(
@@ -265,6 +271,7 @@ def test_a_bad_address_concerns_the_address() -> None:
     )
 
 
+@pytest.mark.promise("B9")
 def test_half_a_surrogate_pair_in_a_body_is_refused() -> None:
     """It has no bytes in UTF-8."""
     assert refused(text_pieces=("a\ud800",)).code == "bad_text"
@@ -276,6 +283,7 @@ def test_an_id_that_cannot_stand_in_a_message_id_is_refused(id: str) -> None:
     assert refused(id=id, address="a@b.cd").code == "bad_header"
 
 
+@pytest.mark.promise("B26")
 @settings(max_examples=100)
 @given(subjects)
 @example("Berlaku sampai 30 November, hanya untuk Anda yang sudah lama tidak berkunjung ke kedai kami")
@@ -349,6 +357,7 @@ def test_an_address_beyond_ascii_is_a_utf8_letter() -> None:
     assert "\r\nTo: سارا@xn--hhbbbed.example\r\n".encode() in letter.content
 
 
+@pytest.mark.promise("B26")
 def test_a_campaign_name_cannot_break_the_feedback_id() -> None:
     """Its fields are divided by colons."""
     found = parsed(composed(message(campaign="job:2026-11 é:x", step="a b")).content)

@@ -67,6 +67,7 @@ async def carried(peer: Peer, count: int = 3, **settings: Any) -> tuple[Line, li
 both = pytest.mark.parametrize("pipelining", [True, False], ids=["pipelining", "step by step"])
 
 
+@pytest.mark.promise("F11", "F12")
 @both
 @pytest.mark.parametrize(
     ("answer", "wanted"),
@@ -91,6 +92,7 @@ async def test_a_refusal_at_mail_defers_or_rejects_that_message_only(pipelining:
     assert outcomes == ["accepted", wanted, "accepted"]
 
 
+@pytest.mark.promise("F6", "F11", "F12")
 @both
 @pytest.mark.parametrize("phase", ["rcpt", "data"])
 @pytest.mark.parametrize(
@@ -119,6 +121,7 @@ async def test_a_refusal_before_the_content_is_never_in_doubt(
     assert "m2" not in line.granted
 
 
+@pytest.mark.promise("F7", "F8", "F9", "F13")
 @both
 @pytest.mark.parametrize(
     ("answer", "wanted"),
@@ -153,6 +156,7 @@ async def test_after_the_final_dot_only_a_whole_reply_decides(pipelining: bool, 
         assert peer.connections == 2
 
 
+@pytest.mark.promise("F10")
 @both
 @pytest.mark.parametrize("answer", ["garbage", "raw 250", "354 more", "999 what", "250_ok", "\r\n"], ids=repr)
 async def test_an_unreadable_answer_to_the_dot_is_a_doubt_and_quarantines_the_relay(pipelining: bool, answer: str) -> None:
@@ -199,6 +203,7 @@ def big(count: int = 1, megabytes: int = 9) -> list[Message]:
     return [message(f"m{number}", text_pieces=(("x" * 74 + "\n") * (13_000 * megabytes),)) for number in range(1, count + 1)]
 
 
+@pytest.mark.promise("F11")
 async def test_a_relay_that_answers_in_the_middle_of_the_content_gets_no_dot() -> None:
     """An early 552, seen while a large mail is on its way: it is given back, not in doubt."""
     async with Peer(narrow=True, by_recipient={"m1": {"content": ("552 5.3.4 too big", "hang")}}) as peer:
@@ -211,6 +216,7 @@ async def test_a_relay_that_answers_in_the_middle_of_the_content_gets_no_dot() -
     assert "552 5.3.4 too big" in str(line.outcomes["m1"])
 
 
+@pytest.mark.promise("F6")
 async def test_a_connection_lost_before_the_dot_is_no_doubt() -> None:
     """F6: a large mail's dot is written only when the kernel has the rest."""
     async with Peer(narrow=True, by_recipient={"m1": {"content": "rst"}}) as peer:
@@ -275,6 +281,7 @@ async def test_a_failed_reset_costs_the_connection_only(pipelining: bool, answer
     assert outcomes[2] == "accepted"
 
 
+@pytest.mark.promise("F7")
 async def test_a_connection_lost_after_the_dot_leaves_the_next_envelope_out_of_doubt() -> None:
     """Pipelined behind the dot, never answered: it is tried once more over a new connection."""
     async with Peer(by_recipient={"m2": {"dot": "drop"}}) as peer:

@@ -143,6 +143,7 @@ async def test_an_unreachable_relay_defers_the_whole_batch() -> None:
     assert not line.granted
 
 
+@pytest.mark.promise("F11")
 async def test_a_relay_that_refuses_is_left_alone_for_a_growing_time() -> None:
     """1 s, 2 s, 4 s .. 5 minutes, with jitter; meanwhile nobody connects."""
     clock, log = Clock(), Silence()
@@ -158,6 +159,7 @@ async def test_a_relay_that_refuses_is_left_alone_for_a_growing_time() -> None:
     assert pauses == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
 
 
+@pytest.mark.promise("F11")
 async def test_the_next_relay_serves_while_the_first_refuses() -> None:
     """Fail-over, and back once the first has rested and answers."""
     clock = Clock()
@@ -187,6 +189,7 @@ async def test_a_relay_that_breaks_off_in_the_middle_is_left_for_the_next() -> N
     assert [mail.id for mail in second.taken] == ["m4", "m5", "m6"]
 
 
+@pytest.mark.promise("F7")
 async def test_a_single_relay_that_loses_each_dot_costs_three_doubts_and_no_more() -> None:
     """Then the rest of the batch waits: a broken relay must not turn a whole job into doubts."""
     async with Peer(script={"dot": "hang"}) as peer:
@@ -197,6 +200,7 @@ async def test_a_single_relay_that_loses_each_dot_costs_three_doubts_and_no_more
     assert [brief(outcome) for outcome in line.outcomes.values()] == ["unknown timeout"] * 3 + ["deferred provider"] * 7
 
 
+@pytest.mark.promise("F13", "P10")
 async def test_one_hanging_destination_does_not_hold_up_the_others() -> None:
     """F13: it occupies one connection; the others go on."""
     async with Peer(by_recipient={"slow1": {"dot": "hang"}}) as peer:

@@ -27,6 +27,7 @@ def test_replies_do_not_depend_on_how_they_arrive(cuts: list[int]) -> None:
     assert [(reply.code, reply.text) for reply in read(*chunks)] == WANTED
 
 
+@pytest.mark.promise("F10")
 @pytest.mark.parametrize(
     "data",
     [
@@ -62,6 +63,7 @@ def test_what_was_whole_before_the_garbage_counts() -> None:
     assert [reply.code for reply in replies] == [250]
 
 
+@pytest.mark.promise("F10")
 @given(st.binary(max_size=200))
 def test_any_bytes_are_replies_or_an_error(data: bytes) -> None:
     """No crash, no code outside 200-599."""

@@ -30,6 +30,7 @@ async def refusal(port: int, **settings: Any) -> Deferred:
     return outcome
 
 
+@pytest.mark.promise("B28")
 @pytest.mark.parametrize("pipelining", [True, False], ids=["pipelining", "step by step"])
 @pytest.mark.parametrize("auth", [False, True], ids=["open", "auth"])
 @pytest.mark.parametrize("tls", ["none", "starttls", "implicit"])
@@ -71,6 +72,7 @@ async def test_a_mail_of_megabytes_goes_through_in_pieces(certificates: Certific
     assert peer.taken[1].data == composed
 
 
+@pytest.mark.promise("F14")
 @pytest.mark.parametrize("tls", ["starttls", "implicit"])
 @pytest.mark.parametrize("server", ["other_name", "stranger", "expired"])
 async def test_a_bad_certificate_ends_the_attempt(certificates: Certificates, tls: str, server: str) -> None:
@@ -90,6 +92,7 @@ async def test_verify_false_takes_any_certificate_on_loopback(certificates: Cert
     assert len(peer.taken) == 1
 
 
+@pytest.mark.promise("F14")
 async def test_a_stripped_starttls_ends_the_attempt() -> None:
     """F14: the relay, or somebody on the way, does not offer it."""
     async with Peer() as peer:
@@ -98,6 +101,7 @@ async def test_a_stripped_starttls_ends_the_attempt() -> None:
     assert [command.split()[0] for command in peer.commands] == ["EHLO"]
 
 
+@pytest.mark.promise("F14")
 @pytest.mark.parametrize("answer", ["454 4.7.0 TLS not available", "502 5.5.1 what", "drop", "hang", "garbage"])
 async def test_a_refused_starttls_ends_the_attempt(certificates: Certificates, answer: str) -> None:
     """Whatever the way of refusing."""
@@ -107,6 +111,7 @@ async def test_a_refused_starttls_ends_the_attempt(certificates: Certificates, a
     assert not [command for command in peer.commands if command.startswith("MAIL")]
 
 
+@pytest.mark.promise("F14")
 async def test_plaintext_behind_the_answer_to_starttls_ends_the_attempt(certificates: Certificates) -> None:
     """F14: bytes that somebody put there before TLS; aiosmtplib would drop them in silence, and its `_buffer` is where we see them."""
     injected = "220 2.0.0 Ready\r\n250 injected"
@@ -116,6 +121,7 @@ async def test_plaintext_behind_the_answer_to_starttls_ends_the_attempt(certific
     assert not [command for command in peer.commands if command.startswith("MAIL")]
 
 
+@pytest.mark.promise("F14")
 async def test_bytes_behind_the_last_reply_end_the_attempt() -> None:
     """A 421 glued to the answer to EHLO, or a desynchronised relay."""
     async with Peer(script={"ehlo": "250 peer.example\r\n421 4.3.2 closing"}) as peer:
@@ -204,6 +210,7 @@ async def test_a_relay_without_auth_is_the_operators() -> None:
         assert (outcome.scope, outcome.code) == ("operator", "auth_missing")
 
 
+@pytest.mark.promise("F11", "F12")
 @pytest.mark.parametrize(
     ("script", "code"),
     [
@@ -263,6 +270,7 @@ async def test_nagle_is_off() -> None:
         await exchange.closed
 
 
+@pytest.mark.promise("F15")
 async def test_a_name_without_an_address_cannot_be_opened() -> None:
     """Nothing to connect to."""
 
@@ -274,6 +282,7 @@ async def test_a_name_without_an_address_cannot_be_opened() -> None:
         await open_session(Endpoint("relay.example", 25), Terms.of(context().settings), Nowhere(), "test")
 
 
+@pytest.mark.promise("F15")
 async def test_a_name_that_does_not_resolve_defers_the_batch() -> None:
     """F15, as far as the relay's own name goes."""
 
@@ -299,6 +308,7 @@ async def test_a_mail_that_is_too_large_is_rejected_before_the_wire() -> None:
             assert all(("SIZE=" in command) == bool(extensions) for command in mails)
 
 
+@pytest.mark.promise("B22")
 async def test_an_address_beyond_ascii_needs_a_relay_with_smtputf8() -> None:
     """B22: rejected where it is not offered, carried unchanged where it is."""
     for offered in (False, True):

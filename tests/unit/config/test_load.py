@@ -117,6 +117,7 @@ title = "We miss you"
     assert (("cap", 0, "channels"), "email") in config.named_channels()
 
 
+@pytest.mark.promise("B58")
 def test_all_problems_come_at_once_in_the_order_of_their_lines():
     """One run of `homing check` names everything that is wrong."""
     found = problems(
@@ -147,6 +148,7 @@ listen = "8025"
     ]
 
 
+@pytest.mark.promise("B58")
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -46,6 +46,7 @@ def test_exactly_one_trailing_newline_is_cut_off(tmp_path: Path, content: bytes,
     assert secret('{ file = "pw" }', tmp_path) == value
 
 
+@pytest.mark.promise("B58")
 @pytest.mark.parametrize("mode", [0o644, 0o604, 0o602, 0o666])
 def test_a_file_that_everyone_may_read_or_write_is_refused(tmp_path: Path, mode: int):
     """The message says how to mend it."""

@@ -91,6 +91,7 @@ def test_smallest_campaign_is_a_marketing_draft() -> None:
     assert campaign.steps[0].valid == 72 * HOUR
 
 
+@pytest.mark.promise("B27")
 @pytest.mark.parametrize(
     ("content", "problem"),
     [

@@ -154,6 +154,7 @@ def test_message_of_a_job_is_a_version_of_its_own() -> None:
     assert CampaignVersion.from_json(version.to_json()) == version
 
 
+@pytest.mark.promise("B26", "B29")
 @pytest.mark.parametrize(
     ("message", "problem"),
     [

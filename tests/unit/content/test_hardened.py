@@ -79,6 +79,7 @@ def attempt(part: str, source: str) -> str:
     return rendered.text
 
 
+@pytest.mark.promise("B29")
 @pytest.mark.parametrize("part", ["html", "text"])
 @pytest.mark.parametrize("name", REFUSED)
 def test_hostile_template_is_refused(part: str, name: str) -> None:
@@ -97,6 +98,7 @@ def test_heavy_but_lawful_template_renders(part: str, name: str) -> None:
     assert time.process_time() - start < ENDLESS
 
 
+@pytest.mark.promise("B29")
 @pytest.mark.parametrize("name", [name for name, source in REFUSED.items() if BIG in source or "replace" in name or "doubl" in name])
 def test_hostile_template_stays_below_64_megabytes(name: str) -> None:
     """The size of a filter's result is known before it is made."""
@@ -109,6 +111,7 @@ def test_hostile_template_stays_below_64_megabytes(name: str) -> None:
     assert peak < 64 * 1024 * 1024
 
 
+@pytest.mark.promise("B30")
 def test_values_of_recipients_are_never_rendered_again() -> None:
     """A trait that looks like a template is text."""
     template = parse_template("{{ recipient.first_name }}", html=True, name="t")
@@ -116,6 +119,7 @@ def test_values_of_recipients_are_never_rendered_again() -> None:
     assert "".join(pieces) == "{{ 7 | times: 7 }}{% include &#39;a&#39; %}"
 
 
+@pytest.mark.promise("B30")
 @pytest.mark.parametrize(
     "source",
     [
@@ -155,6 +159,7 @@ def test_static_text_is_the_same_object_each_time() -> None:
     assert [type(piece) for piece in one] == [str, str, str]
 
 
+@pytest.mark.promise("B29")
 def test_output_is_bounded() -> None:
     """What is written in sum is bounded, not each piece."""
     pieces = Pieces()

@@ -23,6 +23,7 @@ def guarded(html: str) -> int:
     return len(check_html(masked, scan_html(masked), segments).guarded)
 
 
+@pytest.mark.promise("B30", "B44")
 @pytest.mark.parametrize(
     ("html", "what"),
     [
@@ -76,6 +77,7 @@ def test_usual_mail_has_no_fault(html: str) -> None:
     assert faults(html) == []
 
 
+@pytest.mark.promise("B30", "B44")
 @pytest.mark.parametrize(
     ("html", "count"),
     [

@@ -70,6 +70,7 @@ def test_unknown_step_or_channel_is_a_programming_error() -> None:
         renderer({"": mail("x")}).render("other", "email", None, {})
 
 
+@pytest.mark.promise("B29")
 @pytest.mark.parametrize(
     ("body", "variable"),
     [
@@ -131,6 +132,7 @@ def test_missing_variable_of_head_and_text_is_named_with_its_line() -> None:
     assert held("<p>x</p>\n--- text\na\n{{ vars.x }}").line == 7
 
 
+@pytest.mark.promise("B26")
 @pytest.mark.parametrize("value", ["a\nBcc: x@y.example", "a\r\nX: y", "a\rb", "a\x00b", "a\u2028b", "=?utf-8?q?a=0d=0aBcc:x?=", "a\x7f"])
 def test_line_end_in_a_head_line_holds(value: str) -> None:
     """A recipient's value cannot add a header, not even encoded (B26)."""
@@ -139,6 +141,7 @@ def test_line_end_in_a_head_line_holds(value: str) -> None:
     assert error.line == 2
 
 
+@pytest.mark.promise("B26")
 def test_too_long_a_head_line_holds() -> None:
     """A subject of 10 KB is a mistake."""
     assert held("<p>x</p>", {"x": "a" * 10_000}, subject="{{ vars.x }}").reason is Reason.TOO_LARGE
@@ -149,6 +152,7 @@ def test_too_large_a_message_holds() -> None:
     assert held("{% for i in vars.list %}{{ i }}{% endfor %}", {"list": ["x" * 60_000] * 10}).reason is Reason.TOO_LARGE
 
 
+@pytest.mark.promise("B32")
 @pytest.mark.parametrize("body", ["<p>{{ vars.x | default: '' }}</p>", "<!-- x -->", "<p hidden>x</p>", "{% if vars.no %}x{% endif %}<br>"])
 def test_empty_message_holds(body: str) -> None:
     """Nothing to read is nothing to send (B32). Transactional, for the footer would be text."""
@@ -157,6 +161,7 @@ def test_empty_message_holds(body: str) -> None:
     assert caught.value.reason is Reason.RENDER_ERROR
 
 
+@pytest.mark.promise("B30", "B44")
 @pytest.mark.parametrize(
     "url",
     ["javascript:alert(1)", "JAVASCRIPT:x", " javascript:x", "java\tscript:x", "\x01javascript:x", "data:text/html,x", "vbscript:x", ":x", "file:///etc/passwd"],
@@ -320,6 +325,7 @@ def test_wrong_version_is_refused_whole() -> None:
         renderer({"": mail("{{ vars.x | nope }}")})
 
 
+@pytest.mark.promise("B30")
 @pytest.mark.parametrize(
     "value", [[1, "a"], {"a": 1}, True, 10**50, -1.5, "\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16")]
 )

@@ -43,6 +43,7 @@ def test_other_channels_have_one_body_and_free_head_lines() -> None:
     assert parse_file("call.call.liquid", "Hello", channel="call").problems == []
 
 
+@pytest.mark.promise("B29")
 @pytest.mark.parametrize(
     ("content", "problem"),
     [

@@ -10,6 +10,7 @@ from daemon.dispatch.gate import Gate
 from daemon.model.delivery import SECOND, Reason
 
 
+@pytest.mark.promise("F42", "P8")
 def test_the_stop_file_shuts_it_at_once_and_opens_it_when_gone(tmp_path: Path) -> None:
     """Asked before every group of grants; needs nothing but the file system."""
     gate = Gate(tmp_path / "stop")
@@ -21,6 +22,7 @@ def test_the_stop_file_shuts_it_at_once_and_opens_it_when_gone(tmp_path: Path) -
     assert not gate.shut(10, 0)
 
 
+@pytest.mark.promise("F33")
 def test_a_clock_behind_the_last_commit_latches(tmp_path: Path) -> None:
     """More than 2 s behind: shut until an operator accepts it, even if the clock comes back."""
     gate = Gate(tmp_path / "stop")
@@ -31,6 +33,7 @@ def test_a_clock_behind_the_last_commit_latches(tmp_path: Path) -> None:
     assert not gate.shut(200 * SECOND, 102 * SECOND)
 
 
+@pytest.mark.promise("F32", "F33")
 def test_what_was_latched_before_a_restart_stays(tmp_path: Path) -> None:
     """The store keeps the reasons; a restart is no way around them."""
     assert Gate(tmp_path / "stop", {Reason.RESTORED.value: "older than the journal"}).shut(1, 0)
@@ -49,6 +52,7 @@ class Clocks:
         return self.steady
 
 
+@pytest.mark.promise("F32")
 @pytest.mark.parametrize(("jump", "held"), [(3 * 3600, True), (-3 * 3600, True), (1, False), (-1, False)])
 def test_no_grant_is_given_in_the_time_that_a_jump_made(tmp_path: Path, jump: int, held: bool) -> None:
     """F32: the very next group of grants is refused, not the first after the watch's next round."""

@@ -62,6 +62,7 @@ def test_a_new_journal_keeps_the_last_commit_of_the_store(tmp_path: Path) -> Non
     assert journal.tail() == Tail(nonce="n1", commit=41, at=0)
 
 
+@pytest.mark.promise("F40", "P11")
 def test_what_was_sent_since_a_commit_is_found_again(tmp_path: Path) -> None:
     """`since` gives the deliveries of later lines with their instants: what a restored store does not know."""
     journal = Journal(tmp_path / "journal")
@@ -75,6 +76,7 @@ def test_what_was_sent_since_a_commit_is_found_again(tmp_path: Path) -> None:
     journal.close()
 
 
+@pytest.mark.promise("F40")
 def test_full_files_are_kept_in_order_and_the_oldest_says_how_far_back_they_reach(tmp_path: Path) -> None:
     """A backup from before the oldest kept file is known as such: what was sent since is not all there any more."""
     journal = Journal(tmp_path / "journal")

@@ -50,12 +50,14 @@ def test_the_last_attempt_ends_it() -> None:
     assert not result(Deferred(throttled=True), attempts=BACKOFF.attempts + 5).exhausted
 
 
+@pytest.mark.promise("F43")
 @pytest.mark.parametrize("odd", [None, "accepted", 250, object(), Accepted])
 def test_anything_else_than_an_outcome_is_in_doubt(odd: object) -> None:
     """A plugin that reports nonsense after a handover may have sent: never again by the machine."""
     assert result(odd).kind is Kind.UNKNOWN
 
 
+@pytest.mark.promise("P2")
 def test_only_a_transactional_campaign_that_asks_for_it_gets_one_second_copy() -> None:
     """`on_doubt = "resend_once"`: once, and never for marketing."""
     asks = Campaign(name="c", purpose=Purpose.TRANSACTIONAL, on_doubt="resend_once")
@@ -65,12 +67,14 @@ def test_only_a_transactional_campaign_that_asks_for_it_gets_one_second_copy() -
     assert not result(Unknown(), campaign=replace(asks, on_doubt="hold")).resend
 
 
+@pytest.mark.promise("F10")
 def test_a_providers_words_are_bounded_and_printable() -> None:
     """What a relay says goes to logs and screens: no control characters, no megabytes."""
     kept = result(Rejected(code="550", detail="no\r\n\x1b[31muser" + "x" * 5000))
     assert "\r" not in kept.detail and "\x1b" not in kept.detail and len(kept.detail) <= 500
 
 
+@pytest.mark.promise("F11")
 @pytest.mark.parametrize(
     ("value", "expected"),
     [(None, None), (30, 30 * SECOND), ("120", 120 * SECOND), ("-5", 0), ("nan", 0), ("soon", None), (1e12, 24 * HOUR),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pytest
+
 from daemon.metrics import MOST_LABELS, Metrics, Reading
 
 
@@ -26,6 +28,7 @@ class Watch:
         self.seconds += seconds
 
 
+@pytest.mark.promise("B62")
 def test_scrapes_within_a_second_cost_nothing() -> None:
     """A thousand scrapes a second print the registry once (B62)."""
     watch = Watch()

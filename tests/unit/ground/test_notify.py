@@ -60,6 +60,7 @@ def test_without_a_manager_or_with_a_deaf_one_nothing_happens(tmp_path: Path):
     assert not Notifier(SystemClock(), {"NOTIFY_SOCKET": "vsock:2:1"}, pid=1).ready()
 
 
+@pytest.mark.promise("F31")
 def test_the_watchdog_is_pinged_at_half_its_interval_only_while_the_daemon_is_healthy(manager: socket.socket):
     """A daemon that makes no progress is restarted."""
     healthy = [True, True, False, False, True]

@@ -84,6 +84,7 @@ async def test_dns_really_resolves_this_machine_and_leaves_addresses_alone():
     await dns.close()
 
 
+@pytest.mark.promise("F16")
 async def test_dns_asks_once_for_many_and_keeps_the_answer_for_a_minute():
     """Coalescing and cache; a failure is kept too, but shortly."""
     clock, names = Moved(), Names()
@@ -109,6 +110,7 @@ async def test_dns_asks_once_for_many_and_keeps_the_answer_for_a_minute():
     assert names.asked[2:] == ["absent.example"] * 2
 
 
+@pytest.mark.promise("F15", "F16")
 async def test_dns_gives_up_on_a_slow_name_and_refuses_too_many_at_once():
     """One slow zone holds up nobody else, and never without bound."""
     names = Names()
@@ -123,6 +125,7 @@ async def test_dns_gives_up_on_a_slow_name_and_refuses_too_many_at_once():
     await dns.close()
 
 
+@pytest.mark.promise("F16")
 async def test_closing_the_resolver_ends_the_waiting_with_an_error_of_the_network():
     """Not with a cancellation that nobody asked for."""
     names = Names()
@@ -213,6 +216,7 @@ async def test_a_peer_that_never_answers_runs_into_the_deadline():
 # --- disk ------------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P1")
 def test_files_are_written_whole_or_not_at_all(tmp_path: Path):
     """Also over a temporary file that a crash left; nothing else stays behind."""
     disk, path = SystemDisk(), tmp_path / "receipt.json"
@@ -242,6 +246,7 @@ def test_a_failed_atomic_write_leaves_the_old_content(tmp_path: Path, monkeypatc
     assert disk.names(tmp_path) == ["x"]
 
 
+@pytest.mark.promise("P1")
 def test_every_change_of_a_name_syncs_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A rename that is not synced may be undone by a crash."""
     disk, synced = SystemDisk(), []
@@ -267,6 +272,7 @@ def test_every_change_of_a_name_syncs_its_folder(tmp_path: Path, monkeypatch: py
     assert synced == [tmp_path / "a" / "b"]
 
 
+@pytest.mark.promise("B1")
 def test_symlinks_pipes_and_folders_are_not_opened(tmp_path: Path):
     """CWE-59: a producer must not have us read or write another file; a pipe must not hold us up."""
     disk = SystemDisk()

@@ -104,6 +104,7 @@ def test_a_service_that_fails_ends_the_daemon_but_the_others_still_drain(fail: s
     assert ("last starts" in story) == (fail == "later")
 
 
+@pytest.mark.promise("F28")
 def test_drain_is_cut_off_at_its_deadline_and_still_ends_the_rest():
     """SIGTERM is followed by SIGKILL sooner or later: better to cancel ourselves, in order."""
 
@@ -124,6 +125,7 @@ def test_drain_is_cut_off_at_its_deadline_and_still_ends_the_rest():
     assert "drain_cut_short" in events
 
 
+@pytest.mark.promise("F28")
 def test_a_second_stop_cuts_the_drain_short():
     """An operator who presses Ctrl-C twice means it."""
 
@@ -159,6 +161,7 @@ def test_a_stop_during_the_start_is_obeyed():
     assert simulate(1, main).result == ["store starts", "store ends"]
 
 
+@pytest.mark.promise("F29")
 def test_a_bad_new_config_leaves_the_old_one_in_force():
     """One error line with all problems, and the daemon runs on."""
     answers: list[Exception | None] = [

@@ -22,6 +22,7 @@ def test_the_hash_is_hmac_sha256(pepper: bytes, text: str) -> None:
     assert address_hash(pepper, "email", text) == expected
 
 
+@pytest.mark.promise("B12")
 def test_b12_spellings_of_one_address_share_a_hash() -> None:
     """A suppression of User@ covers user@; a phone number is another kind."""
     pepper = b"p" * 32

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from daemon.intake.emails import MAX_ADDRESS, AddressError, email_key, parse_email
 
 
+@pytest.mark.promise("B22")
 @pytest.mark.parametrize(
     ("text", "kept"),
     [
@@ -31,6 +32,7 @@ def test_b22_an_address_is_kept_with_its_domain_as_a_labels(text: str, kept: str
     assert parse_email(kept) == kept
 
 
+@pytest.mark.promise("B20")
 @pytest.mark.parametrize(
     ("text", "word"),
     [
@@ -64,6 +66,7 @@ def test_b20_what_is_not_one_bare_address_is_refused(text: str, word: str) -> No
     assert caught.value.code == "address_invalid"
 
 
+@pytest.mark.promise("B21")
 @pytest.mark.parametrize(
     ("text", "word"),
     [
@@ -87,6 +90,7 @@ def test_b21_quoted_literal_dotless_and_overlong_addresses_are_refused(text: str
         parse_email(text)
 
 
+@pytest.mark.promise("B22")
 @pytest.mark.parametrize("domain", ["pаypal.com", "xn--pypal-4ve.com", "gооgle.com"])
 def test_b22_a_domain_that_mixes_scripts_is_flagged(domain: str) -> None:
     """Cyrillic letters among Latin ones, in either spelling, get a code of their own."""
@@ -95,11 +99,13 @@ def test_b22_a_domain_that_mixes_scripts_is_flagged(domain: str) -> None:
     assert caught.value.code == "address_mixed_script"
 
 
+@pytest.mark.promise("B22")
 def test_b22_scripts_that_are_written_together_are_no_mixture() -> None:
     """Japanese domains mix Han, Hiragana, Katakana and Latin."""
     assert parse_email("a@東京タワーabc.example").startswith("a@xn--")
 
 
+@pytest.mark.promise("B12")
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
@@ -115,6 +121,7 @@ def test_b12_spellings_of_one_mailbox_share_a_key(one: str, other: str, same: bo
     assert (email_key(parse_email(one)) == email_key(parse_email(other))) is same
 
 
+@pytest.mark.promise("B20", "B21")
 @given(st.text(max_size=80))
 @example("a@b.co\n")
 @example("a@b.co\udcff")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from daemon.clock import to_instant
 from daemon.errors import IntakeError
-from daemon.intake.head import HeadRules, canonical, job_id_problem, parse_head, read_key
+from daemon.intake.head import HeadRules, canonical, check_values, job_id_problem, parse_head, read_key
 from daemon.model.delivery import MINUTE
 from daemon.model.job import InlineMessage, JobHead, RowError
 
@@ -66,6 +66,7 @@ def test_every_wrong_field_is_named_at_once(fields: dict[str, Any], errors: list
     assert wrong(**fields) == errors
 
 
+@pytest.mark.promise("B17")
 @pytest.mark.parametrize(
     ("moment", "code"),
     [
@@ -84,6 +85,7 @@ def test_b17_not_before_is_an_instant_within_reach(moment: str, code: str) -> No
     assert wrong(not_before=moment) == [("not_before", code)]
 
 
+@pytest.mark.promise("B17")
 def test_b17_not_before_may_lie_back_within_the_grace() -> None:
     """A job that took a while on its way is still welcome."""
     assert parse(not_before="2026-11-22T04:11:00Z").not_before is not None
@@ -95,6 +97,7 @@ def test_expires_at_lies_after_everything_else() -> None:
     assert wrong(not_before="2026-11-24T00:00:00Z", expires_at="2026-11-23T00:00:00Z") == [("expires_at", "past")]
 
 
+@pytest.mark.promise("B26")
 def test_a_message_of_its_own_is_checked() -> None:
     """Channel, purpose, a subject for e-mail, a text or html part, nothing else."""
     message = {"channel": "email", "purpose": "transactional", "subject": "Hi", "text": "Hello"}
@@ -108,6 +111,7 @@ def test_a_message_of_its_own_is_checked() -> None:
     assert wrong(message=message, campaign="winback") == [("message", "both")]
 
 
+@pytest.mark.promise("B2")
 @pytest.mark.parametrize(
     "value", ["../../etc/x", "-x", "", ".", "a/b", "a b", "a\nb", "x" * 129, "é", "a\0b", 17, None, "a%00b", "a\\b", "job?x=1"]
 )
@@ -137,6 +141,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.promise("B11")
 @given(st.dictionaries(st.sampled_from([*HEAD, "campaign", "message", "priority", "not_before", "expires_at", "window", "x"]), json_values))
 def test_any_head_is_good_or_refused(head: dict[str, Any]) -> None:
     """No head crashes."""
@@ -145,3 +150,27 @@ def test_any_head_is_good_or_refused(head: dict[str, Any]) -> None:
     except IntakeError as error:
         if not error.errors:
             raise
+
+
+@pytest.mark.promise("B9", "B11")
+@pytest.mark.parametrize(
+    ("head", "field", "code"),
+    [
+        ({"message": {"subject": "a\ud800"}}, "message", "control_char"),
+        ({"message": {"text": "a\0b"}}, "message", "control_char"),
+        ({"message": {"html": "a\x1b[2J"}}, "message", "control_char"),
+        ({"x\ud800": 1}, "x\\ud800", "control_char"),
+        ({"window": {"hours": ["\x9f"]}}, "window", "control_char"),
+        ({"window": {"a": {"a": {"a": {"a": {"a": {"a": {"a": {"a": {}}}}}}}}}}, "window", "json_depth"),
+    ],
+)
+def test_what_cannot_be_kept_is_refused_in_whatever_field_it_stands(head: dict[str, Any], field: str, code: str) -> None:
+    """Before anything else looks at it: neither the store nor an answer could hold it."""
+    with pytest.raises(IntakeError) as caught:
+        check_values({**HEAD, **head})
+    assert [(error.field, error.code) for error in caught.value.errors if isinstance(error, RowError)] == [(field, code)]
+
+
+def test_a_message_may_have_lines_and_any_script() -> None:
+    """Line breaks and tabs are text; so are right-to-left marks and joiners."""
+    check_values({**HEAD, "message": {"text": "سلام\u200f\r\n\tنمی‌خواهم"}})

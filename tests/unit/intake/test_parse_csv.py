@@ -33,6 +33,7 @@ def test_the_header_says_the_delimiter(delimiter: str, end: str) -> None:
     assert values(f"id{delimiter}email{end}c-1{delimiter}a@b.co{end}") == [{"id": "c-1", "email": "a@b.co"}]
 
 
+@pytest.mark.promise("B10", "B19")
 @pytest.mark.parametrize(
     ("header", "word"),
     [
@@ -75,6 +76,7 @@ def test_a_quoted_cell_may_go_over_lines_and_lines_are_counted_as_they_stand() -
     assert [(item.line, item.suspect) for item in items] == [(2, True), (4, False)]
 
 
+@pytest.mark.promise("F41")
 @pytest.mark.parametrize("body", ['id,email\na,a@b.co\nb,"b@c', "id,email\na,a@b.co\nb"])
 def test_f41_csv_that_breaks_off_is_refused_whole(body: str) -> None:
     """In a quoted cell, or with cells missing in a last line that has no end."""
@@ -88,12 +90,14 @@ def test_csv_needs_no_line_break_at_its_end() -> None:
     assert values("id,email\na,a@b.co") == [{"id": "a", "email": "a@b.co"}]
 
 
+@pytest.mark.promise("B8")
 def test_b8_latin1_makes_the_row_bad_and_a_mark_is_skipped() -> None:
     """Code `encoding` with the line; the header may follow a byte-order mark."""
     body = b"\xef\xbb\xbfid,vars.x\na,caf\xe9\nb,cafe\n"
     assert values(body) == ["encoding", {"id": "b", "vars": {"x": "cafe"}}]
 
 
+@pytest.mark.promise("B19")
 def test_b19_a_line_of_a_million_characters_is_bad_and_skipped() -> None:
     """In constant memory."""
     found = values("id,vars.x\na," + "x" * 1_000_000 + "\nb,y\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -48,6 +49,7 @@ BAD_ROWS = [
 ]
 
 
+@pytest.mark.promise("B11", "B19")
 @pytest.mark.parametrize(("what", "row", "code"), BAD_ROWS, ids=[name for name, _, _ in BAD_ROWS])
 @pytest.mark.parametrize("format", [Format.JSON, Format.NDJSON])
 def test_b11_b19_a_bad_row_is_named_and_the_good_ones_go_on(format: Format, what: str, row: str, code: str) -> None:
@@ -62,6 +64,7 @@ def test_b11_b19_a_bad_row_is_named_and_the_good_ones_go_on(format: Format, what
     assert [item.line for item in items] == [first, first + 1, first + 2]
 
 
+@pytest.mark.promise("B8")
 @pytest.mark.parametrize("format", [Format.JSON, Format.NDJSON])
 def test_b8_bytes_that_are_not_utf8_make_the_row_bad(format: Format) -> None:
     """Latin-1 in one row: code `encoding`, with its line."""
@@ -70,6 +73,7 @@ def test_b8_bytes_that_are_not_utf8_make_the_row_bad(format: Format) -> None:
     assert [item.code for item in items] == ["", "encoding", ""]
 
 
+@pytest.mark.promise("B8")
 @pytest.mark.parametrize("format", [Format.JSON, Format.NDJSON])
 def test_b8_a_byte_order_mark_is_no_part_of_the_body(format: Format) -> None:
     """A UTF-8 mark is skipped."""
@@ -78,6 +82,7 @@ def test_b8_a_byte_order_mark_is_no_part_of_the_body(format: Format) -> None:
     assert (head, [item.value for item in items]) == (HEAD, [{"id": "a"}])
 
 
+@pytest.mark.promise("B8")
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 @pytest.mark.parametrize("format", list(Format))
 def test_b8_utf16_is_refused_as_a_whole(encoding: str, format: Format) -> None:
@@ -88,6 +93,7 @@ def test_b8_utf16_is_refused_as_a_whole(encoding: str, format: Format) -> None:
     assert caught.value.code == "encoding"
 
 
+@pytest.mark.promise("B4")
 @pytest.mark.parametrize("format", list(Format))
 def test_b4_an_empty_body_has_no_rows(format: Format) -> None:
     """0 bytes, and a head alone."""
@@ -96,6 +102,7 @@ def test_b4_an_empty_body_has_no_rows(format: Format) -> None:
     assert read_all(head, format)[1] == []
 
 
+@pytest.mark.promise("F41")
 @pytest.mark.parametrize(
     "body",
     [
@@ -151,6 +158,7 @@ def test_keys_after_the_recipients_belong_to_the_head() -> None:
     assert len(items) == 1
 
 
+@pytest.mark.promise("F41")
 def test_f41_ndjson_that_breaks_off_in_its_last_line_is_refused_whole() -> None:
     """Half a last line is no bad row: nobody knows what else is missing."""
     with pytest.raises(BodyError) as caught:
@@ -230,6 +238,7 @@ def test_rows_of_ndjson_are_what_json_reads(rows: list[dict[str, Any]], ascii: b
     assert [item.value for item in items if not item.code] == [row for row, item in zip(rows, items, strict=True) if not item.code]
 
 
+@pytest.mark.promise("B11")
 @settings(deadline=None, max_examples=50)
 @given(st.binary(max_size=300), st.sampled_from(list(Format)))
 @example(b'{"recipients":[\\', Format.JSON)
@@ -244,6 +253,7 @@ def test_any_bytes_are_read_or_refused(body: bytes, format: Format) -> None:
     assert all((item.value is None) == bool(item.code) for item in items)
 
 
+@pytest.mark.promise("F41")
 @settings(deadline=None, max_examples=50)
 @given(rows, st.data())
 def test_a_document_cut_anywhere_is_never_taken_for_whole(rows: list[dict[str, Any]], data: st.DataObject) -> None:
@@ -270,3 +280,13 @@ def test_a_row_of_exactly_the_limit_passes() -> None:
         row = '{"id": "' + "x" * (size - 10) + '"}'
         for format, body in both(row):
             assert [item.code for item in read_all(body, format)[1]] == [code]
+
+
+@pytest.mark.promise("B11")
+def test_a_key_that_stands_twice_among_very_many_is_found_quickly() -> None:
+    """In linear time: a head may have a megabyte of keys."""
+    keys = ",".join(f'"k{number}": 1' for number in range(60_000))
+    began = time.process_time()
+    with pytest.raises(RowJsonError, match="k59999"):
+        loads(f'{{{keys}, "k59999": 2}}')
+    assert time.process_time() - began < 2

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from daemon.intake.phones import AddressError, _calling_code, _plan, parse_phone
 
 
+@pytest.mark.promise("B23")
 @pytest.mark.parametrize(
     ("text", "region", "kept"),
     [
@@ -30,6 +31,7 @@ def test_b23_a_number_is_kept_as_e164(text: str, region: str | None, kept: str) 
     assert parse_phone(text, region) == kept
 
 
+@pytest.mark.promise("B23")
 @pytest.mark.parametrize(
     ("text", "region", "code"),
     [
@@ -78,6 +80,7 @@ def test_the_quick_way_agrees_with_the_library(code: int, national: str) -> None
     assert quick == (phonenumbers.is_valid_number(number) and kept and not dear)
 
 
+@pytest.mark.promise("B23")
 @given(st.text(max_size=40), st.sampled_from([None, "ID", "US"]))
 def test_any_text_is_a_number_or_refused(text: str, region: str | None) -> None:
     """No text crashes the parser; what is kept is E.164."""

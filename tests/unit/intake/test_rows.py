@@ -59,12 +59,14 @@ def test_spellings_that_mean_one_thing_are_kept_as_one() -> None:
     assert (row.id, row.zone, row.locale, row.country, row.phone) == ("17", "Asia/Jakarta", "fa-IR", "ID", "+628111234567")
 
 
+@pytest.mark.promise("B18")
 @pytest.mark.parametrize("zone", ["Mars/Base", "+25:00", "EST5EDT,M3.2.0,M11.1.0", "../../etc/passwd", "Factory", "posixrules", "GMT+7:00"])
 def test_b18_what_is_no_zone_makes_the_row_bad(zone: str) -> None:
     """Unknown names, offsets, POSIX strings, paths."""
     assert errors({"id": "c-1", "zone": zone}) == [("zone", "zone")]
 
 
+@pytest.mark.promise("B9")
 @pytest.mark.parametrize("character", ["\0", "\x07", "\n", "\r", "\t", "\x7f", "\x85", "\u2028", "\u2029", "\u202e", "\u2066", "\ud800"])
 @pytest.mark.parametrize("escaped", [True, False])
 def test_b9_control_and_direction_characters_make_the_row_bad(character: str, escaped: bool) -> None:
@@ -89,6 +91,7 @@ def test_letters_of_all_scripts_and_their_joiners_are_no_control_characters() ->
     assert good({"id": "c-1", "vars": {"text": text}}).vars == {"text": text}
 
 
+@pytest.mark.promise("B20", "B21")
 @pytest.mark.parametrize("address", ["d@e.fr\r\nRCPT TO:<x@y.fr>", "a@b.co,d@e.fr", "Bob <b@x.yz>", "a@b@c", '"a b"@x.yz', "a@localhost", "a\0@b.co"])
 def test_b20_b21_a_bad_address_makes_the_row_bad(address: str) -> None:
     """Code `address_invalid` on field `email`."""
@@ -137,6 +140,7 @@ def test_each_wrong_field_is_named(row: dict[str, Any], found: list[tuple[str, s
         good(row)
 
 
+@pytest.mark.promise("B10")
 def test_b10_an_unknown_field_says_what_was_meant() -> None:
     """The nearest field, or where values of one's own go."""
     [error] = check({"id": "a", "emial": "x"})  # type: ignore[misc]
@@ -145,6 +149,7 @@ def test_b10_an_unknown_field_says_what_was_meant() -> None:
     assert "vars or traits" in error.detail
 
 
+@pytest.mark.promise("B19")
 @pytest.mark.parametrize(
     ("values", "code"),
     [
@@ -161,6 +166,7 @@ def test_b19_fields_have_limits(values: dict[str, Any], code: str) -> None:
     assert [error[1] for error in errors({"id": "a", "vars": values})] == [code]
 
 
+@pytest.mark.promise("B19")
 def test_b19_a_field_of_exactly_64_kb_is_good() -> None:
     """The limit itself passes."""
     good({"id": "a", "vars": {"x": "y" * 65_536}})
@@ -201,6 +207,7 @@ json_values = st.recursive(
 fields = st.sampled_from(["id", "email", "phone", "zone", "locale", "country", "traits", "vars", "consent", "other"])
 
 
+@pytest.mark.promise("B11")
 @given(st.dictionaries(fields, json_values, max_size=8), st.booleans())
 def test_any_row_is_good_or_named(value: dict[str, Any], suspect: bool) -> None:
     """No row crashes the checker; a good one has an id and only what it named."""
@@ -212,3 +219,29 @@ def test_any_row_is_good_or_named(value: dict[str, Any], suspect: bool) -> None:
     assert found.id
     assert found.named <= value.keys()
     assert all(getattr(found, name) is None for name in ("email", "phone", "zone", "locale", "country") if name not in found.named)
+
+
+@pytest.mark.promise("B9", "B19")
+@pytest.mark.parametrize("quiet", [["\ud800"], ["\u202e22:00-08:00"], ["22:00-08:00\0"], ["x" * 60_000], ["a" + " " * 60_000], ["\x1b[31m"] * 1000])
+def test_an_error_never_carries_the_value_that_it_is_about(quiet: list[str]) -> None:
+    """What cannot be kept as a value cannot be kept as a quotation either: errors stand in the store, in files and in answers."""
+    value = {"id": "c-1", "traits": {"quiet_hours": quiet}}
+    found = CHECKER.check(Item(1, value, suspect=True))
+    assert isinstance(found, list)
+    for error in found:
+        told = f"{error.recipient}{error.field}{error.code}{error.detail}"
+        assert told.isprintable()
+        assert len(told) < 400
+
+
+any_character = st.text(st.characters(exclude_categories=()), max_size=12)
+any_value = st.recursive(any_character, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(any_character, inner, max_size=3), max_leaves=6)
+
+
+@pytest.mark.promise("B9")
+@given(st.dictionaries(fields | any_character, any_value, max_size=6))
+def test_errors_of_any_row_can_be_kept_and_shown(value: dict[str, Any]) -> None:
+    """Half pairs, controls and direction marks in any value or key."""
+    found = CHECKER.check(Item(1, value, suspect=True))
+    if isinstance(found, list):
+        assert all(f"{error.recipient}{error.field}{error.detail}".isprintable() for error in found)

@@ -75,6 +75,7 @@ def test_unused_turn_is_given_back() -> None:
     assert bucket.reserve(START) == second > first
 
 
+@pytest.mark.promise("F11")
 def test_throttle_halves_and_recovers_additively() -> None:
     """Half at once, a twentieth of the full rate more each ten seconds, full again after 100 s."""
     bucket = Bucket(rate=100)
@@ -86,6 +87,7 @@ def test_throttle_halves_and_recovers_additively() -> None:
     assert bucket.idle(START + COOLDOWN + 100 * SECOND)
 
 
+@pytest.mark.promise("F11")
 def test_throttle_answers_of_one_moment_cut_once() -> None:
     """Thirty connections hear 421 together; later ones cut again, never below a hundredth."""
     bucket = Bucket(rate=100)
@@ -110,6 +112,7 @@ def test_retry_after_pauses_everything() -> None:
     assert Bucket(rate=None, paused_until=START + 9).reserve(START) == START + 9
 
 
+@pytest.mark.promise("F11")
 def test_unlimited_bucket_learns_a_rate_from_a_throttle() -> None:
     """Half of what went through of late; unlimited again when it has grown to twice that."""
     bucket = Bucket(rate=None)

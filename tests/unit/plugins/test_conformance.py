@@ -63,6 +63,7 @@ def test_every_wrong_channel_is_in_the_table() -> None:
     assert all(len(path.read_text().splitlines()) <= 40 for path in FAULTY.glob("*.py") if path.stem != "base")
 
 
+@pytest.mark.promise("F43")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_wrong_channel_fails_with_a_clear_reason(fault: str) -> None:
     """Each fault breaks the rule it is meant to break, and the reason says what was seen."""

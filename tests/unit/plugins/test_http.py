@@ -60,6 +60,7 @@ async def connected(handler: Handler, **options: float) -> AsyncIterator[tuple[a
             yield http, url
 
 
+@pytest.mark.promise("B56")
 @pytest.mark.parametrize(
     ("address", "public"),
     [
@@ -89,6 +90,7 @@ def test_only_addresses_of_the_internet_are_public(address: str, public: bool) -
     assert is_public(address) is public
 
 
+@pytest.mark.promise("B56")
 @pytest.mark.parametrize(
     "url",
     [
@@ -149,6 +151,7 @@ def test_hosts_are_found_in_urls_wherever_they_stand_and_in_host_with_port() -> 
     assert set(configured_origins("http://[::1")) == set()
 
 
+@pytest.mark.promise("B56")
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_never_followed_and_is_seen_as_it_is(status: int) -> None:
     """A 302 into the LAN ends as a 302."""

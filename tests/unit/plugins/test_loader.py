@@ -143,6 +143,7 @@ BAD: dict[str, tuple[str, str]] = {
 }
 
 
+@pytest.mark.promise("B60")
 @pytest.mark.parametrize("plugin", BAD)
 def test_a_bad_plugin_is_not_loaded_and_the_others_are(plugin: str, folder: Path, drop: Callable[..., Path]) -> None:
     """B60: the problem says what and where; its neighbours start; nothing of it stays in sys.modules unless it ran."""
@@ -177,6 +178,7 @@ def test_settings_that_do_not_fit_are_errors_of_the_config_all_at_once(folder: P
     assert {problem.key for problem in problems} == {"providers.my-dialler.url", "providers.my-dialler.tokn"}
 
 
+@pytest.mark.promise("B60")
 def test_two_plugins_of_one_name_are_both_refused(folder: Path, drop: Callable[..., Path], tmp_path: Path) -> None:
     """A drop-in can neither replace a built-in channel nor another drop-in by being found first."""
     drop("console")
@@ -200,6 +202,7 @@ def test_a_folder_that_is_not_there_is_an_error_of_the_config(tmp_path: Path) ->
     assert "entry 1" in problem.what
 
 
+@pytest.mark.promise("B60")
 def test_a_file_or_folder_that_everyone_may_write_is_refused(folder: Path, drop: Callable[..., Path]) -> None:
     """Whoever may write it could run code as the daemon."""
     path = drop("dialler")

@@ -132,6 +132,7 @@ async def test_nothing_new_is_asked_for_while_the_daemon_drains() -> None:
     assert (line.asked, line.reports, channel.most) == ([], {}, 0)
 
 
+@pytest.mark.promise("F43")
 @pytest.mark.parametrize(
     ("act", "outcome", "event"),
     [

@@ -89,6 +89,7 @@ def test_first_check_that_fails_decides() -> None:
     assert verdict(NOON, held_by=Reason.CAMPAIGN_PAUSED).reason is Reason.CAMPAIGN_PAUSED
 
 
+@pytest.mark.promise("F35")
 def test_expired_delivery_is_late() -> None:
     """At `expires_at` exactly it is over."""
     decision = verdict(expires_at=NOON)
@@ -96,6 +97,7 @@ def test_expired_delivery_is_late() -> None:
     assert verdict(expires_at=NOON + 1).verdict is Verdict.SEND
 
 
+@pytest.mark.promise("F35")
 def test_window_that_cannot_open_in_time_expires_at_once() -> None:
     """Nobody waits for a Saturday that comes after the end."""
     decision = verdict(campaign_window=window("sat 10:00-12:00"), expires_at=NOON + 3 * DAY)
@@ -136,6 +138,7 @@ def test_start_after_the_end_is_late() -> None:
     assert verdict(starts=NOON + 5 * DAY, expires_at=NOON + 4 * DAY).reason is Reason.LATE
 
 
+@pytest.mark.promise("F34", "P5")
 def test_unknown_zone_is_held_until_someone_knows() -> None:
     """No source, no home country: Hold with the recipient as its key; before the campaign starts it just waits."""
     decision = verdict(about={"zone": None})

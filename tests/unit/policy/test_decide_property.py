@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -115,6 +116,7 @@ arrivals = st.lists(
 )
 
 
+@pytest.mark.promise("P4")
 @settings(max_examples=150, deadline=None)
 @given(coming=arrivals, some=caps, zone=st.sampled_from(["Asia/Jakarta", "America/Santiago", "Asia/Tehran"]))
 def test_no_life_exceeds_a_cap(coming: list[tuple[int, str, int, str]], some: list[Cap], zone: str) -> None:

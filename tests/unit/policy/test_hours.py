@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import timeit
 from datetime import date, time
 
 import pytest
@@ -84,3 +85,15 @@ def test_quiet_hours_are_a_window_turned_inside_out() -> None:
         parse_quiet_hours(["00:00-24:00"])
     with pytest.raises(WindowError, match="quiet_hours"):
         parse_quiet_hours(["late"])
+
+
+@pytest.mark.promise("B19")
+@pytest.mark.parametrize("table", [{"hours": ["a" + " " * 60_000]}, {"days": "mon," * 60_000}, {"start": "9" * 60_000}, {"closed": ["mon"] * 501}])
+def test_texts_and_lists_without_end_are_refused_unread(table: dict[str, object]) -> None:
+    """A job's window comes from outside; 60 KB of blanks cost the pattern of a range half a minute."""
+    began = timeit.default_timer()
+    with pytest.raises(WindowError, match=r"more than 100 characters|at most 500"):
+        parse_window(table)
+    with pytest.raises(WindowError, match="more than 100 characters"):
+        parse_quiet_hours(["a" + " " * 60_000])
+    assert timeit.default_timer() - began < 5

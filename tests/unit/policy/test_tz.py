@@ -14,12 +14,14 @@ from tests.unit.policy import oracle
 HALF_YEAR = 182 * 86_400
 
 
+@pytest.mark.promise("F34")
 def test_system_zone_files_are_turned_off() -> None:
     """Rules of 2026 must win over older system files."""
     assert zoneinfo.TZPATH == ()
     assert tz.tzdata_version() >= "2026b"
 
 
+@pytest.mark.promise("F34")
 def test_zones_changed_in_2026_have_their_new_rules() -> None:
     """Vancouver keeps its summer time; Casablanca is at +00 for good: system files of 2025 say otherwise."""
     winter = oracle.at("2027-01-15T12:00:00Z")

@@ -61,6 +61,7 @@ def compare_minutes(zone: str, second: int) -> None:
                 assert next_open((rule,), (zone,), minute * MINUTE) == opens, (zone, minute * MINUTE, table)
 
 
+@pytest.mark.promise("F34", "P5")
 def test_windows_agree_with_the_wall_clock_around_each_kind_of_transition() -> None:
     """±61 s, second by second, for one zone of each shape of change."""
     for zone, second in shapes():
@@ -74,6 +75,7 @@ def test_next_opening_agrees_minute_by_minute_around_transitions() -> None:
         compare_minutes(zone, second)
 
 
+@pytest.mark.promise("F34", "P5")
 @pytest.mark.slow
 def test_windows_agree_at_every_transition_of_every_zone() -> None:
     """Every zone x transition 2024-2030, at ±61 s, ±1 s, 0, and at random distances within two days."""
@@ -150,16 +152,19 @@ def only(text: str, zone: str, when: str, **more: Any) -> tuple[bool, int | None
     return is_open((rule,), (zone,), oracle.at(when)), next_open((rule,), (zone,), oracle.at(when))
 
 
+@pytest.mark.promise("F34")
 def test_window_inside_a_skipped_hour_does_not_exist_that_day() -> None:
     """New York 2026-03-08 has no 02:15: the window opens the day after."""
     assert only("02:15-02:45", "America/New_York", "2026-03-08T06:00:00Z") == (False, oracle.at("2026-03-09T06:15:00Z"))
 
 
+@pytest.mark.promise("F34")
 def test_window_that_starts_in_a_skipped_hour_opens_at_the_jump() -> None:
     """02:30-04:00 opens at 03:00 EDT; the common `replace(hour=..)` opens it at 03:30 or 01:30."""
     assert only("02:30-04:00", "America/New_York", "2026-03-08T06:00:00Z") == (False, oracle.at("2026-03-08T07:00:00Z"))
 
 
+@pytest.mark.promise("F34")
 def test_window_inside_a_repeated_hour_is_open_twice() -> None:
     """01:15-01:45 on 2026-11-01 in New York: first in EDT, again in EST."""
     rule = parse_window({"hours": ["01:15-01:45"]})
@@ -227,6 +232,7 @@ def test_edges_are_half_open_to_the_microsecond() -> None:
     )
 
 
+@pytest.mark.promise("F34")
 def test_unknown_zone_is_never_open() -> None:
     """No zone, no send; but without any rule there is nothing to know."""
     rule = parse_window({"start": "09:00", "end": "21:00"})

@@ -39,6 +39,7 @@ def test_sources_win_in_their_order() -> None:
     assert candidate_zones() == ZoneGuess((), "unknown")
 
 
+@pytest.mark.promise("F34", "P5")
 def test_country_and_phone_give_all_zones_that_are_possible() -> None:
     """More than one is a set to intersect over, never a guess."""
     assert candidate_zones(country="id").names == ("Asia/Jakarta", "Asia/Jayapura", "Asia/Makassar", "Asia/Pontianak")
@@ -65,6 +66,7 @@ def test_names_are_found_whatever_their_case() -> None:
     assert nearest_zone("Asia/Jakarata") == "Asia/Jakarta"
 
 
+@pytest.mark.promise("F34")
 def test_unknown_zone_modes() -> None:
     """intersect: home countries; default: then the default zone; hold: never a guess."""
     home, default = ["ID", "MY"], "Asia/Jakarta"

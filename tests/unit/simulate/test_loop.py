@@ -65,6 +65,7 @@ async def busy(world: World) -> list[str]:
     return order
 
 
+@pytest.mark.promise("P9")
 def test_the_same_seed_gives_the_same_history_and_another_seed_another():
     """P9: what a seed found can be found again."""
     assert simulate(7, busy) == simulate(7, busy)

@@ -22,6 +22,7 @@ class Watch(SystemClock):
         return self.seconds
 
 
+@pytest.mark.promise("B57")
 @pytest.mark.parametrize(
     ("peer", "forwarded", "client"),
     [
@@ -40,6 +41,7 @@ def test_only_a_trusted_proxy_is_believed(peer: str, forwarded: str, client: str
     assert client_of(request, ()) == peer
 
 
+@pytest.mark.promise("B57")
 def test_loopback_is_not_what_a_proxy_on_this_machine_brings() -> None:
     """A request with X-Forwarded-For comes from elsewhere, even over 127.0.0.1."""
     assert is_loopback(make_mocked_request("GET", "/").clone(remote="127.0.0.1"))
