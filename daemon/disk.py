@@ -50,6 +50,10 @@ class Disk(Protocol):
         """A regular file for reading; OSError(ELOOP) for a symlink, OSError(EINVAL) for what is no regular file."""
         ...
 
+    def allocate(self, path: Path, size: int, *, mode: int = 0o600) -> None:
+        """The file is there and takes up so much room; what is in it does not matter. OSError(ENOSPC) when there is not so much."""
+        ...
+
     def write_atomic(self, path: Path, data: bytes, *, mode: int = 0o600) -> None:
         """The file has either its old or its new content, whatever happens, and the new one when this returns."""
         ...
@@ -141,6 +145,13 @@ class SystemDisk:
             os.close(descriptor)
             raise OSError(errno.EINVAL, "no regular file", str(path))
         return os.fdopen(descriptor, "rb")
+
+    def allocate(self, path: Path, size: int, *, mode: int = 0o600) -> None:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+        finally:
+            os.close(descriptor)
 
     def write_atomic(self, path: Path, data: bytes, *, mode: int = 0o600) -> None:
         temporary = path.with_name(f".{path.name}.tmp")

@@ -6,6 +6,7 @@ here ends a command, a start or one request. Raised everywhere, printed by `daem
     HomingError                 1    something failed
     ├── UsageError              2    the command was called wrongly
     ├── NotFoundError           1    a name or id that does not exist
+    ├── StoreBrokenError       74    the store's file or its disk failed: it is checked before anything is sent again
     ├── StateHeldError         75    another daemon holds the state folder
     ├── StoreUnavailableError  75    the store cannot be opened or written
     ├── GuardRefusedError      77    a guard rail says no (counts, --expect, holds)
@@ -35,6 +36,12 @@ class UsageError(HomingError):
 
 class NotFoundError(HomingError):
     """A name or id that does not exist."""
+
+
+class StoreBrokenError(HomingError):
+    """The store's file or its disk failed (I/O error, damage, a file that was replaced): nothing more is sent or written."""
+
+    exit_code = 74
 
 
 class StateHeldError(HomingError):

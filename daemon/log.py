@@ -124,6 +124,7 @@ def configure(*, stream: TextIO, clock: Clock, key: bytes, level: str = "info", 
     `key`: of the hashes; keep it as long as lines are to be compared. `level`: debug, info, warning, error.
     """
     number = logging.getLevelNamesMapping()[level.upper()]
+    sturdy = Sturdy(stream)
     context: list[Processor] = [structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, _stamp(clock)]
     finish: list[Processor] = [structlog.processors.format_exc_info, HidePersons(key), _renderer(stream)]
     if environ and environ.get("JOURNAL_STREAM"):
@@ -131,10 +132,10 @@ def configure(*, stream: TextIO, clock: Clock, key: bytes, level: str = "info", 
     structlog.configure(
         processors=[*context, *finish],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(stream),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", sturdy)),
         cache_logger_on_first_use=False,
     )
-    handler = _Foreign(stream)
+    handler = _Foreign(cast("TextIO", sturdy))
     meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=[*context, structlog.stdlib.add_logger_name], processors=[meta, *finish])
@@ -143,6 +144,32 @@ def configure(*, stream: TextIO, clock: Clock, key: bytes, level: str = "info", 
     root.handlers = [old for old in root.handlers if not isinstance(old, _Foreign)]
     root.addHandler(handler)
     root.setLevel(max(number, logging.INFO))
+
+
+class Sturdy:
+    """The stream of the log, without its failures: a full log volume must not stop what is logged about (F23). `lost`: lines."""
+
+    __slots__ = ("__weakref__", "_stream", "lost")  # structlog keeps a lock for each stream, weakly
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.lost = 0
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError:
+            self.lost += 1
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:
+            self.lost += 1
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
 
 
 class _Foreign(logging.StreamHandler[TextIO]):

@@ -8,20 +8,32 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
-from daemon.app.ports import Bell, Pace
+from daemon.app.ports import Bell, Lock, Pace
 from daemon.app.sending import Sending, World
 from daemon.dispatch.gate import Gate
 from daemon.dispatch.journal import Journal
+from daemon.errors import StateHeldError, StoreBrokenError, StoreUnavailableError
 from daemon.executor import Executor
 from daemon.model.delivery import DAY
+from daemon.room import Room
 from daemon.service import Service
 from daemon.store.recover import end, heartbeat, prune_touches, save_gate
-from daemon.store.writer import Lane
+from daemon.store.writer import KeptStore, Lane
 
 HEARTBEAT_TICKS = 5
 SAVE_TICKS = 10
 TOUCHES_KEPT = 60 * DAY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """What the daemon rests on and others can take away."""
+
+    store: KeptStore
+    lock: Lock
+    room: Room
 
 
 class Housekeeping(Service):
@@ -29,12 +41,14 @@ class Housekeeping(Service):
 
     def __init__(
         self, world: World, *, owner: int, gate: Gate, journal: Journal, sending: Sending, horizon: Callable[[], int],
-        observe: Callable[[float], Awaitable[None]], executor: Executor, bell: Bell, pace: Pace,
+        observe: Callable[[float], Awaitable[None]], executor: Executor, bell: Bell, pace: Pace, watched: Watched,
     ) -> None:  # fmt: skip
         super().__init__("housekeeping")
         self._world, self._owner, self._gate, self._journal, self._sending = world, owner, gate, journal, sending
-        self._horizon, self._observe = horizon, observe
+        self._horizon, self._observe, self._watched = horizon, observe, watched
         self._executor, self._bell, self._pace = executor, bell, pace
+        self._broken = asyncio.Event()
+        self._was_scarce = False
         self._saved_gate = gate.latched()
         self._killed = False
         self._prune_now = asyncio.Event()
@@ -52,24 +66,65 @@ class Housekeeping(Service):
                 ticks += 1
                 lag = max(0.0, clock.monotonic() - asked - self._pace.tick_seconds)
                 self._gate.watch()
-                await self._tick(ticks, lag)
+                self._see_that_it_is_ours()
+                try:
+                    await self._tick(ticks, lag)
+                except StoreUnavailableError as error:  # a full disk passes, and the next tick does it all again
+                    self._world.log.error("housekeeping_put_off", error=str(error))
         finally:
             hush()
             pruning.cancel()
             await asyncio.gather(pruning, return_exceptions=True)
-            self._journal.sync()
-            await self._world.store.write(Lane.BULK, end, self._owner, clock.instant())
+            if self._watched.store.broken is None:
+                await self._end()
+        if self._watched.store.broken is not None:
+            raise self._watched.store.broken
+
+    async def _end(self) -> None:
+        self._journal.sync()
+        try:
+            await self._world.store.write(Lane.BULK, end, self._owner, self._world.clock.instant())
+        except StoreUnavailableError as error:
+            self._world.log.error("end_not_recorded", service=self.name, error=str(error))
 
     async def _wait(self, seconds: float) -> None:
-        sleeping = asyncio.ensure_future(self._world.clock.sleep(seconds))
-        stopping = asyncio.ensure_future(self.stopping.wait())
-        await asyncio.wait({sleeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        sleeping.cancel()
-        stopping.cancel()
+        waiting = [asyncio.ensure_future(what) for what in (self._world.clock.sleep(seconds), self.stopping.wait(), self._broken.wait())]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for one in waiting:
+            one.cancel()
+
+    def broke(self) -> None:
+        """The store is broken: end now, with its error."""
+        self._broken.set()
+
+    def _see_that_it_is_ours(self) -> None:
+        """The store's files are those that were opened (F45), and the state folder is still held by this process alone."""
+        store = self._watched.store
+        store.check_file()
+        if store.broken is not None:
+            raise store.broken
+        if self._watched.lock.lost():
+            raise StateHeldError("another daemon may hold the state folder: the lock file was replaced or deleted; this one ends")
+
+    async def _look_for_room(self) -> None:
+        room = self._watched.room
+        await self._executor.run(room.look)
+        if (room.scarce is not None) != self._was_scarce:
+            self._was_scarce = room.scarce is not None
+            if room.scarce is not None:
+                self._world.log.error("disk_scarce", detail=room.scarce)
+            else:
+                self._world.log.info("disk_has_room")
+                self._sending.wake()
 
     async def _tick(self, ticks: int, lag: float) -> None:
         store, now = self._world.store, self._world.clock.instant()
-        await self._executor.run(self._journal.sync)
+        try:
+            await self._executor.run(self._journal.sync)
+        except StoreBrokenError as error:
+            self._watched.store.condemn(error)
+            raise
+        await self._look_for_room()
         killed = self._gate.killed()
         if killed != self._killed:
             self._killed = killed
@@ -78,11 +133,12 @@ class Housekeeping(Service):
         if (latched := self._gate.latched()) != self._saved_gate:
             for reason in latched.keys() - self._saved_gate.keys():
                 self._world.log.error("sending_is_held", reason=reason, detail=latched[reason])
-            self._saved_gate = latched
             await store.write(Lane.EXIT, save_gate, latched)
+            self._saved_gate = latched
             self._sending.wake()
         if ticks % HEARTBEAT_TICKS == 0:
-            await store.write(Lane.BULK, heartbeat, self._owner, now)
+            if not await store.write(Lane.BULK, heartbeat, self._owner, now):
+                raise StateHeldError("another daemon has begun on this store, and has settled what this one had in hand: this one ends")
             await self._observe(lag)
         if ticks % SAVE_TICKS == 0:
             await self._sending.save()
@@ -94,5 +150,8 @@ class Housekeeping(Service):
             self._prune_now.clear()
             now, kept = self._world.clock.instant(), max(self._horizon(), TOUCHES_KEPT)
             cursor: int | None = -1
-            while cursor is not None and not self._gate.latched():  # an untrusted clock forgets nothing
-                cursor = await self._world.store.write(Lane.BULK, prune_touches, now, kept, cursor)
+            try:
+                while cursor is not None and not self._gate.latched():  # an untrusted clock forgets nothing
+                    cursor = await self._world.store.write(Lane.BULK, prune_touches, now, kept, cursor)
+            except StoreUnavailableError as error:
+                self._world.log.error("prune_put_off", error=str(error))

@@ -15,8 +15,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from daemon.app.desk import Desk, Hooks
-from daemon.app.housekeeping import Housekeeping
-from daemon.app.opening import Opened, accept_store, jobs_folder, open_state, register_campaigns
+from daemon.app.housekeeping import Housekeeping, Watched
+from daemon.app.opening import Opened, accept_store, jobs_folder, mark_suspect, open_state, register_campaigns
 from daemon.app.ports import Ports, system_ports
 from daemon.app.sending import Sending, World
 from daemon.app.setup import Setup, read_setup
@@ -64,20 +64,46 @@ class Daemon:
         self.setup, self.read, self.ports, self.signals, self.notifier = setup, read, ports, signals, notifier
         self.clock, self.ids, self.disk = ports.clock, ports.ids, ports.disk
         self._reloading = asyncio.Lock()
+        self.supervisor: Supervisor | None = None
+        self.housekeeping: Housekeeping | None = None
 
     async def run(self) -> None:
         """Open, compose, serve, close."""
         state_dir = self.setup.config.homing.state_dir
         try:
             opened = await open_state(self.setup, self.ports)
+            self._watch_store(opened)
             try:
                 self.pepper = load_pepper(state_dir / "pepper.key", self.ids, self.disk)
                 self.log = self.ports.open_log(self.pepper)
                 await self._serve(opened)
+            except Exception as error:  # noqa: BLE001 - supervision: what failed because the store broke must end as that
+                raise opened.store.broken or error from None
             finally:
+                if opened.store.broken is not None:
+                    mark_suspect(state_dir, str(opened.store.broken), self.disk)
                 await opened.close()
         finally:
             await self.ports.close()
+
+    def _watch_store(self, opened: Opened) -> None:
+        """A store that breaks ends the daemon at once: nothing can be handed over any more, and waiting for answers that cannot be
+        recorded would only leave connections open."""
+        loop = asyncio.get_running_loop()
+
+        def tell() -> None:
+            if self.housekeeping is not None and self.supervisor is not None:
+                self.housekeeping.broke()
+                self.supervisor.request_stop("the store is broken")
+                self.supervisor.request_stop("the store is broken")  # the second cuts the drain short
+
+        def broke() -> None:
+            try:
+                loop.call_soon_threadsafe(tell)
+            except RuntimeError:
+                return  # it has ended already
+
+        opened.store.when_broken = broke
 
     async def _serve(self, opened: Opened) -> None:
         began = opened.began
@@ -86,7 +112,8 @@ class Daemon:
             self.log.warning("sending_is_held", reason=reason, detail=detail)
         for warning in self.setup.warnings:
             self.log.warning("check", what=warning)
-        await register_campaigns(opened.store, self.setup.catalogue.versions, self.clock.instant())
+        if opened.damage is None:
+            await register_campaigns(opened.store, self.setup.catalogue.versions, self.clock.instant())
         services = self._compose(opened)
         await self.intake.prepare()
         self.supervisor = Supervisor(
@@ -94,7 +121,7 @@ class Daemon:
             clock=self.clock,
             log=self.log,
             notifier=self.notifier(self.clock),
-            reload=self._reload,
+            reload=self._reload if opened.damage is None else None,
             healthy=self.sending.alive,
             signals=self.signals,
         )
@@ -117,13 +144,15 @@ class Daemon:
         self._compose_sending(world)
         self._compose_intake(world)
         self._compose_desk(world)
-        housekeeping = Housekeeping(
+        doors = self._compose_doors(world)
+        if opened.damage is not None:
+            return [self._compose_web(doors)]
+        self.housekeeping = Housekeeping(
             world, owner=opened.began.id, gate=opened.gate, journal=opened.journal, sending=self.sending,
             horizon=lambda: self.setup.rules.horizon, observe=self._observe, executor=self.ports.slow, bell=self.ports.bell,
-            pace=self.ports.pace,
+            pace=self.ports.pace, watched=Watched(store=opened.store, lock=opened.lock, room=opened.room),
         )  # fmt: skip
-        doors = self._compose_doors(world)
-        services: list[Service] = [housekeeping, self.sending, self.expansion, self.spool]
+        services: list[Service] = [self.housekeeping, self.sending, self.expansion, self.spool]
         if self.ports.doors:
             services.insert(1, self._compose_web(doors))
         return services
@@ -134,7 +163,7 @@ class Daemon:
         flights = Flights(self.clock.instant, self.opened.gate.shut)
         self.sending = Sending(
             world, self.setup, owner=self.opened.began.id, flights=flights, gate=self.opened.gate, writer=writer, plans=plans,
-            pace=self.ports.pace,
+            pace=self.ports.pace, scarce=self._scarce,
         )  # fmt: skip
 
     def _compose_intake(self, world: World) -> None:
@@ -143,11 +172,12 @@ class Daemon:
         self.expansion = Expansion(
             store=world.store, bodies=bodies, config=config, rules=self.setup.rules, disk=self.disk, clock=self.clock, ids=self.ids,
             executor=self.ports.reading, log=self.log, signals=self.signals, expanded=self._expanded, released=self.sending.wake,
-            metrics=self.metrics, poll_seconds=self.ports.pace.poll_seconds,
+            metrics=self.metrics, poll_seconds=self.ports.pace.poll_seconds, scarce=self._scarce,
         )  # fmt: skip
         self.intake = Intake(
             store=world.store, config=config, folder=folder, disk=self.disk, clock=self.clock, ids=self.ids, executor=self.ports.files,
             channels=lambda: set(self.kinds), log=self.log, accepted=self.expansion.poke, metrics=self.metrics,
+            scarce=self._scarce,
         )  # fmt: skip
         self.spool = Spool(
             intake=self.intake, store=world.store, config=config, bodies=bodies, disk=self.disk, clock=self.clock,
@@ -174,7 +204,7 @@ class Daemon:
         return Doors(
             store=world.store, intake=self.intake, operations=self.desk, explainer=self._explaining(world, self.opened),
             unsubscribing=self.unsubscribing, suppressions=self.suppressing,
-            links=self.links, not_ready=self._not_ready, changed=self._changed,
+            links=self.links, not_ready=self._not_ready, changed=self._changed, degraded=self._scarce,
         )  # fmt: skip
 
     def _compose_web(self, doors: Doors) -> WebServer:
@@ -201,11 +231,17 @@ class Daemon:
         self.expansion.poke()
         self.sending.wake()
 
+    def _scarce(self) -> str | None:
+        """Why nothing new is begun: no room on a disk."""
+        return self.opened.room.scarce
+
     def _not_ready(self) -> str | None:
         """Why nothing is sent now, for /readyz; None when all is well."""
         held = self.opened.gate.reasons()
         if held:
             return "sending is held: " + "; ".join(held.values())
+        if (scarce := self._scarce()) is not None:
+            return scarce
         if not self.sending.is_ready:
             return "sending has not started"
         if self.sending.failed:

@@ -39,6 +39,7 @@ from daemon.log import configure, get_log
 from daemon.metrics import Metrics
 from daemon.model.delivery import Instant
 from daemon.reports.explain import Explaining
+from daemon.room import Room
 from daemon.service import Signals
 from daemon.store.engine import StateLock
 from daemon.store.flight import last_commit
@@ -133,12 +134,14 @@ async def _served(
 
 async def _opened(setup: Setup, lock: StateLock, store: Store, gate: Gate) -> Opened:
     """What `accept_store` needs, without an incarnation."""
-    journal = Journal(setup.config.homing.journal)
+    homing = setup.config.homing
+    journal = Journal(homing.journal)
     nonce = await store.read(get_meta, "nonce") or ""
     commit, highest = await store.read(last_commit) if nonce else (0, 0)
     journal.open(nonce, commit)
     began = Began(id=0, nonce=nonce, commit=commit, highest=highest, last_heartbeat=None, overdue=False, returned=0, doubts=())
-    return Opened(lock=lock, store=store, journal=journal, gate=gate, began=began)
+    room = Room(SystemDisk(), (homing.database.parent,))
+    return Opened(lock=lock, store=store, journal=journal, gate=gate, began=began, room=room)
 
 
 def _explaining(setup: Setup, store: Store, gate: Gate, clock: Clock) -> Explaining:

@@ -14,17 +14,23 @@ from daemon.app.ports import Lock, Ports
 from daemon.app.setup import Setup
 from daemon.clock import Clock
 from daemon.content.version import CampaignVersion
+from daemon.disk import Disk
 from daemon.dispatch.gate import Gate
 from daemon.dispatch.journal import Journal, Tail
 from daemon.dispatch.stop_file import NAME as STOP_FILE
-from daemon.errors import GuardRefusedError
+from daemon.errors import GuardRefusedError, StoreUnavailableError
 from daemon.ids import Ids
 from daemon.model.delivery import MINUTE, Instant, Reason
+from daemon.room import Room
 from daemon.store.campaigns import Loaded, Registered, newest_bodies, register
+from daemon.store.care import quick_check
 from daemon.store.recover import Began, accept_restore, begin, load_gate, mark_journaled, save_gate
 from daemon.store.writer import KeptStore, Lane
 
 FOLDERS = ("jobs", "jobs/tmp")
+SUSPECT = "store.suspect"
+"""Lies in the state folder after the store broke, until a start has checked it."""
+NOT_BEGUN = Began(id=0, nonce="", commit=0, highest=0, last_heartbeat=None, overdue=False, returned=0, doubts=())
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,6 +42,9 @@ class Opened:
     journal: Journal
     gate: Gate
     began: Began
+    room: Room
+    damage: str | None = None
+    """What the check found after a start that came of a broken store: nothing may be written, all can be looked at."""
 
     async def close(self) -> None:
         await self.store.close()
@@ -54,11 +63,19 @@ async def open_state(setup: Setup, ports: Ports) -> Opened:
         journal = Journal(homing.journal, disk)
         tail = journal.tail()
         disk.make_folder(homing.journal.parent)
+        room = Room(disk, (homing.database.parent, homing.state_dir, homing.journal.parent))
+        room.look(load=False)
+        damage = _examine(homing.state_dir / SUSPECT, homing.database, disk)
         store = ports.open_store(homing.database, after_join=journal.append)
     except BaseException:
         lock.release()
         raise
+    if damage is not None:
+        store.frozen = StoreUnavailableError(damage)  # whatever is written could make it worse: no incarnation begins
+        gate = Gate(homing.state_dir / STOP_FILE, {Reason.STORE_DAMAGED.value: damage})
+        return Opened(lock=lock, store=store, journal=journal, gate=gate, began=NOT_BEGUN, room=room, damage=damage)
     try:
+        store.make_room = room.give_up
         now = clock.instant()
         began = await store.write(Lane.EXIT, begin, now, ports.node, ports.ids.nonce())
         gate = Gate(homing.state_dir / STOP_FILE, await store.read(load_gate), clock, disk.exists)
@@ -71,7 +88,25 @@ async def open_state(setup: Setup, ports: Ports) -> Opened:
         journal.close()
         lock.release()
         raise
-    return Opened(lock=lock, store=store, journal=journal, gate=gate, began=began)
+    return Opened(lock=lock, store=store, journal=journal, gate=gate, began=began, room=room)
+
+
+def mark_suspect(state_dir: Path, why: str, disk: Disk) -> None:
+    """The next start must check the store before it sends. A disk that takes not even this is beyond our help."""
+    try:
+        disk.write_atomic(state_dir / SUSPECT, f"{why}\n".encode())
+    except OSError:
+        return
+
+
+def _examine(mark: Path, database: Path, disk: Disk) -> str | None:
+    """What is wrong with a store that broke under the daemon before this one; None = nothing, and the mark is gone."""
+    if not disk.exists(mark):
+        return None
+    if disk.exists(database) and (damage := quick_check(database)) is not None:
+        return f"the check of the store found damage: {damage}; put a backup back (docs/operations.md)"
+    disk.remove(mark)
+    return None
 
 
 def suspicions(began: Began, tail: Tail, now: Instant, late_grace: int) -> list[tuple[Reason, str]]:

@@ -37,6 +37,10 @@ class Lock(Protocol):
         """StateHeldError when another has it."""
         ...
 
+    def lost(self) -> bool:
+        """The lock was taken away or replaced: another may hold the state folder too."""
+        ...
+
     def release(self) -> None: ...
 
 

@@ -23,6 +23,7 @@ from daemon.dispatch.loop import ClaimLoop
 from daemon.dispatch.render import MessageWriter
 from daemon.dispatch.work import PlanBook
 from daemon.dns import Dns
+from daemon.errors import StoreUnavailableError
 from daemon.ids import Ids
 from daemon.metrics import Metrics
 from daemon.model.delivery import Instant, Reason
@@ -69,11 +70,13 @@ class Sending(Service):
     """See the module. `flights` and `gate` are shared with the operators' acts."""
 
     def __init__(
-        self, world: World, setup: Setup, *, owner: int, flights: Flights, gate: Gate, writer: MessageWriter, plans: PlanBook, pace: Pace
-    ) -> None:
+        self, world: World, setup: Setup, *, owner: int, flights: Flights, gate: Gate, writer: MessageWriter, plans: PlanBook, pace: Pace,
+        scarce: Callable[[], str | None] = lambda: None,
+    ) -> None:  # fmt: skip
         super().__init__("sending")
         self._world, self._setup, self._owner, self._pace = world, setup, owner, pace
         self._flights, self._gate, self._writer, self._plans = flights, gate, writer, plans
+        self._scarce = scarce
         self._running: dict[str, _Running] = {}
         self.failed: dict[str, str] = {}
         self._loop: ClaimLoop | None = None
@@ -133,11 +136,14 @@ class Sending(Service):
         self._loop = ClaimLoop(
             store=self._world.store, clock=self._world.clock, gate=self._gate, fair=Fair({n: q.weight for n, q in config.queues.items()}),
             judging=judging, plans=self._plans, lines=self.lines, owner=self._owner, log=self._world.log, metrics=self._world.metrics,
-            poll_seconds=self._pace.poll_seconds, room_seconds=self._pace.room_seconds,
+            poll_seconds=self._pace.poll_seconds, room_seconds=self._pace.room_seconds, scarce=self._scarce,
         )  # fmt: skip
         where = HeldWhere(reason=Reason.CHANNEL_UNAVAILABLE.value)  # a provider may serve the channel now; else held again
-        while await self._world.store.write(Lane.BULK, release_some_held, where, self._world.clock.instant()):
-            pass
+        try:
+            while await self._world.store.write(Lane.BULK, release_some_held, where, self._world.clock.instant()):
+                pass
+        except StoreUnavailableError as error:  # a full disk must not keep the daemon from starting
+            self._world.log.error("held_not_released", reason=Reason.CHANNEL_UNAVAILABLE.value, error=str(error))
         return asyncio.create_task(self._loop.run(), name="claim")
 
     async def _stop_claiming(self) -> None:
@@ -231,8 +237,11 @@ class Sending(Service):
 
     async def _end(self) -> None:
         await self._stop_claiming()
-        await asyncio.gather(*(self._close(running) for running in self._running.values()))
-        await self.save()
+        try:
+            await asyncio.gather(*(self._close(running) for running in self._running.values()))
+            await self.save()
+        except StoreUnavailableError as error:  # a full disk: the next start gives back what is still claimed
+            self._world.log.error("end_not_recorded", service=self.name, error=str(error))
 
     def status(self) -> list[dict[str, object]]:
         """One object a provider, failed ones too."""

@@ -109,6 +109,7 @@ class Expansion(Service):
         released: Callable[[], None] = lambda: None,
         metrics: Metrics | None = None,
         poll_seconds: float = POLL_SECONDS,
+        scarce: Callable[[], str | None] = lambda: None,
     ) -> None:
         """`expanded()` when a job's receipt is final (spool), `released()` when rows fell due (dispatch). `executor` has one
         thread of its own: bodies are read in it."""
@@ -123,6 +124,7 @@ class Expansion(Service):
         self._outlines: dict[tuple[int, int], Outline] = {}
         self._swept: dict[int, int] = {}
         self._put_off = False
+        self._scarce = scarce
         self._config, self._rules = config, rules
 
     def configure(self, config: Config, rules: Rules) -> None:
@@ -159,6 +161,8 @@ class Expansion(Service):
     async def _try_round(self) -> bool:
         """A full disk or a store out of reach ends the round, not the daemon: everything is behind a cursor."""
         try:
+            if (why := self._scarce()) is not None:
+                raise OSError(errno.ENOSPC, why)
             if await self._executor.run(self._disk.free, self._config.homing.state_dir) < RESERVE_BYTES:
                 raise OSError(errno.ENOSPC, "the disk of the state folder is nearly full")
             done = await self.round()

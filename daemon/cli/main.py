@@ -1,6 +1,6 @@
 """The program `homing`: finds the command, runs it, and turns what went wrong into a message and an exit code.
 
-Exit: 0 ok · 1 failed · 2 usage · 75 state held by another daemon · 77 refused by a guard · 78 bad config (contract §2).
+Exit: 0 ok · 1 failed · 2 usage · 74 store broken · 75 state held by another daemon · 77 refused by a guard · 78 bad config (contract §2).
 Modules of commands are imported when they are needed. No traceback is shown unless `HOMING_DEBUG=1`.
 """
 
@@ -76,7 +76,13 @@ def cli() -> None:
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run one command and leave the process with its exit code."""
-    sys.exit(run(args))
+    code = run(args)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # nobody reads it, or its disk is full: the exit code must still say how it went
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(code)
 
 
 def run(args: Sequence[str] | None = None) -> int:

@@ -26,10 +26,10 @@ def _show(found: dict[str, Any]) -> None:
     if not found["daemon"]:
         screen.say("No daemon runs: nothing is sent. `homing run` starts one.")
     elif gate["open"]:
-        screen.say("Sending." if found["ready"] else "The daemon is not ready yet.")
+        screen.say("Sending." if found["ready"] else found.get("degraded") or "The daemon is not ready yet.")
     for reason, detail in gate["holds"].items():
         screen.say(f"HELD, {reason}: {detail}")
-        screen.say(f"  to go on: {_start_again(reason, gate['backlog'])}")
+        screen.say(f"  to go on: {_go_on(reason, gate['backlog'])}")
     screen.say(f"Deliveries: {screen.counts(found['deliveries'])}")
     if found["in_flight"]:
         screen.say(f"In flight: {found['in_flight']}")
@@ -44,7 +44,9 @@ def _show(found: dict[str, Any]) -> None:
         _show_providers(found["providers"])
 
 
-def _start_again(reason: str, backlog: int) -> str:
+def _go_on(reason: str, backlog: int) -> str:
+    if reason == Reason.STORE_DAMAGED.value:
+        return REASONS[Reason.STORE_DAMAGED].remedy
     extra = {Reason.CLOCK_UNTRUSTED.value: " --accept-clock", Reason.RESTORED.value: " --accept-restore"}.get(reason, "")
     return f"homing start --all --expect {backlog}{extra}"
 

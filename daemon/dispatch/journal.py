@@ -7,13 +7,14 @@ journal says what was sent since. One text line a commit: `COMMIT INSTANT ID ID 
 
 from __future__ import annotations
 
+import errno
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.disk import Disk, DiskFile, SystemDisk
-from daemon.errors import StoreUnavailableError
+from daemon.errors import HomingError, StoreBrokenError, StoreUnavailableError
 from daemon.model.delivery import Instant
 from daemon.store.flight import StepDone
 
@@ -40,7 +41,7 @@ class Journal:
         self._file: DiskFile | None = None
         self._size = 0
         self._unsynced = False
-        self._nonce = ""
+        self._nonce, self._head = "", b""
 
     def tail(self) -> Tail:
         """Read the nonce and the last complete line. A torn last line is ignored: its grant was never answered."""
@@ -103,11 +104,11 @@ class Journal:
 
     def open(self, nonce: str, commit: int) -> None:
         """Open for appending; a new file starts with the installation's nonce and the last known commit."""
-        self._nonce = nonce
+        self._nonce, self._head = nonce, f"{MAGIC} {nonce} {commit}\n".encode()
         self._file = self._disk.append(self.path)
         self._size = self._disk.status(self.path).st_size
         if self._size == 0:
-            self._write(f"{MAGIC} {nonce} {commit}\n".encode())
+            self._write(self._head)
             self._file.sync()
             self._disk.sync_folder(self.path.parent)
         elif self._last_byte() != b"\n":
@@ -124,7 +125,7 @@ class Journal:
         if not granted:
             return
         line = f"{done[0].commit} {done[0].at} {' '.join(map(str, granted))}\n"
-        self._write(line.encode("ascii"))
+        self._write((b"" if self._size else self._head) + line.encode("ascii"))  # no head yet: the disk was full when it began
         self._unsynced = True
         if self._size > ROTATE_BYTES:
             self._rotate(done[0].commit)
@@ -136,8 +137,15 @@ class Journal:
             self._file.write(data)
         except OSError as error:
             self._file.cut(self._size)  # a half line would swallow the next one
-            raise StoreUnavailableError(f"{self.path}: the send journal could not be written: {error.strerror}") from error
+            raise self._failed(error) from error
         self._size += len(data)
+
+    def _failed(self, error: OSError) -> HomingError:
+        """A full disk passes; anything else is a broken one."""
+        what = f"{self.path}: the send journal could not be written: {error.strerror}"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return StoreUnavailableError(f"{what}; make room on its disk")
+        return StoreBrokenError(f"{what}; see to its disk")
 
     def _rotate(self, commit: int) -> None:
         self.restart(self._nonce, commit)
@@ -146,7 +154,10 @@ class Journal:
         """On disk, if anything was written since the last time."""
         if self._file is not None and self._unsynced:
             self._unsynced = False
-            self._file.sync()
+            try:
+                self._file.sync()
+            except OSError as error:  # never asked again: the kernel may have forgotten what it could not write
+                raise StoreBrokenError(f"{self.path}: the send journal could not be synced: {error.strerror}; see to its disk") from error
 
     def close(self) -> None:
         if self._file is not None:

@@ -122,7 +122,10 @@ class Line:
         ]
         self._ready.clear()
         if rest:
-            await self._store.join(Lane.HANDOVER, self._flights.step, Step(outcomes=rest))
+            try:
+                await self._store.join(Lane.HANDOVER, self._flights.step, Step(outcomes=rest))
+            except StoreUnavailableError as failure:  # a full disk: the next start gives them back
+                self._log.error("outcomes_not_recorded", provider=self.provider, error=str(failure))
 
     async def _run(self) -> None:
         while True:

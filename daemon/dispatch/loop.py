@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from daemon.clock import Clock
 from daemon.dispatch.fair import Fair
@@ -49,8 +49,10 @@ class ClaimLoop:
         metrics: Metrics,
         poll_seconds: float = POLL_SECONDS,
         room_seconds: float = ROOM_SECONDS,
+        scarce: Callable[[], str | None] = lambda: None,
     ) -> None:
-        self._poll_seconds, self._room_seconds = poll_seconds, room_seconds
+        """`scarce()`: why nothing new may be claimed now (no room on the disk)."""
+        self._poll_seconds, self._room_seconds, self._scarce = poll_seconds, room_seconds, scarce
         self._store, self._clock, self._gate, self._fair, self.judging, self._plans = store, clock, gate, fair, judging, plans
         self._lines = dict(lines)
         self._owner, self._log, self._metrics = owner, log, metrics
@@ -91,7 +93,8 @@ class ClaimLoop:
             self.last_claim = self._clock.monotonic()
             if result is not None and result.taken:
                 continue
-            wait = self._poll_seconds if result is not None or put_off or self._gate.reasons() else self._room_seconds
+            idle = result is not None or put_off or self._gate.reasons() or self._scarce()
+            wait = self._poll_seconds if idle else self._room_seconds
             if result is not None and result.next_due is not None:
                 wait = min(wait, max((result.next_due - self._clock.instant()) / SECOND, 0.001))
             try:
@@ -102,7 +105,7 @@ class ClaimLoop:
 
     async def turn(self) -> ClaimResult | None:
         """One claim; None when the gate is shut or no line has room."""
-        if self._gate.reasons():
+        if self._gate.reasons() or self._scarce():
             return None
         serving = self._serving()
         want = {channel: room for channel, line in serving.items() if (room := line.room())}

@@ -29,14 +29,13 @@ from daemon.metrics import Metrics
 from daemon.model.campaign import CampaignStatus
 from daemon.model.delivery import Instant
 from daemon.model.job import InlineMessage, JobHead, Receipt, RowError
+from daemon.room import RESERVE_BYTES
 from daemon.store.campaigns import Loaded
 from daemon.store.jobs import NewJob, accept_job, find_same, read_campaign
 from daemon.store.release import bodies_in_use
 from daemon.store.writer import Lane, Writes
 from plugins.contract import Log
 
-RESERVE_BYTES = 64 * 1024 * 1024
-"""Below so much free space nothing is taken in: what is left belongs to the store (F22)."""
 _BLOCK = 256 * 1024
 
 _PROBLEM = {"cut_off": "invalid-json", "json": "invalid-json", "encoding": "invalid-json", "format": "unsupported-media-type"}
@@ -79,12 +78,14 @@ class Intake:
         accepted: Callable[[], None] = lambda: None,
         metrics: Metrics | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
+        scarce: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """`folder` = STATE/jobs. `accepted()` is called after each commit: expansion need not wait for its timer."""
+        """`folder` = STATE/jobs. `accepted()` is called after each commit: expansion need not wait for its timer.
+        `scarce()`: why nothing is taken in now (no room on the disk)."""
         self.config = config
         self._store, self._folder, self._disk, self._clock, self._ids = store, folder, disk, clock, ids
         self._executor, self._channels, self._log, self._accepted = executor, channels, log, accepted
-        self._limit = max_body_bytes
+        self._limit, self._scarce = max_body_bytes, scarce
         self._metrics = metrics
 
     async def prepare(self) -> None:
@@ -122,7 +123,7 @@ class Intake:
     async def _receive(self, body: AsyncIterable[bytes], packed: bool) -> Incoming:
         """The whole body in a file of STATE/jobs/tmp, fsynced."""
         run = self._executor.run
-        if await run(self._disk.free, self._folder) < RESERVE_BYTES:
+        if self._scarce() or await run(self._disk.free, self._folder) < RESERVE_BYTES:
             raise IntakeError("not-ready", "the disk of the state folder is nearly full; nothing is taken in until there is room")
         incoming = await run(self._open, packed)
         try:

@@ -134,6 +134,11 @@ class SimDisk:
             raise FileNotFoundError(errno.ENOENT, "absent", str(path))
         return _Reading(node)
 
+    def allocate(self, path: Path, size: int, *, mode: int = 0o600) -> None:
+        node = self._folder(path.parent).names.get(path.name)
+        with self.append(path, mode=mode) as file:
+            file.write(bytes(max(size - (len(node.content) if node is not None else 0), 0)))
+
     def write_atomic(self, path: Path, data: bytes, *, mode: int = 0o600) -> None:
         temporary = path.with_name(f".{path.name}.tmp")
         self._folder(path.parent).names.pop(temporary.name, None)
@@ -153,7 +158,8 @@ class SimDisk:
 
     def remove(self, path: Path) -> None:
         self.check()
-        if self._folder(path.parent).names.pop(path.name, None) is not None:
+        if (node := self._folder(path.parent).names.pop(path.name, None)) is not None:
+            self._left += len(node.content)
             self.sync_folder(path.parent)
 
     def make_folder(self, path: Path, *, mode: int = 0o700) -> None:

@@ -10,6 +10,7 @@ import sqlite3
 from pathlib import Path
 
 from sqlalchemy import Connection, func, select, text
+from sqlalchemy.exc import DatabaseError
 
 from daemon.errors import HomingError, StoreUnavailableError
 from daemon.model.delivery import State
@@ -63,8 +64,21 @@ def check_file(database: Path) -> list[str]:
                 found.append(f"schema {version}, this Homing needs {engines.SCHEMA_VERSION}: `homing db upgrade`")
                 return found
             return found + check_rows(conn)
-    except sqlite3.DatabaseError as error:
-        raise StoreUnavailableError(f"{database}: not readable as a store: {error}") from None
+    except DatabaseError as error:
+        return [f"SQLite: not readable as a store: {error.orig}"]
+    finally:
+        engine.dispose()
+
+
+def quick_check(database: Path) -> str | None:
+    """The first thing that is wrong with the file's pages; None = it is sound. Reads the whole file."""
+    engine = engines.open_reader(database)
+    try:
+        with engine.begin() as conn:
+            first = str(conn.execute(text("PRAGMA quick_check(1)")).scalar_one())
+            return None if first == "ok" else " ".join(first.split())
+    except DatabaseError as error:
+        return str(error.orig)
     finally:
         engine.dispose()
 

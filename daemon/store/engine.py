@@ -15,13 +15,16 @@ from typing import Any
 from sqlalchemy import Engine, StaticPool, create_engine, event, text
 from sqlalchemy.exc import DatabaseError, DBAPIError
 
-from daemon.errors import StateHeldError, StoreUnavailableError
+from daemon.errors import StateHeldError, StoreBrokenError, StoreUnavailableError
+from daemon.store import failures
 from daemon.store.schema import metadata
 
 SCHEMA_VERSION = "0001"
 """The migration that adds up to `schema.metadata`."""
 
 PAGE_CACHE_KIB = 8_000
+FULL = 2
+"""`synchronous` as SQLite numbers it: each commit is synced."""
 
 
 def _pragmas(connection: sqlite3.Connection, *statements: str) -> None:
@@ -60,12 +63,25 @@ def open_writer(path: Path | None) -> Engine:
             "PRAGMA busy_timeout=5000",
             "PRAGMA temp_store=MEMORY",
         )
+        if path is not None:
+            check_durable(connection)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Any) -> None:
         _begin(connection, "BEGIN IMMEDIATE")
 
     return engine
+
+
+def check_durable(connection: sqlite3.Connection) -> None:
+    """A commit must be on disk when it returns (F25). Read back, since SQLite passes over what it cannot do. StoreUnavailableError."""
+    journal = connection.execute("PRAGMA journal_mode").fetchone()[0]
+    synchronous = int(connection.execute("PRAGMA synchronous").fetchone()[0])
+    if journal != "wal" or synchronous < FULL:
+        raise StoreUnavailableError(
+            f"the store would not be durable: journal_mode is {journal} and synchronous is {synchronous}, where wal and {FULL} (FULL) are"
+            " needed; put it on a local disk of a file system that SQLite can use in WAL mode"
+        )
 
 
 def open_reader(path: Path) -> Engine:
@@ -101,6 +117,8 @@ def prepare(engine: Engine) -> None:
     try:
         found = _make_or_read(engine)
     except DatabaseError as error:
+        if isinstance(told := failures.told(error), StoreBrokenError) and failures.error_name(error) != "SQLITE_NOTADB":
+            raise told from None
         raise StoreUnavailableError(
             f"{engine.url.database}: the store cannot be opened: {error.orig}; see that path and rights are right, "
             "or put a backup back (docs/operations.md)"
@@ -158,6 +176,17 @@ class StateLock:
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         self._fd = fd
+
+    def lost(self) -> bool:
+        """The lock's file is another one now, or gone: another process may hold the state folder too."""
+        if self._fd is None:
+            return False
+        mine = os.fstat(self._fd)
+        try:
+            there = os.stat(self.path)  # noqa: PTH116 - the other half of the line above
+        except FileNotFoundError:
+            return True
+        return (mine.st_dev, mine.st_ino) != (there.st_dev, there.st_ino)
 
     def release(self) -> None:
         if self._fd is not None:

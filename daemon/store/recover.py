@@ -112,8 +112,12 @@ def _settle(conn: Connection, now: Instant) -> tuple[int, list[int]]:
     return len(due), [row[0] for row in doubts]
 
 
-def heartbeat(conn: Connection, incarnation: int, now: Instant) -> None:
+def heartbeat(conn: Connection, incarnation: int, now: Instant) -> bool:
+    """Still here. False: a later incarnation has begun, and has settled what this one had in hand."""
+    if conn.execute(select(func.max(s.incarnation.c.id))).scalar() != incarnation:
+        return False
     conn.execute(update(s.incarnation).where(s.incarnation.c.id == incarnation).values(heartbeat_at=now))
+    return True
 
 
 def end(conn: Connection, incarnation: int, now: Instant) -> None:

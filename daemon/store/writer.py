@@ -8,6 +8,8 @@ committed: callers must never take that as "not done".
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -17,11 +19,12 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DatabaseError
 
-from daemon.errors import StoreUnavailableError
+from daemon.errors import HomingError, StoreBrokenError, StoreUnavailableError
 from daemon.store import engine as engines
+from daemon.store import failures
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,8 +34,7 @@ GROUP_LIMIT = 256
 """At most so many joined items or acts in one transaction."""
 WAL_LIMIT_BYTES = 64 * 1024 * 1024
 IDLE_SECONDS = 1.0
-PUT_OFF = frozenset({"SQLITE_FULL", "SQLITE_BUSY", "SQLITE_LOCKED"})
-"""What may pass by itself: `StoreUnavailableError`. Any other failure of the file (I/O, corruption) ends who asked."""
+READERS = 2
 
 
 class Lane(IntEnum):
@@ -58,12 +60,21 @@ class Writes(Protocol):
 
 
 class KeptStore(Writes, Protocol):
-    """A store with what its owner needs: `Store`, or the one of a simulation."""
+    """A store with what its owner needs: `Store`, or the one of a simulation. See `Kept` for what may be wrong with it."""
 
     commits: int
+    broken: StoreBrokenError | None
+    frozen: StoreUnavailableError | None
+    when_broken: Callable[[], object]
+    make_room: Callable[[], bool]
 
+    def condemn(self, error: StoreBrokenError) -> None: ...
+    def check_file(self) -> None: ...
     def wal_bytes(self) -> int: ...
     async def close(self) -> None: ...
+
+
+_Answer = tuple[asyncio.Future[Any], Any, BaseException | None]
 
 
 @dataclass(slots=True)
@@ -73,14 +84,16 @@ class _Call:
     kwargs: dict[str, Any]
     joined: bool
     future: asyncio.Future[Any]
+    lane: Lane
 
 
-class Store:
+class Store(failures.Kept):
     """The SQLite store of one process. Make it with `Store.open`; `close` waits for what is under way."""
 
     def __init__(
         self, writer: Engine, reader: Engine, path: Path | None, after_join: Callable[[Sequence[Any]], None] | None = None
     ) -> None:
+        super().__init__()
         self._writer, self._reader, self.path = writer, reader, path
         self._after_join = after_join
         self._lanes: tuple[deque[_Call], ...] = tuple(deque() for _ in Lane)
@@ -88,8 +101,11 @@ class Store:
         self._stopping = False
         self._dirty = False
         self.commits = 0
+        self._mark = None if path is None else failures.FileMark(path)
         self._conn = writer.connect()
-        self._readers = ThreadPoolExecutor(1 if path is None else 2, thread_name_prefix="store-read")
+        self._readers = ThreadPoolExecutor(1 if path is None else READERS, thread_name_prefix="store-read")
+        if path is not None:
+            _warm(reader)
         self._thread = threading.Thread(target=self._run, name="store-write", daemon=True)
         self._thread.start()
 
@@ -127,8 +143,13 @@ class Store:
             return await self.write(Lane.BULK, act, *args, **kwargs)
 
         def run() -> T:
-            with self._reader.begin() as conn:
-                return act(conn, *args, **kwargs)
+            if self.broken is not None:
+                raise self.broken
+            try:
+                with self._reader.begin() as conn:
+                    return act(conn, *args, **kwargs)
+            except DatabaseError as failure:
+                raise self._found(failures.told(failure, reading=True)) from failure
 
         return await asyncio.get_running_loop().run_in_executor(self._readers, run)
 
@@ -139,7 +160,7 @@ class Store:
         with self._wake:
             if self._stopping:
                 raise StoreUnavailableError("the store is closed")
-            self._lanes[lane].append(_Call(act, args, kwargs, joined, future))
+            self._lanes[lane].append(_Call(act, args, kwargs, joined, future, lane))
             self._wake.notify()
         return future
 
@@ -174,8 +195,9 @@ class Store:
             if not calls:
                 self._checkpoint(idle=True)
                 continue
-            answers = self._transact(calls)
-            self._dirty = True
+            refusal = self.broken or self.frozen
+            answers = self._transact(calls) if refusal is None else [(call.future, None, refusal) for call in calls]
+            self._dirty = refusal is None
             for loop in {call.future.get_loop() for call in calls}:
                 mine = [answer for answer in answers if answer[0].get_loop() is loop]
                 try:
@@ -184,9 +206,9 @@ class Store:
                     continue  # that loop has closed: nobody waits there any more
             self._checkpoint(idle=False)
 
-    def _transact(self, calls: list[_Call]) -> list[tuple[asyncio.Future[Any], Any, BaseException | None]]:
+    def _transact(self, calls: list[_Call]) -> list[_Answer]:
         conn = self._conn
-        answers: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
+        answers: list[_Answer] = []
         try:
             with conn.begin():
                 if calls[0].joined:
@@ -196,33 +218,64 @@ class Store:
                     answers = [(calls[0].future, calls[0].act(conn, *calls[0].args, **calls[0].kwargs), None)]
                 else:
                     answers = [self._savepoint(conn, call) for call in calls]
-            self.commits += 1
-            if calls[0].joined and self._after_join is not None:
-                self._after_join([answer[1] for answer in answers])
         except BaseException as failure:  # supervision: the error goes to whoever waits, the writer lives on
-            error = _told(failure)
-            if len(calls) > 1 and not conn.in_transaction():
-                return [answer for call in calls for answer in self._transact([call])]  # one bad item must not spoil the others'
+            error = self._found(failures.told(failure))
+            if self.broken is None and not conn.in_transaction():
+                if failures.is_full(failure) and calls[0].lane <= Lane.EXIT and self.make_room():
+                    return self._transact(calls)
+                if len(calls) > 1:
+                    return [answer for call in calls for answer in self._transact([call])]  # one bad item must not spoil the others'
+            return [(call.future, None, error) for call in calls]
+        self.commits += 1
+        return self._journaled(calls, answers)
+
+    def _journaled(self, calls: list[_Call], answers: list[_Answer]) -> list[_Answer]:
+        """What was committed is told to the journal before anyone is. If that fails nobody is told that he may send."""
+        if not calls[0].joined or self._after_join is None:
+            return answers
+        try:
+            self._after_join([answer[1] for answer in answers])
+        except BaseException as failure:  # supervision, as above
+            if isinstance(failure, StoreUnavailableError) and self.make_room():
+                return self._journaled(calls, answers)
+            error = self._found(failure)
             return [(call.future, None, error) for call in calls]
         return answers
 
-    @staticmethod
-    def _savepoint(conn: Connection, call: _Call) -> tuple[asyncio.Future[Any], Any, BaseException | None]:
+    def _found(self, error: BaseException) -> BaseException:
+        """An error on its way to who asked; a broken store is remembered, and the rest of the daemon is told."""
+        if isinstance(error, StoreBrokenError):
+            self.condemn(error)
+        return error
+
+    def check_file(self) -> None:
+        """See that the store's files are still those that were opened. Two looks at the folder: may be called from the loop."""
+        if self._mark is not None and self.broken is None and (strange := self._mark.strange()) is not None:
+            self._found(failures.broken(strange))
+
+    def _savepoint(self, conn: Connection, call: _Call) -> _Answer:
         try:
             with conn.begin_nested():
                 return (call.future, call.act(conn, *call.args, **call.kwargs), None)
         except Exception as error:  # supervision: one act's failure is its caller's
             if not conn.connection.driver_connection.in_transaction:  # type: ignore[union-attr]
                 raise  # a full disk ended the whole transaction, the others' work too: each is done again alone
-            return (call.future, None, _told(error))
+            return (call.future, None, self._found(failures.told(error)))
 
     def _checkpoint(self, *, idle: bool) -> None:
         if self.path is None or not self._dirty:
             return
         if not idle and self.wal_bytes() < WAL_LIMIT_BYTES:
             return
+        self.check_file()
+        if self.broken is not None:
+            return
         raw: Any = self._conn.connection.driver_connection  # below Core: a PRAGMA must not open a transaction
-        raw.execute("PRAGMA wal_checkpoint(TRUNCATE)" if idle else "PRAGMA wal_checkpoint(RESTART)").fetchall()
+        try:
+            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)" if idle else "PRAGMA wal_checkpoint(RESTART)").fetchall()
+        except sqlite3.DatabaseError as failure:  # a full disk: the log only grows, until there is room
+            if not isinstance(self._found(failures.told(failure)), HomingError):
+                raise
         self._dirty = False
 
     def wal_bytes(self) -> int:
@@ -233,7 +286,7 @@ class Store:
             return 0
 
     async def close(self) -> None:
-        """Finish what waits, checkpoint, close. Safe to call twice."""
+        """Finish what waits, checkpoint, close. Safe to call twice. A broken store is let go of without a checkpoint."""
         with self._wake:
             if self._stopping and self._conn.closed:
                 return
@@ -243,20 +296,22 @@ class Store:
         self._readers.shutdown()
         if not self._conn.closed:
             self._checkpoint(idle=True)
+            if self.broken is not None or self.frozen is not None:
+                self._conn.invalidate()
             self._conn.close()
             self._writer.dispose()
             self._reader.dispose()
 
 
-def _told(failure: BaseException) -> BaseException:
-    """A full disk and a busy file in words for the operator; everything else as it is."""
-    name = getattr(getattr(failure, "orig", None), "sqlite_errorname", None)
-    if isinstance(failure, OperationalError) and name in PUT_OFF:
-        return StoreUnavailableError(f"the store cannot be written now ({failure.orig}); make room on its disk")
-    return failure
+def _warm(reader: Engine) -> None:
+    """Open the readers' connections now: later there may be no descriptor left (F26). And as long as one of them is open, closing
+    the writer's is not the file's last close, with which SQLite would write the log back into a file that may be broken."""
+    with contextlib.ExitStack() as stack:
+        for conn in [stack.enter_context(reader.connect()) for _ in range(READERS)]:
+            conn.execute(text("SELECT 1 FROM sqlite_master LIMIT 1"))
 
 
-def _answer(answers: list[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:
+def _answer(answers: list[_Answer]) -> None:
     for future, result, error in answers:
         if future.done():
             continue

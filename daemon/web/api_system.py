@@ -28,14 +28,15 @@ HTML = "text/html"
 
 
 class SystemApi:
-    """`not_ready()`: why the daemon is not ready, in words; None when it is. `document()`: the API's own description."""
+    """`not_ready()`: why the daemon is not ready, in words; None when it is. `degraded()`: what it does not do for now.
+    `document()`: the API's own description."""
 
     def __init__(
         self, *, store: Writes, operations: Operations, access: Access, clock: Clock, ids: Ids, metrics: counted.Metrics,
-        not_ready: Callable[[], str | None], document: Callable[[], dict[str, Any]],
+        not_ready: Callable[[], str | None], degraded: Callable[[], str | None], document: Callable[[], dict[str, Any]],
     ) -> None:  # fmt: skip
         self._store, self._operations, self._access, self._clock, self._ids = store, operations, access, clock, ids
-        self._metrics, self._not_ready, self._document = metrics, not_ready, document
+        self._metrics, self._not_ready, self._degraded, self._document = metrics, not_ready, degraded, document
 
     def routes(self) -> Sequence[Route]:
         return (*self._open(), *self._tokens(), *self._state())
@@ -43,7 +44,7 @@ class SystemApi:
     def _open(self) -> Sequence[Route]:
         loopback = {401: "No valid token, and not from this machine.", 403: "The token lacks operate:read."}
         return (
-            _look("/healthz", "getHealth", self.alive, "The process answers.", answer="Health"),
+            _look("/healthz", "getHealth", self.alive, "The process answers; `degraded`: what it leaves for now.", answer="Health"),
             _look("/readyz", "getReadiness", self.ready, "It takes jobs and may send.", answer="Health", problems={503: "Not ready."}),
             _look(
                 "/metrics", "getMetrics", self.metrics, "Prometheus text; without a token from this machine only.", kind="text/plain",
@@ -89,7 +90,7 @@ class SystemApi:
         )  # fmt: skip
 
     async def alive(self, _: Call) -> dict[str, Any]:
-        return {"ok": True}
+        return {"ok": True, "degraded": self._degraded()}
 
     async def ready(self, _: Call) -> dict[str, Any]:
         why = self._not_ready()
@@ -126,6 +127,7 @@ class SystemApi:
         return {
             **overview_json(found, now),
             "ready": self._not_ready() is None,
+            "degraded": self._degraded(),
             "gate": dict(await self._operations.gate()),
             "providers": [dict(item) for item in await self._operations.providers()],
             "queues": [dict(item) for item in await self._operations.list_queues()],

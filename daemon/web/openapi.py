@@ -55,7 +55,7 @@ SCHEMAS: Mapping[str, dict[str, Any]] = {
     ),
     "Object": {"type": "object"},
     "Text": TEXT,
-    "Health": _object("ok", ok={"type": "boolean"}),
+    "Health": _object("ok", ok={"type": "boolean"}, degraded=_or_null(TEXT)),
     "Items": _object("items", items=_list({"type": "object"})),
     "Page": _object("items", "next", items=_list({"type": "object"}), next=_or_null(TEXT)),
     "Receipt": _object(*_RECEIPT, **_RECEIPT),
@@ -68,9 +68,10 @@ SCHEMAS: Mapping[str, dict[str, Any]] = {
     ),
     "Status": _object(
         "at", "ready", "gate", "deliveries", "held", "doubts", "in_flight", "providers", "queues",
-        at=WHEN, ready={"type": "boolean"}, gate={"type": "object"}, deliveries=_COUNTS, held=_COUNTS, doubts=COUNT, in_flight=COUNT,
-        jobs=_COUNTS, oldest_due=_or_null(WHEN), oldest_due_seconds=COUNT, next_due=_or_null(WHEN), paused_queues=_list(TEXT),
-        paused_campaigns=_list(TEXT), heartbeat_at=_or_null(WHEN), providers=_list({"type": "object"}), queues=_list({"type": "object"}),
+        at=WHEN, ready={"type": "boolean"}, degraded=_or_null(TEXT), gate={"type": "object"}, deliveries=_COUNTS, held=_COUNTS,
+        doubts=COUNT, in_flight=COUNT, jobs=_COUNTS, oldest_due=_or_null(WHEN), oldest_due_seconds=COUNT, next_due=_or_null(WHEN),
+        paused_queues=_list(TEXT), paused_campaigns=_list(TEXT), heartbeat_at=_or_null(WHEN), providers=_list({"type": "object"}),
+        queues=_list({"type": "object"}),
     ),
     "NewToken": _object("name", "token", "scopes", name=TEXT, token=TEXT, scopes=_list(TEXT), created_at=WHEN),
 }  # fmt: skip

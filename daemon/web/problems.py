@@ -22,6 +22,7 @@ from daemon.errors import (
     IntakeError,
     NotFoundError,
     StateHeldError,
+    StoreBrokenError,
     StoreUnavailableError,
     UsageError,
 )
@@ -143,7 +144,7 @@ def _of_ours(error: HomingError) -> ProblemError:
             return ProblemError("not-found", str(error))
         case GuardRefusedError():
             return ProblemError("guard-refused", str(error))
-        case StateHeldError() | StoreUnavailableError():
+        case StateHeldError() | StoreUnavailableError() | StoreBrokenError():
             return ProblemError("not-ready", "the store cannot be reached now")
         case ConfigError():
             faults = [Fault(code="config", detail=str(problem), pointer=problem.key) for problem in error.problems]

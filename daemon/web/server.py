@@ -65,6 +65,7 @@ class Doors:
     links: Links
     not_ready: Callable[[], str | None]
     changed: Callable[[], None] = lambda: None
+    degraded: Callable[[], str | None] = lambda: None
 
 
 class WebServer(Service):
@@ -141,7 +142,7 @@ class WebServer(Service):
         )  # fmt: skip
         system = SystemApi(
             store=doors.store, operations=doors.operations, access=access, clock=self._clock, ids=self._ids, metrics=self._metrics,
-            not_ready=doors.not_ready, document=self._document,
+            not_ready=doors.not_ready, degraded=doors.degraded, document=self._document,
         )  # fmt: skip
         people = PeopleApi(store=doors.store, explainer=doors.explainer, cursors=cursors)
         operate = OperateApi(operations=doors.operations, cursors=cursors)
