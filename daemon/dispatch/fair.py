@@ -8,10 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from daemon.store.claim import DueLane
-
-MAX_LANES = 32
-"""Lanes probed in one claim."""
+from daemon.store.lanes import MAX_LANES, DueLane
 
 
 class Fair:

@@ -20,7 +20,8 @@ from daemon.errors import StoreUnavailableError
 from daemon.ids import encode_id
 from daemon.metrics import Metrics
 from daemon.model.delivery import SECOND
-from daemon.store.claim import Claimed, ClaimResult, DueLane, claim_due
+from daemon.store.claim import Claimed, ClaimResult, claim_due
+from daemon.store.lanes import DueLane
 from daemon.store.writer import Lane, Writes
 from plugins.contract import Log
 

@@ -97,10 +97,13 @@ def check_rows(conn: Connection) -> list[str]:
         .where(s.delivery.c.state != State.DUE.value)
     )
     homeless = select(func.count()).select_from(s.due.outerjoin(s.lane, s.lane.c.id == s.due.c.lane)).where(s.lane.c.id.is_(None))
+    first = select(func.min(s.due.c.not_before)).where(s.due.c.lane == s.lane.c.id).correlate(s.lane).scalar_subquery()
+    headed = select(func.count()).select_from(s.lane).where(s.lane.c.head.is_distinct_from(first))
     checks = (
         (lost, "deliveries are due and neither in the due queue nor in flight"),
         (stray, "rows of the due queue are of deliveries that are not due"),
         (homeless, "rows of the due queue lie in no lane"),
+        (headed, "lanes whose head is not their first due row"),
     )
     found = [f"{n} {what}" for query, what in checks if (n := conn.execute(query).scalar_one())]
     return found + _false_tallies(conn)

@@ -7,33 +7,24 @@ deliveries together, write the verdicts. Decides nothing itself: lanes are chose
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, literal_column, select, update
+from sqlalchemy import Connection, bindparam, insert, literal_column, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from daemon.model.delivery import Decision, Instant, Reason, State, Verdict
 from daemon.store import schema as s
 from daemon.store.campaigns import body_of
-from daemon.store.due import DELETE_DUE, DUE_KEY_NAMES, DUE_NAMES, INSERT_DUE
+from daemon.store.due import DueKey, put_due, take_heads
 from daemon.store.facts import DueRow, Known, due_rows, known_of, rivals_of
+from daemon.store.lanes import DueLane, first_lanes
 from daemon.store.sql import fetch, many
 from daemon.store.tallies import Tallies
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DueLane:
-    """A lane whose head is due now."""
-
-    id: int
-    queue: str
-    priority: int
-    channel: str
-    head: Instant
+from daemon.store.wake import due_waves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,22 +71,6 @@ Prepare = Callable[[frozenset[tuple[int, int]], Fetch], None]
 Judge = Callable[[Sequence[DueRow], Mapping[int, Known], frozenset[int]], Sequence[Judged]]
 """(rows by person together, what is known, ids that are rivals only) -> verdicts for the rows that are not rivals."""
 
-_HEAD = (
-    select(s.due.c.not_before).where(s.due.c.lane == s.lane.c.id).order_by(s.due.c.not_before).limit(1).correlate(s.lane).scalar_subquery()
-)
-RUNNING = (
-    select(s.job.c.id)
-    .join(s.campaign, s.campaign.c.id == s.job.c.campaign)
-    .outerjoin(s.queue, s.queue.c.name == s.job.c.queue)
-    .where(s.job.c.id == s.lane.c.job, s.job.c.state == "accepted")
-    .where(s.campaign.c.status == "active", func.coalesce(s.queue.c.paused, 0) == 0)
-    .correlate(s.lane)
-)
-"""The job of a lane, if it may run. Looked up for each lane: as a join, SQLite walks all jobs that ever were."""
-_CAMPAIGN = select(s.job.c.campaign).where(s.job.c.id == s.lane.c.job).correlate(s.lane).scalar_subquery()
-_OPEN_LANES = select(
-    s.lane.c.id, s.lane.c.queue, s.lane.c.priority, s.lane.c.channel, _CAMPAIGN.label("campaign"), _HEAD.label("head")
-).where(RUNNING.exists())
 _HEADS = (
     select(s.due.c.lane, s.due.c.not_before, s.due.c.delivery)
     .where(s.due.c.lane == bindparam("lane"), s.due.c.not_before <= bindparam("now"))
@@ -105,7 +80,8 @@ _HEADS = (
 _INSERT_FLIGHT = insert(s.flight)
 _FLIGHT_NAMES = (
     "delivery", "wave", "person", "job", "handed_over", "epoch", "owner", "person_guard", "campaign_guard", "job_guard", "queue_guard",
-    "closes", "channel", "topic", "zone", "provider", "address_hash", "claimed_at", "handed_over_at",
+    "closes", "channel", "topic", "zone", "provider", "address_hash", "claimed_at", "handed_over_at", "campaign", "lane", "attempts",
+    "doubted",
 )  # fmt: skip
 _DECIDED = (
     update(s.delivery)
@@ -131,31 +107,29 @@ def claim_due(
     prepare: Prepare,
 ) -> ClaimResult:  # fmt: skip
     """Take what `share` picks of the due lanes and write what `judge` says. `contest`: a cap exists, so look for rivals."""
-    lanes = fetch(conn, _OPEN_LANES)
-    open_lanes = [DueLane(id=i, queue=q, priority=p, channel=c, head=h) for i, q, p, c, _, h in lanes if h is not None and h <= now]
-    heads: list[tuple[int, Instant, int]] = []
-    for lane, count in share(open_lanes) if open_lanes else ():
-        heads += fetch(conn, _HEADS, ("lane", "now", "n"), (lane, now, count))
+    lanes = first_lanes(conn, now)
+    heads: list[DueKey] = []
+    lasts: list[DueKey] = []
+    for lane, count in share(lanes.due) if lanes.due else ():
+        if found := fetch(conn, _HEADS, ("lane", "now", "n"), (lane, now, count)):
+            heads += found
+            lasts.append(heads[-1])
     if not heads:
-        waiting = [h for *_, h in lanes if h is not None and h > now]
-        return ClaimResult(claimed=(), judged={}, taken=0, next_due=min(waiting, default=None))
+        return ClaimResult(claimed=(), judged={}, taken=0, next_due=lanes.next_due)
     rows = due_rows(conn, (head[2] for head in heads))
-    mine = frozenset(row.delivery for row in rows)
     rivals: list[DueRow] = []
-    if contest and len(open_lanes) > 1:
-        rivals = rivals_of(conn, rows, {c for i, _, _, _, c, h in lanes if h is not None and h <= now}, now)
-    prepare(frozenset((row.campaign, v) for row in (*rows, *rivals) for v in (row.version, row.newest)), partial(body_of, conn))
-    known = known_of(conn, rows, horizon)
-    judged = judge([*rows, *rivals], known, frozenset(row.delivery for row in rivals))
-    missing = [head for head in heads if head[2] not in mine]
-    many(conn, DELETE_DUE, DUE_KEY_NAMES, [*heads])
-    if missing:
-        raise LookupError(f"due rows without a delivery: {[head[2] for head in missing][:5]}")
+    if contest and len(lanes.due) > 1:
+        rivals = rivals_of(conn, rows, due_waves(conn), now)
+    versions = [(row.campaign, version) for row in (*rows, *rivals) for version in (row.version, row.newest)]
+    prepare(frozenset(versions), partial(body_of, conn))
+    judged = judge([*rows, *rivals], known_of(conn, rows, horizon), frozenset([row.delivery for row in rivals]))
+    take_heads(conn, lasts)
+    if len(rows) != len(heads):
+        mine = {row.delivery for row in rows}
+        raise LookupError(f"due rows without a delivery: {[head[2] for head in heads if head[2] not in mine][:5]}")
     claimed = write_verdicts(conn, judged, now=now, owner=owner, epoch=epoch)
-    counts: dict[tuple[Verdict, Reason | None], int] = defaultdict(int)
-    for verdict in judged:
-        counts[verdict.decision.verdict, verdict.decision.reason] += 1
-    return ClaimResult(claimed=claimed, judged=dict(counts), taken=len(heads), next_due=None)
+    counts = Counter([(verdict.decision.verdict, verdict.decision.reason) for verdict in judged])
+    return ClaimResult(claimed=claimed, judged=counts, taken=len(heads), next_due=None)
 
 
 def write_verdicts(conn: Connection, judged: Sequence[Judged], *, now: Instant, owner: int, epoch: int) -> list[Claimed]:
@@ -163,7 +137,7 @@ def write_verdicts(conn: Connection, judged: Sequence[Judged], *, now: Instant, 
     tallies = Tallies()
     claimed: list[Claimed] = []
     flights: list[tuple[Any, ...]] = []
-    again: list[tuple[Any, ...]] = []
+    again: list[DueKey] = []
     decided: list[tuple[Any, ...]] = []
     history: list[tuple[Any, ...]] = []
     for item in judged:
@@ -173,6 +147,7 @@ def write_verdicts(conn: Connection, judged: Sequence[Judged], *, now: Instant, 
             flights.append((
                 row.delivery, row.wave, row.person, row.job, 0, epoch, owner, row.person_guard, row.campaign_guard, row.job_guard,
                 row.queue_guard, closes, row.channel, item.topic, item.zone, item.provider, item.address_hash, now, None,
+                row.campaign, row.lane, row.attempts, row.doubted,
             ))  # fmt: skip
             claimed.append(Claimed(row=row, epoch=epoch, provider=item.provider, closes=closes, zone=item.zone))
             tallies.move(row.job, State.DUE, "", State.CLAIMED, "")
@@ -191,7 +166,7 @@ def write_verdicts(conn: Connection, judged: Sequence[Judged], *, now: Instant, 
         decided.append((row.delivery, state.value, reason.value, not_before, now, decision_json(decision), key, ended))
         history.append((row.delivery, reason.value, now, now, 1))
     many(conn, _INSERT_FLIGHT, _FLIGHT_NAMES, flights)
-    many(conn, INSERT_DUE, DUE_NAMES, again)
+    put_due(conn, again)
     many(conn, _DECIDED, _DECIDED_NAMES, decided)
     many(conn, _HISTORY, _HISTORY_NAMES, history)
     tallies.write(conn)

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from daemon.errors import NotFoundError
 from daemon.model.delivery import Instant, State
 from daemon.store import schema as s
+from daemon.store.due import put_due
 from daemon.store.held import open_lanes
 from daemon.store.sql import ids, in_list
 from daemon.store.tallies import Tallies
@@ -109,7 +110,7 @@ def resolve_doubt(conn: Connection, delivery: int, now: Instant, *, sent: bool) 
         .where(s.delivery.c.id == delivery)
         .values(state=state.value, reason=None, key=None, lane=lane, not_before=now, handed_over_at=None, provider=None)
     )
-    conn.execute(insert(s.due).values(lane=lane, not_before=now, delivery=delivery))
+    put_due(conn, [(lane, now, delivery)])
     touch = (s.touch.c.person == row.person, s.touch.c.at == row.handed_over_at, s.touch.c.delivery == delivery)
     if conn.execute(delete(s.touch).where(*touch)).rowcount:
         wake(conn, [row.person], now, WAITS_FOR_SLOT)

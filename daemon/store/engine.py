@@ -19,7 +19,7 @@ from daemon.errors import StateHeldError, StoreBrokenError, StoreUnavailableErro
 from daemon.store import failures
 from daemon.store.schema import metadata
 
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
 """The migration that adds up to `schema.metadata`."""
 
 PAGE_CACHE_KIB = 8_000

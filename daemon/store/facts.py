@@ -136,7 +136,6 @@ _ROW_FROM = (
     .outerjoin(s.queue, s.queue.c.name == s.job.c.queue)
 )
 _ROWS = _ROW_FROM.where(in_list(s.delivery.c.id, "ids"))
-_RIVAL_WAVES = select(s.wave.c.id).where(in_list(s.wave.c.campaign, "campaigns"))
 _RIVALS = _ROW_FROM.where(
     in_list(s.delivery.c.wave, "waves"),
     in_list(s.delivery.c.person, "persons"),
@@ -154,8 +153,7 @@ _TOUCHES = (
 )
 _RESERVED = (
     select(s.flight.c.person, s.flight.c.claimed_at, s.flight.c.channel, s.campaign.c.name, s.flight.c.topic, s.flight.c.zone)
-    .join(s.wave, s.wave.c.id == s.flight.c.wave)
-    .join(s.campaign, s.campaign.c.id == s.wave.c.campaign)
+    .join(s.campaign, s.campaign.c.id == s.flight.c.campaign)
     .where(in_list(s.flight.c.person, "persons"), s.flight.c.handed_over == 0)
 )
 _CONSENTS = select(s.consent.c.person, s.consent.c.channel, s.consent.c.topic, s.consent.c.state).where(
@@ -170,10 +168,9 @@ _SUPPRESSED = union_all(*(
 """By way of the recipients: their hashes need not come out of the store and go in again."""
 
 
-def rivals_of(conn: Connection, rows: Sequence[DueRow], campaigns: Iterable[int], now: Instant) -> list[DueRow]:
-    """What else of these persons is due now, in these campaigns, and in nobody's hands."""
+def rivals_of(conn: Connection, rows: Sequence[DueRow], waves: Iterable[int], now: Instant) -> list[DueRow]:
+    """What else of these persons is due now, in these waves, may run, and is in nobody's hands."""
     mine = frozenset(row.delivery for row in rows)
-    waves = [wave for (wave,) in fetch(conn, _RIVAL_WAVES, ("campaigns",), (ids(campaigns),))]
     persons = ids(sorted({row.person for row in rows}))
     found = fetch(conn, _RIVALS, ("waves", "persons", "now"), (ids(waves), persons, now))
     return [row for row in map(DueRow._make, found) if row.delivery not in mine]

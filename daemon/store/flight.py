@@ -18,7 +18,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from daemon.model.delivery import Instant, Reason, State
 from daemon.store import schema as s
-from daemon.store.due import DUE_NAMES, INSERT_DUE
+from daemon.store.due import put_due
 from daemon.store.sql import fetch, ids, in_list, many
 from daemon.store.tallies import Tallies
 from daemon.store.wake import WAITS_FOR_SLOT, wake
@@ -83,33 +83,22 @@ class _Flight(NamedTuple):
     address_hash: bytes | None
     claimed_at: int
     handed_over_at: int | None
+    campaign: int
     lane: int
     attempts: int
-    expires_at: int
     doubted: int
-    campaign: int
 
 
-_FLIGHTS = (
-    select(
-        s.flight.c.delivery, s.flight.c.wave, s.flight.c.person, s.flight.c.job, s.flight.c.handed_over, s.flight.c.epoch,
-        s.flight.c.provider, s.flight.c.channel, s.flight.c.topic, s.flight.c.zone, s.flight.c.address_hash, s.flight.c.claimed_at,
-        s.flight.c.handed_over_at, s.delivery.c.lane, s.delivery.c.attempts, s.delivery.c.expires_at,
-        (func.coalesce(s.delivery.c.key, literal_column("''")) == literal_column("'doubt'")).label("doubted"),
-        s.wave.c.campaign,
-    )
-    .join(s.delivery, s.delivery.c.id == s.flight.c.delivery)
-    .join(s.wave, s.wave.c.id == s.flight.c.wave)
-)  # fmt: skip
+_FLIGHTS = select(*(s.flight.c[name] for name in _Flight._fields))
 _THESE = _FLIGHTS.where(in_list(s.flight.c.delivery, "ids"))
 _LEAVE = (
     select(
-        s.flight.c.delivery, s.flight.c.epoch, s.flight.c.person, s.flight.c.channel, s.wave.c.campaign, s.flight.c.topic, s.flight.c.zone
+        s.flight.c.delivery, s.flight.c.epoch, s.flight.c.person, s.flight.c.channel, s.flight.c.campaign, s.flight.c.topic,
+        s.flight.c.zone,
     )
-    .join(s.wave, s.wave.c.id == s.flight.c.wave)
     .join(s.recipient, s.recipient.c.id == s.flight.c.person)
     .join(s.job, s.job.c.id == s.flight.c.job)
-    .join(s.campaign, s.campaign.c.id == s.wave.c.campaign)
+    .join(s.campaign, s.campaign.c.id == s.flight.c.campaign)
     .outerjoin(s.queue, s.queue.c.name == s.job.c.queue)
     .where(
         in_list(s.flight.c.delivery, "ids"),
@@ -150,9 +139,9 @@ _ATTEMPT = _attempt_insert.on_conflict_do_nothing()
 _ATTEMPT_NAMES = ("delivery", "n", "at", "provider", "outcome", "scope", "code", "detail", "handed_over_at")
 _suppress_insert = upsert(s.suppression)
 _SUPPRESS = _suppress_insert.on_conflict_do_nothing()
-_RAISE_GUARD = (
+_RAISE_GUARDS = (
     update(s.recipient)
-    .where(s.recipient.c.id.in_(select(s.flight.c.person).where(s.flight.c.address_hash == bindparam("b_hash"))))
+    .where(s.recipient.c.id.in_(select(s.flight.c.person).where(in_list(func.hex(s.flight.c.address_hash), "hashes"))))
     .values(guard=s.recipient.c.guard + literal_column("1"))
 )
 ATTEMPT_COUNT = (
@@ -184,9 +173,9 @@ class _Writes:
         many(conn, _INSERT_TOUCH, _TOUCH_NAMES, self.touched)
         many(conn, _RECORD, _RECORD_NAMES, self.recorded)
         many(conn, _ATTEMPT, _ATTEMPT_NAMES, self.attempts)
-        many(conn, INSERT_DUE, DUE_NAMES, self.due)
+        put_due(conn, self.due)
         many(conn, _SUPPRESS, ("hash", "channel", "scope", "reason", "at", "source"), self.suppressed)
-        many(conn, _RAISE_GUARD, ("b_hash",), [(row[0],) for row in self.suppressed])
+        raise_guards(conn, [row[0] for row in self.suppressed])
         self.tallies.write(conn)
         if self.freed:
             wake(conn, self.freed, self.now, WAITS_FOR_SLOT)
@@ -213,6 +202,12 @@ class Flights:
         granted = grant(conn, wanted, now, shut=shut, refused_at=min(clock, now)) if wanted else frozenset()
         many(conn, _NEW_COMMIT, ("b_value",), [(f"{commit + 1} {now}",)])
         return [StepDone(granted=frozenset(d for d, _ in step.grants if d in granted), commit=commit + 1, at=now) for step in steps]
+
+
+def raise_guards(conn: Connection, hashes: Sequence[bytes]) -> None:
+    """Whoever is in flight to one of these addresses is decided anew before a handover. Reads the flights once."""
+    if hashes:
+        many(conn, _RAISE_GUARDS, ("hashes",), [(ids(hash.hex().upper() for hash in hashes),)])
 
 
 def last_commit(conn: Connection) -> tuple[int, Instant]:

@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case,
 from daemon.model.delivery import REASONS, Instant, Reason, State
 from daemon.model.job import JobState
 from daemon.store import schema as s
-from daemon.store.due import DUE_NAMES, INSERT_DUE
+from daemon.store.due import put_due
 from daemon.store.sql import ids, in_list, many
 from daemon.store.tallies import Tallies
 
@@ -225,7 +225,7 @@ def release_some_held(conn: Connection, where: HeldWhere, now: Instant, limit: i
         tallies.move(row.job, State.HELD, row.reason, State.DUE, "")
     freed = [(row.id, "doubt" if row.key == "doubt" else None, lanes[row.job, row.channel]) for row in rows]
     many(conn, _FREE, ("b_id", "b_state", "b_key", "b_lane", "b_now"), [(i, State.DUE.value, key, lane, now) for i, key, lane in freed])
-    many(conn, INSERT_DUE, DUE_NAMES, [(lane, now, i) for i, _, lane in freed])
+    put_due(conn, [(lane, now, i) for i, _, lane in freed])
     tallies.write(conn)
     return len(rows)
 
@@ -255,13 +255,15 @@ def open_lanes(conn: Connection, wanted: Mapping[tuple[int, str], int]) -> dict[
         for row in conn.execute(select(s.lane).where(in_list(s.lane.c.job, "ids")), {"ids": ids(sorted(jobs))})
     }
     lanes: dict[tuple[int, str], int] = {}
-    facts = conn.execute(select(s.job.c.id, s.job.c.queue, s.job.c.priority).where(in_list(s.job.c.id, "ids")), {"ids": ids(sorted(jobs))})
+    which = select(s.job.c.id, s.job.c.queue, s.job.c.priority, s.job.c.campaign).where(in_list(s.job.c.id, "ids"))
+    facts = conn.execute(which, {"ids": ids(sorted(jobs))})
     about = {row.id: row for row in facts}
     for job, channel in sorted(wanted):
-        queue, priority = about[job].queue, about[job].priority
+        queue, priority, campaign = about[job].queue, about[job].priority, about[job].campaign
         number = have.get((job, channel, priority))
         if number is None:
             number = (conn.execute(select(func.max(s.lane.c.id))).scalar() or 0) + 1
-            conn.execute(insert(s.lane).values(id=number, queue=queue, job=job, priority=priority, channel=channel))
+            new = {"queue": queue, "job": job, "priority": priority, "channel": channel, "campaign": campaign}
+            conn.execute(insert(s.lane).values(id=number, **new))
         lanes[job, channel] = number
     return lanes

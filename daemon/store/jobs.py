@@ -159,11 +159,7 @@ def read_campaign(conn: Connection, name: str) -> tuple[str, str] | None:
     return None if row is None else (row.status, row.body)
 
 
-_NEXT_DUE = (
-    select(func.min(select(func.min(s.due.c.not_before)).where(s.due.c.lane == s.lane.c.id).correlate(s.lane).scalar_subquery()))
-    .select_from(s.lane)
-    .where(s.lane.c.job == bindparam("job"))
-)
+_NEXT_DUE = select(func.min(s.lane.c.head)).where(s.lane.c.job == bindparam("job"))
 _TALLIES = select(s.tally.c.job, s.tally.c.state, s.tally.c.reason, s.tally.c.n).where(in_list(s.tally.c.job, "jobs"), s.tally.c.n != 0)
 
 

@@ -29,7 +29,7 @@ def stored_version(path: Path) -> str | None:
     return found
 
 
-def upgrade(path: Path) -> str | None:
+def upgrade(path: Path, *, to: str = "head") -> str | None:
     """Run what is missing. Returns the schema it had before; StoreUnavailableError if a newer Homing wrote it.
 
     A path without a file becomes a new, empty store.
@@ -51,6 +51,6 @@ def upgrade(path: Path) -> str | None:
         settings = AlembicConfig()
         settings.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
         settings.attributes["connection"] = conn
-        command.upgrade(settings, "head")
+        command.upgrade(settings, to)
         conn.commit()
     return before

@@ -71,8 +71,7 @@ def queue_facts(conn: Connection, now: Instant) -> dict[str, QueueFacts]:
 
 
 def _heads(conn: Connection, now: Instant) -> dict[str, tuple[Instant | None, Instant | None]]:
-    """Queue -> (first due instant up to now, first one after it), over its lanes: two index look-ups a lane."""
-    first = select(func.min(s.due.c.not_before)).where(s.due.c.lane == s.lane.c.id).correlate(s.lane).scalar_subquery()
+    """Queue -> (first due instant up to now, first one after it), over its lanes: an index look-up a lane."""
     later = (
         select(func.min(s.due.c.not_before))
         .where(s.due.c.lane == s.lane.c.id, s.due.c.not_before > now)
@@ -80,7 +79,7 @@ def _heads(conn: Connection, now: Instant) -> dict[str, tuple[Instant | None, In
         .scalar_subquery()
     )
     heads: dict[str, tuple[Instant | None, Instant | None]] = {}
-    lanes = select(s.lane.c.queue, first, later).join(s.job, s.job.c.id == s.lane.c.job).where(s.job.c.state.in_(OPEN_JOBS))
+    lanes = select(s.lane.c.queue, s.lane.c.head, later).join(s.job, s.job.c.id == s.lane.c.job).where(s.job.c.state.in_(OPEN_JOBS))
     for queue, head, coming in conn.execute(lanes):
         oldest, soon = heads.get(queue, (None, None))
         heads[queue] = (_earlier(oldest, head if head is not None and head <= now else None), _earlier(soon, coming))

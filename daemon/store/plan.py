@@ -306,7 +306,7 @@ def _lane(conn: Connection, work: Work, target: Target) -> int:
     number = conn.execute(select(s.lane.c.id).filter_by(**key)).scalar()
     if number is None:
         number = (conn.execute(select(func.max(s.lane.c.id))).scalar() or 0) + 1
-        conn.execute(insert(s.lane).values(id=number, queue=work.queue, **key))
+        conn.execute(insert(s.lane).values(id=number, queue=work.queue, campaign=work.campaign, **key))
     return int(number)
 
 

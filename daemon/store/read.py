@@ -19,9 +19,10 @@ from daemon.errors import NotFoundError
 from daemon.model.delivery import Decision, Instant, State
 from daemon.store import schema as s
 from daemon.store.campaigns import body_of
-from daemon.store.claim import RUNNING, Judged
+from daemon.store.claim import Judged
 from daemon.store.doubts import count_doubts
 from daemon.store.facts import DueRow, Known, due_rows, known_of
+from daemon.store.lanes import RUNNING
 from daemon.store.operate import OPEN_JOBS, totals
 from daemon.store.recipients import person_id
 from daemon.store.sql import ids, in_list
@@ -47,9 +48,8 @@ class Overview:
 
 
 _FIRST = select(func.min(s.due.c.not_before)).where(s.due.c.lane == s.lane.c.id).correlate(s.lane)
-_HEAD = _FIRST.scalar_subquery()
 _LATER = _FIRST.where(s.due.c.not_before > bindparam("now")).scalar_subquery()
-_LANES = select(_HEAD.label("head"), _LATER.label("later")).select_from(s.lane).where(RUNNING.exists())
+_LANES = select(s.lane.c.head, _LATER.label("later")).select_from(s.lane).where(RUNNING.exists())
 """Heads of the lanes that may run."""
 
 

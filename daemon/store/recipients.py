@@ -19,7 +19,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from daemon.model.delivery import Instant, Reason, State
 from daemon.model.recipient import Recipient
 from daemon.store import schema as s
-from daemon.store.due import DUE_NAMES, INSERT_DUE
+from daemon.store.due import put_due
 from daemon.store.held import open_lanes
 from daemon.store.sql import ids, in_list, many
 from daemon.store.tallies import Tallies
@@ -203,7 +203,7 @@ def free_zone_holds(conn: Connection, persons: Iterable[int], now: Instant) -> i
     for row in found:
         tallies.move(row.job, State.HELD, Reason.ZONE_UNKNOWN.value, State.DUE, "")
     many(conn, _FREE, ("b_id", "b_now", "b_lane"), [(row.id, now, lanes[row.job, row.channel]) for row in found])
-    many(conn, INSERT_DUE, DUE_NAMES, [(lanes[row.job, row.channel], now, row.id) for row in found])
+    put_due(conn, [(lanes[row.job, row.channel], now, row.id) for row in found])
     tallies.write(conn)
     return len(found)
 

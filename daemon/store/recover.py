@@ -16,7 +16,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from daemon.model.delivery import Instant, State
 from daemon.store import schema as s
-from daemon.store.due import DELETE_DUE, DUE_NAMES, INSERT_DUE
+from daemon.store.due import put_due, take_due
 from daemon.store.flight import ATTEMPT_COUNT, last_commit
 from daemon.store.sql import ids, in_list, many
 from daemon.store.tallies import Tallies
@@ -57,7 +57,7 @@ def begin(conn: Connection, now: Instant, node: str, nonce: str) -> Began:
         set_meta(conn, "commit", "0 0")
     commit, highest = last_commit(conn)
     last = conn.execute(select(func.max(s.incarnation.c.heartbeat_at))).scalar()
-    overdue = conn.execute(select(s.due.c.delivery).where(s.due.c.not_before <= now).limit(1)).first() is not None
+    overdue = conn.execute(select(s.lane.c.id).where(s.lane.c.head <= now).limit(1)).first() is not None
     number = (conn.execute(select(func.max(s.incarnation.c.id))).scalar() or 0) + 1
     conn.execute(insert(s.incarnation).values(id=number, node=node, started_at=now, heartbeat_at=now))
     returned, doubts = _settle(conn, now)
@@ -105,7 +105,7 @@ def _settle(conn: Connection, now: Instant) -> tuple[int, list[int]]:
             tallies.move(job, State.CLAIMED, "", State.DUE, "")
     many(conn, _TO_DOUBT, ("b_id", "b_provider", "b_at"), doubts)
     _give_evidence(conn, evidence)
-    many(conn, INSERT_DUE, DUE_NAMES, due)
+    put_due(conn, due)
     many(conn, _NOT_BEFORE, ("b_id", "b_now"), [(row[2], now) for row in due])
     conn.execute(delete(s.flight))
     tallies.write(conn)
@@ -199,7 +199,7 @@ def mark_journaled(conn: Connection, sent: Mapping[int, Instant], now: Instant) 
     for row in rows:
         tallied = row.reason if row.state == State.HELD.value else ""
         tallies.move(row.job, State(row.state), tallied, State.IN_DOUBT, "")
-    many(conn, DELETE_DUE, ("b_lane", "b_not_before", "b_id"), [(row.lane, row.not_before, row.id) for row in rows])
+    take_due(conn, [(row.lane, row.not_before, row.id) for row in rows])
     many(conn, _MARKED, ("b_id", "b_at"), [(row.id, sent[row.id]) for row in rows])
     many(conn, _TOUCH, ("person", "at", "delivery", "channel", "campaign", "topic", "zone"),
          [(row.person, sent[row.id], row.id, row.channel, row.campaign, row.topic, None) for row in rows])  # fmt: skip

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, bindparam, delete, exists, literal_column, or
 from daemon.model.delivery import Instant, Reason, State
 from daemon.model.job import JobState
 from daemon.store import schema as s
-from daemon.store.due import DELETE_DUE, DUE_NAMES, INSERT_DUE
+from daemon.store.due import put_due, take_due
 from daemon.store.jobs import any_ended
 from daemon.store.plan import WORK, Work, jobs_to_expand, read_work
 from daemon.store.sql import many
@@ -95,12 +95,12 @@ def release_chunk(conn: Connection, job: int, timed: Sequence[Timed], cursor: in
     state = conn.execute(select(s.job.c.state).where(s.job.c.id == job)).scalar_one()
     if state != JobState.ACCEPTED.value:
         return False
-    due = [item for item in timed if item.not_before is not None]
+    due = [(item, item.not_before) for item in timed if item.not_before is not None]
     expired = [item for item in timed if item.not_before is None]
-    changed = many(conn, _DUE, ("b_id", "b_at", "b_expires"), [(item.delivery, item.not_before, item.expires_at) for item in due])
+    changed = many(conn, _DUE, ("b_id", "b_at", "b_expires"), [(item.delivery, at, item.expires_at) for item, at in due])
     if changed != len(due):
         raise LookupError(f"job {job}: {len(due) - changed} of {len(due)} deliveries were not planned any more when they were released")
-    many(conn, INSERT_DUE, DUE_NAMES, [(item.lane, item.not_before, item.delivery) for item in due])
+    put_due(conn, [(item.lane, at, item.delivery) for item, at in due])
     many(conn, _EXPIRED, ("b_id", "b_reason", "b_expires", "b_now"), [(i.delivery, i.reason, i.expires_at, now) for i in expired])
     tallies = Tallies()
     tallies.add(job, State.PLANNED, "", -len(timed))
@@ -167,7 +167,7 @@ def sweep_some(conn: Connection, job: ToSweep, after: int, now: Instant, limit: 
         for lane in conn.execute(select(s.lane.c.id).where(s.lane.c.job == job.id)).scalars().all():
             if len(taken) < limit:
                 taken += conn.execute(_DUE_OF_JOB, {"lane": lane, "n": limit - len(taken)}).all()
-        many(conn, DELETE_DUE, ("b_lane", "b_not_before", "b_id"), [tuple(row) for row in taken])
+        take_due(conn, [(row.lane, row.not_before, row.delivery) for row in taken])
     ended: list[tuple[int, str, str | None]] = [(row.delivery, State.DUE.value, None) for row in taken]
     if len(ended) < limit:
         where = {"job": job.id, "after": max(after, job.first_id - 1), "last": job.last_id, "n": limit - len(ended)}

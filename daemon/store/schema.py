@@ -159,9 +159,15 @@ lane = _table(
     _int("job"),
     _int("priority"),
     _text("channel"),
+    _int("campaign", default=0),
+    _int("head", null=True),
     UniqueConstraint("job", "priority", "channel"),
+    Index("lane_ahead", "channel", "queue", "priority", "head", sqlite_where=text("head IS NOT NULL")),
+    Index("lane_campaign", "campaign", sqlite_where=text("head IS NOT NULL")),
 )
-"""One line of due rows that claiming reads from its head; removed when its job has finished."""
+"""One line of due rows that claiming reads from its head; removed when its job has finished. `head` = `not_before` of its first
+due row, null when it is empty, kept by who moves due rows (store.due): a claim looks at the first lanes of each queue, not at
+all. `campaign` = its job's."""
 
 delivery = _table(
     "delivery",
@@ -215,10 +221,14 @@ flight = _table(
     Column("address_hash", BLOB, nullable=True),
     _int("claimed_at"),
     _int("handed_over_at", null=True),
-    Index("flight_person", "person"),
-    Index("flight_address", "address_hash"),
+    _int("campaign", default=0),
+    _int("lane", default=0),
+    _int("attempts", default=0),
+    _int("doubted", default=0),
 )
-"""Claimed and handed-over deliveries only: a few thousand rows, always in cache. It is the cap reservation.
+"""Claimed and handed-over deliveries only: a few thousand rows, always in cache. It is the cap reservation, and has what the
+record of the outcome needs of its delivery. No index beside the key: each commit would rewrite most of its pages; who looks
+for persons or addresses reads it whole.
 `epoch` fences: an outcome or a grant counts only under the epoch of its claim."""
 
 touch = _table(

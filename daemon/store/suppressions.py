@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, literal_column, select, tuple_, update
+from sqlalchemy import Connection, delete, literal_column, select, tuple_
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from daemon.model.delivery import Instant
 from daemon.store import schema as s
+from daemon.store.flight import raise_guards
 from daemon.store.sql import many
 
 MARKETING, ALL = "marketing", "all"
@@ -50,17 +51,12 @@ _ADD = _insert.on_conflict_do_update(
     set_={name: _insert.excluded[name] for name in ("scope", "reason", "at", "source")},
     where=(s.suppression.c.scope == literal_column(f"'{MARKETING}'")) & (_insert.excluded.scope == literal_column(f"'{ALL}'")),
 )
-_RAISE_GUARD = (
-    update(s.recipient)
-    .where(s.recipient.c.id.in_(select(s.flight.c.person).where(s.flight.c.address_hash == bindparam("b_hash"))))
-    .values(guard=s.recipient.c.guard + literal_column("1"))
-)
 
 
 def add_suppressions(conn: Connection, entries: Sequence[SuppressionEntry]) -> int:
     """Suppress them. Returns how many rows are new or were widened; the others were there."""
     added = many(conn, _ADD, SuppressionEntry._fields, entries)
-    many(conn, _RAISE_GUARD, ("b_hash",), [(entry.hash,) for entry in entries])
+    raise_guards(conn, [entry.hash for entry in entries])
     return added
 
 

@@ -5,14 +5,14 @@ Called in the transaction that changed it: a touch was released, a guard was rai
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from sqlalchemy import Connection, bindparam, select, update
 
 from daemon.model.delivery import Instant, Reason, State
 from daemon.store import schema as s
-from daemon.store.due import DELETE_DUE, DUE_NAMES, INSERT_DUE
-from daemon.store.sql import ids, in_list, many
+from daemon.store.due import put_due, take_due
+from daemon.store.sql import fetch, ids, in_list, many
 
 WAITS_FOR_SLOT = frozenset({Reason.CAP_REACHED.value, Reason.YIELDED_TO_PRIORITY.value})
 
@@ -22,6 +22,13 @@ _OPEN_WAVES = (
     .where(s.job.c.finished_at.is_(None), s.job.c.state.in_(("accepted", "held", "paused")))
     .distinct()
 )
+_NEXT_CAMPAIGN = (
+    select(s.lane.c.campaign)
+    .where(s.lane.c.head.is_not(None), s.lane.c.campaign > bindparam("after"))
+    .order_by(s.lane.c.campaign)
+    .limit(1)
+)
+_WAVES = select(s.wave.c.id).where(in_list(s.wave.c.campaign, "campaigns"))
 _WAITING = select(s.delivery.c.id, s.delivery.c.lane, s.delivery.c.not_before, s.delivery.c.reason).where(
     in_list(s.delivery.c.wave, "waves"),
     in_list(s.delivery.c.person, "persons"),
@@ -31,9 +38,24 @@ _WAITING = select(s.delivery.c.id, s.delivery.c.lane, s.delivery.c.not_before, s
 _NOT_BEFORE = update(s.delivery).where(s.delivery.c.id == bindparam("b_id")).values(not_before=bindparam("b_now"))
 
 
-def open_waves(conn: Connection) -> Sequence[int]:
-    """The waves in which a delivery may wait: a person's rows are found by probing UNIQUE(wave, person) once a wave."""
-    return conn.execute(_OPEN_WAVES).scalars().all()
+def waiting_campaigns(conn: Connection) -> list[int]:
+    """The campaigns of which some delivery waits in a lane: one step in the index for each, whatever the number of jobs."""
+    found: list[int] = []
+    after = -1
+    while rows := fetch(conn, _NEXT_CAMPAIGN, ("after",), (after,)):
+        after = rows[0][0]
+        found.append(after)
+    return found
+
+
+def open_waves(conn: Connection) -> list[int]:
+    """The waves of open jobs: a person's rows, due or held, are found by probing UNIQUE(wave, person) once a wave."""
+    return [wave for (wave,) in fetch(conn, _OPEN_WAVES)]
+
+
+def due_waves(conn: Connection) -> list[int]:
+    """The waves in which some delivery is in the due queue."""
+    return [wave for (wave,) in fetch(conn, _WAVES, ("campaigns",), (ids(waiting_campaigns(conn)),))]
 
 
 def wake(conn: Connection, persons: Iterable[int], now: Instant, reasons: frozenset[str] | None = None) -> int:
@@ -41,9 +63,8 @@ def wake(conn: Connection, persons: Iterable[int], now: Instant, reasons: frozen
 
     Rows in flight have no due row and are left alone.
     """
-    found = conn.execute(_WAITING, {"waves": ids(open_waves(conn)), "persons": ids(sorted(persons)), "now": now}).all()
-    moved = [row for row in found if reasons is None or row[3] in reasons]
-    gone = [row for row in moved if many(conn, DELETE_DUE, ("b_lane", "b_not_before", "b_id"), [(row[1], row[2], row[0])])]
-    many(conn, INSERT_DUE, DUE_NAMES, [(row[1], now, row[0]) for row in gone])
-    many(conn, _NOT_BEFORE, ("b_id", "b_now"), [(row[0], now) for row in gone])
+    found = fetch(conn, _WAITING, ("waves", "persons", "now"), (ids(due_waves(conn)), ids(sorted(persons)), now))
+    gone = take_due(conn, [(lane, at, delivery) for delivery, lane, at, reason in found if reasons is None or reason in reasons])
+    put_due(conn, [(lane, now, delivery) for lane, _, delivery in gone])
+    many(conn, _NOT_BEFORE, ("b_id", "b_now"), [(delivery, now) for _, _, delivery in gone])
     return len(gone)

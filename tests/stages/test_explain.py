@@ -250,6 +250,7 @@ async def test_the_text_for_eyes_has_each_delivery_and_its_checks(world: Explain
     """What the command line prints."""
     await world.drop(person(zone="America/New_York"))
     await world.inner.do("UPDATE due SET not_before = :now", now=NOW)
+    await world.inner.do("UPDATE lane SET head = :now", now=NOW)
     await world.inner.do("UPDATE delivery SET not_before = :now", now=NOW)
     await world.claim()
     text = render_text(await world.explainer.explain("c-1"))
@@ -265,6 +266,7 @@ async def test_explaining_changes_nothing_and_is_what_the_claim_does(world: Expl
     zones = ["Asia/Jakarta", "America/New_York", "Asia/Tehran", "Pacific/Auckland"]
     await world.drop(*[{**row, "zone": zones[n % 4]} for n, row in enumerate(people(12))])
     await world.inner.do("UPDATE due SET not_before = :now", now=NOW)
+    await world.inner.do("UPDATE lane SET head = :now", now=NOW)
     await world.inner.do("UPDATE delivery SET not_before = :now", now=NOW)
     told = {f"c-{n}": await world.one(f"c-{n}") for n in range(1, 13)}
     assert await world.inner.sql("SELECT count(*) FROM flight") == [(0,)]

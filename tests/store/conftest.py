@@ -11,9 +11,11 @@ from sqlalchemy import Connection, insert, select, text
 
 from daemon.model.delivery import Decision, State, Verdict
 from daemon.store import schema as s
-from daemon.store.claim import Claimed, ClaimResult, DueLane, Judged, claim_due
+from daemon.store.claim import Claimed, ClaimResult, Judged, claim_due
+from daemon.store.due import put_due
 from daemon.store.facts import DueRow, Known
 from daemon.store.flight import Flights, Kind, Result, Step
+from daemon.store.lanes import DueLane
 from daemon.store.recover import begin
 from daemon.store.sql import many
 from daemon.store.tallies import Tallies
@@ -50,10 +52,15 @@ class World:
         ]  # fmt: skip
 
     async def claim(self, n: int = 100, *, share: Callable[[Sequence[DueLane]], Sequence[tuple[int, int]]] | None = None) -> ClaimResult:
+        return await self.store.write(Lane.CLAIM, self.claim_now, n, share=share)
+
+    def claim_now(
+        self, conn: Connection, n: int = 100, *, share: Callable[[Sequence[DueLane]], Sequence[tuple[int, int]]] | None = None, contest: bool = True
+    ) -> ClaimResult:  # fmt: skip
         self.epoch += 1
-        return await self.store.write(
-            Lane.CLAIM, claim_due, now=self.now + 50, owner=1, epoch=self.epoch, horizon=0, share=share or (lambda lanes: [(x.id, n) for x in lanes]),
-            judge=self._judge, contest=True, prepare=lambda versions, fetch: None,
+        return claim_due(
+            conn, now=self.now + 50, owner=1, epoch=self.epoch, horizon=0, share=share or (lambda lanes: [(x.id, n) for x in lanes]),
+            judge=self._judge, contest=contest, prepare=lambda versions, fetch: None,
         )  # fmt: skip
 
     async def step(self, outcomes: Sequence[Result] = (), grants: Sequence[Claimed] = ()) -> frozenset[int]:
@@ -103,7 +110,7 @@ def add_job(
         head="{}", format="json", body="b", priority=priority, expanded=1,
     ))  # fmt: skip
     conn.execute(insert(s.wave).values(id=number, campaign=campaign, step="s", occurrence=number, channel="email"))
-    conn.execute(insert(s.lane).values(id=number, queue=queue, job=number, priority=priority, channel="email"))
+    conn.execute(insert(s.lane).values(id=number, queue=queue, job=number, priority=priority, channel="email", campaign=campaign))
     tallies = Tallies()
     for offset, person in enumerate(people):
         if conn.execute(select(s.recipient.c.id).where(s.recipient.c.id == person)).first() is None:
@@ -112,7 +119,7 @@ def add_job(
             ))  # fmt: skip
         many(conn, insert(s.delivery), ("id", "wave", "person", "job", "version", "state", "lane", "not_before", "expires_at"),
              [(first_id + offset, number, person, number, 1, "due", number, NOW, LATER)])  # fmt: skip
-        many(conn, insert(s.due), ("lane", "not_before", "delivery"), [(number, NOW, first_id + offset)])
+        put_due(conn, [(number, NOW, first_id + offset)])
         tallies.add(number, State.DUE, "")
     tallies.write(conn)
 

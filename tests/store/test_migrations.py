@@ -30,6 +30,27 @@ async def test_the_sum_of_the_migrations_is_the_schema(tmp_path: Path) -> None:
     await Store.open(tmp_path / "migrated.db").close()
 
 
+def test_lanes_and_flights_of_an_older_store_get_what_they_keep_now(tmp_path: Path) -> None:
+    """From 0001: each lane its head and campaign, each flight what its record needs."""
+    path = tmp_path / "old.db"
+    upgrade(path, to="0001")
+    with closing(sqlite3.connect(path)) as conn, conn:
+        conn.executescript("""
+            INSERT INTO job (id, key, queue, campaign, version, digest, state, source, received_at, head, format, body, priority)
+                VALUES (1, 'j', 'q', 5, 1, 'd', 'accepted', 'spool', 1, '{}', 'json', 'b', 50);
+            INSERT INTO wave VALUES (3, 5, 's', 1, 'email');
+            INSERT INTO lane VALUES (7, 'q', 1, 50, 'email'), (8, 'q', 1, 60, 'email');
+            INSERT INTO due VALUES (7, 20, 1), (7, 10, 2);
+            INSERT INTO delivery (id, wave, person, job, version, state, lane, not_before, expires_at, attempts, key)
+                VALUES (9, 3, 4, 1, 1, 'due', 7, 1, 2, 2, 'doubt');
+            INSERT INTO flight VALUES (9, 3, 4, 1, 0, 1, 1, 0, 0, 0, 0, 99, 'email', NULL, NULL, 'relay', NULL, 1, NULL);
+        """)
+    assert upgrade(path) == "0001"
+    with closing(sqlite3.connect(path)) as conn:
+        assert conn.execute("SELECT id, campaign, head FROM lane").fetchall() == [(7, 5, 10), (8, 5, None)]
+        assert conn.execute("SELECT campaign, lane, attempts, doubted FROM flight").fetchall() == [(5, 7, 2, 1)]
+
+
 async def test_an_upgrade_of_an_up_to_date_store_does_nothing(tmp_path: Path) -> None:
     """It may be run at any time while the daemon is down."""
     await Store.open(tmp_path / "homing.db").close()

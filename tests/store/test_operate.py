@@ -12,6 +12,7 @@ from daemon.model.campaign import CampaignStatus
 from daemon.model.delivery import HOUR, State
 from daemon.store import doubts, engine, held, operate
 from daemon.store import schema as s
+from daemon.store.due import put_due
 from daemon.store.held import HeldWhere
 
 NOW = 1_800_000_000_000_000
@@ -50,8 +51,8 @@ def build(conn: Connection) -> None:
                 received_at=NOW + number, head="{}", format="json", body=key, expanded=1, priority=50,
             )
         )  # fmt: skip
-    conn.execute(insert(s.lane).values(id=1, queue="q1", job=1, priority=50, channel="email"))
-    conn.execute(insert(s.lane).values(id=2, queue="q2", job=2, priority=50, channel="email"))
+    conn.execute(insert(s.lane).values(id=1, queue="q1", job=1, priority=50, channel="email", campaign=1))
+    conn.execute(insert(s.lane).values(id=2, queue="q2", job=2, priority=50, channel="email", campaign=2))
     for person in range(1, 12):
         conn.execute(insert(s.recipient).values(id=person, key=f"r{person}", created_at=NOW, updated_at=NOW))
     rows: list[tuple[int, int, int, str, str | None, int]] = [
@@ -70,7 +71,7 @@ def build(conn: Connection) -> None:
             )
         )  # fmt: skip
         if state == "due":
-            conn.execute(insert(s.due).values(lane=lane, not_before=due_at, delivery=number))
+            put_due(conn, [(lane, due_at, number)])
     conn.execute(insert(s.touch).values(person=6, at=NOW - 5, delivery=6, channel="email", campaign=1))
     conn.execute(insert(s.attempt).values(delivery=6, n=1, at=NOW, provider="relay", outcome="unknown", code="drop", detail="lost"))
     recount(conn)
@@ -206,6 +207,7 @@ def test_doubt_resolved_as_sent_keeps_its_touch(conn: Connection) -> None:
 
 def test_doubt_resolved_as_unsent_gives_the_touch_back_and_is_due(conn: Connection) -> None:
     """Not sent: the slot is free again, what waited for it is woken, and the evidence says who decided."""
+    conn.execute(update(s.wave).where(s.wave.c.id == 2).values(campaign=1, occurrence=2))
     conn.execute(update(s.delivery).where(s.delivery.c.id == 2).values(person=6, wave=2, reason="cap_reached"))
     assert doubts.resolve_doubt(conn, 6, NOW, sent=False) is State.DUE
     assert conn.execute(select(func.count()).select_from(s.touch)).scalar() == 0

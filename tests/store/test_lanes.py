@@ -1,0 +1,123 @@
+"""Lanes: their heads are true after every act, and what runs for each claim and each message walks no table that grows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, insert
+
+from daemon.model.delivery import Decision, Reason, Verdict
+from daemon.store import schema as s
+from daemon.store.care import check_rows
+from daemon.store.due import put_due, take_due
+from daemon.store.flight import Kind, Step
+from daemon.store.lanes import MAX_LANES, first_lanes
+from daemon.store.wake import wake
+from daemon.store.writer import Lane
+from tests.store.conftest import LATER, NOW, World, add_job, outcome
+from tests.store.test_no_scan import plans_of
+
+
+async def heads(world: World) -> dict[int, int | None]:
+    return dict(await world.sql("SELECT id, head FROM lane"))
+
+
+async def problems(world: World) -> list[str]:
+    return await world.store.read(check_rows)
+
+
+async def test_head_follows_the_first_row_that_is_put_in_or_taken_out(world: World) -> None:
+    """Sooner rows move it, later ones do not; an empty lane has none."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[1, 2, 3])
+    await world.store.write(Lane.BULK, put_due, [(1, NOW - 7, 50), (1, NOW + 7, 51)])
+    assert await heads(world) == {1: NOW - 7}
+    taken = await world.store.write(Lane.BULK, take_due, [(1, NOW - 7, 50), (1, NOW - 6, 50)])
+    assert taken == [(1, NOW - 7, 50)]
+    assert await heads(world) == {1: NOW}
+    await world.store.write(Lane.BULK, take_due, [(1, NOW, 1), (1, NOW, 2), (1, NOW, 3), (1, NOW + 7, 51)])
+    assert await heads(world) == {1: None}
+
+
+async def test_heads_are_true_after_claims_outcomes_and_waking(world: World) -> None:
+    """Whatever moves due rows keeps them: claimed, put off, given back, woken."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[1, 2, 3, 4])
+    await world.store.write(Lane.BULK, add_job, 2, people=[1, 2], first_id=11)
+    await world.sql("INSERT INTO meta VALUES ('unrelated', '0')")
+    defer = Decision(verdict=Verdict.DEFER, reason=Reason.CAP_REACHED, until=LATER, rule=("cap.x", "v"))
+    world.decide = lambda row: defer if row.person == 2 else Decision(verdict=Verdict.SEND, closes=LATER)
+    first = await world.claim(2)
+    assert await problems(world) == []
+    await world.step([], first.claimed[:1])
+    await world.step([outcome(first.claimed[0], Kind.DEFERRED, again_at=NOW + 9, scope="message")])
+    assert await problems(world) == []
+    assert await world.store.write(Lane.EXIT, wake, [2], NOW) == 2
+    assert await problems(world) == []
+    world.shut = True
+    rest = await world.claim()
+    await world.step([], rest.claimed)
+    assert await problems(world) == []
+
+
+def _crowd(conn: Connection, lanes: int) -> None:
+    """Another queue with one job a row, each in a lane of its own."""
+    add_job(conn, 1, people=[1], queue="quiet")
+    job = {"queue": "crowd", "campaign": 1, "version": 1, "digest": "d", "state": "accepted", "source": "http", "received_at": NOW}
+    rest = {"head": "{}", "format": "json", "body": "b", "priority": 50, "expanded": 1}
+    for number in range(2, lanes + 2):
+        conn.execute(insert(s.job).values(id=number, key=f"j{number}", **job, **rest))
+        conn.execute(insert(s.lane).values(id=number, queue="crowd", job=number, priority=50, channel="email", campaign=1))
+        put_due(conn, [(number, NOW - number, 1000 + number)])
+
+
+async def test_claim_may_choose_from_the_first_lanes_of_each_queue(world: World) -> None:
+    """A queue with many jobs shows its oldest lanes only, and hides no other queue."""
+    await world.store.write(Lane.BULK, _crowd, MAX_LANES + 10)
+    found = await world.store.write(Lane.BULK, first_lanes, NOW)
+    assert [lane.queue for lane in found.due] == ["crowd"] * MAX_LANES + ["quiet"]
+    assert [lane.id for lane in found.due][:3] == [MAX_LANES + 11, MAX_LANES + 10, MAX_LANES + 9]
+    early = await world.store.write(Lane.BULK, first_lanes, NOW - MAX_LANES)
+    assert (len(early.due), early.next_due) == (12, NOW - MAX_LANES + 1)
+
+
+async def test_lane_of_what_is_paused_is_passed_by(world: World) -> None:
+    """Paused queue, job or campaign: the next lane that may run is found behind it."""
+    await world.store.write(Lane.BULK, _crowd, 5)
+    await world.sql("UPDATE job SET state = 'paused' WHERE id = 6")
+    assert [lane.id for lane in (await world.store.write(Lane.BULK, first_lanes, NOW)).due] == [5, 4, 3, 2, 1]
+    await world.sql("INSERT INTO queue VALUES ('crowd', 1, 0)")
+    assert [lane.id for lane in (await world.store.write(Lane.BULK, first_lanes, NOW)).due] == [1]
+    await world.sql("UPDATE campaign SET status = 'paused'")
+    assert await world.store.write(Lane.BULK, first_lanes, NOW) == (await world.store.write(Lane.BULK, first_lanes, 0))
+
+
+async def plans(world: World, act: Callable[[Connection], Any]) -> list[str]:
+    return await world.store.write(Lane.BULK, plans_of, act)
+
+
+def walks(found: list[str]) -> list[str]:
+    """What is read whole, but for the ids that were passed and the table that is always small and in cache."""
+    return [plan for plan in found if plan.startswith("SCAN") and "VIRTUAL TABLE" not in plan and plan != "SCAN flight"]
+
+
+@pytest.mark.parametrize("contest", [False, True])
+async def test_no_statement_of_a_claim_walks_a_table(world: World, contest: bool) -> None:
+    """SQLite's own plans: lanes by their index, due rows by their key, persons and rivals by theirs."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[1, 2])
+    await world.store.write(Lane.BULK, add_job, 2, people=[1, 2], first_id=11)
+    found = await plans(world, lambda conn: world.claim_now(conn, contest=contest))
+    assert any("lane_ahead" in plan for plan in found)
+    assert walks(found) == []
+
+
+async def test_no_statement_of_a_step_walks_a_table(world: World) -> None:
+    """Handover, acceptance, refusal with suppression, and the waking of who waits for the slot."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[1, 2, 3])
+    claimed = (await world.claim()).claimed
+    await world.step([], claimed[:2])
+    outcomes = [outcome(claimed[0], Kind.ACCEPTED), outcome(claimed[1], Kind.REJECTED, scope="address")]
+    step = Step(outcomes=outcomes, grants=[(claimed[2].row.delivery, claimed[2].epoch)])
+    found = await plans(world, lambda conn: world.flights.step(conn, [step]))
+    assert len(found) > 10
+    assert walks(found) == []
