@@ -16,7 +16,7 @@ READY_TO_TEST := $(VENV)/.dev-stamp
 PYTEST ?= $(PY) -m pytest -q
 ARGS ?=
 
-.PHONY: help demo test fast cover lint types floors size docs docs-check bench crash check requirements clean
+.PHONY: help demo test fast cover lint types floors size docs docs-check bench machine crash check requirements clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name what; do printf '  %-14s%s\n' "$$name" "$$what"; done
@@ -53,6 +53,9 @@ docs-check: $(READY_TO_TEST)
 
 bench: $(READY_TO_TEST)  ## measure e-mails/s and CPU a message, beside a bare SMTP loop
 	$(PY) -m tests.bench $(ARGS)
+
+machine: $(READY_TO_TEST)  ## run the store's state machine deep (ARGS=EXAMPLESxSTEPS, default 2000x200)
+	HOMING_MACHINE=$(or $(ARGS),2000x200) $(PYTEST) tests/store/test_machine.py
 
 crash: $(READY_TO_TEST)  ## kill -9 the daemon at random points in the middle of a job and judge by the mail server's log
 	$(PY) -m tests.crash $(ARGS)

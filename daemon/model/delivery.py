@@ -40,12 +40,14 @@ class State(StrEnum):
 FINAL = frozenset({State.ACCEPTED, State.REJECTED, State.DROPPED, State.EXPIRED, State.CANCELLED, State.HELD_OUT})
 
 TRANSITIONS: Mapping[State, frozenset[State]] = {
-    State.PLANNED: frozenset({State.DUE, State.HELD, State.DROPPED, State.EXPIRED, State.CANCELLED, State.HELD_OUT}),
-    State.DUE: frozenset({State.CLAIMED, State.HELD, State.DROPPED, State.EXPIRED, State.CANCELLED, State.HELD_OUT}),
-    State.CLAIMED: frozenset({State.HANDED_OVER, State.DUE, State.HELD, State.DROPPED, State.EXPIRED, State.CANCELLED, State.REJECTED}),
+    State.PLANNED: frozenset({State.DUE, State.HELD, State.DROPPED, State.EXPIRED, State.CANCELLED, State.HELD_OUT, State.IN_DOUBT}),
+    State.DUE: frozenset({State.CLAIMED, State.HELD, State.DROPPED, State.EXPIRED, State.CANCELLED, State.HELD_OUT, State.IN_DOUBT}),
+    State.CLAIMED: frozenset({
+        State.HANDED_OVER, State.DUE, State.HELD, State.DROPPED, State.EXPIRED, State.CANCELLED, State.ACCEPTED, State.REJECTED, State.IN_DOUBT,
+    }),
     State.HANDED_OVER: frozenset({State.ACCEPTED, State.REJECTED, State.IN_DOUBT, State.DUE, State.EXPIRED}),
     State.IN_DOUBT: frozenset({State.ACCEPTED, State.REJECTED, State.DUE}),
-    State.HELD: frozenset({State.DUE, State.DROPPED, State.EXPIRED, State.CANCELLED}),
+    State.HELD: frozenset({State.DUE, State.DROPPED, State.EXPIRED, State.CANCELLED, State.IN_DOUBT}),
     State.ACCEPTED: frozenset(),
     State.REJECTED: frozenset(),
     State.DROPPED: frozenset(),
@@ -54,7 +56,8 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
     State.HELD_OUT: frozenset(),
 }
 """`claimed -> rejected`: refused before anything irreversible (at MAIL or RCPT). `handed_over -> due`: a sure failure, or an
-unused grant given back. `in_doubt -> due`: an operator says that it was not sent."""
+unused grant given back. `in_doubt -> due`: an operator says that it was not sent. `planned|due|held -> in_doubt`: the send journal
+knows it, or a second copy will not go and the first one's fate is unknown. `claimed -> accepted|in_doubt`: a plugin sent without leave."""
 
 
 class Verdict(StrEnum):

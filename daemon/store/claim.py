@@ -155,15 +155,19 @@ def write_verdicts(conn: Connection, judged: Sequence[Judged], *, now: Instant, 
         reason = decision.reason
         if reason is None:
             raise ValueError(f"the verdict {decision.verdict} on delivery {row.delivery} names no reason")
+        said: str | None = reason.value
         state, not_before = item.state, row.not_before
         if decision.verdict is Verdict.DEFER:
             not_before = decision.until if decision.until is not None else now
             again.append((row.lane, not_before, row.delivery))
+        elif decision.verdict is Verdict.DROP and row.doubted:  # no second copy goes: the first one's fate is as unknown as before
+            state, said = State.IN_DOUBT, None
+            tallies.move(row.job, State.DUE, "", state, "")
         else:
             tallies.move(row.job, State.DUE, "", state, reason.value)
-        ended = None if state in (State.DUE, State.HELD) else now
+        ended = None if state in (State.DUE, State.HELD, State.IN_DOUBT) else now
         key = "doubt" if row.doubted else decision.key
-        decided.append((row.delivery, state.value, reason.value, not_before, now, decision_json(decision), key, ended))
+        decided.append((row.delivery, state.value, said, not_before, now, decision_json(decision), key, ended))
         history.append((row.delivery, reason.value, now, now, 1))
     many(conn, _INSERT_FLIGHT, _FLIGHT_NAMES, flights)
     put_due(conn, again)

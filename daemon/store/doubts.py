@@ -111,7 +111,7 @@ def resolve_doubt(conn: Connection, delivery: int, now: Instant, *, sent: bool) 
         .values(state=state.value, reason=None, key=None, lane=lane, not_before=now, handed_over_at=None, provider=None)
     )
     put_due(conn, [(lane, now, delivery)])
-    touch = (s.touch.c.person == row.person, s.touch.c.at == row.handed_over_at, s.touch.c.delivery == delivery)
-    if conn.execute(delete(s.touch).where(*touch)).rowcount:
+    touches = (s.touch.c.person == row.person, s.touch.c.delivery == delivery)  # of a second copy too
+    if conn.execute(delete(s.touch).where(*touches)).rowcount:
         wake(conn, [row.person], now, WAITS_FOR_SLOT)
     return state

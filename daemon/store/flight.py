@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, literal_column, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, case, delete, func, insert, literal_column, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from daemon.model.delivery import Instant, Reason, State
@@ -22,6 +23,9 @@ from daemon.store.due import put_due
 from daemon.store.sql import fetch, ids, in_list, many
 from daemon.store.tallies import Tallies
 from daemon.store.wake import WAITS_FOR_SLOT, wake
+
+Claim = tuple[int, int]
+"""(delivery, epoch)"""
 
 
 class Kind(StrEnum):
@@ -103,6 +107,7 @@ _LEAVE = (
     .where(
         in_list(s.flight.c.delivery, "ids"),
         s.flight.c.handed_over == 0,
+        s.flight.c.claimed_at <= bindparam("now"),  # a clock that went back since: judged for an instant that has not come yet
         s.flight.c.closes > bindparam("now"),
         s.flight.c.person_guard == s.recipient.c.guard,
         s.flight.c.campaign_guard == s.campaign.c.guard,
@@ -121,12 +126,16 @@ _DELETE_TOUCH = delete(s.touch).where(
     s.touch.c.person == bindparam("b_person"), s.touch.c.at == bindparam("b_at"), s.touch.c.delivery == bindparam("b_id")
 )
 _DELETE_FLIGHT = delete(s.flight).where(s.flight.c.delivery == bindparam("b_id"))
+_HANDED_OVER_AT: ColumnElement[Any] = func.coalesce(
+    bindparam("b_handed_over_at"), case((s.delivery.c.key == literal_column("'doubt'"), s.delivery.c.handed_over_at))
+)
+"""A second copy that surely failed does not take away when the first one was handed over."""
 _RECORD = (
     update(s.delivery)
     .where(s.delivery.c.id == bindparam("b_id"))
     .values(
         state=bindparam("b_state"), reason=bindparam("b_reason"), not_before=bindparam("b_not_before"), attempts=bindparam("b_attempts"),
-        provider=bindparam("b_provider"), provider_id=bindparam("b_provider_id"), handed_over_at=bindparam("b_handed_over_at"),
+        provider=bindparam("b_provider"), provider_id=bindparam("b_provider_id"), handed_over_at=_HANDED_OVER_AT,
         ended_at=bindparam("b_ended_at"), key=bindparam("b_key"), decision=func.coalesce(bindparam("b_decision"), s.delivery.c.decision),
     )
 )  # fmt: skip
@@ -198,10 +207,11 @@ class Flights:
         outcomes = [outcome for step in steps for outcome in step.outcomes]
         if outcomes:
             record(conn, outcomes, now)
-        wanted = {delivery: epoch for step in steps for delivery, epoch in step.grants}
+        wanted = {pair for step in steps for pair in step.grants}
         granted = grant(conn, wanted, now, shut=shut, refused_at=min(clock, now)) if wanted else frozenset()
         many(conn, _NEW_COMMIT, ("b_value",), [(f"{commit + 1} {now}",)])
-        return [StepDone(granted=frozenset(d for d, _ in step.grants if d in granted), commit=commit + 1, at=now) for step in steps]
+        return [StepDone(granted=frozenset(d for d, epoch in step.grants if (d, epoch) in granted), commit=commit + 1, at=now)
+                for step in steps]  # fmt: skip
 
 
 def raise_guards(conn: Connection, hashes: Sequence[bytes]) -> None:
@@ -217,31 +227,35 @@ def last_commit(conn: Connection) -> tuple[int, Instant]:
     return int(number), int(highest)
 
 
-def grant(conn: Connection, wanted: dict[int, int], now: Instant, *, shut: bool, refused_at: Instant) -> frozenset[int]:
-    """Hand over what may still go; put the rest back to due, to be decided anew. Returns the granted delivery ids.
+def grant(conn: Connection, wanted: AbstractSet[Claim], now: Instant, *, shut: bool, refused_at: Instant) -> frozenset[Claim]:
+    """Hand over what may still go; put the rest back to due, to be decided anew. Returns what was granted.
 
     `refused_at`: when the rest is due: what the clock says, also where `now` lies ahead of it because the clock once did.
     """
     granted: list[tuple[Any, ...]] = []
+    given: set[Claim] = set()
     if not shut:
-        for delivery, epoch, person, channel, campaign, topic, zone in fetch(conn, _LEAVE, ("ids", "now"), (ids(wanted), now)):
-            if wanted[delivery] == epoch:
+        for delivery, epoch, person, channel, campaign, topic, zone in fetch(conn, _LEAVE, ("ids", "now"), (_deliveries(wanted), now)):
+            if (delivery, epoch) in wanted:
+                given.add((delivery, epoch))
                 granted.append((person, now, delivery, channel, campaign, topic, zone))
     many(conn, _HAND_OVER, ("b_id", "b_now"), [(row[2], now) for row in granted])
     many(conn, _INSERT_TOUCH, _TOUCH_NAMES, granted)
-    given = frozenset(row[2] for row in granted)
-    refused = [delivery for delivery in wanted if delivery not in given]
-    if refused:
-        release(conn, {delivery: wanted[delivery] for delivery in refused}, refused_at)
-    return given
+    if refused := wanted - given:
+        release(conn, refused, refused_at)
+    return frozenset(given)
 
 
-def release(conn: Connection, epochs: dict[int, int], now: Instant) -> None:
+def _deliveries(claims: AbstractSet[Claim]) -> str:
+    return ids(sorted({delivery for delivery, _ in claims}))
+
+
+def release(conn: Connection, claims: AbstractSet[Claim], now: Instant) -> None:
     """Claimed deliveries that were not handed over go back to due, now."""
     writes = _Writes(now)
-    for row in fetch(conn, _THESE, ("ids",), (ids(epochs),)):
+    for row in fetch(conn, _THESE, ("ids",), (_deliveries(claims),)):
         flight = _Flight._make(row)
-        if flight.epoch == epochs[flight.delivery] and not flight.handed_over:
+        if (flight.delivery, flight.epoch) in claims and not flight.handed_over:
             back_to_due(writes, flight, now)
     writes.write(conn)
 

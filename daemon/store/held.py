@@ -234,9 +234,14 @@ def cancel_some_held(conn: Connection, where: HeldWhere, now: Instant, limit: in
     """At most `limit` held deliveries end as cancelled. Returns how many; 0 = none is left."""
     rows = _some_held(conn, where, limit)
     tallies = Tallies()
+    ended: list[tuple[int, str, str | None, Instant | None]] = []
     for row in rows:
-        tallies.move(row.job, State.HELD, row.reason, State.CANCELLED, Reason.OPERATOR.value)
-    ended = [(row.id, State.CANCELLED.value, Reason.OPERATOR.value, now) for row in rows]
+        if row.key == "doubt":  # a second copy that does not go leaves the first one's doubt
+            tallies.move(row.job, State.HELD, row.reason, State.IN_DOUBT, "")
+            ended.append((row.id, State.IN_DOUBT.value, None, None))
+        else:
+            tallies.move(row.job, State.HELD, row.reason, State.CANCELLED, Reason.OPERATOR.value)
+            ended.append((row.id, State.CANCELLED.value, Reason.OPERATOR.value, now))
     many(conn, _END, ("b_id", "b_state", "b_reason", "b_now"), ended)
     tallies.write(conn)
     return len(rows)

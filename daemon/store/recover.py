@@ -20,6 +20,7 @@ from daemon.store.due import put_due, take_due
 from daemon.store.flight import ATTEMPT_COUNT, last_commit
 from daemon.store.sql import ids, in_list, many
 from daemon.store.tallies import Tallies
+from daemon.store.wake import WAITS_FOR_SLOT, wake
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +69,7 @@ def begin(conn: Connection, now: Instant, node: str, nonce: str) -> Began:
 
 _LEFT = select(
     s.flight.c.delivery, s.flight.c.job, s.flight.c.handed_over, s.flight.c.handed_over_at, s.flight.c.provider, s.flight.c.epoch,
-    s.delivery.c.lane,
+    s.delivery.c.lane, s.flight.c.person,
 ).join(s.delivery, s.delivery.c.id == s.flight.c.delivery)  # fmt: skip
 _TO_DOUBT = (
     update(s.delivery)
@@ -94,7 +95,8 @@ def _settle(conn: Connection, now: Instant) -> tuple[int, list[int]]:
     due: list[tuple[int, int, int]] = []
     doubts: list[tuple[int, str, int]] = []
     evidence: list[tuple[Any, ...]] = []
-    for delivery, job, handed_over, handed_over_at, provider, epoch, lane in conn.execute(_LEFT):
+    freed: set[int] = set()
+    for delivery, job, handed_over, handed_over_at, provider, epoch, lane, person in conn.execute(_LEFT):
         if handed_over:
             doubts.append((delivery, provider, handed_over_at))
             detail = f"the daemon (claim {epoch}) ended after the handover and before an answer was stored"
@@ -102,12 +104,15 @@ def _settle(conn: Connection, now: Instant) -> tuple[int, list[int]]:
             tallies.move(job, State.CLAIMED, "", State.IN_DOUBT, "")
         else:
             due.append((lane, now, delivery))
+            freed.add(person)
             tallies.move(job, State.CLAIMED, "", State.DUE, "")
     many(conn, _TO_DOUBT, ("b_id", "b_provider", "b_at"), doubts)
     _give_evidence(conn, evidence)
     put_due(conn, due)
     many(conn, _NOT_BEFORE, ("b_id", "b_now"), [(row[2], now) for row in due])
     conn.execute(delete(s.flight))
+    if freed:
+        wake(conn, freed, now, WAITS_FOR_SLOT)
     tallies.write(conn)
     return len(due), [row[0] for row in doubts]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, exists, literal_column, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, literal_column, null, or_, select, update
 
 from daemon.model.delivery import Instant, Reason, State
 from daemon.model.job import JobState
@@ -18,7 +18,7 @@ from daemon.store import schema as s
 from daemon.store.due import put_due, take_due
 from daemon.store.jobs import any_ended
 from daemon.store.plan import WORK, Work, jobs_to_expand, read_work
-from daemon.store.sql import many
+from daemon.store.sql import ids, in_list, many
 from daemon.store.tallies import Tallies
 
 
@@ -135,6 +135,12 @@ _CANCEL = (
     .where(s.delivery.c.id == bindparam("b_id"))
     .values(state=literal_column(f"'{State.CANCELLED.value}'"), reason=bindparam("b_reason"), ended_at=bindparam("b_now"))
 )
+_DOUBTED = select(s.delivery.c.id).where(in_list(s.delivery.c.id, "ids"), s.delivery.c.key == literal_column("'doubt'"))
+_DOUBT = (
+    update(s.delivery)
+    .where(s.delivery.c.id == bindparam("b_id"))
+    .values(state=literal_column(f"'{State.IN_DOUBT.value}'"), reason=null())
+)
 _FORGET = delete(s.delivery).where(s.delivery.c.id == bindparam("b_id"))
 
 
@@ -176,18 +182,26 @@ def sweep_some(conn: Connection, job: ToSweep, after: int, now: Instant, limit: 
         after = rest[-1].id if rest else after
     if job.state == JobState.FAILED.value:
         many(conn, _FORGET, ("b_id",), [(delivery,) for delivery, _, _ in ended])
+        _count(conn, job.id, ended)
     else:
-        many(conn, _CANCEL, ("b_id", "b_reason", "b_now"), [(delivery, Reason.OPERATOR.value, now) for delivery, _, _ in ended])
-    _count(conn, job.id, ended, State.CANCELLED if job.state == JobState.CANCELLED.value else None)
+        _cancel(conn, job.id, ended, now)
     return Swept(len(ended), after)
 
 
-def _count(conn: Connection, job: int, rows: Sequence[tuple[int, str, str | None]], new: State | None) -> None:
+def _cancel(conn: Connection, job: int, rows: Sequence[tuple[int, str, str | None]], now: Instant) -> None:
+    """They end as cancelled; a second copy that does not go leaves the first one's doubt."""
+    doubted = set(conn.execute(_DOUBTED, {"ids": ids(row[0] for row in rows)}).scalars())
+    many(conn, _CANCEL, ("b_id", "b_reason", "b_now"), [(row[0], Reason.OPERATOR.value, now) for row in rows if row[0] not in doubted])
+    many(conn, _DOUBT, ("b_id",), [(delivery,) for delivery in sorted(doubted)])
+    _count(conn, job, rows, cancelled=len(rows) - len(doubted), doubted=len(doubted))
+
+
+def _count(conn: Connection, job: int, rows: Sequence[tuple[int, str, str | None]], *, cancelled: int = 0, doubted: int = 0) -> None:
     tallies = Tallies()
     for _, state, reason in rows:
         tallies.add(job, State(state), (reason or "") if state == State.HELD.value else "", -1)
-        if new is not None:
-            tallies.add(job, new, Reason.OPERATOR.value)
+    tallies.add(job, State.CANCELLED, Reason.OPERATOR.value, cancelled)
+    tallies.add(job, State.IN_DOUBT, "", doubted)
     tallies.write(conn)
 
 

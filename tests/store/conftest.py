@@ -14,7 +14,7 @@ from daemon.store import schema as s
 from daemon.store.claim import Claimed, ClaimResult, Judged, claim_due
 from daemon.store.due import put_due
 from daemon.store.facts import DueRow, Known
-from daemon.store.flight import Flights, Kind, Result, Step
+from daemon.store.flight import Flights, Kind, Result, Step, last_commit
 from daemon.store.lanes import DueLane
 from daemon.store.recover import begin
 from daemon.store.sql import many
@@ -57,9 +57,11 @@ class World:
     def claim_now(
         self, conn: Connection, n: int = 100, *, share: Callable[[Sequence[DueLane]], Sequence[tuple[int, int]]] | None = None, contest: bool = True
     ) -> ClaimResult:  # fmt: skip
+        """At `now`, or at the last commit where that is later: each commit has an instant of its own."""
         self.epoch += 1
+        _, highest = last_commit(conn)
         return claim_due(
-            conn, now=self.now + 50, owner=1, epoch=self.epoch, horizon=0, share=share or (lambda lanes: [(x.id, n) for x in lanes]),
+            conn, now=max(self.now, highest), owner=1, epoch=self.epoch, horizon=0, share=share or (lambda lanes: [(x.id, n) for x in lanes]),
             judge=self._judge, contest=contest, prepare=lambda versions, fetch: None,
         )  # fmt: skip
 

@@ -38,7 +38,7 @@ async def test_reservation_that_ends_before_the_handover_wakes_who_waits(world: 
 async def test_grant_that_is_given_back_wakes_who_waits(world: World) -> None:
     """A claim that was not handed over goes back to due, and so does what waited for its slot: the rules decide both anew."""
     claimed = await claimed_and_waiting(world)
-    await world.store.write(Lane.HANDOVER, release, {claimed.row.delivery: claimed.epoch}, world.now)
+    await world.store.write(Lane.HANDOVER, release, {(claimed.row.delivery, claimed.epoch)}, world.now)
     assert await due_at(world) == NOW
 
 
