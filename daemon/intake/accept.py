@@ -176,9 +176,16 @@ class Intake:
         job = parse_head(head, rules)
         self._check_size(job, opening)
         new = await self._new_job(job, opening, incoming.digest, now)
-        new = replace(new, source=arrival.source, head=written, body=f"{key}.{incoming.digest[7:23]}.body", queue=queue)
-        await self._executor.run(self._disk.rename, incoming.path, self._folder / new.body)
-        done = await self._store.write(Lane.INTAKE, accept_job, new, now)
+        body = f"{key}.{self._ids.nonce()[:16]}.body"  # its own even beside the same job by another door: whoever loses removes it
+        new = replace(new, source=arrival.source, head=written, body=body, queue=queue)
+        await self._executor.run(self._disk.rename, incoming.path, self._folder / body)
+        try:
+            done = await self._store.write(Lane.INTAKE, accept_job, new, now)
+        except IntakeError:
+            await self._executor.run(self._disk.remove, self._folder / body)
+            raise
+        if not done.fresh:
+            await self._executor.run(self._disk.remove, self._folder / body)
         self._count(arrival, "accepted" if done.fresh else "known")
         if done.fresh:
             receipt = done.receipt

@@ -24,7 +24,7 @@ from daemon.errors import IntakeError, StoreUnavailableError
 from daemon.executor import Executor
 from daemon.intake.accept import Arrival, Intake
 from daemon.intake.body import Bodies, instant_of_file
-from daemon.intake.parse import MAX_HEAD_BYTES, RowJsonError, loads
+from daemon.intake.parse import MAX_HEAD_BYTES, RowJsonError, loads, plain
 from daemon.intake.spool_folders import FILE_MODE, Name, Refused, check_file, make_folders, read_name
 from daemon.model.job import JobState
 from daemon.service import Service, Signals
@@ -116,29 +116,38 @@ class Spool(Service):
         """Take in a file, or finish one whose job is expanded. Whatever is wrong with a file ends in `failed`."""
         place = queue, name
         try:
-            if place not in self._waiting:
-                await self._take(queue, folder, name)
-            await self._finish(queue, folder, name)
-        except FileNotFoundError:
-            self._waiting.pop(place, None)  # taken away by its owner, who may
-        except Refused as refused:
-            await self._fail(folder, name, {"type": "invalid-job", "code": refused.code, "detail": refused.detail})
+            await self._take_or_fail(queue, folder, name)
+        except FileNotFoundError as error:
+            if os.path.lexists(folder / "new" / name):
+                self._hold_back(place, f"{error.strerror}: {error.filename}; a reload (SIGHUP) makes missing folders anew")
+            else:
+                self._waiting.pop(place, None)  # taken away by its owner, who may
         except IntakeError as error:
-            if error.type == "not-ready":
-                self._hold_back(place, error.detail)
-                return
-            errors = [error_json(item) for item in error.errors]
-            await self._fail(folder, name, {"type": error.type, "code": error.type, "detail": error.detail, "errors": errors})
+            self._hold_back(place, error.detail)
         except (StoreUnavailableError, OSError) as error:
             self._hold_back(place, str(error))
         else:
             self._put_off.discard(place)
 
+    async def _take_or_fail(self, queue: str, folder: Path, name: str) -> None:
+        """IntakeError `not-ready`, StoreUnavailableError, OSError: not now, whether it was to end in `done` or in `failed`."""
+        try:
+            if (queue, name) not in self._waiting:
+                await self._take(queue, folder, name)
+            await self._finish(queue, folder, name)
+        except Refused as refused:
+            await self._fail(folder, name, {"type": "invalid-job", "code": refused.code, "detail": refused.detail})
+        except IntakeError as error:
+            if error.type == "not-ready":
+                raise
+            errors = [error_json(item) for item in error.errors]
+            await self._fail(folder, name, {"type": error.type, "code": error.type, "detail": error.detail, "errors": errors})
+
     def _hold_back(self, place: tuple[str, str], why: str) -> None:
         """Not now; it is tried again in each round, and said once."""
         if place not in self._put_off:
             self._put_off.add(place)
-            self._log.warning("spool_put_off", queue=place[0], file=place[1], why=why)
+            self._log.warning("spool_put_off", queue=place[0], file=plain(place[1], 300), why=plain(why, 500))
 
     async def _take(self, queue: str, folder: Path, name: str) -> None:
         parsed = read_name(name)
@@ -243,8 +252,8 @@ class Spool(Service):
 
     async def _fail(self, folder: Path, name: str, reason: Mapping[str, Any]) -> None:
         """Move the file to `failed`, with the reason beside it."""
-        waiting = self._waiting.pop((folder.name, name), None)
-        shown = name if name.isprintable() else name.encode("unicode_escape").decode("ascii")
+        waiting = self._waiting.get((folder.name, name))
+        shown = plain(name, 300)
         told = {"file": shown, "queue": folder.name, **reason, "at": iso(self._clock.instant())}
         text = json.dumps(told, ensure_ascii=True, indent=2) + "\n"
         beside = name if len(os.fsencode(name)) <= 200 and name.isprintable() else f"unnamed-{self._clock.instant()}"
@@ -252,7 +261,8 @@ class Spool(Service):
         try:
             await self._executor.run(self._move, folder, name, "failed", waiting.inode if waiting else None)
         except FileNotFoundError:
-            pass
+            pass  # taken away in the meantime
+        self._waiting.pop((folder.name, name), None)
         self._log.warning("spool_failed", queue=folder.name, file=shown, code=reason.get("code"), detail=reason.get("detail"))
         self._signals.emit("spool_done", file=name, folder="failed")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import zlib
@@ -17,6 +18,7 @@ from daemon.intake.accept import Arrival
 from daemon.intake.parse import Format
 from daemon.model.campaign import CampaignStatus
 from daemon.model.job import JobState
+from daemon.store.receipts import receipt_json
 from tests.stages.intake_world import NOW, IntakeWorld, job, people, version
 
 
@@ -77,6 +79,19 @@ async def test_the_same_id_with_other_content_is_a_conflict(world: IntakeWorld) 
     await world.settle()
     assert (await world.job("lapsed-45-2026-11-22")).receipt.accepted == 3
     assert len(leftovers(world)) == 0
+
+
+@pytest.mark.promise("B34")
+async def test_b34_of_many_at_one_moment_one_makes_the_job_and_the_others_leave_nothing(world: IntakeWorld) -> None:
+    """Same id and content: one receipt for all. Same id, other content: one is taken, the other is a conflict. No body stays."""
+    receipts = await asyncio.gather(*(world.drop(job(2)) for _ in range(5)))
+    assert len({json.dumps(receipt_json(receipt)) for receipt in receipts}) == 1
+    assert len(leftovers(world)) == 1
+    answers = await asyncio.gather(*(world.drop(job(count, id="other")) for count in (2, 3, 4)), return_exceptions=True)
+    assert sorted(getattr(answer, "type", "taken") for answer in answers) == ["job-conflict", "job-conflict", "taken"]
+    assert len(leftovers(world)) == 2
+    await world.settle()
+    assert leftovers(world) == []
 
 
 @pytest.mark.promise("B13")

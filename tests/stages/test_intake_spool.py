@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from daemon.disk import SystemDisk
 from daemon.errors import ConfigError, IntakeError
 from daemon.intake.spool_folders import Refused, read_name
 from daemon.model.job import JobState
@@ -322,6 +324,38 @@ async def test_f22_when_nothing_can_be_taken_now_files_wait(world: IntakeWorld, 
     monkeypatch.setattr(world.intake, "accept", accept)
     await settle(world)
     assert listing(world, "new") == []
+
+
+@pytest.mark.promise("F22", "B1")
+@pytest.mark.parametrize("part", ["done", "failed"])
+async def test_f22_a_file_that_cannot_be_moved_on_waits(world: IntakeWorld, part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk under the receipt or the reason, or a folder that somebody took away, costs nothing but the wait."""
+    put(world, "good.json", {"recipients": people(1)})
+    put(world, "bad.json", "{")
+    real = SystemDisk.write_atomic
+
+    def full(self: SystemDisk, path: Path, data: bytes, *, mode: int = 0o600) -> None:
+        if path.parent.name == part:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        real(self, path, data, mode=mode)
+
+    monkeypatch.setattr(SystemDisk, "write_atomic", full)
+    await settle(world)
+    await settle(world)
+    waits = "good.json" if part == "done" else "bad.json"
+    assert listing(world, "new") == [waits]
+    monkeypatch.setattr(SystemDisk, "write_atomic", real)
+    for path in (folder(world) / part).iterdir():
+        path.unlink()
+    (folder(world) / part).rmdir()
+    await settle(world)
+    await settle(world)
+    assert listing(world, "new") == [waits]
+    assert [fields["file"] for event, fields in world.log.events if event == "spool_put_off"] == [waits]
+    world.spool.configure(world.config)
+    await settle(world)
+    assert (listing(world, "new"), waits in listing(world, part)) == ([], True)
+    assert await world.sql("SELECT count(*) FROM job") == [(1,)]
 
 
 @pytest.mark.promise("B17", "F35")
