@@ -198,7 +198,7 @@ def _size(client: aiosmtplib.SMTP) -> int | None:
     if not client.supports_extension("size"):
         return None
     limit = client.esmtp_extensions["size"].split()
-    return int(limit[0]) if limit and limit[0].isdigit() else 0
+    return int(limit[0]) if limit and limit[0].isascii() and limit[0].isdigit() and len(limit[0]) < 20 else 0
 
 
 def _refuse_glued(client: aiosmtplib.SMTP, where: Endpoint | str) -> None:
@@ -218,7 +218,7 @@ def _let_go(client: aiosmtplib.SMTP) -> None:
 
 def _refused(endpoint: Endpoint, error: aiosmtplib.SMTPResponseException) -> NoReturn:
     """The relay answered, and the answer was no."""
-    text = " ".join(str(error.message).split())[:300]
+    text = "".join(char if char.isprintable() else "\ufffd" for char in " ".join(str(error.message).split())[:300])
     detail = f"{endpoint}: {error.code} {text}"
     signing_in = isinstance(error, aiosmtplib.SMTPAuthenticationError)
     if error.code in _OPERATOR_CODES or (signing_in and error.code >= 500):

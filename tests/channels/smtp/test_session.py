@@ -121,6 +121,16 @@ async def test_plaintext_behind_the_answer_to_starttls_ends_the_attempt(certific
     assert not [command for command in peer.commands if command.startswith("MAIL")]
 
 
+@pytest.mark.parametrize("size", ["²", "9" * 5000, "-5", "x", "1e9", "\0"])
+async def test_a_size_that_is_no_number_is_no_limit(size: str) -> None:
+    """What the relay says of itself is read, never trusted to be well-formed."""
+    async with Peer(extensions=[f"SIZE {size}"]) as peer:
+        line = Line(peer.events)
+        async with channel(port=peer.port) as sender:
+            await sender.send(batch(1), line)
+        assert brief(line.outcomes["m1"]) == "accepted"
+
+
 @pytest.mark.promise("F14")
 async def test_bytes_behind_the_last_reply_end_the_attempt() -> None:
     """A 421 glued to the answer to EHLO, or a desynchronised relay."""
@@ -228,6 +238,9 @@ async def test_a_relay_without_auth_is_the_operators() -> None:
         ({"ehlo": "hang"}, "timeout"),
         ({"ehlo": "drip 250 slow"}, "timeout"),
         ({"ehlo": "garbage"}, "garbled"),
+        ({"ehlo": "raw " + "250-more\r\n" * 20_000}, "garbled"),
+        ({"ehlo": "250-peer\r\n550 no"}, "550"),
+        ({"connect": "554 5.7.1 \x1b[31m\0no"}, "554"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -240,6 +253,8 @@ async def test_a_bad_greeting_defers_the_batch(script: dict[str, str], code: str
         assert outcome.scope == "provider"
         assert outcome.code == code
         assert outcome.throttled == (code == "421")
+        assert outcome.detail is not None
+        assert outcome.detail.isprintable()
     assert "HELO" not in "".join(peer.commands)
 
 
