@@ -67,7 +67,7 @@ class Answering:
 
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            _check_host(request)
+            _check_clear(request)
             return await handler(request)
         except (ConnectionError, TimeoutError):
             raise  # the peer is gone, or an act of ours took too long: aiohttp ends the line
@@ -101,7 +101,11 @@ def route_of(request: web.Request) -> str:
     return resource.canonical if resource is not None else ""
 
 
-def _check_host(request: web.BaseRequest) -> None:
-    """RFC 9112 3.2: HTTP/1.1 needs exactly one Host; a second one is how requests are smuggled past proxies."""
+def _check_clear(request: web.BaseRequest) -> None:
+    """What two servers in a row could read differently is how requests are smuggled past proxies. RFC 9112 3.2: HTTP/1.1 needs
+    exactly one Host; 6.1: a transfer coding that we do not decode would leave the body's end to guess."""
+    coded = [value.strip().lower() for value in request.headers.getall("Transfer-Encoding", [])]
+    if coded not in ([], ["chunked"]):
+        raise ProblemError(400, "Transfer-Encoding may be chunked and nothing else", close=True)
     if len(request.headers.getall("Host", [])) != 1 and request.version >= (1, 1):
         raise ProblemError(400, "a request of HTTP/1.1 has one Host field", close=True)

@@ -124,12 +124,17 @@ async def test_a_body_over_the_limit_is_answered_413_while_it_is_read(shared: We
         b"POST /v1/jobs HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
         b"POST /v1/jobs HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"POST /v1/jobs HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked, x\r\n\r\n0\r\n\r\n",
+        b"POST /v1/jobs HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"POST /v1/jobs HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0x0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\nxGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: a\r\nX: a\r\n b\r\n\r\n",
+        b"GET /healthz HTTP/1.1\nHost: a\n\n",
         b"GET /healthz HTTP/1.1\r\nHost : a\r\n\r\n",
         b"GET /healthz HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         b"HELP\r\n\r\n",
     ],
-    ids=["two-hosts", "no-host", "two-lengths", "length-and-chunked", "odd-encoding", "space-before-colon", "bare-cr", "tls", "no-http"],
+    ids=["two-hosts", "no-host", "two-lengths", "length-and-chunked", "odd-encoding", "gzip-chunked", "hex-chunk", "signed-length", "folded", "bare-lf", "space-before-colon", "bare-cr", "tls", "no-http"],
 )  # fmt: skip
 async def test_what_is_no_clear_request_is_refused_and_the_line_ends(shared: WebWorld, request_bytes: bytes) -> None:
     """B36: whatever two parsers could read differently is a 400 problem, without an echo or a traceback."""
