@@ -88,6 +88,8 @@ class Metrics:
         self._unsubscribed = counter("unsubscribes", "Unsubscribes applied", "channel", "how")
         self._requests = counter("http_requests", "Requests answered", "listener", "route", "method", "status")
         self._cut = counter("http_connections_cut", "Connections closed for a limit", "listener", "why")
+        self._audited = counter("audit_judged", "Handovers that the audit has looked at again", "verdict")
+        self._audit_findings = counter("audit_findings", "Broken promises that the audit found", "kind")
         self._lateness = Histogram(
             "homing_lateness_seconds", "Handover after the delivery fell due", ("channel",), buckets=LATENESS_BUCKETS, registry=registry
         )
@@ -100,6 +102,8 @@ class Metrics:
         self._gate = gauge("gate_shut", "1 while this reason holds all sending", "reason")
         self._breaker = gauge("breaker", "Breaker of a provider: 0 closed, 1 half open, 2 open, 3 stopped", "provider")
         self._wal = gauge("wal_bytes", "Bytes in the store's write-ahead log")
+        self._audit_behind = gauge("audit_behind_seconds", "How far the audit is behind the sending")
+        self._audit_open = gauge("audit_open_findings", "Findings of the audit that no operator has accepted")
         self._lag = gauge("loop_lag_seconds", "How late the event loop runs its timers")
 
     def outcome(self, provider: str, channel: str, outcome: str, reason: str = "", n: int = 1) -> None:
@@ -127,6 +131,21 @@ class Metrics:
     def fault(self, provider: str) -> None:
         """A plugin broke its contract."""
         self._add(self._faults, (provider,), 1)
+
+    def audited(self, judged: int, unjudged: int) -> None:
+        """The audit looked at so many handovers; of some it could not say everything."""
+        self._add(self._audited, ("full",), judged - unjudged)
+        self._add(self._audited, ("in_part",), unjudged)
+
+    def audit_finding(self, kind: str) -> None:
+        """The audit found a broken promise."""
+        self._add(self._audit_findings, (kind,), 1)
+
+    def audit_behind(self, seconds: float) -> None:
+        self._audit_behind.set(max(0.0, seconds))
+
+    def audit_open(self, findings: int) -> None:
+        self._audit_open.set(findings)
 
     def late(self, channel: str, seconds: float) -> None:
         """A handover came so long after its delivery fell due."""

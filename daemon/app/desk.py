@@ -22,7 +22,7 @@ from daemon.errors import GuardRefusedError, NotFoundError, UsageError
 from daemon.ids import encode_id
 from daemon.model.campaign import CampaignStatus
 from daemon.model.delivery import SECOND, Instant, Reason
-from daemon.store import doubts, held, operate, recover
+from daemon.store import audit, doubts, held, operate, recover
 from daemon.store.jobs import cancel_job
 from daemon.store.writer import Lane, Writes
 from daemon.web.operations import Json, Page, Selection
@@ -36,7 +36,7 @@ class Hooks:
     """What only a running daemon has; without one, nothing.
 
     wake: something may be due · providers: one object each · reload: as SIGHUP does · accept_restore: this store is the true one
-    (new nonce in store and journal) · test: send a campaign's steps to test addresses.
+    (new nonce in store and journal) · test: send a campaign's steps to test addresses · findings: so many of the audit's are open.
     """
 
     wake: Callable[[], None] = lambda: None
@@ -44,6 +44,7 @@ class Hooks:
     reload: Callable[[], Awaitable[None]] | None = None
     accept_restore: Callable[[], Awaitable[None]] | None = None
     test: Callable[[str, Sequence[str], str | None, str | None], Awaitable[Json]] | None = None
+    findings: Callable[[int], None] = lambda _: None
 
 
 class Desk:
@@ -232,6 +233,17 @@ class Desk:
             await self._store.write(Lane.EXIT, recover.save_gate, self._gate.latched())
         self._hooks.wake()
         return await self.gate()
+
+    # the audit
+
+    async def audit(self) -> Json:
+        return audit.findings_json(*await self._store.read(audit.open_findings))
+
+    async def accept_findings(self, *, expect: int) -> Json:
+        async with self._deeds:
+            await self._store.write(Lane.EXIT, audit.accept_findings, expect)
+        self._hooks.findings(0)
+        return await self.audit()
 
     # the daemon itself
 

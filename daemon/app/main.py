@@ -22,6 +22,7 @@ from daemon.app.sending import Sending, World
 from daemon.app.setup import Setup, read_setup
 from daemon.app.trials import Trials
 from daemon.audience.expand import Expansion
+from daemon.audit.service import Audit
 from daemon.clock import Clock, SystemClock
 from daemon.dispatch.judge import Judgement, Judging
 from daemon.dispatch.render import MessageWriter
@@ -145,6 +146,10 @@ class Daemon:
         self._compose_intake(world)
         self._compose_desk(world)
         doors = self._compose_doors(world)
+        self.audit = Audit(
+            store=world.store, sent=opened.journal, clock=self.clock, executor=self.ports.slow, log=self.log, metrics=self.metrics,
+            config=self.setup.config,
+        )  # fmt: skip
         if opened.damage is not None:
             return [self._compose_web(doors)]
         self.housekeeping = Housekeeping(
@@ -152,7 +157,7 @@ class Daemon:
             horizon=lambda: self.setup.rules.horizon, observe=self._observe, executor=self.ports.slow, bell=self.ports.bell,
             pace=self.ports.pace, watched=Watched(store=opened.store, lock=opened.lock, room=opened.room),
         )  # fmt: skip
-        services: list[Service] = [self.housekeeping, self.sending, self.expansion, self.spool]
+        services: list[Service] = [self.housekeeping, self.audit, self.sending, self.expansion, self.spool]
         if self.ports.doors:
             services.insert(1, self._compose_web(doors))
         return services
@@ -189,7 +194,7 @@ class Daemon:
         trials = Trials(world, self.opened.gate, lambda: self.setup, self.sending, self.links)
         hooks = Hooks(
             wake=self.sending.wake, providers=self.sending.status, reload=self._reload, accept_restore=self._accept_restore,
-            test=trials.send,
+            test=trials.send, findings=self.metrics.audit_open,
         )  # fmt: skip
         self.desk = Desk(
             store=world.store, clock=self.clock, gate=self.opened.gate, disk=self.disk, config=lambda: self.setup.config, hooks=hooks
@@ -283,6 +288,7 @@ class Daemon:
         self.kinds.clear()
         self.kinds.update({loaded.channel: loaded.address for loaded in setup.loading.channels})
         await register_campaigns(self.opened.store, setup.catalogue.versions, self.clock.instant())
+        await self.audit.configure(setup.config)
         await self.sending.reload(setup)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from daemon.cli import screen
 from daemon.cli.context import Cli, command
+from daemon.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from daemon.app.setup import Setup
@@ -35,34 +37,69 @@ def run(cli: Cli, clock_offset: int) -> None:
 
 @command("check", short_help="Check config, campaigns and plugins; all problems at once.")
 @click.option("--probe", is_flag=True, help="Also start each provider and connect to where it sends.")
-def check(cli: Cli, probe: bool) -> None:
-    """Read config, campaigns and plugins as `homing run` would, and name every problem with its file and line."""
+@click.option("--accept-findings", type=click.IntRange(min=0), metavar="N", help="You have seen the N findings of the audit.")
+def check(cli: Cli, probe: bool, accept_findings: int | None) -> None:
+    """Read config, campaigns and plugins as `homing run` would, and name every problem with its file and line.
+
+    Also tells what the daemon's audit found when it looked at sent messages again: windows and caps that were not kept. Exit code 1
+    until they are accepted; see docs/operations.md.
+    """
     from daemon.app.setup import read_setup
 
     setup = read_setup(cli.config_path, os.environ)
+    if accept_findings is not None:
+        from daemon.cli.client import call
+
+        call(cli, "POST", "/v1/audit/accept", body={"expect": accept_findings})
     probes = asyncio.run(_probe_all(setup)) if probe else []
+    audit, unread = _read_audit(setup.config.homing.database)
     answer = {
         "config": str(cli.config_path),
         "digest": setup.config.digest,
         "campaigns": {name: version.campaign.status.value for name, version in setup.catalogue.versions.items()},
         "queues": sorted(setup.config.queues),
         "providers": {loaded.provider: loaded.channel for loaded in setup.loading.channels},
-        "warnings": list(setup.warnings),
+        "warnings": [*setup.warnings, *unread],
         "probes": probes,
+        "audit": audit,
     }
     cli.answer(answer, lambda: _show(answer))
-    if any(not outcome["ok"] for outcome in probes):
+    if any(not outcome["ok"] for outcome in probes) or (audit is not None and audit["open"]):
         raise click.exceptions.Exit(1)
 
 
+def _read_audit(database: Path) -> tuple[dict[str, Any] | None, list[str]]:
+    """What the store says of the audit, and a warning where it cannot be asked."""
+    if not database.exists():
+        return None, []
+    from daemon.store.audit import findings_of
+
+    try:
+        return findings_of(database), []
+    except StoreUnavailableError as error:
+        return None, [f"what the audit found is not known: {error}"]
+
+
+def _show_audit(audit: dict[str, Any]) -> None:
+    for finding in audit["findings"]:
+        facts = ", ".join(f"{key} {value}" for key, value in finding["facts"].items())
+        screen.say(screen.clean(f"audit: {finding['rule']} was not kept by delivery {finding['delivery']} ({finding['kind']}): {facts}"))
+    screen.say(f"Promises that were broken, by the audit: {audit['open']}. See docs/operations.md.")
+    screen.say(f"When you have seen to them: homing check --accept-findings {audit['open']}")
+
+
 def _show(answer: dict[str, Any]) -> None:
+    if answer["audit"] is not None and answer["audit"]["open"]:
+        _show_audit(answer["audit"])
     for warning in answer["warnings"]:
         screen.say(f"warning: {warning}")
     for outcome in answer["probes"]:
         screen.say(f"provider {outcome['provider']}: {outcome['detail']}")
     counts = ", ".join(f"{len(answer[key])} {key}" for key in ("campaigns", "queues", "providers"))
     failed = sum(not outcome["ok"] for outcome in answer["probes"])
+    findings = answer["audit"]["open"] if answer["audit"] is not None else 0
     found = f"{failed} of {len(answer['probes'])} providers cannot be reached; else no problem" if failed else "no problem"
+    found = f"{found} of its own" if findings else found
     screen.say(f"{answer['config']}: {found} found ({counts})")
 
 

@@ -34,6 +34,8 @@ def _show(found: dict[str, Any]) -> None:
     if found["in_flight"]:
         screen.say(f"In flight: {found['in_flight']}")
     screen.say(f"Oldest due: {found['oldest_due_seconds']} s ago" if found["oldest_due"] else "Nothing is due now.")
+    if found["audit"]["audited_to"] and not found["audit"]["findings"]:
+        screen.say(f"Audited up to {screen.moment(found['audit']['audited_to'])}: no findings.")
     if found["next_due"]:
         screen.say(f"Next due: {screen.moment(found['next_due'])}")
     _show_attention(found)
@@ -58,6 +60,8 @@ def _show_attention(found: dict[str, Any]) -> None:
         screen.say(f"{found['jobs']['held']} jobs are held: `homing held list`")
     if found["doubts"]:
         screen.say(f"{found['doubts']} sends are in doubt: `homing doubt list`")
+    if found["audit"]["findings"]:
+        screen.say(f"Findings of the audit: {found['audit']['findings']}; `homing check` names them")
     if found["paused_campaigns"]:
         screen.say(f"Paused campaigns: {', '.join(found['paused_campaigns'])}")
 

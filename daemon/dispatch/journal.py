@@ -12,6 +12,7 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from daemon.disk import Disk, DiskFile, SystemDisk
 from daemon.errors import HomingError, StoreBrokenError, StoreUnavailableError
@@ -21,6 +22,7 @@ from daemon.store.flight import StepDone
 ROTATE_BYTES = 64 * 1024 * 1024
 KEPT = 16
 """Full files kept beside the current one: about 50 million handovers. A backup older than they reach cannot be accepted."""
+NEAR_BYTES = 16 * 1024
 MAGIC = "homing-journal"
 
 
@@ -42,6 +44,9 @@ class Journal:
         self._size = 0
         self._unsynced = False
         self._nonce, self._head = "", b""
+        self._turns = 0
+        self.newest: Instant | None = None
+        """The instant of the last line that this process wrote; None: none yet."""
 
     def tail(self) -> Tail:
         """Read the nonce and the last complete line. A torn last line is ignored: its grant was never answered."""
@@ -76,6 +81,38 @@ class Journal:
         if batch:
             yield batch
 
+    def after(self, at: Instant, limit: int) -> list[tuple[Instant, list[int]]]:
+        """The lines after an instant, the oldest first, as (instant, deliveries): about `limit` deliveries, of one file. None = no more.
+
+        Found by halving the file, so that it costs the same however long the file is. Instants grow from line to line; commit
+        numbers do not, once an operator has accepted an older store.
+        """
+        while True:
+            turns = self._turns
+            lines = self._after(at, limit)
+            if turns == self._turns:  # no file was moved on under the reading
+                return lines
+
+    def _after(self, at: Instant, limit: int) -> list[tuple[Instant, list[int]]]:
+        for path in self._files():
+            try:
+                file = self._disk.open_regular(path)
+            except FileNotFoundError:
+                continue
+            with file:
+                found, count = [], 0
+                _seek(file, at)
+                for line in file:
+                    parts = _parts(line)
+                    if parts and parts[1] > at:
+                        found.append((parts[1], parts[2:]))
+                        count += len(parts) - 2
+                        if count >= limit:
+                            break
+            if found:
+                return found
+        return []
+
     def reaches(self, commit: int) -> bool:
         """Everything that was handed over after this commit still stands in the files that are kept."""
         for path in self._files()[:1]:
@@ -95,12 +132,14 @@ class Journal:
     def restart(self, nonce: str, commit: int) -> None:
         """Begin a new file (full, or under a new nonce: an operator accepted the store); the old ones move on: `.1`, `.2`, .."""
         self.close()
+        self._turns += 1
         for number in range(KEPT - 1, 0, -1):
             if self._disk.exists(self._kept(number)):
                 self._disk.rename(self._kept(number), self._kept(number + 1))
         if self._disk.exists(self.path):
             self._disk.rename(self.path, self._kept(1))
         self.open(nonce, commit)
+        self._turns += 1
 
     def open(self, nonce: str, commit: int) -> None:
         """Open for appending; a new file starts with the installation's nonce and the last known commit."""
@@ -127,6 +166,7 @@ class Journal:
         line = f"{done[0].commit} {done[0].at} {' '.join(map(str, granted))}\n"
         self._write((b"" if self._size else self._head) + line.encode("ascii"))  # no head yet: the disk was full when it began
         self._unsynced = True
+        self.newest = done[0].at
         if self._size > ROTATE_BYTES:
             self._rotate(done[0].commit)
 
@@ -164,3 +204,28 @@ class Journal:
             self.sync()
             self._file.close()
             self._file = None
+
+
+def _parts(line: bytes) -> list[int]:
+    """Commit, instant and deliveries of a whole line; nothing of any other."""
+    parts = line.split()
+    if len(parts) < 3 or not line.endswith(b"\n") or not all(part.isdigit() for part in parts):
+        return []
+    return [int(part) for part in parts]
+
+
+def _seek(file: BinaryIO, at: Instant) -> None:
+    """Go to the beginning of a line not far before the first one after `at`."""
+    low, high = 0, file.seek(0, io.SEEK_END)
+    while high - low > NEAR_BYTES:
+        middle = (low + high) // 2
+        file.seek(middle)
+        file.readline()
+        start, parts = file.tell(), _parts(file.readline())
+        while not parts and file.tell() < high:
+            start, parts = file.tell(), _parts(file.readline())
+        if start < high and parts and parts[1] <= at:
+            low = start
+        else:
+            high = middle
+    file.seek(low)

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, bindparam, case, func, literal, select
 from daemon.errors import NotFoundError
 from daemon.model.delivery import Decision, Instant, State
 from daemon.store import schema as s
+from daemon.store.audit import Progress, read_progress
 from daemon.store.campaigns import body_of
 from daemon.store.claim import Judged
 from daemon.store.doubts import count_doubts
@@ -45,6 +46,7 @@ class Overview:
     paused_queues: Sequence[str]
     paused_campaigns: Sequence[str]
     heartbeat_at: Instant | None
+    audit: Progress
 
 
 _FIRST = select(func.min(s.due.c.not_before)).where(s.due.c.lane == s.lane.c.id).correlate(s.lane)
@@ -71,6 +73,7 @@ def read_overview(conn: Connection, now: Instant) -> Overview:
         paused_queues=conn.execute(paused).scalars().all(),
         paused_campaigns=conn.execute(campaigns).scalars().all(),
         heartbeat_at=conn.execute(select(func.max(s.incarnation.c.heartbeat_at))).scalar(),
+        audit=read_progress(conn),
     )
 
 

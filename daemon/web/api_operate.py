@@ -31,7 +31,7 @@ class OperateApi:
         self._do, self._cursors = operations, cursors
 
     def routes(self) -> Sequence[Route]:
-        return (*self._queues(), *self._campaigns(), *self._held(), *self._doubts(), *self._gate())
+        return (*self._queues(), *self._campaigns(), *self._held(), *self._doubts(), *self._audit(), *self._gate())
 
     def _queues(self) -> Sequence[Route]:
         return (
@@ -72,6 +72,13 @@ class OperateApi:
         return (
             _look("/v1/doubts", "listDoubts", "doubts", self.list_doubts, "Deliveries whose fate is unknown.", query=PAGING, answer="Page"),
             _act("/v1/doubts/{id}/resolve", "resolveDoubt", "doubts", self.resolve_doubt, "Close a doubt.", MISSING, body=(fate,)),
+        )
+
+    def _audit(self) -> Sequence[Route]:
+        expect = Field(name="expect", kind="integer", most=10**12, required=True, about="How many findings wait: `open` of the audit.")
+        return (
+            _look("/v1/audit", "getAudit", "audit", self.audit, "How far the audit of what was sent is, and what it found."),
+            _act("/v1/audit/accept", "acceptFindings", "audit", self.accept_findings, "The findings were seen.", REFUSED, body=(expect,)),
         )
 
     def _gate(self) -> Sequence[Route]:
@@ -139,6 +146,12 @@ class OperateApi:
         if delivery is None:
             raise NotFoundError("no delivery in doubt has this id")
         return await self._do.resolve_doubt(delivery, sent=call.body["as"] == "sent")
+
+    async def audit(self, _: Call) -> Any:
+        return await self._do.audit()
+
+    async def accept_findings(self, call: Call) -> Any:
+        return await self._do.accept_findings(expect=call.body["expect"])
 
     async def gate(self, _: Call) -> Any:
         return await self._do.gate()

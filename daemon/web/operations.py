@@ -106,6 +106,15 @@ class Operations(Protocol):
         """Lift it. Refused when `expect` differs from the backlog, or a hold stays that was not accepted. -> `gate()`."""
         ...
 
+    async def audit(self) -> Json:
+        """`{"audited_to" | null, "judged", "unjudged", "found", "open", "findings": [{"kind", "rule", "delivery", "at", "facts"}]}`: what
+        the audit found and no operator has accepted."""
+        ...
+
+    async def accept_findings(self, *, expect: int) -> Json:
+        """They were seen. Refused when `expect` is not their number. -> `audit()`."""
+        ...
+
     async def providers(self) -> Sequence[Json]:
         """`{"provider", "channel" | null, "breaker": "closed" | "open" | "half_open" | "stopped", "detail" | null, "retry_at" | null,
         "in_hand", "rate" | null}`; `detail`: what it last failed with, until it answers again. Empty when no daemon runs."""

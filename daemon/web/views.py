@@ -51,6 +51,7 @@ def overview_json(found: Overview, now: Instant) -> dict[str, Any]:
         "paused_queues": list(found.paused_queues),
         "paused_campaigns": list(found.paused_campaigns),
         "heartbeat_at": time(found.heartbeat_at),
+        "audit": {"audited_to": time(found.audit.at), "findings": found.audit.open},
     }
 
 

@@ -46,6 +46,7 @@ class Operator:
     def __init__(self) -> None:
         self.asked: list[tuple[str, Any]] = []
         self.shut: dict[str, str] = {}
+        self.findings = 1
 
     async def list_queues(self) -> Sequence[Json]:
         return [{"queue": "lapsed-45", "paused": False}]
@@ -102,6 +103,15 @@ class Operator:
 
     async def resolve_doubt(self, delivery: int, *, sent: bool) -> Json:
         raise NotFoundError("no delivery in doubt has this id")
+
+    async def audit(self) -> Json:
+        return {"audited_to": None, "judged": 0, "unjudged": 0, "found": 1, "open": self.findings, "findings": []}
+
+    async def accept_findings(self, *, expect: int) -> Json:
+        if expect != self.findings:
+            raise GuardRefusedError(f"the audit has {self.findings} findings that wait, not {expect}")
+        self.findings = 0
+        return await self.audit()
 
     async def gate(self) -> Json:
         return {"open": not self.shut, "holds": dict(self.shut), "backlog": 2}

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.daemon_world import House, Relay
+from tests.system.second_look import findings_of
 
 Build = Callable[..., House]
 NAMED = """---
@@ -32,6 +33,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     house.end()
     relay.end()
     assert code == 0, house.tail()
+    assert findings_of(house.state) == []
     assert not [event for name in ("send_failed", "outcomes_not_recorded", "plugin_fault") for event in house.events(name)]
 
 
@@ -54,3 +56,5 @@ def build(tmp_path: Path) -> Iterator[Build]:
     for house, server in made:
         house.end()
         server.end()
+    for house, _ in made:
+        assert findings_of(house.state) == []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -241,3 +243,27 @@ def test_upgrade_of_a_current_store_does_nothing(homing: CliWorld) -> None:
     answer = homing.ok("db", "upgrade")
     assert answer["schema"] == answer["before"]
     assert homing("db", "check").code == 0
+
+
+def test_check_tells_what_the_audit_found_until_it_is_accepted(homing: CliWorld) -> None:
+    """Exit 1 with each finding named, in status too; the right number accepts them, without a daemon as well."""
+    assert homing.ok("check")["audit"] is None
+    homing.ok("status")
+    finding = {"kind": "cap", "rule": "cap.weekly", "delivery": 914131192105978615, "at": 1795782660101846, "facts": {"limit": 3, "used": 3}}
+    progress = {"at": 1795782660101846, "judged": 50, "unjudged": 1, "found": 1, "accepted": 0}
+    with closing(sqlite3.connect(homing.folder / "var" / "homing.db")) as conn, conn:
+        conn.execute("INSERT OR REPLACE INTO meta VALUES ('audit', ?)", (json.dumps(progress),))
+        conn.execute("INSERT OR REPLACE INTO meta VALUES ('audit.findings', ?)", (json.dumps([finding]),))
+    said = homing("check")
+    assert said.code == 1
+    assert "audit: cap.weekly was not kept by delivery 0SBX5F7BS9JQQ" in said.out and "limit 3, used 3" in said.out
+    assert "homing check --accept-findings 1" in said.out
+    told = homing("check", "--json")
+    assert (told.code, told.json["audit"]["open"], told.json["audit"]["findings"][0]["rule"]) == (1, 1, "cap.weekly")
+    assert "Findings of the audit: 1; `homing check` names them" in homing("status").out
+    refused = homing("check", "--accept-findings", "2")
+    assert refused.code == 77
+    assert "the audit has 1 findings that wait, not 2" in refused.err
+    assert homing.ok("check", "--accept-findings", "1")["audit"]["open"] == 0
+    assert homing("check").code == 0
+    assert "no findings" in homing("status").out

@@ -90,3 +90,36 @@ def test_full_files_are_kept_in_order_and_the_oldest_says_how_far_back_they_reac
     assert journal.reaches(KEPT)
     assert not journal.reaches(0)
     journal.close()
+
+
+def lines_after(journal: Journal, at: int, limit: int = 100) -> list[tuple[int, list[int]]]:
+    return journal.after(at, limit)
+
+
+def test_what_was_sent_after_an_instant_is_found_in_long_and_in_moved_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each line once, in order, from any instant on, over torn lines, moved files, and commits that begin anew after a restore."""
+    monkeypatch.setattr("daemon.dispatch.journal.ROTATE_BYTES", 40_000)
+    journal = Journal(tmp_path / "journal")
+    assert lines_after(journal, 0) == []
+    journal.open("n1", 0)
+    sent = [(1000 + n, [n * 10, n * 10 + 1]) for n in range(1, 4000)]
+    for n in range(1, 4000):
+        journal.append([done(n, n * 10, n * 10 + 1)])
+        if n == 2500:
+            journal.close()
+            with (tmp_path / "journal").open("ab") as file:
+                file.write(b"2501 35")
+            journal.open("n1", n)
+    journal.restart("n2", 7)
+    journal.append([StepDone(granted=frozenset([5]), commit=8, at=9000)])
+    assert journal.newest == 9000
+    assert len(list(tmp_path.iterdir())) > 3
+    found, at = [], 0
+    while batch := lines_after(journal, at, 150):
+        assert sum(len(ids) for _, ids in batch) <= 151
+        found += [(moment, sorted(ids)) for moment, ids in batch]
+        at = batch[-1][0]
+    assert found == [*sent, (9000, [5])]
+    for start in (0, 1, 1999, 2500, 3998, 3999):
+        assert [(moment, sorted(ids)) for moment, ids in lines_after(journal, 1000 + start, 1)] == [(*sent, (9000, [5]))[start]]
+    journal.close()

@@ -18,7 +18,7 @@ BIN = Path(sys.executable).parent
 def tree(tmp_path: Path) -> Path:
     """The smallest project under the real rules."""
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    for name in ("daemon", "daemon/model", "daemon/policy", "daemon/store", "daemon/intake", "daemon/dispatch", "channels", "plugins"):
+    for name in ("daemon", "daemon/model", "daemon/policy", "daemon/store", "daemon/intake", "daemon/dispatch", "daemon/audit", "channels", "plugins"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text('"""A room."""\n')
     for name in ("daemon/errors.py", "daemon/clock.py", "daemon/ids.py", "channels/smtp.py", "channels/console.py"):
@@ -40,6 +40,8 @@ def floors(tree: Path) -> tuple[int, str]:
         ("daemon/intake/accept.py", "import daemon.dispatch", "the floors of the daemon"),
         ("daemon/clock.py", "import daemon.model", "the floors of the daemon"),
         ("daemon/newroom/__init__.py", "x = 1", "the floors of the daemon"),
+        ("daemon/audit/judge.py", "from daemon.policy import window", "the audit judges without the rules that it audits"),
+        ("daemon/audit/judge.py", "import daemon.dispatch", "the audit judges without the rules that it audits"),
         ("plugins/loader.py", "import daemon.errors", "plugins imports nothing of ours"),
         ("plugins/loader.py", "import channels", "plugins imports nothing of ours"),
         ("channels/smtp.py", "import daemon.errors", "daemon never imports channels"),
