@@ -106,6 +106,7 @@ class Store(failures.Kept):
         self._readers = ThreadPoolExecutor(1 if path is None else READERS, thread_name_prefix="store-read")
         if path is not None:
             _warm(reader)
+        self.check_file()
         self._thread = threading.Thread(target=self._run, name="store-write", daemon=True)
         self._thread.start()
 

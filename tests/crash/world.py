@@ -84,7 +84,7 @@ class Installation:
     """`start`, `kill` and `stop` its daemon; look at what it says. The server's log is the truth, the store is asked at the end."""
 
     def __init__(self, folder: Path, smtp_port: int, server_log: Path, *, template: str = TEMPLATE, pool: int = CONNECTIONS) -> None:
-        self.folder, self.server_log = folder, server_log
+        self.folder, self.server_log, self.pool = folder, server_log, pool
         self.admin, self.public = free_port(), free_port()
         (folder / "campaigns" / "winback").mkdir(parents=True)
         (folder / "campaigns" / "winback" / "campaign.toml").write_text(CAMPAIGN)
@@ -95,8 +95,13 @@ class Installation:
         self._doors: list[subprocess.Popen[bytes]] = []
         self.log = (folder / "daemon.log").open("ab")
 
-    def start(self) -> None:
+    def spawn(self) -> None:
+        """A daemon, whether it becomes ready or not."""
         self._daemon = subprocess.Popen(self._homing("run"), stdout=self.log, stderr=self.log)
+
+    def start(self) -> None:
+        self.spawn()
+        assert self._daemon is not None
         deadline = time.monotonic() + READY_SECONDS
         while time.monotonic() < deadline:
             try:
@@ -140,29 +145,47 @@ class Installation:
         """A command of the command line, beside the daemon."""
         subprocess.run(self._homing(*words), check=True, stdout=self.log, stderr=self.log)
 
+    def output(self, *words: str) -> str:
+        """What a command prints."""
+        ran = subprocess.run(self._homing(*words), check=True, stdout=subprocess.PIPE, stderr=self.log, text=True)
+        return ran.stdout
+
+    def released_all(self, jobs: int) -> bool:
+        """So many jobs are there, and all their rows are in the due queue."""
+        rows = self.ask("SELECT count(*) FROM job WHERE expanded = 1 AND (release_cursor = last_id OR state = 'finished')")
+        return rows[0][0] == jobs
+
+    def falls_due(self, before: int) -> bool:
+        """Something is in hand, or falls due by then that the server has not put off."""
+        first_try = "JOIN delivery d ON d.id = due.delivery JOIN recipient r ON r.id = d.person WHERE r.email NOT LIKE 'later.%'"
+        return bool(
+            self.ask("SELECT 1 FROM flight LIMIT 1") or self.ask(f"SELECT 1 FROM due {first_try} AND due.not_before < {before} LIMIT 1")
+        )
+
     def released(self, job: str) -> bool:
         """All its rows are in the due queue."""
         found = self.ask(f"SELECT 1 FROM job WHERE key = '{job}' AND expanded = 1 AND release_cursor = last_id")
         return bool(found)
 
-    def spool(self, name: str, text: str) -> None:
-        queue = self.folder / "var" / "spool" / "lapsed"
-        (queue / "tmp" / f"{name}.ndjson").write_text(text)
-        os.rename(queue / "tmp" / f"{name}.ndjson", queue / "new" / f"{name}.ndjson")
+    def spool(self, name: str, text: str, queue: str = "lapsed") -> None:
+        folder = self.folder / "var" / "spool" / queue
+        (folder / "tmp" / f"{name}.ndjson").write_text(text)
+        os.rename(folder / "tmp" / f"{name}.ndjson", folder / "new" / f"{name}.ndjson")
 
-    def enqueue(self, name: str, text: str) -> None:
+    def enqueue(self, name: str, text: str, queue: str = "lapsed") -> None:
         path = self.folder / f"{name}.ndjson"
         path.write_text(text)
-        subprocess.run(self._homing("enqueue", "lapsed", str(path), "--json"), check=True, stdout=self.log, stderr=self.log)
+        subprocess.run(self._homing("enqueue", queue, str(path), "--json"), check=True, stdout=self.log, stderr=self.log)
 
-    def token(self) -> str:
-        made = subprocess.run(self._homing("token", "create", "crash", "jobs:write", "--json"), check=True, capture_output=True)
+    def token(self, name: str = "crash") -> str:
+        made = subprocess.run(self._homing("token", "create", name, "jobs:write", "--json"), check=True, capture_output=True)
         return str(json.loads(made.stdout)["token"])
 
-    def post(self, name: str, text: str) -> None:
+    def post(self, name: str, text: str, queue: str = "") -> None:
+        """The queue is in the job's head."""
         request = urllib.request.Request(f"http://127.0.0.1:{self.admin}/v1/jobs", data=text.encode(), method="POST")
         request.add_header("Content-Type", "application/x-ndjson")
-        request.add_header("Authorization", f"Bearer {self.token()}")
+        request.add_header("Authorization", f"Bearer {self.token(name)}")
         with urllib.request.urlopen(request, timeout=60) as answer:
             assert answer.status == 202, answer.status
 
