@@ -106,8 +106,15 @@ def run(args: Sequence[str] | None = None) -> int:
         return _failed(context, str(error), error.exit_code, error)
     except Exception as error:  # noqa: BLE001 - supervision: whatever a command forgot still ends in one line
         _debug()
+        if isinstance(error, UnicodeEncodeError) and (odd := _no_text(sys.argv[1:] if args is None else args)):
+            return _failed(context, f"this argument is not UTF-8: {odd}", 2)
         what = f"unexpected {type(error).__name__}: {error}"
         return _failed(context, f"{what}\nThis is a bug in Homing; please report it. HOMING_DEBUG=1 shows where it happened.", 1)
+
+
+def _no_text(args: Sequence[str]) -> str | None:
+    """The argument that holds bytes which are no UTF-8 (Python keeps them as half pairs), printable."""
+    return next((ascii(word) for word in args if any("\ud800" <= char <= "\udfff" for char in word)), None)
 
 
 def _debug() -> None:

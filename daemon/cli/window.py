@@ -11,7 +11,7 @@ from daemon.cli.context import Cli, command, group
 
 
 @command("check", short_help="Answer rows of NDJSON.")
-@click.argument("rows", type=click.File("r", encoding="utf-8"), default="-")
+@click.argument("rows", type=click.File("r", encoding="utf-8", errors="replace"), default="-")
 def check(_cli: Cli, rows: IO[str]) -> None:
     """Read a row of JSON a line, print an answer a line.
 

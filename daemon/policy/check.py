@@ -17,6 +17,7 @@ from daemon.policy.hours import WindowError, WindowRule, parse_window
 from daemon.policy.window import next_open
 from daemon.policy.zones import country_zones, known_zone, nearest_zone, phone_zones
 
+FIRST_YEAR, LAST_YEAR = 1800, 9000
 _PLACES = ("zone", "phone", "country")
 _WINDOW = ("start", "end", "days", "hours", "closed")
 _KEYS = (*_PLACES, *_WINDOW, "at")
@@ -99,4 +100,6 @@ def _instant(value: Any) -> Instant:
         raise problem from None
     if moment.tzinfo is None:
         raise problem
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise RowProblem("at", "at_invalid", f"lies outside the years {FIRST_YEAR} to {LAST_YEAR}")
     return tz.instant_of(moment)

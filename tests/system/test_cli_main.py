@@ -93,6 +93,28 @@ def test_unexpected_error_is_one_line(homing: CliWorld, monkeypatch: pytest.Monk
     assert "Traceback" in homing("status").err
 
 
+@pytest.mark.promise("B59")
+@pytest.mark.parametrize("words", [("explain", "c-\udcff"), ("queue", "pause", "\udcff"), ("suppressions", "add", "\udcff@example.com")])
+def test_an_argument_that_is_not_utf8_is_a_usage_error(homing: CliWorld, words: tuple[str, ...]) -> None:
+    """Bytes of a foreign locale are no bug, and are shown escaped."""
+    said = homing(*words)
+    assert said.code == 2
+    assert "not UTF-8" in said.err and "\\udcff" in said.err
+    assert "bug" not in said.err
+
+
+@pytest.mark.promise("B8", "B11", "B17")
+def test_window_check_answers_what_is_no_row_in_its_place(homing: CliWorld, tmp_path: Path) -> None:
+    """Bytes that are not UTF-8, nesting, instants at the end of time: an error a line, exit 1, and the good row is answered."""
+    row = b'{"zone": "UTC", "start": "09:00", "end": "21:00", "at": "2026-11-22T10:00:00Z"}'
+    path = tmp_path / "rows"
+    path.write_bytes(b"\n".join([b"\xff\xfe", b"[" * 5000, row.replace(b"2026", b"9999"), row.replace(b"UTC", b"\xff"), row, b"\0", b"9" * 5000]))
+    said = homing("window", "check", str(path))
+    answers = [json.loads(line) for line in said.out.splitlines()]
+    assert said.code == 1
+    assert ["error" in answer for answer in answers] == [True, True, True, True, False, True, True]
+
+
 def test_ctrl_c_is_no_bug(homing: CliWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit 130, as a shell expects."""
 

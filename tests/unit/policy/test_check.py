@@ -89,6 +89,9 @@ def test_random_rows_agree_with_the_wall_clock() -> None:
         ({"zone": "UTC", **DAYTIME, "at": 5}, "at", "at_invalid"),
         ({"zone": "UTC", **DAYTIME, "at": "2026-11-22T02:00:00"}, "at", "at_invalid"),
         ({"zone": "UTC", **DAYTIME, "at": "soon"}, "at", "at_invalid"),
+        ({"zone": "UTC", **DAYTIME, "at": "9999-12-31T23:59:59Z"}, "at", "at_invalid"),
+        ({"zone": "UTC", **DAYTIME, "at": "0001-01-01T00:00:00+14:00"}, "at", "at_invalid"),
+        ({"zone": "UTC", "hours": ["a" + " " * 60_000]}, "hours", "window_invalid"),
     ],
 )
 def test_bad_rows_name_their_field(row: dict[str, Any], field: str, code: str) -> None:
