@@ -38,6 +38,8 @@ class Limits:
     head_seconds: float = 10.0
     head_bytes: int = 16 * 1024
     idle_seconds: float = 75.0
+    read_seconds: float = 30.0
+    """A peer that takes nothing of its answer for so long is gone."""
     connections: int = 1000
     per_peer: int = 100
     body_bytes: int = 1024 * 1024
@@ -70,7 +72,7 @@ class Listening:
 class Connection(web.RequestHandler):
     """One connection. `uid` is set on the control socket: who is there was checked."""
 
-    __slots__ = ("_answered", "_head", "_listening", "_peer", "_since", "_tail", "_whole", "uid")
+    __slots__ = ("_answered", "_head", "_listening", "_peer", "_since", "_tail", "_unread", "_unread_since", "_whole", "_wire", "uid")
 
     def __init__(self, server: web.Server, listening: Listening, **settings: Any) -> None:
         super().__init__(server, **settings)
@@ -83,11 +85,16 @@ class Connection(web.RequestHandler):
         """Nothing is counted: the head has come, or none will."""
         self._tail = b""
         self._answered = False
+        self._wire: asyncio.WriteTransport | None = None
+        """The transport, also when aiohttp has let go of it: closing waits until the peer has read all, and it may never do."""
+        self._unread, self._unread_since = 0, 0.0
+        """Bytes of answers that the kernel would not take yet, and since when the peer took none of them."""
         self._peer: str | None = None
         self.uid: int | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self._wire = transport if isinstance(transport, asyncio.WriteTransport) else None
         self._since = self._listening.clock.monotonic()
         connected: socket.socket = transport.get_extra_info("socket")
         if connected.family == socket.AF_UNIX:
@@ -106,6 +113,7 @@ class Connection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
+        self._wire = None
         if self._peer is not None:
             peers = self._listening.peers
             peers[self._peer] -= 1
@@ -142,14 +150,27 @@ class Connection(web.RequestHandler):
         self._head, self._tail, self._whole, self._answered = 0, b"", last, True
 
     def overdue(self, now: float) -> None:
-        """Close if a head is late (408 if some of it came) or nothing comes at all."""
+        """Close if an answer is not read, if a head is late (408 if some of it came) or nothing comes at all."""
+        limits = self._listening.limits
+        if self._wire is not None and self._unmoved(self._wire, now) >= limits.read_seconds:
+            self._listening.metrics.cut(self._listening.name, "read_seconds")
+            self._wire.abort()
+            return
         if self._since is None or self.transport is None:
             return
-        limits, waited = self._listening.limits, now - self._since
+        waited = now - self._since
         if self._head and waited >= limits.head_seconds:
             self._refuse("head_seconds", 408)
         elif not self._head and waited >= (limits.idle_seconds if self._answered else limits.head_seconds):
             self._refuse("idle", None)
+
+    def _unmoved(self, wire: asyncio.WriteTransport, now: float) -> float:
+        """Seconds since the peer last took some of what waits for it."""
+        waiting = wire.get_write_buffer_size()
+        if not self._unread or waiting < self._unread:
+            self._unread_since = now
+        self._unread = waiting
+        return now - self._unread_since if waiting else 0.0
 
     def _refuse(self, why: str, status: int | None) -> None:
         """Answer with a problem (if anything) and close, without waiting for whatever is under way."""

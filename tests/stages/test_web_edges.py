@@ -82,6 +82,21 @@ async def test_an_idle_connection_is_kept_for_a_while_and_then_closed(shared: We
 
 
 @pytest.mark.promise("B37")
+async def test_a_peer_that_does_not_read_its_answers_is_closed(web: WebWorld) -> None:
+    """It would hold its place for ever: nothing else has a deadline while an answer goes out."""
+    with socket.socket() as peer:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        peer.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(peer, (web.admin.host, web.admin.port))
+        sent = asyncio.ensure_future(loop.sock_sendall(peer, b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 500_000))
+        async with asyncio.timeout(5):
+            with pytest.raises(ConnectionError):
+                await sent
+    assert b'homing_http_connections_cut_total{listener="admin",why="read_seconds"} 1.0' in web.metrics.text()
+
+
+@pytest.mark.promise("B37")
 async def test_a_body_that_stops_is_answered_408(web: WebWorld) -> None:
     """B37: half a body, then silence."""
     token = await web.token("jobs:write")

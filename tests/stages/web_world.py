@@ -32,7 +32,7 @@ from daemon.web.server import Doors, WebServer
 from tests.stages.intake_world import CONFIG, IntakeWorld
 
 QUICK = Limits(
-    head_seconds=0.3, idle_seconds=0.6, body_start_seconds=0.3, sweep_seconds=0.05, connections=200, per_peer=20, bad_tokens=5,
+    head_seconds=0.3, idle_seconds=0.6, read_seconds=0.3, body_start_seconds=0.3, sweep_seconds=0.05, connections=200, per_peer=20, bad_tokens=5,
     body_bytes=4096, job_bytes=500_000,
 )  # fmt: skip
 """Deadlines that a test can wait for."""
