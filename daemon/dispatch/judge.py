@@ -7,7 +7,6 @@ provider serves (Hold), a destination domain whose bucket is empty (Defer to its
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from functools import lru_cache
@@ -17,11 +16,10 @@ from daemon.clock import to_instant
 from daemon.dispatch.work import Plan, PlanBook
 from daemon.model.delivery import SECOND, Decision, Instant, Reason, State, Verdict
 from daemon.pacing.bucket import Bucket
-from daemon.policy.caps import Touch
 from daemon.policy.decide import decide, decide_all, state_after
 from daemon.policy.hours import WindowError, WindowRule, parse_quiet_hours, parse_window
 from daemon.policy.rules import Rules
-from daemon.policy.subject import ANY, Candidate, PersonFacts
+from daemon.policy.subject import ANY, NOTHING, Candidate, PersonFacts
 from daemon.store.claim import Fetch, Judged
 from daemon.store.facts import DueRow, Known
 
@@ -51,31 +49,39 @@ def candidate_of(row: DueRow, plan: Plan) -> Candidate:
     campaign = plan.campaign
     starts, ends = campaign.starts, campaign.ends
     return Candidate(
-        id=row.delivery, person=row.person, campaign=row.campaign_name, step=row.step, channel=row.channel, purpose=campaign.purpose,
-        topic=campaign.topic, priority=row.priority, not_before=row.not_before, expires_at=row.expires_at, campaign_window=plan.window,
-        job_window=_job_window(row.job_window) if row.job_window else None, ignore_window=campaign.ignore_window,
-        starts=_moment(starts), ends=_moment(ends), attempt=row.attempts + 1,
+        row.delivery, row.person, row.campaign_name, row.step, row.channel, row.expires_at, campaign.purpose, campaign.topic, row.priority,
+        row.not_before, plan.window, _job_window(row.job_window) if row.job_window else None, campaign.ignore_window,
+        None if starts is None else _moment(starts), None if ends is None else _moment(ends), attempt=row.attempts + 1,
     )  # fmt: skip
 
 
-def _moment(value: date | datetime | None) -> date | Instant | None:
+def _moment(value: date | datetime) -> date | Instant:
     return to_instant(value) if isinstance(value, datetime) else value
 
 
 def facts_of(row: DueRow, known: Known, kinds: Mapping[str, str]) -> PersonFacts:
     """What is known of the row's person. `kinds`: channel -> address kind (email, phone, recipient)."""
     values = {"email": row.email, "phone": row.phone, "recipient": row.recipient}
+    suppressed: Mapping[str, Reason] = NOTHING
+    blocked: Mapping[str, Reason] = NOTHING
+    if known.suppressions:
+        suppressed, blocked = _suppressed(known, kinds)
+    return PersonFacts(
+        id=row.person, key=row.recipient, zone=row.zone, phone=row.phone, country=row.country, quiet_hours=quiet_hours(row.traits),
+        erased=row.erased, address={channel: values.get(kind) for channel, kind in kinds.items()}, suppressed=suppressed, blocked=blocked,
+        consents=known.consents, touches=known.touches,
+    )  # fmt: skip
+
+
+def _suppressed(known: Known, kinds: Mapping[str, str]) -> tuple[Mapping[str, Reason], Mapping[str, Reason]]:
+    """(what marketing may not use, what nobody may use)."""
     suppressed: dict[str, Reason] = {}
     blocked: dict[str, Reason] = {}
     for kind, item in known.suppressions:
         target = blocked if item.scope == "all" else suppressed
         if item.channel == ANY or kinds.get(item.channel, kind) == kind:
             target[item.channel] = Reason(item.reason)
-    return PersonFacts(
-        id=row.person, key=row.recipient, zone=row.zone, phone=row.phone, country=row.country, quiet_hours=quiet_hours(row.traits),
-        erased=row.erased, address={channel: values.get(kind) for channel, kind in kinds.items()}, suppressed=suppressed, blocked=blocked,
-        consents=known.consents, touches=[Touch(t.at, t.channel, t.campaign, t.topic, t.zone) for t in known.touches],
-    )  # fmt: skip
+    return suppressed, blocked
 
 
 def _hold(row: DueRow, reason: Reason, key: str, facts: Mapping[str, object]) -> Judged:
@@ -127,46 +133,51 @@ class Judgement:
         self._plans.trim(len(versions))
 
     def __call__(self, rows: Sequence[DueRow], known: Mapping[int, Known], rivals: frozenset[int]) -> list[Judged]:
-        by_person: dict[int, list[DueRow]] = defaultdict(list)
+        by_person: dict[int, list[DueRow]] = {}
         for row in rows:
-            by_person[row.person].append(row)
-        return [item for person, mine in by_person.items() for item in self._person(mine, known[person], rivals)]
+            by_person.setdefault(row.person, []).append(row)
+        judged: list[Judged] = []
+        for person, mine in by_person.items():
+            judged += self._person(mine, known[person], rivals)
+        return judged
 
     def _person(self, rows: list[DueRow], known: Known, rivals: frozenset[int]) -> list[Judged]:
-        judging = self._judging
+        rules = self._judging.rules
         try:
-            facts = facts_of(rows[0], known, judging.kinds)
+            facts = facts_of(rows[0], known, self._judging.kinds)
         except WindowError as error:  # one person's odd trait must not stop the others
             what = {"what": f"{error.key}: {error.what}"}
             return [_hold(row, Reason.WINDOW_NEVER_OPENS, f"recipient:{row.recipient}", what) for row in rows if row.delivery not in rivals]
-        by_id = {row.delivery: row for row in rows}
+        planned: dict[int, DueRow] = {}
         candidates, judged = [], []
         for row in rows:
             plan = self._plans.peek(row.campaign, row.version)
             if plan is not None:
+                planned[row.delivery] = row
                 candidates.append(candidate_of(row, plan))
             elif row.delivery not in rivals:
                 what = {"what": f"version {row.version} of the campaign cannot be read by this release"}
                 judged.append(_hold(row, Reason.RENDER_ERROR, f"campaign:{row.campaign_name}", what))
-        guess = judging.rules.guess_zones(facts)
+        label = rules.guess_zones(facts).label
         served = [candidate for candidate in candidates if self._providers.get(candidate.channel)]
-        verdicts = decide_all(served, facts, judging.rules, self._now) if served else []
-        for candidate in candidates:  # what nobody could send now takes no slot from the others
-            if not self._providers.get(candidate.channel) and candidate.id not in rivals:
-                verdicts.append((candidate, decide(candidate, facts, judging.rules, self._now)))
-        for candidate, verdict in verdicts:
-            if candidate.id in rivals:
-                continue
-            row = by_id[candidate.id]
-            provider = self._providers.get(row.channel, "")
-            decision = self._serve(row, verdict, provider, facts) if verdict.verdict is Verdict.SEND else verdict
-            kind = judging.kinds.get(row.channel)
-            digest = row.email_hash if kind == "email" else row.phone_hash if kind == "phone" else None
-            judged.append(Judged(
-                row=row, decision=decision, state=state_after(decision), topic=candidate.topic, zone=guess.label, provider=provider,
-                address_hash=digest,
-            ))  # fmt: skip
+        verdicts = decide_all(served, facts, rules, self._now) if served else []
+        if len(served) != len(candidates):  # what nobody could send now takes no slot from the others
+            unserved = [candidate for candidate in candidates if not self._providers.get(candidate.channel)]
+            verdicts += [(candidate, decide(candidate, facts, rules, self._now)) for candidate in unserved if candidate.id not in rivals]
+        judged += [
+            self._judged(planned[candidate.id], candidate, decision, label, facts)
+            for candidate, decision in verdicts
+            if candidate.id not in rivals
+        ]
         return judged
+
+    def _judged(self, row: DueRow, candidate: Candidate, decision: Decision, label: str | None, facts: PersonFacts) -> Judged:
+        provider = self._providers.get(row.channel, "")
+        if decision.verdict is Verdict.SEND:
+            decision = self._serve(row, decision, provider, facts)
+        kind = self._judging.kinds.get(row.channel)
+        digest = row.email_hash if kind == "email" else row.phone_hash if kind == "phone" else None
+        return Judged(row, decision, state_after(decision), candidate.topic, label, provider, digest)
 
     def _serve(self, row: DueRow, decision: Decision, provider: str, facts: PersonFacts) -> Decision:
         """A Send stands only if a provider serves the channel and the destination's bucket has room."""

@@ -7,9 +7,10 @@ The tables here are the law for store, policy, CLI and docs: `docs/architecture.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 Instant = int
 """Microseconds of UTC since 1970-01-01."""
@@ -191,8 +192,7 @@ REASONS: Mapping[Reason, ReasonRule] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(NamedTuple):
     """What the rules say about one delivery at one instant.
 
     until: for `defer`, the instant at which to ask again · closes: for `send`, the instant from which it may no longer
@@ -207,5 +207,5 @@ class Decision:
     closes: Instant | None = None
     key: str | None = None
     rule: tuple[str, str] | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = MappingProxyType({})
     checks: tuple[tuple[str, str], ...] = ()

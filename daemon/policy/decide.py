@@ -8,8 +8,10 @@ it. Pure: `now`, the rules and all facts are arguments. The store calls `decide_
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from daemon.ids import encode_id
@@ -90,7 +92,10 @@ def state_after(decision: Decision) -> State:
     usual = REASONS[decision.reason] if decision.reason is not None else None
     if usual is not None and usual.verdict is decision.verdict:
         return usual.state
-    return {Verdict.SEND: State.CLAIMED, Verdict.DEFER: State.DUE, Verdict.HOLD: State.HELD, Verdict.DROP: State.DROPPED}[decision.verdict]
+    return _STATES[decision.verdict]
+
+
+_STATES = {Verdict.SEND: State.CLAIMED, Verdict.DEFER: State.DUE, Verdict.HOLD: State.HELD, Verdict.DROP: State.DROPPED}
 
 
 def earliest(case: Case, start: Instant) -> Instant | None:
@@ -226,10 +231,12 @@ def _send(case: Case) -> Decision:
     for calendar in case.scope.calendars:
         for zone in case.guess.names:
             closes = min(closes, period_end(calendar, zone, case.now))
-    return Decision(
-        verdict=Verdict.SEND, closes=closes, rule=("policy", case.rules.version),
-        facts={"zones": list(case.guess.names), "source": case.guess.source}, checks=tuple(case.checks),
-    )  # fmt: skip
+    return Decision(Verdict.SEND, None, None, closes, None, case.rules.passed, _send_facts(case.guess), tuple(case.checks))
+
+
+@functools.lru_cache(maxsize=4096)
+def _send_facts(guess: ZoneGuess) -> Mapping[str, Any]:
+    return MappingProxyType(_zone_facts(guess))
 
 
 def _wait(case: Case, reason: Reason, rule: tuple[str, str], check: str, facts: dict[str, Any], *, start: Instant = 0) -> Decision:

@@ -74,6 +74,8 @@ class Rules:
     unknown_zone: str = z.UnknownZone.INTERSECT
     spread: int = SPREAD
     version: str = field(init=False)
+    passed: tuple[str, str] = field(init=False, compare=False, repr=False)
+    """The rule of a Send: all of them."""
     horizon: int = field(init=False)
     """How far back touches are needed, in microseconds; 0 = there is no cap."""
     fallback: z.ZoneGuess = field(init=False)
@@ -83,7 +85,11 @@ class Rules:
     def __post_init__(self) -> None:
         guess = z.fallback_zones(home_countries=self.home_countries, default_zone=self.default_zone, unknown_zone=self.unknown_zone)
         digest = hashlib.sha256(self.canonical().encode()).hexdigest()
-        made = {"version": f"sha256:{digest[:16]}", "horizon": longest_reach(self.caps), "fallback": guess, "_caps": {}, "_windows": {}}
+        version = f"sha256:{digest[:16]}"
+        made = {
+            "version": version, "passed": ("policy", version), "horizon": longest_reach(self.caps), "fallback": guess,
+            "_caps": {}, "_windows": {},
+        }  # fmt: skip
         for name, value in made.items():
             object.__setattr__(self, name, value)
 

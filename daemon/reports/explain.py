@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from daemon.clock import Clock, iso
@@ -119,7 +118,7 @@ def _from_now(row: DeliveryRow, decision: Decision, now: Instant) -> Told:
     """A verdict of this moment. If it is what was decided before, it keeps its time. A provider that is tried again before the
     delivery falls due does not stand in its way."""
     if decision.reason is Reason.BREAKER_OPEN and decision.until is not None and decision.until <= row.not_before:
-        decision = replace(decision, verdict=Verdict.SEND, reason=None, facts={})
+        decision = decision._replace(verdict=Verdict.SEND, reason=None, facts={})
     reason = decision.reason.value if decision.reason else None
     before = row.decision or {}
     same = before.get("verdict") == decision.verdict.value and before.get("reason") == reason

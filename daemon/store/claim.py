@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, insert, literal_column, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
@@ -27,8 +27,7 @@ from daemon.store.tallies import Tallies
 from daemon.store.wake import due_waves
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class Judged(NamedTuple):
     """A verdict to be written, and the state that it leads to. For Send: `topic` and `zone` go into the touch, `address_hash`
     fences suppression."""
 
@@ -41,8 +40,7 @@ class Judged:
     address_hash: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
+class Claimed(NamedTuple):
     """A delivery that this incarnation may send, under this epoch. `zone`: the person's possible zones, with commas between."""
 
     row: DueRow
@@ -140,17 +138,17 @@ def write_verdicts(conn: Connection, judged: Sequence[Judged], *, now: Instant, 
     again: list[DueKey] = []
     decided: list[tuple[Any, ...]] = []
     history: list[tuple[Any, ...]] = []
+    send = Verdict.SEND
     for item in judged:
         row, decision = item.row, item.decision
-        if decision.verdict is Verdict.SEND:
+        if decision.verdict is send:
             closes = min(row.expires_at, decision.closes if decision.closes is not None else row.expires_at)
             flights.append((
                 row.delivery, row.wave, row.person, row.job, 0, epoch, owner, row.person_guard, row.campaign_guard, row.job_guard,
                 row.queue_guard, closes, row.channel, item.topic, item.zone, item.provider, item.address_hash, now, None,
                 row.campaign, row.lane, row.attempts, row.doubted,
             ))  # fmt: skip
-            claimed.append(Claimed(row=row, epoch=epoch, provider=item.provider, closes=closes, zone=item.zone))
-            tallies.move(row.job, State.DUE, "", State.CLAIMED, "")
+            claimed.append(Claimed(row, epoch, item.provider, closes, item.zone))
             continue
         reason = decision.reason
         if reason is None:
@@ -169,6 +167,8 @@ def write_verdicts(conn: Connection, judged: Sequence[Judged], *, now: Instant, 
         key = "doubt" if row.doubted else decision.key
         decided.append((row.delivery, state.value, said, not_before, now, decision_json(decision), key, ended))
         history.append((row.delivery, reason.value, now, now, 1))
+    for job, n in Counter([one.row.job for one in claimed]).items():
+        tallies.move(job, State.DUE, "", State.CLAIMED, "", n)
     many(conn, _INSERT_FLIGHT, _FLIGHT_NAMES, flights)
     put_due(conn, again)
     many(conn, _DECIDED, _DECIDED_NAMES, decided)

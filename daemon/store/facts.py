@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_column, select, union_all
 
 from daemon.model.delivery import Instant, State
+from daemon.policy.caps import Touch
 from daemon.store import schema as s
 from daemon.store.sql import fetch, ids, in_list
 
@@ -62,14 +63,6 @@ class DueRow(NamedTuple):
     queue_guard: int
 
 
-class TouchRow(NamedTuple):
-    at: Instant
-    channel: str
-    campaign: str
-    topic: str | None
-    zone: str | None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuppressionRow:
     channel: str
@@ -81,7 +74,7 @@ class SuppressionRow:
 class Known:
     """What the store knows of one person at this instant. `consents`: (channel, topic) -> state."""
 
-    touches: list[TouchRow]
+    touches: list[Touch]
     consents: dict[tuple[str, str], str]
     suppressions: list[tuple[str, SuppressionRow]]
     """(address kind, row): which of the person's addresses is suppressed and how."""
@@ -189,9 +182,9 @@ def known_of(conn: Connection, rows: Iterable[DueRow], horizon: Instant) -> dict
             known[row.person] = Known(touches=[], consents={}, suppressions=[])
     persons = ids(sorted(known))
     for person, *touch in fetch(conn, _TOUCHES, ("persons", "horizon"), (persons, horizon)):
-        known[person].touches.append(TouchRow._make(touch))
+        known[person].touches.append(Touch._make(touch))
     for person, *touch in fetch(conn, _RESERVED, ("persons",), (persons,)):
-        known[person].touches.append(TouchRow._make(touch))
+        known[person].touches.append(Touch._make(touch))
     for person, channel, topic, state in fetch(conn, _CONSENTS, ("persons",), (persons,)):
         known[person].consents[channel, topic] = state
     for person, kind, channel, scope, reason in fetch(conn, _SUPPRESSED, ("persons",), (persons,)):

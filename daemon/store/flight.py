@@ -37,8 +37,7 @@ class Kind(StrEnum):
     """Never left the daemon: no template variable, no room. Back under an operator's eye."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(NamedTuple):
     """What became of one claimed delivery. For `deferred`: `again_at` = when to ask again, `burnt` = it used up an attempt."""
 
     delivery: int

@@ -29,9 +29,9 @@ class Tallies:
     def add(self, job: int, state: State, reason: str, n: int = 1) -> None:
         self._moves[job, state.value, reason] += n
 
-    def move(self, job: int, old: State, old_reason: str, new: State, new_reason: str) -> None:
-        self._moves[job, old.value, old_reason] -= 1
-        self._moves[job, new.value, new_reason] += 1
+    def move(self, job: int, old: State, old_reason: str, new: State, new_reason: str, n: int = 1) -> None:
+        self._moves[job, old.value, old_reason] -= n
+        self._moves[job, new.value, new_reason] += n
 
     def write(self, conn: Connection) -> None:
         many(conn, _ADD, ("job", "state", "reason", "n"), [(*key, n) for key, n in sorted(self._moves.items()) if n])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sqlite3
 import threading
 from collections import deque
@@ -98,9 +99,13 @@ class Store(failures.Kept):
         self._after_join = after_join
         self._lanes: tuple[deque[_Call], ...] = tuple(deque() for _ in Lane)
         self._wake = threading.Condition()
-        self._stopping = False
+        self._stopping = self._ringing = False
         self._dirty = False
         self.commits = 0
+        self._wal_path = f"{path}-wal"
+        self._wal_full = WAL_LIMIT_BYTES
+        """The log is copied back when its file is larger than this: it is used again from its beginning, so its size stays, and grows
+        only when all of it has been filled once more."""
         self._mark = None if path is None else failures.FileMark(path)
         self._conn = writer.connect()
         self._readers = ThreadPoolExecutor(1 if path is None else READERS, thread_name_prefix="store-read")
@@ -157,13 +162,23 @@ class Store(failures.Kept):
     def _submit(
         self, lane: Lane, act: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], *, joined: bool
     ) -> asyncio.Future[Any]:
-        future = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
         with self._wake:
             if self._stopping:
                 raise StoreUnavailableError("the store is closed")
             self._lanes[lane].append(_Call(act, args, kwargs, joined, future, lane))
-            self._wake.notify()
+            ring = not self._ringing
+            self._ringing = True
+        if ring:
+            loop.call_soon(self._ring)
         return future
+
+    def _ring(self) -> None:
+        """Tell the writer, once for all that was submitted in one turn of the loop: they share a commit, and it wakes up once."""
+        with self._wake:
+            self._ringing = False
+            self._wake.notify()
 
     def _take(self) -> list[_Call] | None:
         """The calls for the next transaction; empty = idle for a while; None = stop."""
@@ -266,23 +281,26 @@ class Store(failures.Kept):
     def _checkpoint(self, *, idle: bool) -> None:
         if self.path is None or not self._dirty:
             return
-        if not idle and self.wal_bytes() < WAL_LIMIT_BYTES:
+        size = self.wal_bytes()
+        if not idle and size <= self._wal_full:
             return
         self.check_file()
         if self.broken is not None:
             return
         raw: Any = self._conn.connection.driver_connection  # below Core: a PRAGMA must not open a transaction
         try:
-            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)" if idle else "PRAGMA wal_checkpoint(RESTART)").fetchall()
+            raw.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if idle else 'PASSIVE'})").fetchall()  # PASSIVE waits for no reader
         except sqlite3.DatabaseError as failure:  # a full disk: the log only grows, until there is room
             if not isinstance(self._found(failures.told(failure)), HomingError):
                 raise
+            return
+        self._wal_full = max(WAL_LIMIT_BYTES, self.wal_bytes())
         self._dirty = False
 
     def wal_bytes(self) -> int:
         """Bytes in the write-ahead log."""
         try:
-            return 0 if self.path is None else Path(f"{self.path}-wal").stat().st_size
+            return 0 if self.path is None else os.stat(self._wal_path).st_size  # noqa: PTH116 - asked at every commit
         except FileNotFoundError:
             return 0
 

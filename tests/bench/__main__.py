@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import decisions, end_to_end, intake, jobs, peers, smtp_channel
+from tests.bench import decisions, end_to_end, intake, jobs, loop, peers, smtp_channel
 
 BENCHES = {
     "end-to-end: 10 KB multipart over 10 connections, one core": end_to_end.run,
     "peers: end to end beside smtp-source, nodemailer and an aiosmtplib pool, without delay and at 20 ms round trip": peers.run,
     "smtp channel alone: ready-made and templated messages": smtp_channel.run,
+    "loop: claim, policy, handover and outcome with a channel that does nothing, at 10 thousand and 10 million due": loop.run,
     "decisions: the rules alone": decisions.run,
     "intake: its stages alone, each format at two sizes": lambda: intake.run((20_000, 200_000)),
     "jobs: 20,000 and 1,000,000 recipients through the whole daemon, from the spool to the due queue": jobs.run,

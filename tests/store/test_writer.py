@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, insert, select
@@ -96,6 +97,32 @@ async def test_a_full_disk_is_told_in_words_and_passes(store: Store) -> None:
             await asyncio.gather(store.write(lane, fill), store.write(lane, note, "small"))
     await store.write(Lane.BULK, limit, 1_000_000)
     await store.write(Lane.BULK, fill)
+
+
+async def test_what_is_submitted_in_one_turn_of_the_loop_shares_a_commit(store: Store) -> None:
+    """Group commit without a timer: the writer is told once, when all of them are there."""
+    before = store.commits
+    await asyncio.gather(*(store.write(Lane.INTAKE, note, f"n{number}") for number in range(5)))
+    assert store.commits == before + 1
+
+
+async def test_a_full_log_is_copied_back_once_and_then_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not at every commit after that: the file keeps its size, but it is filled again from its beginning."""
+    limit = 400_000
+    monkeypatch.setattr("daemon.store.writer.WAL_LIMIT_BYTES", limit)
+    store = Store.open(tmp_path / "homing.db")
+    copied: list[str] = []
+
+    def listen(conn: Connection) -> None:
+        raw: Any = conn.connection.driver_connection
+        raw.set_trace_callback(lambda statement: copied.append(statement) if "wal_checkpoint" in statement else None)
+
+    await store.write(Lane.BULK, listen)
+    for number in range(200):
+        await store.write(Lane.BULK, note, f"{number:04d}" + "x" * 3000)
+    assert 1 <= len(copied) <= 200 * 4 * 4096 // limit
+    assert store.wal_bytes() < 2 * limit
+    await store.close()
 
 
 async def test_readers_cannot_write(store: Store) -> None:

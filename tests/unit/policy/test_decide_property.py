@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -146,7 +145,7 @@ def test_no_life_exceeds_a_cap(coming: list[tuple[int, str, int, str]], some: li
             elif decision.verdict is Verdict.DEFER:
                 assert decision.until is not None
                 assert decision.until > now
-                waiting.append(replace(row, not_before=decision.until))
+                waiting.append(row._replace(not_before=decision.until))
     assert not waiting
     assert not any(exceeded(cap, touches, zone, marketing) for cap in some)
     table = {"start": "09:00", "end": "21:00"}
@@ -158,7 +157,7 @@ def test_no_life_exceeds_a_cap(coming: list[tuple[int, str, int, str]], some: li
 def test_order_of_asking_does_not_matter(world: tuple[Candidate, PersonFacts, Rules, int], numbers: list[int]) -> None:
     """The contest is decided by priority, not_before and id, never by the order in which the store read the rows."""
     row, facts, under, now = world
-    rows = [replace(row, id=number, priority=(number % 2) * 10) for number in range(4)]
+    rows = [row._replace(id=number, priority=(number % 2) * 10) for number in range(4)]
     assert decide_all([rows[number] for number in numbers], facts, under, now) == decide_all(rows, facts, under, now)
 
 
