@@ -160,12 +160,9 @@ class Model:
 
     def _wake(self, persons: Iterable[int], now: int, reasons: Sequence[str] | None = None) -> None:
         wanted = set(persons)
-        open_campaigns = {j.campaign for j in self.jobs.values() if not j.finished and j.state in ("accepted", "held", "paused")}
         for d in self.deliveries.values():
-            if d.person not in wanted or not d.waits or d.not_before <= now or d.campaign not in open_campaigns:
-                continue
-            if reasons is None or d.reason in reasons:
-                d.not_before = now
+            if d.person in wanted and d.waits and (reasons is None or d.reason in reasons):
+                d.not_before = min(d.not_before, now)
 
     def _end(self, d: Delivery, state: str, reason: str | None, now: int) -> None:
         """A delivery ends unsent; a second copy that ends so leaves the first one's doubt."""
