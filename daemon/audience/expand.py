@@ -16,6 +16,7 @@ from pathlib import Path
 
 from daemon.audience.planning import Bodies, Planning, Progress
 from daemon.audience.runs import LostError
+from daemon.audience.stride import Stride
 from daemon.audience.timing import Outline, time_rows
 from daemon.clock import Clock
 from daemon.config.load import Config
@@ -36,7 +37,8 @@ from daemon.store.release import Timed, ToSweep, find_work, read_planned, releas
 from daemon.store.writer import Lane, Writes
 from plugins.contract import Log
 
-RELEASE_ROWS = 600
+RELEASE_ROWS = 2000
+"""At most so many rows in one transaction (see `stride`)."""
 SWEEP_ROWS = 400
 """Rows in one transaction: about 10 ms of the writer (measured: tests/bench)."""
 RESERVE_BYTES = 48 * 1024 * 1024
@@ -125,6 +127,7 @@ class Expansion(Service):
         self._swept: dict[int, int] = {}
         self._put_off = False
         self._scarce = scarce
+        self._planning, self._releasing = Stride(clock.monotonic), Stride(clock.monotonic)
         self._config, self._rules = config, rules
 
     def configure(self, config: Config, rules: Rules) -> None:
@@ -260,22 +263,26 @@ class Expansion(Service):
     async def _plan(self, expanding: _Expanding) -> bool:
         """A batch of the second pass. False = this job's turn ends."""
         planning = expanding.planning
-        batch = expanding.ahead if expanding.ahead is not None else await self._executor.run(planning.next_batch)
+        batch = expanding.ahead if expanding.ahead is not None else await self._next_batch(planning)
         expanding.ahead = None
         bits = self._ids.rng().getrandbits(ID_BITS)
+        act = self._planning.timed(plan_chunk, len(batch.rows))
         commit = self._store.write(
-            Lane.BULK, plan_chunk, planning.work, batch, expanding.target, self._clock.instant(), bits, expanding.errors.note
+            Lane.BULK, act, planning.work, batch, expanding.target, self._clock.instant(), bits, expanding.errors.note
         )
         if batch.last:
             done = await commit
         else:
-            done, expanding.ahead = await asyncio.gather(commit, self._executor.run(planning.next_batch))
+            done, expanding.ahead = await asyncio.gather(commit, self._next_batch(planning))
         if not done:
             await self._drop(planning)
             return False
         if batch.last:
             await self._finish(planning)
         return not batch.last
+
+    async def _next_batch(self, planning: Planning) -> Batch:
+        return await self._executor.run(planning.next_batch, self._planning.rows())
 
     async def _drop(self, planning: Planning) -> None:
         """The job was cancelled: nobody reads its body any more."""
@@ -328,7 +335,8 @@ class Expansion(Service):
         for _ in range(TURN):
             if self.stopping.is_set():
                 return
-            commit = self._store.write(Lane.BULK, release_chunk, work.id, timed, cursor, self._clock.instant())
+            act = self._releasing.timed(release_chunk, len(timed))
+            commit = self._store.write(Lane.BULK, act, work.id, timed, cursor, self._clock.instant())
             if cursor == work.last_id:
                 done = await commit
                 self._released()
@@ -343,10 +351,11 @@ class Expansion(Service):
     async def _time(self, work: Work, outline: Outline, after: int) -> tuple[list[Timed], int]:
         """The next planned rows with their instants, and the cursor behind them."""
         last = work.last_id or 0
-        rows = await self._store.read(read_planned, work.id, after, last, RELEASE_ROWS)
+        most = min(self._releasing.rows(), RELEASE_ROWS)
+        rows = await self._store.read(read_planned, work.id, after, last, most)
         now: Instant = self._clock.instant()
         timed = await self._executor.run(time_rows, rows, work, outline, self._rules, now)
-        return timed, rows[-1].delivery if len(rows) == RELEASE_ROWS else last
+        return timed, rows[-1].delivery if len(rows) == most else last
 
     async def _sweep(self, job: ToSweep) -> bool:
         """End what a cancelled job has left, forget what a failed one planned."""

@@ -16,12 +16,12 @@ from daemon.clock import to_instant
 from daemon.content.version import CampaignVersion
 from daemon.model.campaign import Campaign, Purpose, Step
 from daemon.model.delivery import Instant, Reason
-from daemon.policy.dates import campaign_life
 from daemon.policy.hours import WindowError, WindowRule, parse_quiet_hours, parse_window
 from daemon.policy.rules import Rules
-from daemon.policy.spread import first_due
+from daemon.policy.spread import Stretch, due_stretch, jitter
 from daemon.policy.subject import Candidate, PersonFacts
 from daemon.policy.window import SEARCH
+from daemon.policy.zones import explicit_zone
 from daemon.store.plan import Target, Work
 from daemon.store.release import Planned, Timed
 from daemon.store.unsubscribe import ADDRESS_KINDS
@@ -59,20 +59,30 @@ def time_rows(rows: Sequence[Planned], work: Work, outline: Outline, rules: Rule
     """When each row falls due if it is released at `now`."""
     candidate = _candidate(work, outline, now)
     valid = outline.step.valid
-    ends = outline.campaign.ends is not None
+    by_country = bool(rules.country_windows)
+    stretches: dict[tuple[object, ...], Stretch] = {}
     timed: list[Timed] = []
     for row in rows:
-        person = PersonFacts(
-            id=row.person, key=row.key, zone=row.zone, phone=row.phone, country=row.country,
-            quiet_hours=_quiet_hours(row.traits) if row.traits else None,
-        )  # fmt: skip
-        first = first_due(candidate, person, rules, now)
-        limit = campaign_life(candidate, rules.guess_zones(person), now)[1] if ends else candidate.expires_at
-        if first is None:
-            timed.append(Timed(row.delivery, row.lane, None, limit, _why_never(candidate, limit, now).value))
+        delivery, lane, person, _, zone, phone, country, traits = row
+        settled = zone is not None and explicit_zone(zone) is not None and not (by_country and country is None)
+        where = zone, None if settled else phone, country, traits
+        stretch = stretches.get(where)
+        if stretch is None:
+            stretch = stretches[where] = due_stretch(candidate, _facts(row), rules, now)
+        opens, span, limit = stretch
+        if opens is None:
+            timed.append(Timed(delivery, lane, None, limit, _why_never(candidate, limit, now).value))
         else:
-            timed.append(Timed(row.delivery, row.lane, first, min(limit, first + valid)))
+            first = opens + jitter(person, candidate.campaign, span) if span else opens
+            timed.append(Timed(delivery, lane, first, min(limit, first + valid)))
     return timed
+
+
+def _facts(row: Planned) -> PersonFacts:
+    return PersonFacts(
+        id=row.person, key=row.key, zone=row.zone, phone=row.phone, country=row.country,
+        quiet_hours=_quiet_hours(row.traits) if row.traits else None,
+    )  # fmt: skip
 
 
 def _candidate(work: Work, outline: Outline, now: Instant) -> Candidate:

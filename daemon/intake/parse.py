@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Any, BinaryIO, NamedTuple, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol, TypeVar
 
 MAX_ROW_BYTES = 256 * 1024
 MAX_FIELD_BYTES = 64 * 1024
@@ -37,7 +37,17 @@ class Item(NamedTuple):
     detail: str = ""
 
 
-class Reader(Protocol):
+Ready = TypeVar("Ready")
+Ready_co = TypeVar("Ready_co", covariant=True)
+Quick = Callable[[int, bytes], Ready | None]
+"""A way past `Item`: the finished row from (line, bytes), or None if it is not plain (see `quick`)."""
+
+
+def never(line: int, raw: bytes) -> None:
+    """No quick way."""
+
+
+class Reader(Protocol[Ready_co]):
     """Goes through the rows of one body."""
 
     offset: int
@@ -45,7 +55,7 @@ class Reader(Protocol):
     line: int
     """Lines (for a JSON document: rows) behind them."""
 
-    def read(self, count: int) -> Sequence[Item]:
+    def read(self, count: int) -> Sequence[Item | Ready_co]:
         """The next rows, at most `count`; fewer = the end. Raises BodyError when the body breaks off."""
         ...
 
@@ -79,7 +89,8 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _constant(name: str) -> Any:
+def refuse_constant(name: str) -> Any:
+    """NaN and the infinities, which `json` would take."""
     raise RowJsonError("number", f"{name} is not a number that JSON knows")
 
 
@@ -96,7 +107,7 @@ def _float(text: str) -> float:
     return value
 
 
-_decoder = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_constant, parse_int=_integer, parse_float=_float)
+_decoder = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=refuse_constant, parse_int=_integer, parse_float=_float)
 _decode = _decoder.raw_decode
 _SPACE = " \t\r\n"
 

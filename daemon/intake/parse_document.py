@@ -8,16 +8,19 @@ is found by its brackets alone, so a row that is no good JSON costs only itself.
 from __future__ import annotations
 
 import re
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, Generic, NamedTuple
 
 from daemon.intake.parse import (
     MAX_HEAD_BYTES,
     MAX_ROW_BYTES,
     BodyError,
     Item,
+    Quick,
+    Ready,
     RowJsonError,
     bad,
     loads,
+    never,
     read_object,
     show,
     skip_bom,
@@ -231,17 +234,18 @@ def _next_row(scanner: _Scanner, rows: int) -> bool:
     return True
 
 
-class DocumentReader:
+class DocumentReader(Generic[Ready]):
     """Rows from `offset` on; `line` = how many rows lie before it."""
 
-    def __init__(self, file: BinaryIO, offset: int, line: int) -> None:
+    def __init__(self, file: BinaryIO, offset: int, line: int, quick: Quick[Ready] = never) -> None:
+        self._quick = quick
         self._scanner = _Scanner(file, offset)
         self.offset = offset
         self.line = line
         self._ended = False
 
-    def read(self, count: int) -> list[Item]:
-        items: list[Item] = []
+    def read(self, count: int) -> list[Item | Ready]:
+        items: list[Item | Ready] = []
         scanner = self._scanner
         while len(items) < count and not self._ended:
             if not _next_row(scanner, self.line):
@@ -252,6 +256,9 @@ class DocumentReader:
             self.offset = scanner.offset
             if raw is None:
                 items.append(too_long(self.line))
+                continue
+            if (ready := self._quick(self.line, raw)) is not None:
+                items.append(ready)
                 continue
             try:
                 items.append(read_object(self.line, raw))

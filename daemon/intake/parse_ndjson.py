@@ -6,9 +6,23 @@ the body was cut off.
 
 from __future__ import annotations
 
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Generic
 
-from daemon.intake.parse import MAX_HEAD_BYTES, MAX_ROW_BYTES, BodyError, Item, RowJsonError, bad, loads, read_object, skip_bom, too_long
+from daemon.intake.parse import (
+    MAX_HEAD_BYTES,
+    MAX_ROW_BYTES,
+    BodyError,
+    Item,
+    Quick,
+    Ready,
+    RowJsonError,
+    bad,
+    loads,
+    never,
+    read_object,
+    skip_bom,
+    too_long,
+)
 
 _SKIP = 1024 * 1024
 
@@ -35,44 +49,51 @@ def read_ndjson_head(file: BinaryIO) -> tuple[dict[str, Any] | None, int, int]:
     return None, file.tell(), line
 
 
-class NdjsonReader:
+class NdjsonReader(Generic[Ready]):
     """Rows from `offset` on."""
 
-    def __init__(self, file: BinaryIO, offset: int, line: int) -> None:
+    def __init__(self, file: BinaryIO, offset: int, line: int, quick: Quick[Ready] = never) -> None:
         file.seek(offset)
-        self._file = file
+        self._file, self._quick = file, quick
         self.offset = offset
         self.line = line
 
-    def read(self, count: int) -> list[Item]:
-        items: list[Item] = []
-        readline = self._file.readline
-        while len(items) < count and (raw := readline(MAX_ROW_BYTES + 1)):
-            self.line += 1
-            self.offset += len(raw)
-            if len(raw) > MAX_ROW_BYTES and not raw.endswith(b"\n"):
-                self._skip_line()
-                items.append(too_long(self.line))
-            elif raw.isspace():
-                continue
-            else:
-                items.append(self._item(raw))
+    def read(self, count: int) -> list[Item | Ready]:
+        items: list[Item | Ready] = []
+        readline, quick = self._file.readline, self._quick
+        line, offset = self.line, self.offset
+        try:
+            while len(items) < count and (raw := readline(MAX_ROW_BYTES + 1)):
+                line += 1
+                offset += len(raw)
+                if (ready := quick(line, raw)) is not None:
+                    items.append(ready)
+                elif len(raw) > MAX_ROW_BYTES and not raw.endswith(b"\n"):
+                    offset += self._skip_line(line)
+                    items.append(too_long(line))
+                elif not raw.isspace():
+                    items.append(self._item(line, raw))
+        finally:
+            self.line, self.offset = line, offset
         return items
 
-    def _item(self, raw: bytes) -> Item:
+    @staticmethod
+    def _item(line: int, raw: bytes) -> Item:
         try:
-            item = read_object(self.line, raw)
+            item = read_object(line, raw)
         except RowJsonError as error:
             if error.broken and not raw.endswith(b"\n"):
-                raise BodyError("cut_off", "the body breaks off in its last line", self.line) from None
-            return bad(self.line, error)
+                raise BodyError("cut_off", "the body breaks off in its last line", line) from None
+            return bad(line, error)
         if item.code == "encoding" and not raw.endswith(b"\n"):
-            raise BodyError("cut_off", "the body breaks off in its last line", self.line)
+            raise BodyError("cut_off", "the body breaks off in its last line", line)
         return item
 
-    def _skip_line(self) -> None:
+    def _skip_line(self, line: int) -> int:
+        """Bytes up to the end of the line."""
+        skipped = 0
         while raw := self._file.readline(_SKIP):
-            self.offset += len(raw)
+            skipped += len(raw)
             if raw.endswith(b"\n"):
-                return
-        raise BodyError("cut_off", "the body breaks off in its last line", self.line)
+                return skipped
+        raise BodyError("cut_off", "the body breaks off in its last line", line)

@@ -77,7 +77,7 @@ class RowChecker:
             return [RowError(line=item.line, code=item.code, detail=item.detail)]
         try:
             if item.suspect:
-                _refuse_control(value)
+                clean(value)
             return self._row(value)
         except _Bad:
             return self._errors(item, value)
@@ -225,9 +225,15 @@ def _zone(value: Any) -> str:
 
 def _locale(value: Any) -> str:
     text = _text("locale", value)
-    if not _LOCALE.fullmatch(text):
+    kept = plain_locale(text)
+    if kept is None:
         raise _Bad("locale", "locale", f"{show(text)} is no locale; write it as id or fa-IR")
-    return text.replace("_", "-") if "_" in text else text
+    return kept
+
+
+def plain_locale(text: str) -> str | None:
+    """The form in which a locale is kept; None = it is none."""
+    return text.replace("_", "-") if _LOCALE.fullmatch(text) else None
 
 
 def _country(value: Any) -> str:
@@ -303,7 +309,8 @@ def _hint(name: str, known: Sequence[str]) -> str:
     return f'; did you mean "{found}"?' if found else ""
 
 
-def _refuse_control(value: Mapping[str, Any]) -> None:
+def clean(value: Mapping[str, Any]) -> None:
+    """Raises ValueError when a text of the row has a character that no value may have."""
     for error in _control_errors(value):
         raise error
 

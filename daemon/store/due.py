@@ -11,13 +11,14 @@ from sqlalchemy import Connection, and_, bindparam, delete, func, insert, or_, s
 
 from daemon.model.delivery import Instant
 from daemon.store import schema as s
-from daemon.store.sql import many
+from daemon.store.sql import POURED, many, pour, pouring
 
 DueKey = tuple[int, Instant, int]
 """(lane, not_before, delivery)."""
 
 _NAMES = ("lane", "not_before", "delivery")
 _INSERT = insert(s.due)
+_POURED = pouring(s.due, _NAMES)
 _SOONER = (
     update(s.lane)
     .where(s.lane.c.id == bindparam("b_lane"), or_(s.lane.c.head.is_(None), s.lane.c.head > bindparam("b_head")))
@@ -42,7 +43,10 @@ def put_due(conn: Connection, rows: Sequence[DueKey]) -> None:
     """These wait in their lanes from now on."""
     if not rows:
         return
-    many(conn, _INSERT, _NAMES, rows)
+    if len(rows) < POURED:
+        many(conn, _INSERT, _NAMES, rows)
+    else:
+        pour(conn, _POURED, rows)
     soonest: dict[int, Instant] = {}
     for lane, not_before, _ in rows:
         if not_before < soonest.get(lane, not_before + 1):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,7 @@ from daemon.model.job import JobState, RowError
 from daemon.store import schema as s
 from daemon.store.jobs import KEPT_ERRORS, errors_from_json, errors_to_json
 from daemon.store.recipients import PlanRow, upsert_recipients
-from daemon.store.sql import ids, in_list, many
+from daemon.store.sql import fetch, ids, in_list, pour, pouring
 from daemon.store.tallies import Tallies
 
 EPOCH_2020_MS = 1_577_836_800_000
@@ -215,10 +215,13 @@ class _Sorted:
 def _sort(conn: Connection, work: Work, batch: Batch, target: Target, now: Instant) -> _Sorted:
     """Which rows enrol, and which are enrolled already, or bad after all. Recipients are written on the way."""
     found = _Sorted(errors=list(batch.doubles), duplicates=len(batch.doubles))
-    walks = _walks(conn, work.campaign, batch.rows)
-    collisions = upsert_recipients(conn, batch.rows, now).collisions
+    written = upsert_recipients(conn, batch.rows, now)
+    if not written.known:
+        found.enrol = [(1, row) for row in batch.rows]
+        return found
+    walks = _walks(conn, work.campaign, written.known)
     for row in batch.rows:
-        if row.line in collisions:
+        if row.line in written.collisions:
             found.rejected += 1
             detail = "another recipient has the same number in the store (one chance in 2^63 a pair); give it another id"
             found.errors.append(RowError(line=row.line, recipient=row.key, field="id", code="recipient_id_collision", detail=detail))
@@ -237,13 +240,12 @@ Walk = tuple[int, str, Instant | None]
 """(occurrence, state, ended_at)"""
 
 
-def _walks(conn: Connection, campaign: int, rows: Sequence[PlanRow]) -> dict[int, list[Walk]]:
-    """The persons' earlier deliveries in this campaign."""
+def _walks(conn: Connection, campaign: int, persons: Iterable[int]) -> dict[int, list[Walk]]:
+    """The persons' earlier deliveries in this campaign. Who was not known before has none."""
     occurrences = {row.id: row.occurrence for row in conn.execute(select(s.wave).where(s.wave.c.campaign == campaign))}
     walks: dict[int, list[Walk]] = defaultdict(list)
     if occurrences:
-        where = {"waves": ids(occurrences), "persons": ids([row.person for row in rows])}
-        for person, wave, state, ended in conn.execute(_ENROLLED, where):
+        for person, wave, state, ended in fetch(conn, _ENROLLED, ("waves", "persons"), (ids(occurrences), ids(persons))):
             walks[person].append((occurrences[wave], state, ended))
     return walks
 
@@ -260,8 +262,9 @@ def _next_occurrence(walks: Sequence[Walk], again: int | None, now: Instant) -> 
     return last + 1
 
 
-_INSERT_DELIVERY = insert(s.delivery)
-_DELIVERY_NAMES = ("id", "wave", "person", "job", "version", "state", "lane", "not_before", "expires_at", "vars")
+_INSERT_DELIVERY = pouring(
+    s.delivery, ("id", "wave", "person", "job", "version", "state", "lane", "not_before", "expires_at", "vars")
+)
 
 
 def _enrol(conn: Connection, work: Work, enrol: list[tuple[int, PlanRow]], target: Target, now: Instant, bits: int) -> list[int]:
@@ -273,8 +276,8 @@ def _enrol(conn: Connection, work: Work, enrol: list[tuple[int, PlanRow]], targe
     first = _take_ids(conn, len(enrol), now, bits)
     not_before = max(work.not_before or 0, now)
     planned = State.PLANNED.value
-    many(conn, _INSERT_DELIVERY, _DELIVERY_NAMES, [
-        (first + i, waves[occurrence], row.person, work.id, work.version, planned, lane, not_before, target.expires_at, row.vars)
+    pour(conn, _INSERT_DELIVERY, [
+        (first + i, waves[occurrence], row[0], work.id, work.version, planned, lane, not_before, target.expires_at, row[12])
         for i, (occurrence, row) in enumerate(enrol)
     ])  # fmt: skip
     tallies = Tallies()

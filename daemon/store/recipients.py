@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, insert, literal_column, null, select, update
+from sqlalchemy import Connection, bindparam, literal_column, null, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from daemon.model.delivery import Instant, Reason, State
@@ -21,9 +21,12 @@ from daemon.model.recipient import Recipient
 from daemon.store import schema as s
 from daemon.store.due import put_due
 from daemon.store.held import open_lanes
-from daemon.store.sql import ids, in_list, many
+from daemon.store.sql import fetch, ids, in_list, many, pour, pouring
 from daemon.store.tallies import Tallies
 from daemon.store.wake import open_waves, wake
+
+EMAIL, PHONE, ZONE, LOCALE, COUNTRY = 1, 2, 4, 8, 16
+NAMED = {"email": EMAIL, "phone": PHONE, "zone": ZONE, "locale": LOCALE, "country": COUNTRY}
 
 
 def person_id(key: str) -> int:
@@ -34,8 +37,8 @@ def person_id(key: str) -> int:
 class PlanRow(NamedTuple):
     """One good row of a job, made ready for the store by `intake.body`; rows sort by person, then line.
 
-    `named`: which of email, phone, zone, locale, country it sets (or clears, when None); `traits`: those that it sets (or
-    clears); `vars`: JSON text; `consents`: channel -> {at, source, text, topic}.
+    `named`: which of email, phone, zone, locale, country it sets (or clears, when None), as bits of NAMED; `traits`: those that it
+    sets (or, by null, clears), `vars`: JSON text, None = none; `consents`: channel -> {at, source, text, topic}.
     """
 
     person: int
@@ -46,12 +49,12 @@ class PlanRow(NamedTuple):
     zone: str | None
     locale: str | None
     country: str | None
-    named: frozenset[str]
-    traits: Mapping[str, Any]
+    named: int
+    traits: str | None
     email_hash: bytes | None
     phone_hash: bytes | None
     vars: str | None
-    consents: Mapping[str, Mapping[str, Any]]
+    consents: Mapping[str, Mapping[str, Any]] | None
 
 
 class _Known(NamedTuple):
@@ -72,10 +75,9 @@ _KNOWN = select(
     s.recipient.c.id, s.recipient.c.key, s.recipient.c.email, s.recipient.c.phone, s.recipient.c.zone, s.recipient.c.locale,
     s.recipient.c.country, s.recipient.c.traits, s.recipient.c.email_hash, s.recipient.c.phone_hash, s.recipient.c.erased,
 ).where(in_list(s.recipient.c.id, "ids"))  # fmt: skip
-_INSERT = insert(s.recipient)
-_INSERT_NAMES = (
+_INSERT = pouring(s.recipient, (
     "id", "key", "email", "phone", "zone", "locale", "country", "traits", "email_hash", "phone_hash", "created_at", "updated_at",
-)  # fmt: skip
+))  # fmt: skip
 _UPDATE = (
     update(s.recipient)
     .where(s.recipient.c.id == bindparam("b_id"))
@@ -99,47 +101,53 @@ _GRANT_NAMES = ("person", "channel", "topic", "state", "at", "source", "text")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upserted:
-    """`collisions`: lines whose recipient has the number of another one (never yet seen: 63 bits)."""
+    """`collisions`: lines whose recipient has the number of another one (never yet seen: 63 bits). `known`: persons that were there."""
 
     collisions: frozenset[int]
+    known: frozenset[int]
 
 
 def upsert_recipients(conn: Connection, rows: Sequence[PlanRow], now: Instant) -> Upserted:
     """Write what the rows name (each person at most once). What changes a send raises the guard and wakes what waits."""
-    known = {row[0]: _Known._make(row) for row in conn.execute(_KNOWN, {"ids": ids(row.person for row in rows)})}
+    known = {row[0]: _Known._make(row) for row in fetch(conn, _KNOWN, ("ids",), (ids([row[0] for row in rows]),))}
     fresh: list[tuple[Any, ...]] = []
     changed: list[tuple[Any, ...]] = []
-    grants: list[tuple[Any, ...]] = []
     moved: list[int] = []
     collisions: set[int] = set()
     for row in rows:
-        old = known.get(row.person)
+        old = known.get(row[0])
         if old is None:
-            fresh.append((
-                row.person, row.key, row.email, row.phone, row.zone, row.locale, row.country, _merge_traits(None, row.traits),
-                row.email_hash, row.phone_hash, now, now,
-            ))  # fmt: skip
+            person, _, key, email, phone, zone, locale, country, _, traits, email_hash, phone_hash, _, _ = row
+            if traits is not None and "null" in traits:
+                traits = _merge_traits(None, traits)
+            fresh.append((person, key, email, phone, zone, locale, country, traits, email_hash, phone_hash, now, now))
         elif old.key != row.key:
             collisions.add(row.line)
-            continue
-        elif old.erased:
-            continue
-        elif row.named or row.traits:
+        elif not old.erased and (row.named or row.traits):
             new = _merged(old, row)
             if new is not old:
                 forbids = _may_forbid(old, new)
                 changed.append((*new[:1], *new[2:10], int(forbids), now))
                 if forbids:
                     moved.append(row.person)
-        for channel, grant in row.consents.items():
-            grants.append((row.person, channel, grant["topic"], "granted", grant["at"], grant["source"], grant["text"]))
-    many(conn, _INSERT, _INSERT_NAMES, sorted(fresh))
+    pour(conn, _INSERT, sorted(fresh))
     many(conn, _UPDATE, _UPDATE_NAMES, sorted(changed))
-    many(conn, _GRANT, _GRANT_NAMES, grants)
+    many(conn, _GRANT, _GRANT_NAMES, _grants(rows, known, collisions))
     if moved:
         wake(conn, moved, now)
         free_zone_holds(conn, moved, now)
-    return Upserted(collisions=frozenset(collisions))
+    return Upserted(collisions=frozenset(collisions), known=frozenset(known))
+
+
+def _grants(rows: Sequence[PlanRow], known: Mapping[int, _Known], collisions: set[int]) -> list[tuple[Any, ...]]:
+    """The consents that the rows bring; none for who was erased."""
+    grants: list[tuple[Any, ...]] = []
+    for row in rows:
+        if not row.consents or row.line in collisions or (row.person in known and known[row.person].erased):
+            continue
+        for channel, grant in row.consents.items():
+            grants.append((row.person, channel, grant["topic"], "granted", grant["at"], grant["source"], grant["text"]))
+    return grants
 
 
 def _merged(old: _Known, row: PlanRow) -> _Known:
@@ -147,21 +155,23 @@ def _merged(old: _Known, row: PlanRow) -> _Known:
     named = row.named
     new = _Known(
         old.id, old.key,
-        row.email if "email" in named else old.email,
-        row.phone if "phone" in named else old.phone,
-        row.zone if "zone" in named else old.zone,
-        row.locale if "locale" in named else old.locale,
-        row.country if "country" in named else old.country,
+        row.email if named & EMAIL else old.email,
+        row.phone if named & PHONE else old.phone,
+        row.zone if named & ZONE else old.zone,
+        row.locale if named & LOCALE else old.locale,
+        row.country if named & COUNTRY else old.country,
         _merge_traits(old.traits, row.traits) if row.traits else old.traits,
-        row.email_hash if "email" in named else old.email_hash,
-        row.phone_hash if "phone" in named else old.phone_hash,
+        row.email_hash if named & EMAIL else old.email_hash,
+        row.phone_hash if named & PHONE else old.phone_hash,
         old.erased,
     )  # fmt: skip
     return old if new == old else new
 
 
-def _merge_traits(old: str | None, named: Mapping[str, Any]) -> str | None:
-    traits = {**(json.loads(old) if old else {}), **named}
+def _merge_traits(old: str | None, named: str) -> str | None:
+    if old == named:
+        return old
+    traits = {**(json.loads(old) if old else {}), **json.loads(named)}
     kept = {key: value for key, value in traits.items() if value is not None}
     return _spell(kept) if kept else None
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, exists, literal_column, null, or_, select, update
+from sqlalchemy import Connection, bindparam, case, delete, exists, func, literal_column, null, or_, select, update
 
 from daemon.model.delivery import Instant, Reason, State
 from daemon.model.job import JobState
@@ -18,7 +18,7 @@ from daemon.store import schema as s
 from daemon.store.due import put_due, take_due
 from daemon.store.jobs import any_ended
 from daemon.store.plan import WORK, Work, jobs_to_expand, read_work
-from daemon.store.sql import ids, in_list, many
+from daemon.store.sql import fetch, ids, in_list, many, pour
 from daemon.store.tallies import Tallies
 
 
@@ -48,7 +48,7 @@ class Timed(NamedTuple):
 _PLANNED = (
     select(
         s.delivery.c.id, s.delivery.c.lane, s.recipient.c.id, s.recipient.c.key, s.recipient.c.zone, s.recipient.c.phone,
-        s.recipient.c.country, s.recipient.c.traits,
+        s.recipient.c.country, case((func.instr(s.recipient.c.traits, "quiet_hours") > 0, s.recipient.c.traits)),
     )
     .join(s.recipient, s.recipient.c.id == s.delivery.c.person)
     .where(
@@ -59,9 +59,8 @@ _PLANNED = (
     .limit(bindparam("n"))
 )  # fmt: skip
 _DUE = (
-    update(s.delivery)
-    .where(s.delivery.c.id == bindparam("b_id"), s.delivery.c.state == literal_column(f"'{State.PLANNED.value}'"))
-    .values(state=literal_column(f"'{State.DUE.value}'"), not_before=bindparam("b_at"), expires_at=bindparam("b_expires"))
+    f"UPDATE delivery SET state = '{State.DUE.value}', not_before = v.column1, expires_at = v.column2"  # noqa: S608 - words of our own
+    f" FROM (VALUES {{rows}}) AS v WHERE delivery.id = v.column3 AND delivery.state = '{State.PLANNED.value}'"
 )
 _EXPIRED = (
     update(s.delivery)
@@ -86,8 +85,7 @@ def jobs_to_release(conn: Connection) -> list[Work]:
 
 def read_planned(conn: Connection, job: int, after: int, last: int, limit: int) -> list[Planned]:
     """The next planned deliveries of a job, in order of id."""
-    rows = conn.execute(_PLANNED, {"job": job, "after": after, "last": last, "n": limit})
-    return [Planned(*row[:7], row[7] if row[7] and "quiet_hours" in row[7] else None) for row in rows]
+    return [Planned._make(row) for row in fetch(conn, _PLANNED, ("after", "last", "job", "n"), (after, last, job, limit))]
 
 
 def release_chunk(conn: Connection, job: int, timed: Sequence[Timed], cursor: int, now: Instant) -> bool:
@@ -97,7 +95,7 @@ def release_chunk(conn: Connection, job: int, timed: Sequence[Timed], cursor: in
         return False
     due = [(item, item.not_before) for item in timed if item.not_before is not None]
     expired = [item for item in timed if item.not_before is None]
-    changed = many(conn, _DUE, ("b_id", "b_at", "b_expires"), [(item.delivery, at, item.expires_at) for item, at in due])
+    changed = pour(conn, _DUE, [(at, item.expires_at, item.delivery) for item, at in due])
     if changed != len(due):
         raise LookupError(f"job {job}: {len(due) - changed} of {len(due)} deliveries were not planned any more when they were released")
     put_due(conn, [(item.lane, at, item.delivery) for item, at in due])

@@ -1,8 +1,8 @@
 """The ways below SQLAlchemy Core's `execute`, in one place, for the statements that run for each delivery or each commit.
 
 A Core statement is compiled once; from then on its text and plain tuples go to the driver (facts: a dict per row costs 13-20 µs
-a delivery, and Core's own way to a result 15-20 µs a statement). `in_list` passes any number of ids as one parameter. What runs
-seldom goes through `conn.execute`; nothing else goes below Core.
+a delivery, and Core's own way to a result 15-20 µs a statement). `pour` puts a hundred rows into one statement, for bulk work;
+`in_list` passes any number of ids as one parameter. What runs seldom goes through `conn.execute`; nothing else goes below Core.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, CompoundSelect, Connection, Select, bindparam, func, select
+from sqlalchemy import ColumnElement, CompoundSelect, Connection, Select, Table, bindparam, func, select
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.dml import UpdateBase
@@ -21,6 +22,8 @@ from sqlalchemy.sql.dml import UpdateBase
 Row = Sequence[Any]
 Query = Select[Any] | CompoundSelect[Any]
 Statement = UpdateBase | Query
+POURED = 100
+"""Rows of one `pour` statement. More gains nothing (measured: 20 to 100 alike), and its program takes memory."""
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -102,3 +105,34 @@ def _run(conn: Connection, call: Callable[[str, Any], Any], text: str, values: A
         return call(text, values)
     except sqlite3.Error as error:  # as Core would tell it
         raise DBAPIError.instance(text, None, error, sqlite3.Error, hide_parameters=True, dialect=conn.dialect) from error
+
+
+@lru_cache(maxsize=256)
+def _poured(text: str, width: int, count: int) -> str:
+    row = f"({', '.join('?' * width)})"
+    return text.replace("{rows}", ", ".join([row] * count))
+
+
+def pouring(table: Table, names: tuple[str, ...]) -> str:
+    """The text for `pour` that inserts these columns."""
+    unknown = set(names) - set(table.columns.keys())
+    if unknown:
+        raise ValueError(f"{table.name} has no columns {sorted(unknown)}")
+    return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES {{rows}}"  # noqa: S608 - names of our own
+
+
+def pour(conn: Connection, text: str, rows: Sequence[Row]) -> int:
+    """Run `text` for all rows, POURED at a time, `{rows}` in it being their VALUES list (columns `column1`, `column2`..). Returns rowcount.
+
+    Beside `many` it is not only cheaper: the driver takes the interpreter's lock once a statement and not once a row, so that bulk work
+    in the writer's thread and Python at work in others do not wait for each other a thousand times.
+    """
+    changed = 0
+    cursor = _cursor(conn) if rows else None
+    for start in range(0, len(rows), POURED):
+        some = rows[start : start + POURED]
+        statement = _poured(text, len(some[0]), len(some))
+        values = tuple(chain.from_iterable(some))
+        done = _run(conn, cursor.execute, statement, values) if cursor is not None else conn.exec_driver_sql(statement, values)
+        changed += done.rowcount
+    return changed

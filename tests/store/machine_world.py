@@ -19,7 +19,7 @@ from daemon.policy.rules import Rules
 from daemon.store.campaigns import Loaded
 from daemon.store.claim import Judged
 from daemon.store.facts import DueRow, Known
-from daemon.store.recipients import PlanRow, person_id
+from daemon.store.recipients import EMAIL, ZONE, PlanRow, person_id
 from tests.store.machine_model import Campaign, Model, Person, hash_of
 
 START = 1_780_027_200_000_000
@@ -59,7 +59,7 @@ def new_person(number: int) -> Person:
 def plan_row(person: Person, line: int = 1) -> PlanRow:
     return PlanRow(
         person=person.id, line=line, key=person.key, email=person.email, phone=None, zone=person.zone, locale=None, country=None,
-        named=frozenset({"email", "zone"}), traits={}, email_hash=hash_of(person.email), phone_hash=None, vars=None, consents={},
+        named=EMAIL | ZONE, traits=None, email_hash=hash_of(person.email), phone_hash=None, vars=None, consents=None,
     )  # fmt: skip
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.model.delivery import Decision, Reason, Verdict
-from daemon.store.recipients import PlanRow, person_id, read_recipient, upsert_recipients
+from daemon.store.recipients import NAMED, PlanRow, person_id, read_recipient, upsert_recipients
 from daemon.store.writer import Lane
 from tests.store.conftest import LATER, NOW, World, add_job
 
@@ -17,7 +18,8 @@ def row(person: int, key: str, *, line: int = 1, traits: dict[str, Any] | None =
     hashes = {f"{kind}_hash": f"#{named[kind]}".encode() for kind in ("email", "phone") if named.get(kind)}
     return PlanRow(
         person, line, key, named.get("email"), named.get("phone"), named.get("zone"), named.get("locale"), named.get("country"),
-        frozenset(named), traits or {}, hashes.get("email_hash"), hashes.get("phone_hash"), None, consents or {},
+        sum(NAMED[name] for name in named), json.dumps(traits, separators=(",", ":")) if traits else None, hashes.get("email_hash"),
+        hashes.get("phone_hash"), None, consents,
     )  # fmt: skip
 
 

@@ -1,0 +1,50 @@
+"""Strides: a bulk transaction takes as many rows as the writer gets through in about 8 ms, on any machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from daemon.audience.stride import AIM_SECONDS, FIRST, LEAST, Stride
+
+
+class Machine:
+    """Takes so long a row."""
+
+    def __init__(self, row_seconds: float) -> None:
+        self.row_seconds, self.now = row_seconds, 0.0
+        self.stride = Stride(lambda: self.now)
+
+    def transact(self, rows: int) -> None:
+        def act(conn: Any) -> None:
+            self.now += rows * self.row_seconds
+
+        conn: Any = None
+        self.stride.timed(act, rows)(conn)
+
+
+@pytest.mark.parametrize("micros", [2, 8, 40])
+def test_a_stride_comes_to_last_what_it_should(micros: int) -> None:
+    """Fast machine or slow."""
+    machine = Machine(micros / 1e6)
+    for _ in range(30):
+        machine.transact(machine.stride.rows())
+    assert machine.stride.rows() * machine.row_seconds == pytest.approx(AIM_SECONDS, rel=0.05)
+
+
+def test_a_stall_halves_the_stride_at_most() -> None:
+    """One slow write of the disk is no slow machine; and never below the least."""
+    machine = Machine(1.0)
+    machine.transact(machine.stride.rows())
+    assert machine.stride.rows() == FIRST // 2
+    for _ in range(10):
+        machine.transact(machine.stride.rows())
+    assert machine.stride.rows() == LEAST
+
+
+def test_a_short_last_batch_teaches_nothing() -> None:
+    """Its fixed costs would make every row look dear."""
+    machine = Machine(1.0)
+    machine.transact(FIRST // 2 - 1)
+    assert machine.stride.rows() == FIRST
