@@ -62,6 +62,7 @@ class Metrics:
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
         self._children: dict[tuple[object, ...], Counter] = {}
+        self._late: dict[str, Histogram] = {}
         self._of_counter: dict[int, int] = {}
         self._text: tuple[float, bytes] | None = None
         self._commits_seen = 0
@@ -149,7 +150,10 @@ class Metrics:
 
     def late(self, channel: str, seconds: float) -> None:
         """A handover came so long after its delivery fell due."""
-        self._lateness.labels(channel).observe(seconds)
+        observed = self._late.get(channel)
+        if observed is None:
+            observed = self._late[channel] = self._lateness.labels(channel)
+        observed.observe(seconds)
 
     def job(self, source: str, result: str) -> None:
         """Intake answered a job from `source` (spool, http, cli) with `result` (accepted, held, known, refused..)."""

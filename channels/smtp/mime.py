@@ -126,9 +126,10 @@ class Composer:
         parts += (rule, b"--\r\n")
 
     def _date(self, at: datetime) -> str:
-        """Mails of one job mostly have one date."""
-        if at != self._last_date[0]:
-            self._last_date = (at, f"Date: {headers.date(at)}")
+        """Mails of one second have one date."""
+        second = at.replace(microsecond=0)
+        if second != self._last_date[0]:
+            self._last_date = (second, f"Date: {headers.date(at)}")
         return self._last_date[1]
 
     def _feedback_id(self, campaign: str, step: str) -> str:

@@ -44,6 +44,8 @@ class Reply:
     def text(self) -> str:
         """The text on one line, control characters shown as escapes, cut at 300 characters."""
         text = " ".join(self._text.decode("utf-8", "backslashreplace").split())
+        if len(text) <= 300 and text.isprintable():
+            return text
         return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text[:300])
 
     @property

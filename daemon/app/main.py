@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 from daemon.app.desk import Desk, Hooks
 from daemon.app.housekeeping import Housekeeping, Watched
+from daemon.app.interpreter import settle_interpreter
 from daemon.app.opening import Opened, accept_store, jobs_folder, mark_suspect, open_state, register_campaigns
 from daemon.app.ports import Ports, system_ports
 from daemon.app.sending import Sending, World
@@ -43,15 +43,12 @@ from daemon.store.flight import Flights
 from daemon.store.read import read_overview
 from daemon.web.server import Doors, WebServer
 
-SWITCH_SECONDS = 0.0005
-"""A shorter turn for the writer's thread beside the loop: handovers are answered sooner (facts: measured)."""
-
 
 async def run(path: Path, environ: Mapping[str, str], *, clock: Clock | None = None, signals: Signals | None = None) -> None:
     """Run the daemon until it is told to stop. ConfigError, StateHeldError.. if it cannot start."""
-    sys.setswitchinterval(SWITCH_SECONDS)
     read = functools.partial(read_setup, path, environ)
     setup = read()
+    settle_interpreter()
     notifier = functools.partial(Notifier, environ=environ, pid=os.getpid())
     await Daemon(setup, read, system_ports(clock or SystemClock(), environ), signals or Signals.off(), notifier).run()
 

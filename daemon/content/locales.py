@@ -36,6 +36,7 @@ def parse_locale(name: str) -> Locale | None:
     return None
 
 
+@functools.lru_cache(maxsize=512)
 def normalise(name: str) -> str:
     """`fa_ir` as `fa-IR`, so that names from files and from recipients meet."""
     language, *rest = name.replace("_", "-").split("-")

@@ -86,6 +86,6 @@ def _deferred(envelope: Envelope, outcome: Deferred, now: Instant, rng: random.R
 
 def cut(text: str | None) -> str | None:
     """A provider's words, bounded, without control characters."""
-    if text is None:
-        return None
+    if text is None or (type(text) is str and len(text) <= MAX_DETAIL and text.isprintable()):
+        return text
     return "".join(c if c.isprintable() else " " for c in str(text)[:MAX_DETAIL])

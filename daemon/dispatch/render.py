@@ -15,7 +15,7 @@ from daemon.content.variables import build_variables
 from daemon.dispatch.work import Envelope, PlanBook
 from daemon.links import Links
 from daemon.model.campaign import Purpose
-from daemon.model.delivery import SECOND, Decision, Verdict
+from daemon.model.delivery import SECOND, Decision, Instant, Verdict
 from daemon.model.recipient import Recipient
 from daemon.store.claim import decision_json
 from daemon.store.flight import Kind, Result
@@ -30,9 +30,9 @@ class MessageWriter:
 
     def render(self, envelope: Envelope) -> Message | Result:
         """The message, or the result that holds the delivery."""
-        row = envelope.claimed.row
+        row, now = envelope.claimed.row, self._clock.instant()
         try:
-            rendered, link = self._render(envelope)
+            rendered, link = self._render(envelope, now)
         except RenderError as error:
             decision = Decision(
                 verdict=Verdict.HOLD, reason=error.reason, key=f"campaign:{row.campaign_name}",
@@ -42,25 +42,25 @@ class MessageWriter:
                 delivery=row.delivery, epoch=envelope.claimed.epoch, kind=Kind.HELD, reason=error.reason, burnt=False,
                 decision=decision_json(decision),
             )  # fmt: skip
-        return self._message(envelope, rendered, link)
+        return self._message(envelope, rendered, link, now)
 
-    def _render(self, envelope: Envelope) -> tuple[Rendered, str]:
-        row = envelope.claimed.row
-        plan = (self._plans.peek(row.campaign, row.newest) if row.newest != row.version else None) or envelope.plan
-        if row.step not in (step.name for step in plan.campaign.steps):
-            plan = envelope.plan
+    def _render(self, envelope: Envelope, now: Instant) -> tuple[Rendered, str]:
+        row, plan = envelope.claimed.row, envelope.plan
+        if row.newest != row.version:
+            newest = self._plans.peek(row.campaign, row.newest)
+            if newest is not None and any(step.name == row.step for step in newest.campaign.steps):
+                plan = newest
         link = self._links.unsubscribe_url(row.delivery)
         recipient = Recipient(
             id=row.person, key=row.recipient, email=row.email, phone=row.phone, zone=row.zone, locale=row.locale, country=row.country,
             traits=json.loads(row.traits) if row.traits else {},
         )  # fmt: skip
-        now = self._clock.instant()
         variables = build_variables(recipient, json.loads(row.vars) if row.vars else {}, unsubscribe_url=link, now=now)
         zone = row.zone or (envelope.zone.split(",")[0] if envelope.zone else None)
         return plan.renderer.render(row.step, row.channel, row.locale, variables, zone=zone, now=now), link
 
-    def _message(self, envelope: Envelope, rendered: Rendered, link: str) -> Message:
-        row, now = envelope.claimed.row, self._clock.instant()
+    def _message(self, envelope: Envelope, rendered: Rendered, link: str, now: Instant) -> Message:
+        row = envelope.claimed.row
         addresses = {"email": row.email, "phone": row.phone, "recipient": row.recipient}
         address = addresses.get(self._kinds.get(row.channel, "recipient")) or ""
         return Message(

@@ -22,7 +22,9 @@ from daemon.store.schema import metadata
 SCHEMA_VERSION = "0002"
 """The migration that adds up to `schema.metadata`."""
 
-PAGE_CACHE_KIB = 8_000
+PAGE_CACHE_KIB = 16_000
+READER_CACHE_KIB = 2_000
+"""Each of the two readers: what they ask is small or read once, and the system keeps the pages anyway."""
 FULL = 2
 """`synchronous` as SQLite numbers it: each commit is synced."""
 
@@ -94,7 +96,7 @@ def open_reader(path: Path) -> Engine:
 
     @event.listens_for(engine, "connect")
     def connect(connection: sqlite3.Connection, _record: Any) -> None:
-        _pragmas(connection, "PRAGMA query_only=ON", "PRAGMA busy_timeout=5000", "PRAGMA cache_size=-4000")
+        _pragmas(connection, "PRAGMA query_only=ON", "PRAGMA busy_timeout=5000", f"PRAGMA cache_size=-{READER_CACHE_KIB}")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Any) -> None:

@@ -3,7 +3,8 @@
 How it is made: `INSERT .. SELECT` over a number series, with syncing off, into the empty store that `Store.open` made. Persons have
 ids spread evenly over the 63 bits, as their hashes are; deliveries are numbered in order of person inside their job, as expansion
 plans them, and fall due in that order, as spreading puts them (`policy.spread`). Ten jobs of one campaign hold every tenth person
-each, all due for a while already. Each person was written to three days ago by another campaign, so caps have something to count.
+each, all due for a while already (`jobs` = many: each claim takes a few rows of lanes whose persons lie far apart, the worst that
+a backlog can be). Each person was written to three days ago by another campaign, so caps have something to count.
 """
 
 from __future__ import annotations
@@ -54,18 +55,18 @@ async def _empty(path: Path, now: Instant) -> None:
     await store.close()
 
 
-def make_backlog(path: Path, rows: int, now: Instant) -> None:
+def make_backlog(path: Path, rows: int, now: Instant, jobs: int = JOBS) -> None:
     """The file at `path` with so many deliveries, due since an hour ago in half an hour's spread."""
     asyncio.run(_empty(path, now))
     values = {
-        "last": rows - 1, "rows": rows, "ring": RING, "jobs": JOBS, "each": -(-rows // JOBS), "first": FIRST_DELIVERY, "now": now,
+        "last": rows - 1, "rows": rows, "ring": RING, "jobs": jobs, "each": -(-rows // jobs), "first": FIRST_DELIVERY, "now": now,
         "due": now - 60 * MINUTE, "spread": 30 * MINUTE, "ends": now + 3 * DAY, "touched": now - 3 * DAY,
     }  # fmt: skip
     with closing(sqlite3.connect(path, isolation_level=None)) as conn:
         for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -200000"):
             conn.execute(f"PRAGMA {pragma}").fetchall()
         conn.execute("BEGIN")
-        _few(conn, now, rows)
+        _few(conn, now, rows, jobs)
         for statement in _FILL.values():
             conn.execute(statement, {name: value for name, value in values.items() if f":{name}" in statement})
         conn.execute("UPDATE lane SET head = (SELECT min(not_before) FROM due WHERE due.lane = lane.id)")
@@ -73,14 +74,14 @@ def make_backlog(path: Path, rows: int, now: Instant) -> None:
         conn.execute("PRAGMA journal_mode = WAL").fetchall()
 
 
-def _few(conn: sqlite3.Connection, now: Instant, rows: int) -> None:
+def _few(conn: sqlite3.Connection, now: Instant, rows: int, jobs: int) -> None:
     """Campaigns, their version, the wave, jobs with their lanes and counts."""
     body = version()
     conn.execute("INSERT INTO campaign VALUES (1, 'winback', 'active', 0, 1), (2, 'news', 'active', 0, 1)")
     conn.execute("INSERT INTO campaign_version VALUES (1, 1, ?, ?, ?)", (body.digest, body.to_json(), now))
     conn.execute("INSERT INTO wave VALUES (1, 1, 'reminder', 1, 'email')")
-    for job in range(1, JOBS + 1):
-        each = (rows - job) // JOBS + 1
+    for job in range(1, jobs + 1):
+        each = (rows - job) // jobs + 1
         conn.execute(
             "INSERT INTO job (id, key, queue, campaign, version, digest, state, source, received_at, head, format, body, expanded, rows, accepted,"
             " priority) VALUES (?, ?, 'lapsed', 1, 1, 'd', 'accepted', 'spool', ?, '{}', 'json', 'b', 1, ?, ?, 50)",

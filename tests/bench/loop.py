@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from daemon.app.interpreter import settle_interpreter
 from daemon.clock import SystemClock, to_datetime
 from daemon.disk import SystemDisk
 from daemon.dispatch.fair import Fair
@@ -51,7 +52,6 @@ SIZES = (10_000, 10_000_000)
 WARM = 800
 COUNT = 8_000
 """Deliveries measured in a round, after `WARM` ones."""
-SWITCH_SECONDS = 0.0005
 RULES = Rules(window=parse_window({"start": "00:00", "end": "24:00"}), caps=(Cap(name="weekly", limit=3, rolling=7 * DAY),))
 
 
@@ -150,7 +150,7 @@ async def measure(path: Path, count: int) -> dict[str, float]:
 
 
 def one(path: Path, count: int) -> None:
-    sys.setswitchinterval(SWITCH_SECONDS)
+    settle_interpreter()
     print(json.dumps(asyncio.run(measure(path, count))))
 
 
