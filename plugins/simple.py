@@ -97,7 +97,7 @@ class SimpleChannel(ABC, Generic[S]):
                 outcome: object = await self.send_one(message)
         except NotSent as error:
             return Deferred(nothing_sent=True, scope="provider", code="not_sent", detail=_line(error))
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a SystemExit in a task of its own would end the daemon
             self.log.warning("send_one_raised", id=message.id, error=type(error).__name__, exc_info=error)
             return Unknown(code=type(error).__name__, detail=_line(error))
         if not isinstance(outcome, Outcome):

@@ -164,10 +164,10 @@ class Line:
         try:
             if ready:
                 await self.channel.send([e.message for e in ready if e.message is not None], session)
-        except asyncio.CancelledError:
-            error = "the daemon was stopping"
-            raise
-        except Exception as failure:  # noqa: BLE001 - plugin isolation: what it did not report is settled by the session
+        except (Exception, SystemExit, asyncio.CancelledError) as failure:
+            if isinstance(failure, asyncio.CancelledError) and _is_cancelled():
+                error = "the daemon was stopping"
+                raise
             error = f"{type(failure).__name__}: {failure}"
             self.fault(f"raised {error}", None)
         finally:
@@ -297,6 +297,12 @@ class _Turn:
         if not self._erred:
             self._erred = True
             self._line.breaker.failed(now)
+
+
+def _is_cancelled() -> bool:
+    """We are asked to stop; else a plugin let a cancellation of its own escape, which must not cost the line its sender."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 def _held(envelope: Envelope, reason: Reason, what: str) -> Result:

@@ -138,6 +138,7 @@ async def test_nothing_new_is_asked_for_while_the_daemon_drains() -> None:
     [
         (NotSent("no credit"), Deferred(nothing_sent=True, scope="provider", code="not_sent", detail="no credit"), None),
         (KeyError("sid"), Unknown(code="KeyError", detail="'sid'"), "send_one_raised"),
+        (SystemExit(3), Unknown(code="SystemExit", detail="3"), "send_one_raised"),
         ("hang", Unknown(code="TimeoutError", detail=""), "send_one_raised"),
         ("ok", Unknown(code="wrong_type", detail="send_one returned str, which is no outcome"), "send_one_returned_no_outcome"),
         (None, Unknown(code="wrong_type", detail="send_one returned NoneType, which is no outcome"), "send_one_returned_no_outcome"),
