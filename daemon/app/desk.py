@@ -36,13 +36,15 @@ class Hooks:
     """What only a running daemon has; without one, nothing.
 
     wake: something may be due · providers: one object each · reload: as SIGHUP does · accept_restore: this store is the true one
-    (new nonce in store and journal) · test: send a campaign's steps to test addresses · findings: so many of the audit's are open.
+    (new nonce in store and journal) · clock_accepted: instants are counted from now on · test: send a campaign's steps to test addresses ·
+    findings: so many of the audit's are open.
     """
 
     wake: Callable[[], None] = lambda: None
     providers: Callable[[], Sequence[Json]] = tuple
     reload: Callable[[], Awaitable[None]] | None = None
     accept_restore: Callable[[], Awaitable[None]] | None = None
+    clock_accepted: Callable[[], None] = lambda: None
     test: Callable[[str, Sequence[str], str | None, str | None], Awaitable[Json]] | None = None
     findings: Callable[[int], None] = lambda _: None
 
@@ -228,6 +230,7 @@ class Desk:
                 await self._hooks.accept_restore()
             if accept_clock and Reason.CLOCK_UNTRUSTED in self._gate.latched():
                 await self._store.write(Lane.EXIT, recover.accept_clock, self._clock.instant())
+                self._hooks.clock_accepted()
             remove_stop_file(self._config().homing.state_dir, self._disk)
             self._gate.open(Reason.KILL_SWITCH, *(reason for reason, yes in accepted.items() if yes))
             await self._store.write(Lane.EXIT, recover.save_gate, self._gate.latched())

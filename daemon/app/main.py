@@ -191,7 +191,7 @@ class Daemon:
         trials = Trials(world, self.opened.gate, lambda: self.setup, self.sending, self.links)
         hooks = Hooks(
             wake=self.sending.wake, providers=self.sending.status, reload=self._reload, accept_restore=self._accept_restore,
-            test=trials.send, findings=self.metrics.audit_open,
+            clock_accepted=self.sending.clock_accepted, test=trials.send, findings=self.metrics.audit_open,
         )  # fmt: skip
         self.desk = Desk(
             store=world.store, clock=self.clock, gate=self.opened.gate, disk=self.disk, config=lambda: self.setup.config, hooks=hooks

@@ -66,6 +66,11 @@ class Breaker:
         self.errors = self.opened = 0
         self.open_until = 0
 
+    def rebase(self, now: Instant) -> None:
+        """The clock was set back, and `now` is the true time: a pause ends at most a whole pause from now."""
+        self.open_until = min(self.open_until, now + LONGEST)
+        self.first_error_at = min(self.first_error_at, now)
+
     def to_state(self) -> dict[str, Any]:
         """What the store keeps."""
         return {"errors": self.errors, "first_error_at": self.first_error_at, "opened": self.opened, "open_until": self.open_until}

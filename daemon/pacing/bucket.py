@@ -110,6 +110,11 @@ class Bucket:
         self.cut_at = now
         self.turn = max(self.turn, now * _NANO)
 
+    def rebase(self, now: Instant) -> None:
+        """The clock was set back, and `now` is the true time: what was to happen later than now by the old one happens now."""
+        self.turn, self.paused_until = min(self.turn, now * _NANO), min(self.paused_until, now)
+        self.cut_at, self.seen_since = min(self.cut_at, now), min(self.seen_since, now)
+
     def idle(self, now: Instant) -> bool:
         """Is there nothing to remember: full rate, no pause, no backlog?"""
         return self.current_rate(now) == self.rate and self.paused_until <= now and self.turn <= now * _NANO

@@ -31,6 +31,10 @@ def reachable_path(path: Path) -> tuple[str, int | None]:
     return f"/proc/self/fd/{folder}/{path.name}", folder
 
 
+_mine: dict[Path, tuple[int, int]] = {}
+"""The sockets that this process made: device and inode."""
+
+
 def open_socket(state_dir: Path) -> socket.socket:
     """Bound, listening, 0600. Raises StateHeldError if something that is no socket lies in its place."""
     path = socket_path(state_dir)
@@ -46,6 +50,8 @@ def open_socket(state_dir: Path) -> socket.socket:
         bound.listen(64)
         bound.setblocking(False)
         fresh.rename(path)
+        status = path.lstat()
+        _mine[path] = status.st_dev, status.st_ino
     except OSError:
         bound.close()
         fresh.unlink(missing_ok=True)
@@ -57,5 +63,11 @@ def open_socket(state_dir: Path) -> socket.socket:
 
 
 def remove_socket(state_dir: Path) -> None:
-    """After the last connection."""
-    socket_path(state_dir).unlink(missing_ok=True)
+    """After the last connection. One that another daemon put there meanwhile is left to it."""
+    path = socket_path(state_dir)
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return
+    if _mine.pop(path, None) == (status.st_dev, status.st_ino):
+        path.unlink(missing_ok=True)

@@ -27,6 +27,7 @@ from daemon.metrics import Metrics
 from daemon.service import Service
 from daemon.store.writer import Writes
 from daemon.web import openapi
+from daemon.web.accepting import Accepting
 from daemon.web.access import Access
 from daemon.web.answering import Answering
 from daemon.web.api_jobs import JobDoor, JobsApi
@@ -84,6 +85,9 @@ class WebServer(Service):
         self.routes: Sequence[Route] = ()
 
     async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        before = loop.get_exception_handler()
+        loop.set_exception_handler(Accepting(self._clock, self._log).handle)
         admin = self._runner("admin", self._admin_limits, self._admin_app)
         public = self._runner("public", self._public_limits, self._public_app)
         try:
@@ -94,6 +98,7 @@ class WebServer(Service):
             self.mark_ready()
             await self._watch((admin, public))
         finally:
+            loop.set_exception_handler(before)
             await asyncio.gather(admin.cleanup(), public.cleanup())
             remove_socket(self._state_dir)
 

@@ -14,6 +14,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from tests.crash.world import free_port
 from tests.system.daemon_world import House, wait_for
 
 STRACE = shutil.which("strace")
@@ -46,6 +47,14 @@ class Troubled(House):
     def jumping(self) -> list[str]:
         """The daemon with a clock that is set on SIGUSR1 (+3 h) and SIGUSR2 (-3 h)."""
         return [sys.executable, "-m", "tests.faults.jumping", str(self.config)]
+
+    @staticmethod
+    def free(count: int) -> list[int]:
+        """So many free ports."""
+        return [free_port() for _ in range(count)]
+
+    def answers(self) -> bool:
+        return self._answers()
 
     def signal(self, number: signal.Signals) -> None:
         assert self._daemon is not None

@@ -150,3 +150,18 @@ def test_learnt_rate_survives_a_restart() -> None:
     bucket.throttle(START + SECOND)
     again = Bucket.from_state(bucket.to_state(), rate=None)
     assert again.current_rate(START + SECOND) == bucket.current_rate(START + SECOND) == 50
+
+
+def test_after_a_clock_that_was_set_back_no_rate_waits_for_the_time_before() -> None:
+    """Reserved and paused three hours ahead; the operator accepts the clock as it is: one may go at once, the rate holds on."""
+    ahead = 3 * 3600 * SECOND
+    bucket = Bucket(rate=10.0)
+    for _ in range(30):
+        bucket.reserve(ahead)
+    bucket.throttle(ahead, 60 * SECOND)
+    assert bucket.available(0) == 0
+    bucket.rebase(0)
+    assert bucket.available(0)
+    for _ in range(bucket.available(0) or 0):
+        bucket.reserve(0)
+    assert bucket.available(0) == 0
