@@ -7,13 +7,16 @@ store has the schema of the last finished one. Imported only by `homing db upgra
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
-from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy import Connection, NullPool, create_engine, text
+from sqlalchemy.exc import DatabaseError
 
+from daemon.disk import SystemDisk
 from daemon.errors import StoreUnavailableError
-from daemon.store.engine import SCHEMA_VERSION
+from daemon.store.engine import SCHEMA_VERSION, make_file, open_writer
 
 
 def stored_version(path: Path) -> str | None:
@@ -41,16 +44,34 @@ def upgrade(path: Path, *, to: str = "head") -> str | None:
         )
     if before == SCHEMA_VERSION:
         return before
-    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
-    with engine.connect() as conn:
-        if before is not None:
-            copy = path.with_name(f"{path.name}.{before}.bak")
-            copy.unlink(missing_ok=True)
-            conn.execute(text("VACUUM INTO :copy"), {"copy": str(copy)})
-            conn.rollback()
-        settings = AlembicConfig()
-        settings.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        settings.attributes["connection"] = conn
-        command.upgrade(settings, to)
-        conn.commit()
+    make_file(path)
+    engine = open_writer(path)
+    try:
+        with engine.connect() as conn:
+            if before is not None:
+                _keep_copy(conn, path.with_name(f"{path.name}.{before}.bak"))
+            settings = AlembicConfig()
+            settings.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+            settings.attributes["connection"] = conn
+            command.upgrade(settings, to)
+            conn.commit()
+    except DatabaseError as error:
+        raise StoreUnavailableError(
+            f"{path}: the upgrade failed and changed nothing beyond the last finished step: {error.orig}; the copy beside it is as before"
+        ) from error
+    finally:
+        engine.dispose()
     return before
+
+
+def _keep_copy(conn: Connection, copy: Path) -> None:
+    """The store as it is, whole and synced, before anything is changed; an older copy stays until the new one is there."""
+    fresh = copy.with_name(f".{copy.name}.tmp")
+    fresh.unlink(missing_ok=True)
+    fresh.touch(mode=0o600)  # it holds addresses; SQLite writes into an empty file
+    raw: Any = conn.connection.driver_connection  # not inside a transaction
+    raw.execute("VACUUM INTO ?", (str(fresh),))
+    disk = SystemDisk()
+    with disk.append(fresh) as file:
+        file.sync()
+    disk.rename(fresh, copy)

@@ -65,6 +65,19 @@ class Troubled(House):
         assert self._daemon is not None
         return self._daemon.wait(seconds)
 
+    def resumed(self, queue: str) -> bool:
+        """The queue is asked to go on, as soon as somebody answers."""
+        try:
+            return self.api("POST", f"/v1/queues/{queue}/resume")[0] == 200
+        except OSError:
+            return False
+
+    def end_daemon(self) -> None:
+        """The daemon under strace is killed, if it still runs (killed itself, strace would let it go on)."""
+        if self.running():
+            os.kill(int((self.state / "lock").read_text()), signal.SIGKILL)
+            self.code()
+
     def running(self) -> bool:
         return self._daemon is not None and self._daemon.poll() is None
 

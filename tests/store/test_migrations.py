@@ -84,3 +84,24 @@ def test_a_file_that_is_no_store_is_left_alone(tmp_path: Path) -> None:
     for attempt in (Store.open, upgrade):
         with pytest.raises(StoreUnavailableError, match="alembic_version"):
             attempt(path)  # type: ignore[operator]
+
+
+@pytest.mark.promise("F46")
+def test_a_step_that_fails_half_way_leaves_the_store_as_it_was(tmp_path: Path) -> None:
+    """One transaction a step: after the cause is gone the same upgrade goes through. The copy from before is there, for its owner only."""
+    path = tmp_path / "homing.db"
+    upgrade(path, to="0001")
+    with closing(sqlite3.connect(path)) as conn, conn:
+        conn.execute("CREATE INDEX lane_campaign ON lane (id)")  # in the way of the last part of 0002
+    before = shape(path)
+    with pytest.raises(StoreUnavailableError, match="changed nothing"):
+        upgrade(path)
+    assert shape(path) == before
+    assert stored_version(path) == "0001"
+    copy = tmp_path / "homing.db.0001.bak"
+    assert shape(copy) == before
+    assert copy.stat().st_mode & 0o777 == 0o600
+    with closing(sqlite3.connect(path)) as conn, conn:
+        conn.execute("DROP INDEX lane_campaign")
+    assert upgrade(path) == "0001"
+    assert stored_version(path) == engines.SCHEMA_VERSION
