@@ -27,6 +27,7 @@ from daemon.clock import Clock
 MOST_LABELS = 500
 KEPT_SECONDS = 1.0
 LATENESS_BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 24 * 3600)
+HANDOVER_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1, 5)
 HTTP_BUCKETS = (0.005, 0.02, 0.1, 0.5, 2, 10, 60)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -94,6 +95,9 @@ class Metrics:
         self._lateness = Histogram(
             "homing_lateness_seconds", "Handover after the delivery fell due", ("channel",), buckets=LATENESS_BUCKETS, registry=registry
         )
+        self._waited = Histogram(
+            "homing_handover_seconds", "From a channel's request for handovers to the committed answer", buckets=HANDOVER_BUCKETS, registry=registry
+        )  # fmt: skip
         self._latency = Histogram("homing_http_seconds", "Time to answer a request", ("listener",), buckets=HTTP_BUCKETS, registry=registry)
         self._deliveries = gauge("deliveries", "Deliveries by state", "state")
         self._due = gauge("due", "Due deliveries whose instant has come")
@@ -124,6 +128,10 @@ class Metrics:
         """A connection asked for handovers."""
         self._add(self._granted, (provider,), granted)
         self._add(self._refused, (provider,), refused)
+
+    def waited(self, seconds: float) -> None:
+        """A connection waited so long for the answer to its request for handovers."""
+        self._waited.observe(seconds)
 
     def held(self, provider: str, n: int) -> None:
         """The renderer held `n` claimed deliveries of this provider."""

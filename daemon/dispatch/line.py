@@ -213,6 +213,10 @@ class Line:
         for envelope in granted:
             self._metrics.late(self.kind, (at - envelope.claimed.row.not_before) / SECOND)
 
+    def waited(self, seconds: float) -> None:
+        """A connection waited so long for the store's answer."""
+        self._metrics.waited(seconds)
+
     def reported(self, envelope: Envelope, outcome: object, turn: _Turn) -> None:
         """Rates, breaker and metrics follow each outcome."""
         now = self._clock.instant()
@@ -289,6 +293,9 @@ class _Turn:
 
     def granted(self, granted: Sequence[Envelope], refused: int, at: int) -> None:
         self._line.granted(granted, refused, at)
+
+    def waited(self, seconds: float) -> None:
+        self._line.waited(seconds)
 
     def fault(self, what: str, envelope: Envelope | None = None) -> None:
         self._line.fault(what, envelope)

@@ -6,6 +6,7 @@ it leaves unreported is settled here: handed over = in doubt, not handed over = 
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -23,6 +24,7 @@ class Watch(Protocol):
 
     def reported(self, envelope: Envelope, outcome: object) -> None: ...
     def granted(self, granted: Sequence[Envelope], refused: int, at: Instant) -> None: ...
+    def waited(self, seconds: float) -> None: ...
     def fault(self, what: str, envelope: Envelope | None = None) -> None: ...
 
 
@@ -58,7 +60,10 @@ class SendSession:
             return frozenset()
         self._asked.update(envelope.public_id for envelope in wanted)
         step = Step(outcomes=outcomes, grants=[(e.claimed.row.delivery, e.claimed.epoch) for e in wanted])
+        time = asyncio.get_running_loop().time
+        asked = time()
         done = await self._commit(step)
+        self._watch.waited(time() - asked)
         granted = frozenset(e.public_id for e in wanted if e.claimed.row.delivery in done.granted)
         self._granted |= granted
         self._watch.granted([e for e in wanted if e.public_id in granted], len(wanted) - len(granted), done.at)

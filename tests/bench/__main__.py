@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import decisions, end_to_end, intake, jobs, loop, peers, smtp_channel
+from tests.bench import decisions, end_to_end, importing, intake, jobs, loop, peers, smtp_channel
 
 BENCHES = {
     "end-to-end: 10 KB multipart over 10 connections, one core": end_to_end.run,
@@ -14,6 +14,7 @@ BENCHES = {
     "decisions: the rules alone": decisions.run,
     "intake: its stages alone, each format at two sizes": lambda: intake.run((20_000, 200_000)),
     "jobs: 20,000 and 1,000,000 recipients through the whole daemon, from the spool to the due queue": jobs.run,
+    "import: handovers and unsubscribes while a million rows are taken in": importing.run,
 }
 
 
