@@ -96,8 +96,8 @@ class Metrics:
             "homing_lateness_seconds", "Handover after the delivery fell due", ("channel",), buckets=LATENESS_BUCKETS, registry=registry
         )
         self._waited = Histogram(
-            "homing_handover_seconds", "From a channel's request for handovers to the committed answer", buckets=HANDOVER_BUCKETS, registry=registry
-        )  # fmt: skip
+            "homing_handover_seconds", "How long a channel waits for the handovers it asks for", buckets=HANDOVER_BUCKETS, registry=registry
+        )
         self._latency = Histogram("homing_http_seconds", "Time to answer a request", ("listener",), buckets=HTTP_BUCKETS, registry=registry)
         self._deliveries = gauge("deliveries", "Deliveries by state", "state")
         self._due = gauge("due", "Due deliveries whose instant has come")

@@ -159,8 +159,10 @@ class Supervisor:
         healthy: Callable[[], bool] = lambda: True,
         drain_seconds: float = DRAIN_SECONDS,
         signals: Signals | None = None,
+        settled: Callable[[], object] = lambda: None,
     ) -> None:
-        self._services = services
+        """`settled()` is called once, when all run."""
+        self._services, self._settled = services, settled
         self._clock = clock
         self._log = log
         self._notifier = notifier
@@ -202,6 +204,7 @@ class Supervisor:
                     watchdog = group.create_task(self._notifier.watch(self._healthy), name="watchdog")
                     self._notifier.ready()
                     self._signals.emit("ready")
+                    self._settled()
                     await self._watch()
             finally:
                 self._notifier.stopping()

@@ -122,6 +122,7 @@ class Daemon:
             reload=self._reload if opened.damage is None else None,
             healthy=self.sending.alive,
             signals=self.signals,
+            settled=self.ports.settle,
         )
         if self.ports.signals:
             self.supervisor.handle_signals()
