@@ -16,7 +16,7 @@ from pathlib import Path
 
 from daemon.audience.planning import Bodies, Planning, Progress
 from daemon.audience.runs import LostError
-from daemon.audience.stride import Stride
+from daemon.audience.stride import Courtesy, Stride
 from daemon.audience.timing import Outline, time_rows
 from daemon.clock import Clock
 from daemon.config.load import Config
@@ -112,9 +112,10 @@ class Expansion(Service):
         metrics: Metrics | None = None,
         poll_seconds: float = POLL_SECONDS,
         scarce: Callable[[], str | None] = lambda: None,
+        commits: Callable[[], int] = lambda: 0,
     ) -> None:
         """`expanded()` when a job's receipt is final (spool), `released()` when rows fell due (dispatch). `executor` has one
-        thread of its own: bodies are read in it."""
+        thread of its own: bodies are read in it. `commits()`: the store's transactions so far, by which it rests when others are busy."""
         super().__init__("expansion")
         self._store, self._bodies, self._disk, self._clock, self._ids = store, bodies, disk, clock, ids
         self._executor, self._log = executor, log
@@ -128,6 +129,7 @@ class Expansion(Service):
         self._put_off = False
         self._scarce = scarce
         self._planning, self._releasing = Stride(clock.monotonic), Stride(clock.monotonic)
+        self._courtesy = Courtesy(clock, commits)
         self._config, self._rules = config, rules
 
     def configure(self, config: Config, rules: Rules) -> None:
@@ -211,8 +213,10 @@ class Expansion(Service):
         try:
             for _ in range(TURN):
                 one = self._plan if expanding.planning.progress.read else self._read
+                self._courtesy.begin()
                 if self.stopping.is_set() or not await one(expanding):
                     return
+                await self._courtesy.rest()
         except LostError as error:
             await self._start_over(work, expanding.planning.progress, error)
 
@@ -335,6 +339,7 @@ class Expansion(Service):
         for _ in range(TURN):
             if self.stopping.is_set():
                 return
+            self._courtesy.begin()
             act = self._releasing.timed(release_chunk, len(timed))
             commit = self._store.write(Lane.BULK, act, work.id, timed, cursor, self._clock.instant())
             if cursor == work.last_id:
@@ -347,6 +352,7 @@ class Expansion(Service):
             self._released()
             if not done:
                 return
+            await self._courtesy.rest()
 
     async def _time(self, work: Work, outline: Outline, after: int) -> tuple[list[Timed], int]:
         """The next planned rows with their instants, and the cursor behind them."""

@@ -1,7 +1,8 @@
-"""AUDIENCE, strides: how many rows a bulk transaction takes, so that it keeps the one writer for about 10 ms on any machine.
+"""AUDIENCE, strides: how many rows a bulk transaction takes, and when bulk work rests, so that sending does not feel an import.
 
-Learned from what the last ones took. The writer serves handovers and unsubscribes between two bulk transactions: this is how long
-they may have to wait for one. Knows a clock and nothing else.
+A transaction keeps the one writer for about 10 ms on any machine, learned from what the last ones took: handovers and unsubscribes
+are served between two of them. And Python at work in one thread slows all others, so while others commit, bulk work rests as long as
+it works. Knows a clock and a counter, nothing else.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import functools
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+from daemon.clock import Clock
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -17,6 +20,7 @@ AIM_SECONDS = 0.008
 """Of the act itself; its commit comes on top."""
 LEAST, FIRST = 50, 500
 _SHRINK, _GROW = 0.5, 1.25
+MOST_REST = 0.05
 
 
 class Stride:
@@ -46,3 +50,19 @@ class Stride:
             return  # the last ones of a job, or what is the most elsewhere: they say little
         change = min(max(AIM_SECONDS / max(seconds, 1e-6), _SHRINK), _GROW)
         self._rows = min(max(self._rows * change, LEAST), 100_000)
+
+
+class Courtesy:
+    """`begin` before a piece of work that commits at most once, `rest` after it. `commits()`: transactions of the store so far."""
+
+    def __init__(self, clock: Clock, commits: Callable[[], int]) -> None:
+        self._clock, self._commits = clock, commits
+        self._began, self._seen = 0.0, 0
+
+    def begin(self) -> None:
+        self._began, self._seen = self._clock.monotonic(), self._commits()
+
+    async def rest(self) -> None:
+        """Nothing, if nobody else committed anything meanwhile."""
+        if self._commits() - self._seen > 1:
+            await self._clock.sleep(min(self._clock.monotonic() - self._began, MOST_REST))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Any, NamedTuple
@@ -113,6 +113,15 @@ def _poured(text: str, width: int, count: int) -> str:
     return text.replace("{rows}", ", ".join([row] * count))
 
 
+def _portions(count: int) -> Iterator[tuple[int, int]]:
+    """(from, to) of the rows of each statement: of three lengths only, since the driver keeps the program of each text."""
+    start = 0
+    for size in (POURED, POURED // 10, 1):
+        while count - start >= size:
+            yield start, start + size
+            start += size
+
+
 def pouring(table: Table, names: tuple[str, ...]) -> str:
     """The text for `pour` that inserts these columns."""
     unknown = set(names) - set(table.columns.keys())
@@ -129,8 +138,8 @@ def pour(conn: Connection, text: str, rows: Sequence[Row]) -> int:
     """
     changed = 0
     cursor = _cursor(conn) if rows else None
-    for start in range(0, len(rows), POURED):
-        some = rows[start : start + POURED]
+    for start, end in _portions(len(rows)):
+        some = rows[start:end]
         statement = _poured(text, len(some[0]), len(some))
         values = tuple(chain.from_iterable(some))
         done = _run(conn, cursor.execute, statement, values) if cursor is not None else conn.exec_driver_sql(statement, values)

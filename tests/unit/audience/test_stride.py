@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from daemon.audience.stride import AIM_SECONDS, FIRST, LEAST, Stride
+from daemon.audience.stride import AIM_SECONDS, FIRST, LEAST, MOST_REST, Courtesy, Stride
+from daemon.clock import SystemClock
 
 
 class Machine:
@@ -48,3 +49,28 @@ def test_a_short_last_batch_teaches_nothing() -> None:
     machine = Machine(1.0)
     machine.transact(FIRST // 2 - 1)
     assert machine.stride.rows() == FIRST
+
+
+class Still(SystemClock):
+    """Stands until it is moved, and notes how long somebody slept."""
+
+    def __init__(self) -> None:
+        self.now, self.slept = 0.0, list[float]()
+
+    def monotonic(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+
+
+@pytest.mark.parametrize(("others", "worked", "rested"), [(0, 0.01, []), (1, 0.01, [0.01]), (5, 0.01, [0.01]), (5, 2.0, [MOST_REST])])
+async def test_bulk_work_rests_as_long_as_it_works_while_others_commit(others: int, worked: float, rested: list[float]) -> None:
+    """Its own commit counts for nothing; a long piece does not make a long rest."""
+    clock, commits = Still(), 7
+    courtesy = Courtesy(clock, lambda: commits)
+    courtesy.begin()
+    clock.now += worked
+    commits += 1 + others
+    await courtesy.rest()
+    assert clock.slept == rested
