@@ -50,6 +50,7 @@ class Reading:
     commits: int | None = None
     wal_bytes: int | None = None
     loop_lag_seconds: float | None = None
+    disk_free_bytes: int | None = None
 
 
 class Metrics:
@@ -109,6 +110,7 @@ class Metrics:
         self._wal = gauge("wal_bytes", "Bytes in the store's write-ahead log")
         self._audit_behind = gauge("audit_behind_seconds", "How far the audit is behind the sending")
         self._audit_open = gauge("audit_open_findings", "Findings of the audit that no operator has accepted")
+        self._free = gauge("disk_free_bytes", "Room on the fullest of the disks that the daemon writes to")
         self._lag = gauge("loop_lag_seconds", "How late the event loop runs its timers")
 
     def outcome(self, provider: str, channel: str, outcome: str, reason: str = "", n: int = 1) -> None:
@@ -194,6 +196,7 @@ class Metrics:
             (self._doubts, reading.doubts),
             (self._wal, reading.wal_bytes),
             (self._lag, reading.loop_lag_seconds),
+            (self._free, reading.disk_free_bytes),
         ):
             if value is not None:
                 gauge.set(value)

@@ -266,6 +266,7 @@ class Daemon:
             commits=self.opened.store.commits,
             wal_bytes=self.opened.store.wal_bytes(),
             loop_lag_seconds=lag,
+            disk_free_bytes=self.opened.room.free,
         ))  # fmt: skip
 
     async def _accept_restore(self) -> None:

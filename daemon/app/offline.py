@@ -17,7 +17,7 @@ from pathlib import Path
 from aiohttp import web
 
 from daemon.app.desk import Desk, Hooks
-from daemon.app.opening import FOLDERS, Opened, accept_store, jobs_folder, register_campaigns
+from daemon.app.opening import FOLDERS, Opened, accept_store, examine, jobs_folder, mark_suspect, register_campaigns
 from daemon.app.setup import Setup, read_setup
 from daemon.audience.expand import Expansion
 from daemon.clock import Clock, SystemClock
@@ -27,6 +27,7 @@ from daemon.dispatch.journal import Journal
 from daemon.dispatch.judge import Judgement, Judging
 from daemon.dispatch.stop_file import NAME as STOP_FILE
 from daemon.dispatch.work import PlanBook
+from daemon.errors import StoreUnavailableError
 from daemon.executor import ThreadExecutor
 from daemon.feedback.unsubscribe import Unsubscribing
 from daemon.ids import Ids, SystemIds
@@ -77,6 +78,8 @@ async def serve_offline(path: Path) -> AsyncIterator[Path]:
             disk.make_folder(homing.state_dir / name)
         pepper = load_pepper(homing.state_dir / "pepper.key", ids, disk)
         configure(stream=sys.stderr, clock=clock, key=pepper, level="warning", environ=os.environ)
+        if (damage := examine(homing.state_dir, homing.database, disk)) is not None:
+            raise StoreUnavailableError(damage)
         store = Store.open(homing.database)
         try:
             await register_campaigns(store, setup.catalogue.versions, clock.instant())
@@ -85,6 +88,8 @@ async def serve_offline(path: Path) -> AsyncIterator[Path]:
                 async with _served(Path(folder), setup, lock, store, gate, pepper, clock, ids, disk):
                     yield Path(folder)
         finally:
+            if store.broken is not None:
+                mark_suspect(homing.state_dir, str(store.broken), disk)
             await store.close()
     finally:
         lock.release()

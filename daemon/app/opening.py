@@ -65,7 +65,7 @@ async def open_state(setup: Setup, ports: Ports) -> Opened:
         disk.make_folder(homing.journal.parent)
         room = Room(disk, (homing.database.parent, homing.state_dir, homing.journal.parent))
         room.look(load=False)
-        damage = _examine(homing.state_dir / SUSPECT, homing.database, disk)
+        damage = examine(homing.state_dir, homing.database, disk)
         store = ports.open_store(homing.database, after_join=journal.append)
     except BaseException:
         lock.release()
@@ -99,8 +99,9 @@ def mark_suspect(state_dir: Path, why: str, disk: Disk) -> None:
         return
 
 
-def _examine(mark: Path, database: Path, disk: Disk) -> str | None:
-    """What is wrong with a store that broke under the daemon before this one; None = nothing, and the mark is gone."""
+def examine(state_dir: Path, database: Path, disk: Disk) -> str | None:
+    """What is wrong with a store that broke under whoever had it last; None = nothing, and the mark is gone."""
+    mark = state_dir / SUSPECT
     if not disk.exists(mark):
         return None
     if disk.exists(database) and (damage := quick_check(database)) is not None:

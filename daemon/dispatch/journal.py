@@ -43,6 +43,7 @@ class Journal:
         self._file: DiskFile | None = None
         self._size = 0
         self._unsynced = False
+        self._broken: StoreBrokenError | None = None
         self._nonce, self._head = "", b""
         self._turns = 0
         self.newest: Instant | None = None
@@ -173,6 +174,8 @@ class Journal:
     def _write(self, data: bytes) -> None:
         if self._file is None:
             raise StoreUnavailableError(f"{self.path}: the send journal is not open")
+        if self._broken is not None:
+            raise self._broken
         try:
             self._file.write(data)
         except OSError as error:
@@ -192,12 +195,14 @@ class Journal:
 
     def sync(self) -> None:
         """On disk, if anything was written since the last time."""
-        if self._file is not None and self._unsynced:
+        if self._file is not None and self._unsynced and self._broken is None:
             self._unsynced = False
             try:
                 self._file.sync()
             except OSError as error:  # never asked again: the kernel may have forgotten what it could not write
-                raise StoreBrokenError(f"{self.path}: the send journal could not be synced: {error.strerror}; see to its disk") from error
+                what = f"{self.path}: the send journal could not be synced: {error.strerror}; see to its disk"
+                self._broken = StoreBrokenError(what)
+                raise self._broken from error
 
     def close(self) -> None:
         if self._file is not None:

@@ -92,6 +92,8 @@ class FileMark:
                 if before is not None:
                     return f"{path} was deleted while the daemon runs"
                 continue
+            except OSError as error:
+                return f"{path} cannot be looked at any more: {error.strerror}"
             now = (status.st_dev, status.st_ino)
             if self._seen.setdefault(path, now) != now:
                 return f"{path} was replaced by another file while the daemon runs"

@@ -275,9 +275,10 @@ class Store(failures.Kept):
             with conn.begin_nested():
                 return (call.future, call.act(conn, *call.args, **call.kwargs), None)
         except Exception as error:  # supervision: one act's failure is its caller's
-            if not conn.connection.driver_connection.in_transaction:  # type: ignore[union-attr]
+            told = self._found(failures.told(error))
+            if self.broken is not None or not conn.connection.driver_connection.in_transaction:  # type: ignore[union-attr]
                 raise  # a full disk ended the whole transaction, the others' work too: each is done again alone
-            return (call.future, None, self._found(failures.told(error)))
+            return (call.future, None, told)
 
     def _checkpoint(self, *, idle: bool) -> None:
         if self.path is None or not self._dirty:
