@@ -58,9 +58,11 @@ class Cap:
     on_cap: OnCap = OnCap.DEFER
     heaviest: int = field(init=False, repr=False)
     """What one touch can take of it at most."""
+    _facts: Mapping[str, object] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "heaviest", 1 if self.weights is None else max(UNIT, *self.weights.values(), UNIT))
+        object.__setattr__(self, "_facts", self._own_facts())
 
     @property
     def rule(self) -> str:
@@ -89,6 +91,9 @@ class Cap:
 
     def facts(self) -> dict[str, object]:
         """Its own numbers, for the facts of a decision."""
+        return dict(self._facts)
+
+    def _own_facts(self) -> dict[str, object]:
         facts: dict[str, object] = {"limit": self.shown(self.limit)}
         if self.rolling is not None:
             facts["rolling"] = format_duration(self.rolling)
@@ -161,7 +166,12 @@ def counted(cap: Cap, touches: Iterable[Touch], after: Instant) -> list[Counted]
 
 
 def _sum(touches: Sequence[Counted]) -> tuple[int, Instant | None]:
-    return sum([weight for _, weight, _ in touches]), min([at for at, _, _ in touches], default=None)
+    used, oldest = 0, None
+    for at, weight, _ in touches:
+        used += weight
+        if oldest is None or at < oldest:
+            oldest = at
+    return used, oldest
 
 
 def _rolling_free(touches: Sequence[Counted], period: int, now: Instant, room: int) -> Instant:

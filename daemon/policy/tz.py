@@ -23,6 +23,7 @@ zoneinfo.reset_tzpath(())
 zoneinfo.ZoneInfo.clear_cache()
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NAIVE_EPOCH = _EPOCH.replace(tzinfo=None)
 _FIRST = -2_208_988_800  # 1900-01-01, in seconds
 _LAST = 7_258_118_400  # 2200-01-01, in seconds: after it the last offset goes on, so that `ends = 9999-12-31` costs nothing
 _CHUNK = 10 * 366 * 86_400  # a table grows by ten years at a time
@@ -147,7 +148,7 @@ def first_instant_of(day: date, zone: str) -> Instant:
 
 def utc_text(at: Instant) -> str:
     """`2026-11-22T02:00:00Z`; a fraction only where there is one."""
-    return (_EPOCH + timedelta(microseconds=at)).replace(tzinfo=None).isoformat() + "Z"
+    return (_NAIVE_EPOCH + timedelta(microseconds=at)).isoformat() + "Z"
 
 
 def instant_of(moment: datetime) -> Instant:
