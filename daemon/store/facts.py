@@ -129,9 +129,7 @@ _ROW_FROM = (
     .outerjoin(s.queue, s.queue.c.name == s.job.c.queue)
 )
 _ROWS = _ROW_FROM.where(in_list(s.delivery.c.id, "ids"))
-_RIVALS = _ROW_FROM.where(
-    in_list(s.delivery.c.wave, "waves"),
-    in_list(s.delivery.c.person, "persons"),
+_RIVAL = (
     s.delivery.c.state == State.DUE.value,
     s.delivery.c.not_before <= bindparam("now"),
     s.job.c.state == "accepted",
@@ -139,6 +137,14 @@ _RIVALS = _ROW_FROM.where(
     func.coalesce(s.queue.c.paused, 0) == 0,
     ~select(s.flight.c.delivery).where(s.flight.c.delivery == s.delivery.c.id).exists(),
 )
+_RIVALS = _ROW_FROM.where(in_list(s.delivery.c.wave, "waves"), in_list(s.delivery.c.person, "persons"), *_RIVAL)
+_ALONE = (
+    select(s.due.c.delivery)
+    .join(s.lane, s.lane.c.id == s.due.c.lane)
+    .where(s.lane.c.person.is_not(None), in_list(s.lane.c.person, "persons"), s.due.c.not_before <= bindparam("now"))
+)
+_RIVALS_ALONE = _ROW_FROM.where(s.delivery.c.id.in_(_ALONE), *_RIVAL)
+"""In the lanes of jobs of one recipient."""
 _TOUCHES = (
     select(s.touch.c.person, s.touch.c.at, s.touch.c.channel, s.campaign.c.name, s.touch.c.topic, s.touch.c.zone)
     .join(s.campaign, s.campaign.c.id == s.touch.c.campaign)
@@ -162,11 +168,16 @@ _SUPPRESSED = union_all(*(
 
 
 def rivals_of(conn: Connection, rows: Sequence[DueRow], waves: Iterable[int], now: Instant) -> list[DueRow]:
-    """What else of these persons is due now, in these waves, may run, and is in nobody's hands."""
-    mine = frozenset(row.delivery for row in rows)
+    """What else of these persons is due now, in these waves or in jobs of one recipient, may run, and is in nobody's hands."""
+    known = {row.delivery for row in rows}
     persons = ids(sorted({row.person for row in rows}))
     found = fetch(conn, _RIVALS, ("waves", "persons", "now"), (ids(waves), persons, now))
-    return [row for row in map(DueRow._make, found) if row.delivery not in mine]
+    rivals: list[DueRow] = []
+    for row in map(DueRow._make, found + fetch(conn, _RIVALS_ALONE, ("persons", "now"), (persons, now))):
+        if row.delivery not in known:
+            known.add(row.delivery)
+            rivals.append(row)
+    return rivals
 
 
 def due_rows(conn: Connection, deliveries: Iterable[int]) -> list[DueRow]:

@@ -90,7 +90,7 @@ def read_planned(conn: Connection, job: int, after: int, last: int, limit: int) 
 
 def release_chunk(conn: Connection, job: int, timed: Sequence[Timed], cursor: int, now: Instant) -> bool:
     """These fall due, and the cursor moves on to `cursor`. False = the job is not accepted any more; nothing was done."""
-    state = conn.execute(select(s.job.c.state).where(s.job.c.id == job)).scalar_one()
+    state, people = conn.execute(select(s.job.c.state, s.job.c.accepted).where(s.job.c.id == job)).one()
     if state != JobState.ACCEPTED.value:
         return False
     due = [(item, item.not_before) for item in timed if item.not_before is not None]
@@ -99,6 +99,9 @@ def release_chunk(conn: Connection, job: int, timed: Sequence[Timed], cursor: in
     if changed != len(due):
         raise LookupError(f"job {job}: {len(due) - changed} of {len(due)} deliveries were not planned any more when they were released")
     put_due(conn, [(item.lane, at, item.delivery) for item, at in due])
+    if people == 1 and due:
+        person = select(s.delivery.c.person).where(s.delivery.c.id == due[0][0].delivery).scalar_subquery()
+        conn.execute(update(s.lane).where(s.lane.c.job == job).values(person=person))
     many(conn, _EXPIRED, ("b_id", "b_reason", "b_expires", "b_now"), [(i.delivery, i.reason, i.expires_at, now) for i in expired])
     tallies = Tallies()
     tallies.add(job, State.PLANNED, "", -len(timed))

@@ -161,13 +161,16 @@ lane = _table(
     _text("channel"),
     _int("campaign", default=0),
     _int("head", null=True),
+    _int("person", null=True),
     UniqueConstraint("job", "priority", "channel"),
     Index("lane_ahead", "channel", "queue", "priority", "head", sqlite_where=text("head IS NOT NULL")),
-    Index("lane_campaign", "campaign", sqlite_where=text("head IS NOT NULL")),
+    Index("lane_campaign", "campaign", sqlite_where=text("head IS NOT NULL AND person IS NULL")),
+    Index("lane_person", "person", sqlite_where=text("person IS NOT NULL")),
 )
 """One line of due rows that claiming reads from its head; removed when its job has finished. `head` = `not_before` of its first
 due row, null when it is empty, kept by who moves due rows (store.due): a claim looks at the first lanes of each queue, not at
-all. `campaign` = its job's."""
+all. `campaign` = its job's. `person`: set where the job has one recipient, so that thousands of such jobs need not be searched for
+what else a person has waiting."""
 
 delivery = _table(
     "delivery",

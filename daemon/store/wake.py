@@ -24,22 +24,31 @@ _OPEN_WAVES = (
 )
 _NEXT_CAMPAIGN = (
     select(s.lane.c.campaign)
-    .where(s.lane.c.head.is_not(None), s.lane.c.campaign > bindparam("after"))
+    .where(s.lane.c.head.is_not(None), s.lane.c.person.is_(None), s.lane.c.campaign > bindparam("after"))
     .order_by(s.lane.c.campaign)
     .limit(1)
 )
 _WAVES = select(s.wave.c.id).where(in_list(s.wave.c.campaign, "campaigns"))
-_WAITING = select(s.delivery.c.id, s.delivery.c.lane, s.delivery.c.not_before, s.delivery.c.reason).where(
+_WAITING = select(s.delivery.c.lane, s.delivery.c.not_before, s.delivery.c.id, s.delivery.c.reason).where(
     in_list(s.delivery.c.wave, "waves"),
     in_list(s.delivery.c.person, "persons"),
     s.delivery.c.state == State.DUE.value,
     s.delivery.c.not_before > bindparam("now"),
 )
+_WAITING_ALONE = (
+    select(s.due.c.lane, s.due.c.not_before, s.due.c.delivery, s.delivery.c.reason)
+    .select_from(s.lane)
+    .join(s.due, s.due.c.lane == s.lane.c.id)
+    .join(s.delivery, s.delivery.c.id == s.due.c.delivery)
+    .where(s.lane.c.person.is_not(None), in_list(s.lane.c.person, "persons"), s.due.c.not_before > bindparam("now"))
+)
+"""In the lanes of jobs of one recipient."""
 _NOT_BEFORE = update(s.delivery).where(s.delivery.c.id == bindparam("b_id")).values(not_before=bindparam("b_now"))
 
 
 def waiting_campaigns(conn: Connection) -> list[int]:
-    """The campaigns of which some delivery waits in a lane: one step in the index for each, whatever the number of jobs."""
+    """The campaigns of which some delivery waits, but for jobs of one recipient: one step in the index for each, whatever the number
+    of jobs."""
     found: list[int] = []
     after = -1
     while rows := fetch(conn, _NEXT_CAMPAIGN, ("after",), (after,)):
@@ -54,7 +63,7 @@ def open_waves(conn: Connection) -> list[int]:
 
 
 def due_waves(conn: Connection) -> list[int]:
-    """The waves in which some delivery is in the due queue."""
+    """The waves in which some delivery is in the due queue, but for jobs of one recipient."""
     return [wave for (wave,) in fetch(conn, _WAVES, ("campaigns",), (ids(waiting_campaigns(conn)),))]
 
 
@@ -63,8 +72,10 @@ def wake(conn: Connection, persons: Iterable[int], now: Instant, reasons: frozen
 
     Rows in flight have no due row and are left alone.
     """
-    found = fetch(conn, _WAITING, ("waves", "persons", "now"), (ids(due_waves(conn)), ids(sorted(persons)), now))
-    gone = take_due(conn, [(lane, at, delivery) for delivery, lane, at, reason in found if reasons is None or reason in reasons])
+    who = ids(sorted(persons))
+    found = dict.fromkeys(fetch(conn, _WAITING, ("waves", "persons", "now"), (ids(due_waves(conn)), who, now)))
+    found |= dict.fromkeys(fetch(conn, _WAITING_ALONE, ("persons", "now"), (who, now)))
+    gone = take_due(conn, [(lane, at, delivery) for lane, at, delivery, reason in found if reasons is None or reason in reasons])
     put_due(conn, [(lane, now, delivery) for lane, _, delivery in gone])
     many(conn, _NOT_BEFORE, ("b_id", "b_now"), [(delivery, now) for _, _, delivery in gone])
     return len(gone)

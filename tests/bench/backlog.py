@@ -87,5 +87,5 @@ def _few(conn: sqlite3.Connection, now: Instant, rows: int, jobs: int) -> None:
             " priority) VALUES (?, ?, 'lapsed', 1, 1, 'd', 'accepted', 'spool', ?, '{}', 'json', 'b', 1, ?, ?, 50)",
             (job, f"job-{job}", now - 2 * 60 * 60 * SECOND, each, each),
         )
-        conn.execute("INSERT INTO lane VALUES (?, 'lapsed', ?, 50, 'email', 1, NULL)", (job, job))
+        conn.execute("INSERT INTO lane VALUES (?, 'lapsed', ?, 50, 'email', 1, NULL, NULL)", (job, job))
         conn.execute("INSERT INTO tally VALUES (?, 'due', '', ?)", (job, each))

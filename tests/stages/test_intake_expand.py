@@ -418,3 +418,14 @@ async def test_the_service_works_by_itself_when_poked(world: IntakeWorld) -> Non
     await world.signals.wait("job_released", job=JOB)
     await world.expansion.stop()
     assert (await world.job(JOB)).deliveries == {"due": 3}
+
+
+async def test_lane_of_a_job_with_one_recipient_knows_the_person(world: IntakeWorld) -> None:
+    """So that thousands of such jobs need not be searched for what else a person has waiting; a larger job's lane holds anybody."""
+    await world.drop({"id": "one", "queue": "lapsed-45", "campaign": "winback", "recipients": [{"id": "c-1", "email": "a@example.com"}]})
+    two = [{"id": "c-2", "email": "b@example.com"}, {"id": "c-3", "email": "c@example.com"}]
+    await world.drop({"id": "two", "queue": "lapsed-45", "campaign": "winback", "recipients": two})
+    await world.settle()
+    alone = "SELECT lane.person = recipient.id FROM lane JOIN job ON job.id = lane.job JOIN recipient ON recipient.key = 'c-1' WHERE job.key = "
+    assert await world.sql(f"{alone}'one'") == [(1,)]
+    assert await world.sql(f"{alone}'two'") == [(None,)]

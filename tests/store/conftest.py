@@ -112,7 +112,8 @@ def add_job(
         head="{}", format="json", body="b", priority=priority, expanded=1,
     ))  # fmt: skip
     conn.execute(insert(s.wave).values(id=number, campaign=campaign, step="s", occurrence=number, channel="email"))
-    conn.execute(insert(s.lane).values(id=number, queue=queue, job=number, priority=priority, channel="email", campaign=campaign))
+    alone = people[0] if len(people) == 1 else None
+    conn.execute(insert(s.lane).values(id=number, queue=queue, job=number, priority=priority, channel="email", campaign=campaign, person=alone))
     tallies = Tallies()
     for offset, person in enumerate(people):
         if conn.execute(select(s.recipient.c.id).where(s.recipient.c.id == person)).first() is None:

@@ -92,6 +92,27 @@ async def test_lane_of_what_is_paused_is_passed_by(world: World) -> None:
     assert await world.store.write(Lane.BULK, first_lanes, NOW) == (await world.store.write(Lane.BULK, first_lanes, 0))
 
 
+async def test_rivals_are_found_in_jobs_of_one_recipient_and_in_others(world: World) -> None:
+    """Each once, whichever kind of job holds them; other persons' are not."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[1, 2])
+    await world.store.write(Lane.BULK, add_job, 2, people=[1], first_id=11)
+    await world.store.write(Lane.BULK, add_job, 3, people=[1, 3], first_id=21)
+    await world.store.write(Lane.BULK, add_job, 4, people=[3], first_id=31)
+    await world.claim(share=lambda lanes: [(1, 10)])
+    assert world.rivals == {11, 21}
+
+
+async def test_what_a_claim_asks_does_not_grow_with_jobs_of_one_recipient(world: World) -> None:
+    """Each with a campaign of its own, as inline messages have: the same statements for 40 as for 80 of them."""
+
+    def asked(conn: Connection, first: int) -> int:
+        for number in range(first, first + 40):
+            add_job(conn, number, people=[number], first_id=1000 + number)
+        return len(plans_of(conn, lambda conn: world.claim_now(conn, share=lambda lanes: [(lanes[0].id, 1)])))
+
+    assert await world.store.write(Lane.BULK, asked, 1) == await world.store.write(Lane.BULK, asked, 41)
+
+
 async def plans(world: World, act: Callable[[Connection], Any]) -> list[str]:
     return await world.store.write(Lane.BULK, plans_of, act)
 

@@ -36,8 +36,9 @@ def test_lanes_and_flights_of_an_older_store_get_what_they_keep_now(tmp_path: Pa
     upgrade(path, to="0001")
     with closing(sqlite3.connect(path)) as conn, conn:
         conn.executescript("""
-            INSERT INTO job (id, key, queue, campaign, version, digest, state, source, received_at, head, format, body, priority)
-                VALUES (1, 'j', 'q', 5, 1, 'd', 'accepted', 'spool', 1, '{}', 'json', 'b', 50);
+            INSERT INTO job
+                (id, key, queue, campaign, version, digest, state, source, received_at, head, format, body, priority, accepted, first_id)
+                VALUES (1, 'j', 'q', 5, 1, 'd', 'accepted', 'spool', 1, '{}', 'json', 'b', 50, 1, 9);
             INSERT INTO wave VALUES (3, 5, 's', 1, 'email');
             INSERT INTO lane VALUES (7, 'q', 1, 50, 'email'), (8, 'q', 1, 60, 'email');
             INSERT INTO due VALUES (7, 20, 1), (7, 10, 2);
@@ -47,7 +48,7 @@ def test_lanes_and_flights_of_an_older_store_get_what_they_keep_now(tmp_path: Pa
         """)
     assert upgrade(path) == "0001"
     with closing(sqlite3.connect(path)) as conn:
-        assert conn.execute("SELECT id, campaign, head FROM lane").fetchall() == [(7, 5, 10), (8, 5, None)]
+        assert conn.execute("SELECT id, campaign, head, person FROM lane").fetchall() == [(7, 5, 10, 4), (8, 5, None, 4)]
         assert conn.execute("SELECT campaign, lane, attempts, doubted FROM flight").fetchall() == [(5, 7, 2, 1)]
 
 
