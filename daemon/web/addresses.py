@@ -60,6 +60,14 @@ def is_loopback(request: web.BaseRequest) -> bool:
     return address is not None and address.is_loopback and not forwarded
 
 
+def household(text: str) -> str:
+    """Who is counted as one: an IPv4 address, an IPv6 network of 64 bits (its holder has all addresses in it)."""
+    address = parse(text)
+    if isinstance(address, IPv6Address):
+        return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
+    return str(address or text)
+
+
 class Strikes:
     """How often each client did something wrong: `limit` a minute are free, refilled evenly. An IPv6 client is its /64."""
 
@@ -69,7 +77,7 @@ class Strikes:
 
     def strike(self, client: str) -> float:
         """Count one. Returns the seconds to wait until the next is free again: 0 within the limit."""
-        key = self._key(client)
+        key = household(client)
         now = self._clock.monotonic()
         level, at = self._level.pop(key, (0.0, now))
         level = max(level - (now - at) * self._limit / PER_MINUTE, 0.0) + 1
@@ -78,10 +86,3 @@ class Strikes:
         while len(self._level) > MOST_ADDRESSES:
             self._level.popitem(last=False)
         return max((level - self._limit) * PER_MINUTE / self._limit, 1.0) if over else 0.0
-
-    @staticmethod
-    def _key(client: str) -> str:
-        address = parse(client)
-        if isinstance(address, IPv6Address):
-            return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
-        return str(address or client)

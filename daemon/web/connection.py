@@ -23,7 +23,7 @@ from aiohttp.http_exceptions import LineTooLong
 
 from daemon.clock import Clock
 from daemon.metrics import Metrics
-from daemon.web.addresses import in_networks
+from daemon.web.addresses import household, in_networks
 from plugins.contract import Log
 
 MAX_HEADERS = 100
@@ -103,12 +103,13 @@ class Connection(web.RequestHandler):
                 self._refuse("uid", None)
             return
         name = transport.get_extra_info("peername")
-        self._peer = name[0] if name else "?"
+        address = str(name[0]) if name else "?"
+        self._peer = household(address)
         peers, limits = self._listening.peers, self._listening.limits
         peers[self._peer] += 1
         if peers.total() > limits.connections:
             self._refuse("connections", 503)
-        elif peers[self._peer] > limits.per_peer and not in_networks(self._peer, self._listening.trusted):
+        elif peers[self._peer] > limits.per_peer and not in_networks(address, self._listening.trusted):
             self._refuse("per_peer", 503)
 
     def connection_lost(self, exc: BaseException | None) -> None:

@@ -23,7 +23,7 @@ from daemon.log import get_log
 from daemon.metrics import Metrics
 from daemon.model.campaign import Campaign
 from daemon.model.delivery import Reason
-from daemon.pacing.breaker import Breaker
+from daemon.pacing.breaker import Breaker, BreakerState
 from daemon.pacing.bucket import Bucket
 from daemon.store.flight import Kind, Result
 from daemon.store.recover import begin
@@ -312,3 +312,21 @@ async def test_a_provider_that_cannot_take_what_was_granted_weighs_on_the_breake
     line = await send(world, not_sent)
     assert line.breaker.errors == 1
     assert await world.sql("SELECT count(*) FROM touch") == [(0,)]
+
+
+@pytest.mark.promise("F11")
+async def test_a_relay_that_says_slow_down_is_asked_more_slowly(world: World) -> None:
+    """421 before the content: nothing sent, no attempt used up, the provider's rate is cut and rests; the breaker stays closed."""
+
+    async def slow_down(batch: Sequence[Message], session: Session) -> None:
+        for message in batch:
+            session.report(message.id, Deferred(scope="provider", code="421 4.3.2", detail="closing", throttled=True))
+
+    line = await send(world, slow_down, people=[7, 8, 9])
+    now = SystemClock().instant()
+    assert await world.tally() == {("due", ""): 3}
+    assert await world.sql("SELECT count(*) FROM touch") == [(0,)]
+    assert await world.sql("SELECT max(attempts) FROM delivery") == [(0,)]
+    assert line.bucket.cut_rate is not None
+    assert line.bucket.paused_until > now - 5 * 10**6
+    assert line.breaker.state(now) is BreakerState.CLOSED

@@ -67,6 +67,11 @@ def _hard_link(path: Path) -> None:
     os.link(path, path.parent.parent / "tmp" / path.name)
 
 
+def _huge(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 9 * 1024**3)  # a hole: nothing of it is on the disk
+
+
 ODD: Mapping[str, tuple[Callable[[Path], None], str]] = {
     "link.json": (lambda path: path.symlink_to("/etc/hostname"), "not_regular"),
     "loop.json": (lambda path: path.symlink_to(path.name), "not_regular"),
@@ -75,8 +80,9 @@ ODD: Mapping[str, tuple[Callable[[Path], None], str]] = {
     "sock.json": (_socket, "not_regular"),
     "hard.json": (_hard_link, "not_regular"),
     "folder.json": (lambda path: path.mkdir(), "not_regular"),
+    "huge.json": (_huge, "too_large"),
 }
-"""Names that are no plain files (B1)."""
+"""What is no plain file (B1), or too large to be read (B5)."""
 
 NAMES = (b"-rf.json", b"a b.json", b"new\nline.json", b"\xff\xfe.json", b"x" * 250 + b".json", "é.json".encode(), b"a;rm.json", b"\x1b[2J.json")
 """Names that are no names (B2)."""

@@ -67,6 +67,7 @@ def test_the_unit_fits_the_daemon():
     assert float(service["TimeoutStopSec"]) > DRAIN_SECONDS + 10
     assert set(service["RestartPreventExitStatus"].split()) == {"75", "77", "78"}
     assert float(service["WatchdogSec"]) > 0
+    assert (int(parser["Unit"]["StartLimitBurst"]), float(parser["Unit"]["StartLimitIntervalSec"])) == (5, 300.0)
     assert service["StateDirectory"] == "homing"
     assert service["ExecStart"].endswith("homing --config /etc/homing/config.toml run")
     assert service["LoadCredential"].startswith("smtp_password:")

@@ -8,7 +8,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from daemon.clock import SystemClock
-from daemon.web.addresses import Strikes, client_of, in_networks, is_loopback
+from daemon.web.addresses import Strikes, client_of, household, in_networks, is_loopback
 
 PROXIES = (ip_network("10.0.0.0/8"), ip_network("::1/128"))
 
@@ -67,3 +67,11 @@ def test_an_ipv6_client_is_its_network() -> None:
     strikes = Strikes(Watch(), 2)
     assert [strikes.strike(f"2001:db8::{n}") > 0 for n in range(1, 5)] == [False, False, True, True]
     assert strikes.strike("2001:db8:0:1::1") == 0
+
+
+@pytest.mark.promise("B37", "B50")
+def test_one_household_counts_as_one_peer() -> None:
+    """For connections and for wrong links alike; an IPv4 address in IPv6 clothes is itself."""
+    assert household("2001:db8::1%eth0") == household("2001:db8::ffff:1") != household("2001:db8:0:1::1")
+    assert household("::ffff:192.0.2.1") == household("192.0.2.1") != household("192.0.2.2")
+    assert household("?") == "?"
