@@ -1,6 +1,6 @@
 """CONTENT: the filters that Homing gives templates: those of its own, and bounded ones in place of the library's.
 
-The replaced ones could be made to build gigabytes (`replace`, `join`), to run quadratically (`uniq`, `strip_html`) or to read
+The replaced ones could be made to build gigabytes (`replace`, `join`), to run quadratically (`uniq`, `map`, `strip_html`) or to read
 the wall clock (`date`). Each function takes the value first; `context` is the render's, with the recipient's locale and zone.
 """
 
@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from liquid.builtin.filters import array
 from liquid.exceptions import FilterArgumentError, ResourceLimitError
 from liquid.filter import sequence_filter, string_filter, with_context
 from markupsafe import Markup
@@ -99,13 +100,19 @@ def join(items: Any, separator: object = " ") -> str:
     return glue.join(words)
 
 
+def map_(items: Any, key: object) -> Any:
+    """The library's, with the key made a text once: it did so for each item, and a key may be a list of thousands."""
+    return array.map_(items, _as_text(key))
+
+
 @sequence_filter
 def uniq(items: Any, key: object = None) -> list[object]:
     """The first of each equal item (or item of equal `key`), in order; linear for texts and numbers."""
     seen: set[object] = set()
     kept: list[object] = []
+    name = None if key is None else _as_text(key)
     for item in items:
-        mark = item if key is None else (item.get(str(key)) if isinstance(item, Mapping) else None)
+        mark = item if name is None else (item.get(name) if isinstance(item, Mapping) else None)
         shown = (type(mark).__name__, mark) if isinstance(mark, (str, int, float, bool, type(None))) else repr(mark)
         if shown not in seen:
             seen.add(shown)
@@ -171,6 +178,7 @@ OURS: Mapping[str, Callable[..., Any]] = {
     "date": date,
     "replace": replace,
     "join": join,
+    "map": map_,
     "uniq": uniq,
     "strip_html": strip_html,
     URL_GUARD: guard_url,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import tracemalloc
 
 import pytest
 from babel import Locale
+from liquid.exceptions import LiquidError
 
 from daemon.content.campaigns import inline_version
 from daemon.content.hardened import MAX_OUTPUT, Pieces, Setting, parse_template, run_template
@@ -109,6 +111,17 @@ def test_hostile_template_stays_below_64_megabytes(name: str) -> None:
     finally:
         tracemalloc.stop()
     assert peak < 64 * 1024 * 1024
+
+
+@pytest.mark.promise("B29", "B30")
+@pytest.mark.parametrize("name", ["map", "uniq"])
+def test_a_list_of_thousands_as_a_key_is_no_trap(name: str) -> None:
+    """A value of a row may be one; written out for each item of the list it took 20 s."""
+    template = parse_template(f"{{{{ vars.v | {name}: vars.v | size }}}}", html=False, name="t")
+    start = time.process_time()
+    with contextlib.suppress(LiquidError):
+        run_template(template, {"vars": {"v": [[{"a": "b"}] * 900] * 20}}, SETTING)
+    assert time.process_time() - start < 4
 
 
 @pytest.mark.promise("B30")
