@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from tests.bench.end_to_end import cpu_seconds
 from tests.crash.world import Installation, free_port
 
 SIZES = (20_000, 1_000_000)
@@ -32,11 +33,14 @@ class Measured:
     release: float
     idle: float
     peak: float
+    cpu: float
+    """Of the daemon, seconds."""
 
     def line(self) -> str:
         return (
             f"  {self.rows:9,} rows   accept {self.accept:6.1f} s   expand {self.rows / self.expand:7,.0f}/s   release {self.rows / self.release:7,.0f}/s"
-            f"   in all {self.rows / (self.accept + self.expand + self.release):7,.0f}/s   peak {self.peak:5.1f} MB (idle {self.idle:.1f})"
+            f"   in all {self.rows / (self.accept + self.expand + self.release):7,.0f}/s   {self.cpu / self.rows * 1e6:5.1f} CPU µs a row"
+            f"   peak {self.peak:5.1f} MB (idle {self.idle:.1f})"
         )
 
 
@@ -48,11 +52,11 @@ def memory(pid: int, key: str) -> float:
     raise LookupError(key)
 
 
-def write_job(path: Path, rows: int) -> None:
+def write_job(path: Path, rows: int, first: int = 0) -> None:
     """An NDJSON job such as a marketing tool drops: an address, a zone, a locale, two traits and a variable each."""
     with path.open("w") as file:
         file.write(json.dumps({"id": path.stem, "expected_count": rows}) + "\n")
-        for number in range(rows):
+        for number in range(first, first + rows):
             row = {
                 "id": f"customer-{number}", "email": f"customer-{number}@example-{number % 500}.com", "zone": "Asia/Jakarta", "locale": "id",
                 "traits": {"first_name": f"Name{number % 1000}", "tier": "high"}, "vars": {"last_product": "shoes"},
@@ -72,14 +76,15 @@ def measure(rows: int) -> Measured:
             spool = Path(folder, "var", "spool", "lapsed")
             write_job(spool / "tmp" / "bench.ndjson", rows)
             os.rename(spool / "tmp" / "bench.ndjson", spool / "new" / "bench.ndjson")
+            before = cpu_seconds(home.pid)
             times = [time.monotonic(), *(_passes(home, where) for where in ("1", "expanded = 1", "release_cursor = last_id"))]
-            peak = memory(home.pid, "VmHWM")
+            peak, cpu = memory(home.pid, "VmHWM"), cpu_seconds(home.pid) - before
             _check(home, rows)
             home.stop()
         finally:
             home.end()
     accept, expand, release = (later - earlier for earlier, later in pairwise(times))
-    return Measured(rows=rows, accept=accept, expand=expand, release=release, idle=idle, peak=peak)
+    return Measured(rows=rows, accept=accept, expand=expand, release=release, idle=idle, peak=peak, cpu=cpu)
 
 
 def _passes(home: Installation, condition: str) -> float:
