@@ -16,7 +16,7 @@ READY_TO_TEST := $(VENV)/.dev-stamp
 PYTEST ?= $(PY) -m pytest -q
 ARGS ?=
 
-.PHONY: help demo test fast cover lint types floors size docs docs-check bench machine crash check requirements clean
+.PHONY: help demo test fast cover lint types floors size docs docs-check bench machine crash simulate check requirements clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name what; do printf '  %-14s%s\n' "$$name" "$$what"; done
@@ -59,6 +59,9 @@ machine: $(READY_TO_TEST)  ## run the store's state machine deep (ARGS=EXAMPLESx
 
 crash: $(READY_TO_TEST)  ## kill -9 the daemon 45 times over 20,000 messages and break disk, clock and process around it; judged by the mail server's log
 	$(PY) -m tests.crash $(ARGS)
+
+simulate: $(READY_TO_TEST)  ## live the whole daemon under virtual time with crashes and faults: 500 seeds, each twice
+	$(PY) -m tests.simulation $(ARGS)
 
 check: lint types floors size docs-check  ## all checks that are no tests
 

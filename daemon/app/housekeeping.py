@@ -22,7 +22,6 @@ from daemon.service import Service
 from daemon.store.recover import end, heartbeat, prune_touches, save_gate
 from daemon.store.writer import KeptStore, Lane
 
-HEARTBEAT_TICKS = 5
 SAVE_TICKS = 10
 TOUCHES_KEPT = 60 * DAY
 
@@ -136,7 +135,7 @@ class Housekeeping(Service):
             await store.write(Lane.EXIT, save_gate, latched)
             self._saved_gate = latched
             self._sending.wake()
-        if ticks % HEARTBEAT_TICKS == 0:
+        if ticks % self._pace.heartbeat_ticks == 0:
             if not await store.write(Lane.BULK, heartbeat, self._owner, now):
                 raise StateHeldError("another daemon has begun on this store, and has settled what this one had in hand: this one ends")
             await self._observe(lag)

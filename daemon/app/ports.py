@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -51,11 +51,12 @@ class OpenStore(Protocol):
     def __call__(self, path: Path, *, after_join: Callable[[Sequence[Any]], None]) -> KeptStore: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Pace:
-    """How often the daemon looks around when nothing calls it. A simulation of days looks less often."""
+    """How often the daemon looks around when nothing calls it. Read anew each time: a simulation of days looks less often."""
 
     tick_seconds: float = 1.0
+    heartbeat_ticks: int = 5
     poll_seconds: float = 1.0
     room_seconds: float = 0.1
 
@@ -79,7 +80,7 @@ class Ports:
     bell: Bell
     node: str
     close_dns: Callable[[], Any]
-    pace: Pace = Pace()
+    pace: Pace = field(default_factory=Pace)
     doors: bool = True
     signals: bool = True
     settle: Callable[[], object] = lambda: None

@@ -106,6 +106,7 @@ class ClaimLoop:
 
     async def turn(self) -> ClaimResult | None:
         """One claim; None when the gate is shut or no line has room."""
+        self._gate.watch()  # a clock that has jumped must not judge: it would let things expire, or see slots that are not free
         if self._gate.reasons() or self._scarce():
             return None
         serving = self._serving()

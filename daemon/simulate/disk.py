@@ -81,15 +81,15 @@ class _Reading(io.BytesIO):
 
 
 class SimDisk:
-    """`capacity`: bytes until ENOSPC. `failing`: set it, and every write and sync is an EIO. `seconds`: the wall clock, for the
-    times of files."""
+    """`capacity`: bytes until ENOSPC; `left`: how many are left now. `failing`: set it, and every write and sync is an EIO.
+    `seconds`: the wall clock, for the times of files."""
 
     def __init__(self, seed: int, *, capacity: int = 1 << 40, seconds: Callable[[], float] = lambda: 0.0) -> None:
         self.seconds = seconds
         self._made = 0
         self._rng = random.Random(f"disk {seed}")
         self._folders: dict[Path, _Folder] = {Path("/"): _Folder()}
-        self._left = capacity
+        self.left = capacity
         self.failing = False
         self.life = 0
 
@@ -196,7 +196,7 @@ class SimDisk:
         node.durable = dict(node.names)
 
     def free(self, path: Path) -> int:
-        return self._left
+        return self.left
 
     # --- inside ---------------------------------------------------------------------------------------------------------------
 
@@ -208,9 +208,9 @@ class SimDisk:
     def take(self, count: int) -> None:
         """Use up room, or ENOSPC."""
         self.check()
-        if count > self._left:
+        if count > self.left:
             raise OSError(errno.ENOSPC, "no space left")
-        self._left -= count
+        self.left -= count
 
     def _folder(self, path: Path) -> _Folder:
         if path not in self._folders:

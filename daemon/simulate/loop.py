@@ -14,8 +14,8 @@ import random
 import sys
 import threading
 from collections.abc import Callable, Coroutine
-from contextvars import Context
-from typing import Any, NoReturn, TypeVar, TypeVarTuple, Unpack
+from contextvars import Context, ContextVar
+from typing import Any, NoReturn, Protocol, TypeVar, TypeVarTuple, Unpack
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -59,6 +59,12 @@ class SimFuture(asyncio.Future[Any]):
         return self is other
 
 
+class Owner(Protocol):
+    """Who wants to know of its tasks."""
+
+    def adopt(self, task: SimTask[Any], /) -> None: ...
+
+
 class SimLoop(asyncio.base_events.BaseEventLoop):
     """`asyncio.Runner(loop_factory=lambda: SimLoop(seed=7))`. `digest()` tells two histories apart."""
 
@@ -71,6 +77,9 @@ class SimLoop(asyncio.base_events.BaseEventLoop):
         self._numbers = 0
         self._trace = hashlib.sha256()
         self.steps = 0
+        self._alarms: list[tuple[int, int, Callable[[], object]]] = []
+        self.owner: ContextVar[Owner | None] = ContextVar("owner", default=None)
+        """Whose tasks are made: a simulated process."""
         self.errors: list[BaseException] = []
         """What callbacks raised and no one awaited; a simulation that has any has failed."""
         self.set_exception_handler(self._note_error)
@@ -86,6 +95,10 @@ class SimLoop(asyncio.base_events.BaseEventLoop):
     def note(self, text: str) -> None:
         """Put something of the simulation's own (a crash, a commit) into the history."""
         self._trace.update(f"note {text}\n".encode())
+
+    def at_step(self, step: int, then: Callable[[], object]) -> None:
+        """Call `then` between two steps, once so many are done. It is no step of its own."""
+        heapq.heappush(self._alarms, (step, self._next(), then))
 
     # --- time -----------------------------------------------------------------------------------------------------------------
 
@@ -135,6 +148,8 @@ class SimLoop(asyncio.base_events.BaseEventLoop):
         self.steps += 1
         self._trace.update(f"{self._now:.9f} {_label(handle)}\n".encode())
         handle._run()
+        while self._alarms and self.steps >= self._alarms[0][0]:
+            heapq.heappop(self._alarms)[2]()
 
     def _waiting(self) -> str:
         names = sorted(f"{task.get_name()} in {task.get_coro()!s:.80}".split(" at 0x")[0] for task in asyncio.all_tasks(self))
@@ -153,6 +168,8 @@ class SimLoop(asyncio.base_events.BaseEventLoop):
         if options.get("name") is None:
             options["name"] = f"task-{task.number}"
         task.__init__(coro, loop=self, **options)  # type: ignore[misc]
+        if (owner := self.owner.get()) is not None:
+            owner.adopt(task)
         return task
 
     def create_future(self) -> asyncio.Future[Any]:

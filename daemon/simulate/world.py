@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from daemon.simulate.clock import START, VirtualClock
+from daemon.simulate.clock import SECOND, START, VirtualClock
 from daemon.simulate.disk import SimDisk
 from daemon.simulate.ids import SeededIds
 from daemon.simulate.loop import STEP_LIMIT, SimLoop
@@ -57,12 +57,13 @@ def simulate(
     """Run `main` in a new world. The same seed gives an equal `History`. ExceptionGroup of what nobody awaited."""
     loop = SimLoop(seed=seed, shuffle=shuffle, step_limit=step_limit)
     dns = SimDns()
+    clock = VirtualClock(loop, start=start)
     world = World(
         seed=seed,
         loop=loop,
-        clock=VirtualClock(loop, start=start),
+        clock=clock,
         ids=SeededIds(seed),
-        disk=SimDisk(seed),
+        disk=SimDisk(seed, seconds=lambda: clock.instant() / SECOND),
         dns=dns,
         net=SimNet(seed, dns),
         executor=InlineExecutor(),

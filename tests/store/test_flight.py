@@ -8,7 +8,9 @@ import pytest
 
 from daemon.model.delivery import Decision, Reason, Verdict
 from daemon.store.flight import Kind
-from daemon.store.recover import begin
+from daemon.store.held import HeldWhere, cancel_some_held
+from daemon.store.recover import accept_clock, begin
+from daemon.store.release import ToSweep, sweep_some
 from daemon.store.writer import Lane
 from tests.store.conftest import LATER, NOW, World, add_job, outcome
 
@@ -236,3 +238,79 @@ async def test_a_reserved_slot_is_seen_before_the_handover(world: World) -> None
     await world.store.write(Lane.BULK, add_job, 2, people=[7], first_id=100)
     await world.claim()
     assert [touch.at for touch in world.seen_known[7].touches] == [NOW]
+
+
+async def doubted(world: World) -> None:
+    """One delivery whose fate is not known and that waits for the one more copy its campaign allows."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[7])
+    [claimed] = (await world.claim()).claimed
+    await world.step(grants=[claimed])
+    await world.step(outcomes=[outcome(claimed, Kind.UNKNOWN, code="lost", resend=True)])
+    assert await world.state(1) == ("due", None)
+
+
+async def test_a_doubt_whose_second_copy_comes_too_late_stays_a_doubt(world: World) -> None:
+    """The first may have arrived: it must not be shown as expired, which says that nothing was sent."""
+    await doubted(world)
+    world.decide = lambda row: Decision(verdict=Verdict.DROP, reason=Reason.LATE)
+    await world.claim()
+    assert await world.state(1) == ("in_doubt", None)
+    assert await world.tally() == {("in_doubt", ""): 1}
+    assert await world.sql("SELECT count(*) FROM due") == [(0,)]
+
+
+async def test_a_doubt_whose_second_copy_is_cancelled_stays_a_doubt(world: World) -> None:
+    """Cancelling the job ends what was not sent; this one may have been."""
+    await doubted(world)
+    await world.sql("UPDATE job SET state = 'cancelled', first_id = 1, last_id = 1")
+    await world.store.write(Lane.BULK, sweep_some, ToSweep(1, "cancelled", 1, 1), 0, NOW, 100)
+    assert await world.state(1) == ("in_doubt", None)
+    assert await world.tally() == {("in_doubt", ""): 1}
+
+
+async def test_a_doubt_whose_second_copy_was_held_stays_a_doubt_when_that_is_cancelled(world: World) -> None:
+    """The same for one that an operator cancels while it is held."""
+    await doubted(world)
+    world.decide = lambda row: Decision(verdict=Verdict.HOLD, reason=Reason.RENDER_ERROR)
+    await world.claim()
+    assert await world.store.write(Lane.BULK, cancel_some_held, HeldWhere(), NOW) == 1
+    assert await world.state(1) == ("in_doubt", None)
+    assert await world.tally() == {("in_doubt", ""): 1}
+
+
+@pytest.mark.parametrize("together", [False, True])
+async def test_what_was_claimed_before_a_later_send_to_the_same_person_is_counted_anew(world: World, together: bool) -> None:
+    """A transactional message goes whatever the caps say, and counts: an older claim, judged with one touch less, loses its leave."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[7])
+    [older] = (await world.claim()).claimed
+    await world.store.write(Lane.BULK, add_job, 2, people=[7], first_id=100)
+    [newer] = (await world.claim()).claimed
+    if together:
+        assert await world.step(grants=[older, newer]) == {100}
+    else:
+        assert await world.step(grants=[newer]) == {100}
+        assert await world.step(grants=[older]) == frozenset()
+    [again] = (await world.claim()).claimed
+    assert again.row.delivery == 1
+    assert len(world.seen_known[7].touches) == 1
+    assert await world.step(grants=[again]) == {1}
+
+
+async def test_an_older_send_leaves_what_was_claimed_after_it(world: World) -> None:
+    """The later claim has counted the earlier one's reservation: both may go."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[7])
+    [older] = (await world.claim()).claimed
+    await world.store.write(Lane.BULK, add_job, 2, people=[7], first_id=100)
+    [newer] = (await world.claim()).claimed
+    assert await world.step(grants=[older]) == {1}
+    assert await world.step(grants=[newer]) == {100}
+
+
+async def test_what_was_claimed_by_an_untrusted_clock_is_decided_anew_when_the_clock_is_accepted(world: World) -> None:
+    """Its window and its caps were read from a wrong time; the gate alone would let it go once it is open again."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[7])
+    [claimed] = (await world.claim()).claimed
+    await world.store.write(Lane.BULK, accept_clock, NOW)
+    assert await world.step(grants=[claimed]) == frozenset()
+    [again] = (await world.claim()).claimed
+    assert await world.step(grants=[again]) == {1}

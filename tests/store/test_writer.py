@@ -149,3 +149,24 @@ def test_a_state_folder_has_one_holder(tmp_path: Path) -> None:
     first.release()
     second.acquire()
     second.release()
+
+
+async def test_a_journal_that_fails_has_nothing_done_twice(tmp_path: Path) -> None:
+    """The group is committed when the journal is told: its failure goes to each caller, and no act is run again."""
+    runs: list[int] = []
+
+    def count(conn: Connection, items: Sequence[str]) -> Sequence[str]:
+        runs.append(len(items))
+        return note_all(conn, items)
+
+    def fail(results: Sequence[str]) -> None:
+        raise StoreUnavailableError("the journal's disk is full")
+
+    store = Store.open(tmp_path / "homing.db", after_join=fail)
+    try:
+        answers = await asyncio.gather(*(store.join(Lane.HANDOVER, count, f"k{i}") for i in range(20)), return_exceptions=True)
+        assert all(isinstance(answer, StoreUnavailableError) for answer in answers)
+        assert sum(runs) == 20
+        assert len(await store.read(keys)) == 20
+    finally:
+        await store.close()

@@ -1,0 +1,173 @@
+"""FLOOR 7, simulate: the store of a simulated daemon: the acts of the real one, run between two steps of the loop.
+
+SQLite in memory takes the place of the file and survives the process, as a file does. The lanes, the joining into one transaction
+and the transaction itself are the code of `store.writer.Store`; in place of its thread there is a task. Each act has a virtual
+delay before it (it waits for its turn) and one after it (it has committed and the caller does not know yet), so that a crash can
+fall anywhere, also between commit and answer. Reads see what was committed last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
+
+from daemon.errors import StoreUnavailableError
+from daemon.simulate.loop import SimLoop
+from daemon.simulate.process import Process
+from daemon.store import engine as engines
+from daemon.store.writer import Lane, Store, _Answer, _answer, _Call
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+BEFORE = (0.00005, 0.003)
+AFTER = (0.00005, 0.002)
+"""Seconds that an act waits for its turn, and that its caller waits for the answer after the commit."""
+
+
+
+class MemoryFile:
+    """The store file. One for all worlds of a worker: `reset` makes it empty again, page by page, so that histories are equal."""
+
+    def __init__(self) -> None:
+        engine = engines.open_writer(None)
+        engines.prepare(engine)
+        self.conn = engine.connect()
+        self._raw: sqlite3.Connection = self.conn.connection.driver_connection  # type: ignore[assignment]
+        self._empty = sqlite3.connect(":memory:")
+        self._raw.backup(self._empty)
+        self.path: Path | None = None
+        """The name that it is opened by."""
+
+    def reset(self) -> None:
+        self.path = None
+        if self._raw.in_transaction:
+            self._raw.rollback()
+        self._empty.backup(self._raw)
+
+
+class _SqliteError(Exception):
+    """What the driver would raise."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"injected {name}")
+        self.sqlite_errorname = name
+
+
+class StoreFaults:
+    """What goes wrong at the store, for all its processes. `full`: the share of writes that find the disk full · `broken`: the
+    next write meets an I/O error, and whether it is on disk is not known; from then on nothing works until the next start."""
+
+    def __init__(self, seed: int) -> None:
+        self._rng = random.Random(f"store faults {seed}")
+        self.full = 0.0
+        self.broken = False
+        self.strikes = 0
+
+    def full_now(self) -> bool:
+        return self.full > 0 and self._rng.random() < self.full
+
+    def kept(self) -> bool:
+        """Did the commit that failed reach the disk?"""
+        return self._rng.random() < 0.5
+
+
+class SimStore(Store):
+    """A `Store` without a thread. `told(name)`: each committed transaction, for the history."""
+
+    def __init__(
+        self, file: MemoryFile, process: Process, loop: SimLoop, rng: random.Random, faults: StoreFaults,
+        after_join: Callable[[Sequence[Any]], None],
+    ) -> None:  # fmt: skip
+        # not super().__init__(): it starts the thread
+        self.path: Path | None = None
+        self.commits = 0
+        self._conn, self._process, self._loop, self._rng, self._faults = file.conn, process, loop, rng, faults
+        self._after_join = after_join
+        self._lanes = tuple(deque[_Call]() for _ in Lane)
+        self._stopping = False
+        self._lost = False
+        self._news = asyncio.Event()
+        self._serving = loop.create_task(self._serve(), name="store")
+
+    def _submit(
+        self, lane: Lane, act: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], *, joined: bool
+    ) -> asyncio.Future[Any]:
+        self._process.check()
+        if self._stopping:
+            raise StoreUnavailableError("the store is closed")
+        future = self._loop.create_future()
+        self._lanes[lane].append(_Call(act, args, kwargs, joined, future))
+        self._news.set()
+        return future
+
+    async def read(self, act: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        await asyncio.sleep(self._rng.uniform(*BEFORE))
+        self._process.check()
+        if self._lost:
+            raise _error("SQLITE_IOERR_READ")
+        with self._conn.begin():
+            result = act(self._conn, *args, **kwargs)
+        await asyncio.sleep(self._rng.uniform(*AFTER))
+        return result
+
+    async def _serve(self) -> None:
+        """In place of the writer's thread."""
+        while True:
+            while not any(self._lanes):
+                if self._stopping:
+                    return
+                self._news.clear()
+                await self._news.wait()
+            await asyncio.sleep(self._rng.uniform(*BEFORE))
+            self._process.check()
+            answers = self._transact(self._next())
+            await asyncio.sleep(self._rng.uniform(*AFTER))
+            _answer(answers)
+
+    def _transact(self, calls: list[_Call]) -> list[_Answer]:
+        if self._lost:
+            return [(call.future, None, _error("SQLITE_IOERR")) for call in calls]
+        if self._faults.broken:
+            self._faults.broken, self._lost = False, True
+            if self._faults.kept():
+                super()._transact(calls)
+            return [(call.future, None, _error("SQLITE_IOERR_FSYNC")) for call in calls]
+        if self._faults.full_now():
+            self._faults.strikes += 1
+            calls = [_Call(_full(call.act), call.args, call.kwargs, call.joined, call.future) for call in calls]
+        answers = super()._transact(calls)
+        self._loop.note(calls[0].act.__name__)
+        return answers
+
+    def wal_bytes(self) -> int:
+        return 0
+
+    async def close(self) -> None:
+        """Finish what waits. The file stays."""
+        self._stopping = True
+        self._news.set()
+        await asyncio.wait({self._serving})
+
+
+def _error(name: str) -> OperationalError:
+    return OperationalError("(simulated)", None, _SqliteError(name))
+
+
+def _full(act: Callable[..., Any]) -> Callable[..., Any]:
+    """The act, but its commit finds no room."""
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        act(*args, **kwargs)
+        raise _error("SQLITE_FULL")
+
+    run.__name__ = f"{act.__name__}, full"
+    return run

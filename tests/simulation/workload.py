@@ -1,0 +1,161 @@
+"""What one seed does: who is written to, by which jobs, what breaks and when, how relays behave. Drawn before the world begins.
+
+Swarm: each seed switches classes of faults and behaviours on and off. Faults strike a drawn number of loop steps after a job was
+dropped, which is where the work is, or at a drawn time.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from tests.simulation.events import Row
+from tests.simulation.relay import BEHAVIOURS
+from tests.simulation.shop import QUEUES, VARIANTS
+
+ROWS = 215
+"""At least; 60 more where a queue is cancelled, whose rows may never be planned."""
+JOBS = 5
+"""There are at least so many jobs, of at most 60 rows: faults are tied to one of the first."""
+PEOPLE = 90
+STARTS = (
+    "2026-11-23T01:56:00+00:00", "2026-11-27T12:51:00+00:00", "2026-10-24T22:58:00+00:00", "2026-11-01T04:57:00+00:00",
+    "2027-03-28T00:56:00+00:00", "2026-11-29T10:48:00+00:00", "2026-11-26T07:58:00+00:00",
+)  # fmt: skip
+"""Just before windows open or close somewhere, and nights in which clocks change."""
+ZONES = (
+    "Asia/Jakarta", "Asia/Tokyo", "Europe/Berlin", "Europe/London", "America/New_York", "America/Los_Angeles", "Asia/Tehran",
+    "Asia/Kolkata", "Australia/Lord_Howe", "Pacific/Auckland", "America/Sao_Paulo", "Africa/Lagos",
+)  # fmt: skip
+COUNTRIES = ("US", "ID", "AU", "DE")
+DEATHS = ("kill", "power_loss")
+FAULTS = (
+    "sigterm", "clock_forward", "clock_back", "store_full", "store_broken", "disk_full", "dns", "refused", "slow_banner", "kill_switch",
+    "pause_queue", "pause_campaign", "cancel_queue", "reload", "silence", "suppress",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPlan:
+    """One job. `at`: seconds after the start; `door`: spool or http."""
+
+    at: float
+    key: str
+    queue: str
+    door: str
+    rows: tuple[Row, ...]
+    expected: int | None
+    blank: frozenset[str]
+    """Recipients whose row lacks what the template needs."""
+
+    def body(self) -> bytes:
+        head = {"id": self.key, "queue": self.queue}
+        if self.expected is not None:
+            head["expected_count"] = self.expected  # type: ignore[assignment]
+        lines = [json.dumps(head)]
+        for row in self.rows:
+            item: dict[str, object] = {"id": row.recipient, "email": row.email}
+            item |= {"zone": row.zone} if row.zone else {}
+            item |= {"country": row.country} if row.country else {}
+            if row.recipient not in self.blank:
+                item["vars"] = {"ref": f"{self.key}/{row.recipient}"}
+            lines.append(json.dumps(item))
+        return "\n".join(lines).encode() + b"\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultPlan:
+    """`steps` after the drop of job number `job`; `draw`: what the fault needs of chance, in [0, 1); `seconds`: how long."""
+
+    kind: str
+    job: int
+    steps: int
+    draw: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All that a seed decides before its world begins."""
+
+    seed: int
+    start: datetime
+    variant: int
+    pipelining: bool
+    jobs: tuple[JobPlan, ...]
+    faults: tuple[FaultPlan, ...]
+    ways: Mapping[str, float]
+    unsubscribe: float
+    """The share of recipients who use the link of a mail."""
+
+
+def draw_plan(seed: int) -> Plan:
+    """The plan of a seed."""
+    rng = random.Random(f"workload {seed}")
+    start = datetime.fromisoformat(rng.choice(STARTS)) + timedelta(seconds=rng.uniform(0, 150))
+    faults = _draw_faults(rng)
+    jobs = _draw_jobs(rng, start, ROWS + 60 * any(fault.kind == "cancel_queue" for fault in faults))
+    ways = {name: rng.uniform(0.01, 0.06) for name in rng.sample(BEHAVIOURS, rng.randint(1, 6))}
+    return Plan(
+        seed=seed, start=start, variant=rng.randrange(len(VARIANTS)), pipelining=rng.random() < 0.75, jobs=jobs,
+        faults=faults, ways=ways, unsubscribe=rng.choice((0.0, 0.03, 0.1)),
+    )  # fmt: skip
+
+
+def _draw_people(rng: random.Random, start: datetime) -> list[Row]:
+    awake = [zone for zone in ZONES if 9 <= start.astimezone(ZoneInfo(zone)).hour < 19]
+    home = rng.choice(awake or ["Asia/Jakarta"])
+    people = []
+    for number in range(PEOPLE):
+        draw, zone, country = rng.random(), None, None
+        if draw < 0.72:
+            zone = home
+        elif draw < 0.92:
+            zone = rng.choice(ZONES)
+        elif draw < 0.97:
+            country = rng.choice(COUNTRIES)
+        domain = "slow.example" if rng.random() < 0.15 else "mail.example"
+        people.append(Row(recipient=f"c{number}", email=f"c{number}@{domain}", zone=zone, country=country))
+    return people
+
+
+def _draw_jobs(rng: random.Random, start: datetime, least: int) -> tuple[JobPlan, ...]:
+    people = _draw_people(rng, start)
+    free = {queue: rng.sample(people, len(people)) for queue in QUEUES}
+    jobs: list[JobPlan] = []
+    total = 0
+    while total < least:
+        queue = rng.choice([queue for queue, left in free.items() if len(left) >= 20])
+        count = rng.randint(20, 53)
+        rows, free[queue] = tuple(free[queue][:count]), free[queue][count:]
+        total += len(rows)
+        at = 0.0 if not jobs else jobs[-1].at + rng.choice((0.0, rng.uniform(0, 2), rng.uniform(0, 200), rng.uniform(0, 9000)))
+        draw = rng.random()
+        expected = None if draw < 0.1 else len(rows) + (1 if draw > 0.96 else 0)
+        blank = frozenset(row.recipient for row in rows if rng.random() < 0.01)
+        jobs.append(JobPlan(
+            at=at, key=f"j{len(jobs)}", queue=queue, door=rng.choice(("spool", "spool", "http")), rows=rows, expected=expected, blank=blank,
+        ))  # fmt: skip
+    return tuple(jobs)
+
+
+def _draw_faults(rng: random.Random) -> tuple[FaultPlan, ...]:
+    deaths = [rng.choice(DEATHS) for _ in range(rng.randint(1, 4))]
+    others = [kind for kind in rng.sample(FAULTS, rng.randint(1, 6)) for _ in range(rng.randint(1, 2))]
+    found = [
+        FaultPlan(
+            kind=kind, job=rng.randrange(JOBS), steps=round(30 * 130 ** rng.random()), draw=rng.random(),
+            seconds=rng.choice((rng.uniform(0.05, 5), rng.uniform(5, 200))),
+        )
+        for kind in (*deaths, *others)
+    ]  # fmt: skip
+    return tuple(found)
+
+
+def utc(at: datetime) -> int:
+    """Microseconds."""
+    return round((at - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1))
