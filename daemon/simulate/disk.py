@@ -26,6 +26,8 @@ class _Node:
     modified: float
     content: bytearray = field(default_factory=bytearray)
     durable: bytes = b""
+    room: int = 0
+    """Allocated behind the content; it takes up room and nobody reads it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -135,9 +137,10 @@ class SimDisk:
         return _Reading(node)
 
     def allocate(self, path: Path, size: int, *, mode: int = 0o600) -> None:
-        node = self._folder(path.parent).names.get(path.name)
-        with self.append(path, mode=mode) as file:
-            file.write(bytes(max(size - (len(node.content) if node is not None else 0), 0)))
+        self.append(path, mode=mode).close()
+        node = self._folder(path.parent).names[path.name]
+        self.take(max(size - len(node.content) - node.room, 0))
+        node.room = max(size - len(node.content), node.room)
 
     def write_atomic(self, path: Path, data: bytes, *, mode: int = 0o600) -> None:
         temporary = path.with_name(f".{path.name}.tmp")
@@ -159,7 +162,7 @@ class SimDisk:
     def remove(self, path: Path) -> None:
         self.check()
         if (node := self._folder(path.parent).names.pop(path.name, None)) is not None:
-            self._left += len(node.content)
+            self.left += len(node.content) + node.room
             self.sync_folder(path.parent)
 
     def make_folder(self, path: Path, *, mode: int = 0o700) -> None:
@@ -228,7 +231,7 @@ class SimDisk:
 
 def _status(node: _Node) -> os.stat_result:
     at = node.modified
-    return os.stat_result((stat.S_IFREG | 0o600, node.number, 0, 1, os.geteuid(), 0, len(node.content), at, at, at))
+    return os.stat_result((stat.S_IFREG | 0o600, node.number, 0, 1, os.geteuid(), 0, len(node.content) + node.room, at, at, at))
 
 
 def _put(names: dict[str, _Node], name: str, node: _Node | None) -> None:

@@ -23,6 +23,7 @@ from daemon.errors import StoreUnavailableError
 from daemon.simulate.loop import SimLoop
 from daemon.simulate.process import Process
 from daemon.store import engine as engines
+from daemon.store import failures
 from daemon.store.writer import Lane, Store, _Answer, _answer, _Call
 
 P = ParamSpec("P")
@@ -87,14 +88,14 @@ class SimStore(Store):
         self, file: MemoryFile, process: Process, loop: SimLoop, rng: random.Random, faults: StoreFaults,
         after_join: Callable[[Sequence[Any]], None],
     ) -> None:  # fmt: skip
-        # not super().__init__(): it starts the thread
+        failures.Kept.__init__(self)  # not super(): it starts the thread
         self.path: Path | None = None
         self.commits = 0
         self._conn, self._process, self._loop, self._rng, self._faults = file.conn, process, loop, rng, faults
         self._after_join = after_join
         self._lanes = tuple(deque[_Call]() for _ in Lane)
         self._stopping = False
-        self._lost = False
+        self._mark = None
         self._news = asyncio.Event()
         self._serving = loop.create_task(self._serve(), name="store")
 
@@ -105,15 +106,15 @@ class SimStore(Store):
         if self._stopping:
             raise StoreUnavailableError("the store is closed")
         future = self._loop.create_future()
-        self._lanes[lane].append(_Call(act, args, kwargs, joined, future))
+        self._lanes[lane].append(_Call(act, args, kwargs, joined, future, lane))
         self._news.set()
         return future
 
     async def read(self, act: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         await asyncio.sleep(self._rng.uniform(*BEFORE))
         self._process.check()
-        if self._lost:
-            raise _error("SQLITE_IOERR_READ")
+        if self.broken is not None:
+            raise self.broken
         with self._conn.begin():
             result = act(self._conn, *args, **kwargs)
         await asyncio.sleep(self._rng.uniform(*AFTER))
@@ -129,21 +130,21 @@ class SimStore(Store):
                 await self._news.wait()
             await asyncio.sleep(self._rng.uniform(*BEFORE))
             self._process.check()
-            answers = self._transact(self._next())
+            calls, refusal = self._next(), self.broken or self.frozen
+            answers: list[_Answer] = self._transact(calls) if refusal is None else [(call.future, None, refusal) for call in calls]
             await asyncio.sleep(self._rng.uniform(*AFTER))
             _answer(answers)
 
     def _transact(self, calls: list[_Call]) -> list[_Answer]:
-        if self._lost:
-            return [(call.future, None, _error("SQLITE_IOERR")) for call in calls]
         if self._faults.broken:
-            self._faults.broken, self._lost = False, True
+            self._faults.broken = False
             if self._faults.kept():
                 super()._transact(calls)
-            return [(call.future, None, _error("SQLITE_IOERR_FSYNC")) for call in calls]
+            error = self._found(failures.told(_error("SQLITE_IOERR_FSYNC")))
+            return [(call.future, None, error) for call in calls]
         if self._faults.full_now():
             self._faults.strikes += 1
-            calls = [_Call(_full(call.act), call.args, call.kwargs, call.joined, call.future) for call in calls]
+            calls = [_Call(_full(call.act), call.args, call.kwargs, call.joined, call.future, call.lane) for call in calls]
         answers = super()._transact(calls)
         self._loop.note(calls[0].act.__name__)
         return answers

@@ -57,6 +57,9 @@ class SimLock:
             raise StateHeldError("two simulated daemons on one state folder")
         SimLock.holder = self._process
 
+    def lost(self) -> bool:
+        return SimLock.holder is not self._process
+
     def release(self) -> None:
         SimLock.holder = None
 

@@ -51,6 +51,12 @@ def held_jobs(conn: Connection) -> list[str]:
         return sorted(conn.execute(text("SELECT DISTINCT reason FROM job WHERE state = 'held'")).scalars())
 
 
+def cancelled_jobs(conn: Connection, queue: str) -> list[str]:
+    with conn.begin():
+        query = text("SELECT key FROM job WHERE state = 'cancelled' AND queue = :queue ORDER BY id")
+        return list(conn.execute(query, {"queue": queue}).scalars())
+
+
 def receipts(conn: Connection) -> list[Counted]:
     with conn.begin():
         return [

@@ -408,8 +408,6 @@ class Sim:
 
     async def _cancel_queue(self, fault: FaultPlan) -> None:
         queue = sorted(QUEUES)[int(fault.draw * len(QUEUES))]
-        jobs = [job.key for job in self.plan.jobs if job.queue == queue]
-        before = {event.job for event in self.events if isinstance(event, Acked)}
 
         async def cancel(daemon: Daemon) -> object:
             count = next((q["deliveries"] for q in await daemon.desk.list_queues() if q["queue"] == queue), {})
@@ -417,9 +415,8 @@ class Sim:
             return await daemon.desk.cancel_queue(queue, expect=waiting)
 
         if await self.deed(cancel, again=False) is not None:
-            for job in jobs:
-                if job in before:
-                    self.note(Switch(at=self.true(), what=f"job:{job}", on=True))
+            for job in look.cancelled_jobs(self.file.conn, queue):
+                self.note(Switch(at=self.true(), what=f"job:{job}", on=True))
 
     async def _reload(self, fault: FaultPlan) -> None:
         self.twin = not self.twin
