@@ -8,11 +8,12 @@ from daemon.simulate.clock import VirtualClock
 from daemon.simulate.disk import SimDisk
 from daemon.simulate.ids import SeededIds
 from daemon.simulate.loop import Deadlock, Forbidden, SimLoop, TooManySteps
-from daemon.simulate.memory import MemoryFile, SimStore, StoreFaults
+from daemon.simulate.memory import SimStore, StoreFaults
 from daemon.simulate.net import InlineExecutor, SimDns, SimNet, SimStream
 from daemon.simulate.ports import QuietLog, make_ports
 from daemon.simulate.process import Killed, Process
 from daemon.simulate.world import World, simulate
+from daemon.store.memory import MemoryFile
 
 __all__ = [
     "Deadlock",

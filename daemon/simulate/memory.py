@@ -10,20 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection
-from sqlalchemy.exc import OperationalError
-
 from daemon.errors import StoreUnavailableError
 from daemon.simulate.loop import SimLoop
 from daemon.simulate.process import Process
-from daemon.store import engine as engines
 from daemon.store import failures
+from daemon.store.memory import MemoryFile, injected, without_room
 from daemon.store.writer import Lane, Store, _Answer, _answer, _Call
 
 P = ParamSpec("P")
@@ -33,34 +29,6 @@ BEFORE = (0.00005, 0.003)
 AFTER = (0.00005, 0.002)
 """Seconds that an act waits for its turn, and that its caller waits for the answer after the commit."""
 
-
-
-class MemoryFile:
-    """The store file. One for all worlds of a worker: `reset` makes it empty again, page by page, so that histories are equal."""
-
-    def __init__(self) -> None:
-        engine = engines.open_writer(None)
-        engines.prepare(engine)
-        self.conn = engine.connect()
-        self._raw: sqlite3.Connection = self.conn.connection.driver_connection  # type: ignore[assignment]
-        self._empty = sqlite3.connect(":memory:")
-        self._raw.backup(self._empty)
-        self.path: Path | None = None
-        """The name that it is opened by."""
-
-    def reset(self) -> None:
-        self.path = None
-        if self._raw.in_transaction:
-            self._raw.rollback()
-        self._empty.backup(self._raw)
-
-
-class _SqliteError(Exception):
-    """What the driver would raise."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"injected {name}")
-        self.sqlite_errorname = name
 
 
 class StoreFaults:
@@ -110,7 +78,7 @@ class SimStore(Store):
         self._news.set()
         return future
 
-    async def read(self, act: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    async def read(self, act: Callable[Concatenate[Any, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         await asyncio.sleep(self._rng.uniform(*BEFORE))
         self._process.check()
         if self.broken is not None:
@@ -140,11 +108,11 @@ class SimStore(Store):
             self._faults.broken = False
             if self._faults.kept():
                 super()._transact(calls)
-            error = self._found(failures.told(_error("SQLITE_IOERR_FSYNC")))
+            error = self._found(failures.told(injected("SQLITE_IOERR_FSYNC")))
             return [(call.future, None, error) for call in calls]
         if self._faults.full_now():
             self._faults.strikes += 1
-            calls = [_Call(_full(call.act), call.args, call.kwargs, call.joined, call.future, call.lane) for call in calls]
+            calls = [_Call(without_room(call.act), call.args, call.kwargs, call.joined, call.future, call.lane) for call in calls]
         answers = super()._transact(calls)
         self._loop.note(calls[0].act.__name__)
         return answers
@@ -157,18 +125,3 @@ class SimStore(Store):
         self._stopping = True
         self._news.set()
         await asyncio.wait({self._serving})
-
-
-def _error(name: str) -> OperationalError:
-    return OperationalError("(simulated)", None, _SqliteError(name))
-
-
-def _full(act: Callable[..., Any]) -> Callable[..., Any]:
-    """The act, but its commit finds no room."""
-
-    def run(*args: Any, **kwargs: Any) -> Any:
-        act(*args, **kwargs)
-        raise _error("SQLITE_FULL")
-
-    run.__name__ = f"{act.__name__}, full"
-    return run

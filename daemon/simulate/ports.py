@@ -10,9 +10,10 @@ from typing import Any
 
 from daemon.app.ports import Pace, Ports
 from daemon.errors import StateHeldError
-from daemon.simulate.memory import MemoryFile, SimStore, StoreFaults
+from daemon.simulate.memory import SimStore, StoreFaults
 from daemon.simulate.process import Process, disk_of
 from daemon.simulate.world import World
+from daemon.store.memory import MemoryFile
 from plugins.contract import Log
 
 HOUR_SECONDS = 3600.0

@@ -1,0 +1,59 @@
+"""A store file in memory for simulated daemons: it survives the process, is emptied in a millisecond, and can be told to fail.
+
+The errors are those that the driver raises, in SQLAlchemy's wrapping, so that they are read by the same code (`store.failures`).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.exc import OperationalError
+
+from daemon.store import engine as engines
+
+
+class MemoryFile:
+    """One for all worlds of a worker: `reset` makes it empty again, page by page, so that equal histories find equal files."""
+
+    def __init__(self) -> None:
+        engine = engines.open_writer(None)
+        engines.prepare(engine)
+        self.conn = engine.connect()
+        self._raw: sqlite3.Connection = self.conn.connection.driver_connection  # type: ignore[assignment]
+        self._empty = sqlite3.connect(":memory:")
+        self._raw.backup(self._empty)
+        self.path: Path | None = None
+        """The name that it is opened by."""
+
+    def reset(self) -> None:
+        self.path = None
+        if self._raw.in_transaction:
+            self._raw.rollback()
+        self._empty.backup(self._raw)
+
+
+class _SqliteError(Exception):
+    """What the driver would raise."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"injected {name}")
+        self.sqlite_errorname = name
+
+
+def injected(name: str) -> OperationalError:
+    """The error of this name, as an act meets it."""
+    return OperationalError("(simulated)", None, _SqliteError(name))
+
+
+def without_room(act: Callable[..., Any]) -> Callable[..., Any]:
+    """The act, but its commit finds the disk full."""
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        act(*args, **kwargs)
+        raise injected("SQLITE_FULL")
+
+    run.__name__ = f"{act.__name__}, full"
+    return run
