@@ -135,9 +135,9 @@ class Housekeeping(Service):
             await store.write(Lane.EXIT, save_gate, latched)
             self._saved_gate = latched
             self._sending.wake()
-        if ticks % self._pace.heartbeat_ticks == 0:
-            if not await store.write(Lane.BULK, heartbeat, self._owner, now):
-                raise StateHeldError("another daemon has begun on this store, and has settled what this one had in hand: this one ends")
+        if ticks % self._pace.heartbeat_ticks == 0 and not await store.write(Lane.BULK, heartbeat, self._owner, now):
+            raise StateHeldError("another daemon has begun on this store, and has settled what this one had in hand: this one ends")
+        if ticks % self._pace.observe_ticks == 0:
             await self._observe(lag)
         if ticks % SAVE_TICKS == 0:
             await self._sending.save()

@@ -134,7 +134,8 @@ class Daemon:
         self.opened = opened
         self.metrics = Metrics(self.clock)
         world = World(
-            store=opened.store, clock=self.clock, ids=self.ids, dns=self.ports.dns, net=self.ports.net, log=self.log, metrics=self.metrics
+            store=opened.store, clock=self.clock, ids=self.ids, dns=self.ports.dns, net=self.ports.net, log=self.log, metrics=self.metrics,
+            open_http=self.ports.open_http,
         )  # fmt: skip
         self.links = Links(
             open_ring(self.setup.config.homing.state_dir / "links.key", self.disk, self.ids), self.setup.config.http.public_base
@@ -146,7 +147,7 @@ class Daemon:
         doors = self._compose_doors(world)
         self.audit = Audit(
             store=world.store, sent=opened.journal, clock=self.clock, executor=self.ports.slow, log=self.log, metrics=self.metrics,
-            config=self.setup.config,
+            config=self.setup.config, look_seconds=self.ports.pace.audit_seconds,
         )  # fmt: skip
         if opened.damage is not None:
             return [self._compose_web(doors)]

@@ -26,6 +26,7 @@ from daemon.net import Net, SystemNet
 from daemon.store.engine import StateLock
 from daemon.store.writer import KeptStore, Store
 from plugins.contract import Log
+from plugins.http import open_http
 
 Bell = Callable[[Callable[[], object]], Callable[[], object]]
 """Call it with what is to be rung hourly; what it gives back ends that."""
@@ -57,6 +58,8 @@ class Pace:
 
     tick_seconds: float = 1.0
     heartbeat_ticks: int = 5
+    observe_ticks: int = 5
+    audit_seconds: float = 60.0
     poll_seconds: float = 1.0
     room_seconds: float = 0.1
 
@@ -64,7 +67,8 @@ class Pace:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """`files`, `reading`, `slow`: executors of intake, expansion, journal · `open_log`: the log, given the key of its hashes ·
-    `doors`: open the web doors · `signals`: obey SIGTERM and SIGHUP · `settle`: called when all runs."""
+    `open_http`: see `plugins.http` · `doors`: open the web doors · `signals`: obey SIGTERM and SIGHUP · `settle`: called when all
+    runs."""
 
     clock: Clock
     ids: Ids
@@ -78,6 +82,7 @@ class Ports:
     open_store: OpenStore
     open_log: Callable[[bytes], Log]
     bell: Bell
+    open_http: Callable[..., Any]
     node: str
     close_dns: Callable[[], Any]
     pace: Pace = field(default_factory=Pace)
@@ -104,7 +109,8 @@ def system_ports(clock: Clock, environ: Mapping[str, str]) -> Ports:
     return Ports(
         clock=clock, ids=SystemIds(), disk=SystemDisk(), dns=dns, net=SystemNet(dns), files=ThreadExecutor(threads=2, name="files"),
         reading=ThreadExecutor(threads=1, name="expand"), slow=ThreadExecutor(threads=1, name="journal"), lock=StateLock,
-        open_store=Store.open, open_log=open_log, bell=hourly, node=os.uname().nodename, close_dns=dns.close, settle=gc.freeze,
+        open_store=Store.open, open_log=open_log, bell=hourly, open_http=open_http, node=os.uname().nodename, close_dns=dns.close,
+        settle=gc.freeze,
     )  # fmt: skip
 
 

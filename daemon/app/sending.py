@@ -10,6 +10,7 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from daemon.app.ports import Pace
 from daemon.app.setup import Setup
@@ -36,7 +37,6 @@ from daemon.store.held import HeldWhere, release_some_held
 from daemon.store.recover import load_buckets, save_buckets
 from daemon.store.writer import Lane, Writes
 from plugins.contract import Channel, Context, Log
-from plugins.http import open_http
 from plugins.loader import LoadedChannel
 
 DRAIN_SECONDS = 30.0
@@ -53,6 +53,7 @@ class World:
     net: Net
     log: Log
     metrics: Metrics
+    open_http: Callable[..., Any]
 
 
 @dataclass(slots=True)
@@ -178,7 +179,7 @@ class Sending(Service):
     async def _open(self, loaded: LoadedChannel, saved: Mapping[str, str]) -> None:
         """Start one channel and its line; a failure concerns this provider only."""
         world, table = self._world, self._setup.config.providers[loaded.provider]
-        session = open_http(dns=world.dns, settings=loaded.settings)
+        session = world.open_http(dns=world.dns, settings=loaded.settings)
         context = Context(
             provider=loaded.provider, settings=loaded.settings, clock=world.clock, rng=world.ids.rng(), dns=world.dns,
             open_stream=world.net.open_stream, http=session, log=world.log.bind(provider=loaded.provider),

@@ -54,11 +54,12 @@ class Audit(Service):
     """`configure` before sending under a config, `run` beside it."""
 
     def __init__(
-        self, *, store: Writes, sent: SentLog, clock: Clock, executor: Executor, log: Log, metrics: Metrics, config: Config
+        self, *, store: Writes, sent: SentLog, clock: Clock, executor: Executor, log: Log, metrics: Metrics, config: Config,
+        look_seconds: float = LOOK_SECONDS,
     ) -> None:  # fmt: skip
         super().__init__("audit")
         self._store, self._sent, self._clock, self._executor = store, sent, clock, executor
-        self._log, self._metrics, self._config = log, metrics, config
+        self._log, self._metrics, self._config, self._look_seconds = log, metrics, config, look_seconds
         self._book: Sequence[Page] = ()
         self._terms: OrderedDict[tuple[int, int], Terms] = OrderedDict()
         self._at: Instant = 0
@@ -163,9 +164,9 @@ class Audit(Service):
 
     def _pause(self, *, more: bool) -> float:
         if not more:
-            return LOOK_SECONDS
+            return self._look_seconds
         newest = self._sent.newest
-        sending = newest is not None and self._clock.instant() - newest < LOOK_SECONDS * SECOND
+        sending = newest is not None and self._clock.instant() - newest < self._look_seconds * SECOND
         return BEHIND_SECONDS if sending else QUIET_SECONDS
 
     async def _wait(self, seconds: float) -> None:

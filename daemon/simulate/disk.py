@@ -91,6 +91,8 @@ class SimDisk:
         self._made = 0
         self._rng = random.Random(f"disk {seed}")
         self._folders: dict[Path, _Folder] = {Path("/"): _Folder()}
+        self._inner: dict[Path, set[str]] = {}
+        """Folder -> the names of the folders in it."""
         self.left = capacity
         self.failing = False
         self.life = 0
@@ -167,11 +169,12 @@ class SimDisk:
 
     def make_folder(self, path: Path, *, mode: int = 0o700) -> None:
         for folder in (path, *path.parents):
-            self._folders.setdefault(folder, _Folder())
+            if folder not in self._folders:
+                self._folders[folder] = _Folder()
+                self._inner.setdefault(folder.parent, set()).add(folder.name)
 
     def names(self, folder: Path) -> list[str]:
-        inner = {path.name for path in self._folders if path.parent == folder and path != folder}
-        return sorted(self._folder(folder).names.keys() | inner)
+        return sorted(self._folder(folder).names.keys() | self._inner.get(folder, set()))
 
     def exists(self, path: Path) -> bool:
         parent = self._folders.get(path.parent)

@@ -76,6 +76,7 @@ class SimLoop(asyncio.base_events.BaseEventLoop):
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._numbers = 0
         self._trace = hashlib.sha256()
+        self._told: list[str] = []
         self.steps = 0
         self._alarms: list[tuple[int, int, Callable[[], object]]] = []
         self.owner: ContextVar[Owner | None] = ContextVar("owner", default=None)
@@ -90,11 +91,16 @@ class SimLoop(asyncio.base_events.BaseEventLoop):
 
     def digest(self) -> str:
         """Of every step so far: its time and what ran."""
+        self._hash()
         return self._trace.hexdigest()[:16]
 
     def note(self, text: str) -> None:
         """Put something of the simulation's own (a crash, a commit) into the history."""
-        self._trace.update(f"note {text}\n".encode())
+        self._told.append(f"note {text}")
+
+    def _hash(self) -> None:
+        self._trace.update("\n".join([*self._told, ""]).encode())
+        self._told.clear()
 
     def at_step(self, step: int, then: Callable[[], object]) -> None:
         """Call `then` between two steps, once so many are done. It is no step of its own."""
@@ -138,7 +144,7 @@ class SimLoop(asyncio.base_events.BaseEventLoop):
                 ready.append(timer)
         batch = list(ready)
         ready.clear()
-        if self._order is not None:
+        if self._order is not None and len(batch) > 1:
             self._order.shuffle(batch)
         for handle in batch:
             if not handle.cancelled():
@@ -146,7 +152,9 @@ class SimLoop(asyncio.base_events.BaseEventLoop):
 
     def _step(self, handle: Any) -> None:
         self.steps += 1
-        self._trace.update(f"{self._now:.9f} {_label(handle)}\n".encode())
+        self._told.append(f"{self._now:.9f} {_label(handle)}")
+        if len(self._told) > 500:
+            self._hash()
         handle._run()
         while self._alarms and self.steps >= self._alarms[0][0]:
             heapq.heappop(self._alarms)[2]()

@@ -1,7 +1,7 @@
 """FLOOR 7, simulate: the store of a simulated daemon: the acts of the real one, run between two steps of the loop.
 
 SQLite in memory takes the place of the file and survives the process, as a file does. The lanes, the joining into one transaction
-and the transaction itself are the code of `store.writer.Store`; in place of its thread there is a task. Each act has a virtual
+and the transaction itself are the code of `store.writer.Store`; in place of its thread there are timers. Each act has a virtual
 delay before it (it waits for its turn) and one after it (it has committed and the caller does not know yet), so that a crash can
 fall anywhere, also between commit and answer. Reads see what was committed last.
 """
@@ -9,6 +9,7 @@ fall anywhere, also between commit and answer. Reads see what was committed last
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -64,8 +65,8 @@ class SimStore(Store):
         self._lanes = tuple(deque[_Call]() for _ in Lane)
         self._stopping = False
         self._mark = None
-        self._news = asyncio.Event()
-        self._serving = loop.create_task(self._serve(), name="store")
+        self._busy = False
+        self._idle: asyncio.Event = asyncio.Event()
 
     def _submit(
         self, lane: Lane, act: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], *, joined: bool
@@ -75,33 +76,55 @@ class SimStore(Store):
             raise StoreUnavailableError("the store is closed")
         future = self._loop.create_future()
         self._lanes[lane].append(_Call(act, args, kwargs, joined, future, lane))
-        self._news.set()
+        self._start()
         return future
 
     async def read(self, act: Callable[Concatenate[Any, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        await asyncio.sleep(self._rng.uniform(*BEFORE))
         self._process.check()
-        if self.broken is not None:
-            raise self.broken
-        with self._conn.begin():
-            result = act(self._conn, *args, **kwargs)
-        await asyncio.sleep(self._rng.uniform(*AFTER))
-        return result
+        future = self._loop.create_future()
+        answer: Callable[[], object]
 
-    async def _serve(self) -> None:
-        """In place of the writer's thread."""
-        while True:
-            while not any(self._lanes):
-                if self._stopping:
-                    return
-                self._news.clear()
-                await self._news.wait()
-            await asyncio.sleep(self._rng.uniform(*BEFORE))
-            self._process.check()
-            calls, refusal = self._next(), self.broken or self.frozen
-            answers: list[_Answer] = self._transact(calls) if refusal is None else [(call.future, None, refusal) for call in calls]
-            await asyncio.sleep(self._rng.uniform(*AFTER))
-            _answer(answers)
+        def look() -> None:
+            nonlocal answer
+            if not self._process.alive or future.done():
+                return
+            try:
+                if self.broken is not None:
+                    raise self.broken
+                with self._conn.begin():
+                    result = act(self._conn, *args, **kwargs)
+            except Exception as error:  # noqa: BLE001 - it goes to who asked
+                answer = functools.partial(_settle, future, None, error)
+            else:
+                answer = functools.partial(_settle, future, result, None)
+            self._loop.call_later(self._rng.uniform(*AFTER), answer)
+
+        self._loop.call_later(self._rng.uniform(*BEFORE), look)
+        found: T = await future
+        return found
+
+    def _start(self) -> None:
+        """In place of the writer's thread: the next transaction comes after its delay, when none is under way."""
+        if not self._busy:
+            self._busy = True
+            self._loop.call_later(self._rng.uniform(*BEFORE), self._commit)
+
+    def _commit(self) -> None:
+        if not self._process.alive:
+            return
+        calls, refusal = self._next(), self.broken or self.frozen
+        answers: list[_Answer] = self._transact(calls) if refusal is None else [(call.future, None, refusal) for call in calls]
+        self._loop.call_later(self._rng.uniform(*AFTER), self._tell, answers)
+
+    def _tell(self, answers: list[_Answer]) -> None:
+        if not self._process.alive:
+            return
+        self._busy = False
+        _answer(answers)
+        if any(self._lanes):
+            self._start()
+        else:
+            self._idle.set()
 
     def _transact(self, calls: list[_Call]) -> list[_Answer]:
         if self._faults.broken:
@@ -123,5 +146,10 @@ class SimStore(Store):
     async def close(self) -> None:
         """Finish what waits. The file stays."""
         self._stopping = True
-        self._news.set()
-        await asyncio.wait({self._serving})
+        while self._busy:
+            self._idle.clear()
+            await self._idle.wait()
+
+
+def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    _answer([(future, result, error)])

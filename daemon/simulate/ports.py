@@ -19,6 +19,15 @@ from plugins.contract import Log
 HOUR_SECONDS = 3600.0
 
 
+class NoHttp:
+    """In place of a session: who uses it reaches for the world."""
+
+    async def close(self) -> None:
+        """There is nothing."""
+
+
+
+
 class QuietLog:
     """A log that only says what `say` is given for; None: nothing."""
 
@@ -91,5 +100,6 @@ def make_ports(
     return Ports(
         clock=world.clock, ids=world.ids, disk=disk_of(process, world.disk), dns=world.dns, net=world.net, files=world.executor,
         reading=world.executor, slow=world.executor, lock=lambda _: SimLock(process), open_store=open_store,
-        open_log=lambda _: log or QuietLog(), bell=bell, node="sim", close_dns=nothing, pace=pace, doors=False, signals=False,
+        open_log=lambda _: log or QuietLog(), bell=bell,
+        open_http=lambda **_: NoHttp(), node="sim", close_dns=nothing, pace=pace, doors=False, signals=False,
     )  # fmt: skip

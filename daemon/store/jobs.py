@@ -261,9 +261,12 @@ _ENDED = select(s.job.c.id, s.job.c.key, s.job.c.state).where(
 _DOUBTS = exists().where(s.tally.c.job == s.lane.c.job, s.tally.c.state == State.IN_DOUBT.value, s.tally.c.n > 0)
 
 
+_ANY_ENDED = _ENDED.limit(1)
+
+
 def any_ended(conn: Connection) -> bool:
     """Is there a job for `finish_jobs`?"""
-    return conn.execute(_ENDED.limit(1)).first() is not None
+    return conn.execute(_ANY_ENDED).first() is not None
 
 
 def finish_jobs(conn: Connection, now: Instant) -> list[str]:

@@ -136,11 +136,12 @@ def read_work(conn: Connection, query: Select[Any]) -> list[Work]:
     return found
 
 
+_TO_EXPAND = WORK.where(s.job.c.finished_at.is_(None), s.job.c.state.in_(EXPANDING), s.job.c.expanded == 0).order_by(s.job.c.id)
+
+
 def jobs_to_expand(conn: Connection) -> list[Work]:
     """Jobs whose rows are not all planned."""
-    return read_work(
-        conn, WORK.where(s.job.c.finished_at.is_(None), s.job.c.state.in_(EXPANDING), s.job.c.expanded == 0).order_by(s.job.c.id)
-    )
+    return read_work(conn, _TO_EXPAND)
 
 
 Note = Callable[[Sequence[RowError]], None]

@@ -117,11 +117,15 @@ def _settle(conn: Connection, now: Instant) -> tuple[int, list[int]]:
     return len(due), [row[0] for row in doubts]
 
 
+_LAST = select(func.max(s.incarnation.c.id))
+_BEAT = update(s.incarnation).where(s.incarnation.c.id == bindparam("b_id")).values(heartbeat_at=bindparam("b_now"))
+
+
 def heartbeat(conn: Connection, incarnation: int, now: Instant) -> bool:
     """Still here. False: a later incarnation has begun, and has settled what this one had in hand."""
-    if conn.execute(select(func.max(s.incarnation.c.id))).scalar() != incarnation:
+    if conn.execute(_LAST).scalar() != incarnation:
         return False
-    conn.execute(update(s.incarnation).where(s.incarnation.c.id == incarnation).values(heartbeat_at=now))
+    many(conn, _BEAT, ("b_id", "b_now"), [(incarnation, now)])
     return True
 
 

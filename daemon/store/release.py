@@ -70,17 +70,18 @@ _EXPIRED = (
 )  # fmt: skip
 
 
+_TO_RELEASE = WORK.where(
+    s.job.c.finished_at.is_(None),
+    s.job.c.state == JobState.ACCEPTED.value,
+    s.job.c.expanded == 1,
+    s.job.c.last_id.is_not(None),
+    or_(s.job.c.release_cursor.is_(None), s.job.c.release_cursor < s.job.c.last_id),
+).order_by(s.job.c.id)
+
+
 def jobs_to_release(conn: Connection) -> list[Work]:
     """Accepted jobs of which some planned delivery is not out yet."""
-    not_out = or_(s.job.c.release_cursor.is_(None), s.job.c.release_cursor < s.job.c.last_id)
-    query = WORK.where(
-        s.job.c.finished_at.is_(None),
-        s.job.c.state == JobState.ACCEPTED.value,
-        s.job.c.expanded == 1,
-        s.job.c.last_id.is_not(None),
-        not_out,
-    )
-    return read_work(conn, query.order_by(s.job.c.id))
+    return read_work(conn, _TO_RELEASE)
 
 
 def read_planned(conn: Connection, job: int, after: int, last: int, limit: int) -> list[Planned]:
@@ -152,11 +153,16 @@ class ToSweep(NamedTuple):
     last_id: int
 
 
+_SWEEP = (
+    select(s.job.c.id, s.job.c.state, s.job.c.first_id, s.job.c.last_id)
+    .where(s.job.c.state.in_(_ENDING), s.job.c.finished_at.is_(None), _TO_SWEEP)
+    .order_by(s.job.c.id)
+)
+
+
 def jobs_to_sweep(conn: Connection) -> list[ToSweep]:
     """Cancelled and failed jobs with deliveries that have not ended."""
-    query = select(s.job.c.id, s.job.c.state, s.job.c.first_id, s.job.c.last_id)
-    rows = conn.execute(query.where(s.job.c.state.in_(_ENDING), s.job.c.finished_at.is_(None), _TO_SWEEP).order_by(s.job.c.id))
-    return [ToSweep(*row) for row in rows]
+    return [ToSweep(*row) for row in conn.execute(_SWEEP)]
 
 
 class Swept(NamedTuple):

@@ -45,6 +45,12 @@ def doubts(conn: Connection) -> list[tuple[int, Intent]]:
         return sorted((number, (job, person)) for job, person, state, _, number in conn.execute(_EACH) if state == "in_doubt")
 
 
+def unread(conn: Connection) -> bool:
+    """Some job has something to be expanded, released, swept or finished."""
+    with conn.begin():
+        return conn.execute(text("SELECT 1 FROM job WHERE finished_at IS NULL LIMIT 1")).first() is not None
+
+
 def held_jobs(conn: Connection) -> list[str]:
     """Reasons for which whole jobs are held."""
     with conn.begin():

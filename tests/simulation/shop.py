@@ -21,6 +21,8 @@ from daemon.app.setup import Setup, read_setup
 STATE = Path("/state")
 QUEUES = {"lapsed": ("winback", 1), "hurry": ("nudge", 2), "orders": ("receipt", 1), "alarms": ("alert", 1), "letters": ("news", 1)}
 POOL = 3
+SPREAD = 20_000_000
+"""Twenty seconds after a window opens, not half an hour: a world has few messages, and each look at the store has its price."""
 
 CAMPAIGNS: Mapping[str, str] = {
     "winback": 'status = "active"\npurpose = "marketing"\ntopic = "winback"\npriority = 50\n[window]\nhours = ["mon-sat 09:00-20:00", "sun 10:00-18:00"]\n'
@@ -45,7 +47,7 @@ default_zone = "Asia/Jakarta"
 [http]
 public_url = "http://go.example.com"
 [intake]
-late_grace = "40m"
+late_grace = "3h"
 unexpected_max = 100
 [shop]
 currency = "USD"
@@ -119,4 +121,5 @@ def setup_of(variant: int, opener: Opener, *, twin: bool = False) -> Setup:
 
     setup = _setups()[variant][twin]
     channels = tuple(replace(loaded, channel_class=Channel) for loaded in setup.loading.channels)
+    setup = replace(setup, rules=replace(setup.rules, spread=SPREAD))
     return replace(setup, loading=replace(setup.loading, channels=channels))

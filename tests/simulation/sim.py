@@ -37,6 +37,8 @@ T = TypeVar("T")
 
 HOT_SECONDS = 30.0
 """For so long after something happened the daemon and the operators look around often."""
+IDLE = 3600.0
+"""How often the daemon and the operators look around when nothing happens."""
 END_SECONDS = 60 * 3600.0
 """By then all work must have ended: the longest life is 26 h, and it begins at the last drop."""
 
@@ -64,7 +66,9 @@ class Sim:
         self.struck: Counter[str] = Counter()
         self.rng = random.Random(f"sim {plan.seed}")
         self.faults = StoreFaults(plan.seed)
-        self.pace = Pace(tick_seconds=900, heartbeat_ticks=1, poll_seconds=900, room_seconds=10)
+        self.pace = Pace(
+            tick_seconds=IDLE, heartbeat_ticks=2, observe_ticks=20, poll_seconds=IDLE, room_seconds=20, audit_seconds=IDLE
+        )
         self.context = contextvars.copy_context()
         self.start = utc(plan.start)
         self.sea = Sea(
@@ -104,7 +108,7 @@ class Sim:
     def heat(self) -> None:
         """Something happens: look around often for a while."""
         self.hot_until = self.world.loop.time() + HOT_SECONDS
-        self.pace.tick_seconds = 15
+        self.pace.tick_seconds = 20
 
     def strikes(self, kind: str) -> None:
         """A fault of this kind strikes now: which states are the deliveries in?"""
@@ -254,13 +258,20 @@ class Sim:
         while not self.over:
             hot = self.world.loop.time() < self.hot_until
             if not hot:
-                self.pace.tick_seconds = 900
-            await asyncio.sleep(self.rng.uniform(10, 30) if hot else 600)
+                self.pace.tick_seconds = IDLE
+            await asyncio.sleep(self.rng.uniform(10, 30) if hot else IDLE / 2)
             if self.up.is_set():
-                self.daemon.spool.poke()
-                self.daemon.expansion.poke()
+                if self._undone():
+                    self.daemon.spool.poke()
+                    self.daemon.expansion.poke()
                 if not self.killed and self.daemon.opened.gate.reasons():
                     await self._start_all()
+
+    def _undone(self) -> bool:
+        """Jobs lie in the spool, or are not read to their end: as if the daemon looked once a second."""
+        spool = STATE / "spool"
+        left = any(name.endswith(".ndjson") for queue in QUEUES for name in self.world.disk.names(spool / queue / "new"))
+        return left or look.unread(self.file.conn)
 
     async def _start_all(self) -> None:
         self.mend_clock()
@@ -467,7 +478,7 @@ class Sim:
     async def _until_ended(self) -> None:
         keys = {job.key for job in self.plan.jobs}
         while self.world.loop.time() < END_SECONDS:
-            await asyncio.sleep(120 if self.world.loop.time() < self.hot_until else 900)
+            await asyncio.sleep(120 if self.world.loop.time() < self.hot_until else IDLE)
             if self.up.is_set():
                 await self.release_held()
                 if look.is_over(self.file.conn, keys):
