@@ -19,20 +19,26 @@ class MemoryFile:
     """One for all worlds of a worker: `reset` makes it empty again, page by page, so that equal histories find equal files."""
 
     def __init__(self) -> None:
-        engine = engines.open_writer(None)
-        engines.prepare(engine)
-        self.conn = engine.connect()
-        self._raw: sqlite3.Connection = self.conn.connection.driver_connection  # type: ignore[assignment]
+        self._make()
         self._empty = sqlite3.connect(":memory:")
         self._raw.backup(self._empty)
         self.path: Path | None = None
         """The name that it is opened by."""
 
+    def _make(self) -> None:
+        engine = engines.open_writer(None)
+        engines.prepare(engine)
+        self.conn = engine.connect()
+        self._raw: sqlite3.Connection = self.conn.connection.driver_connection  # type: ignore[assignment]
+
     def reset(self) -> None:
         self.path = None
-        if self._raw.in_transaction:
-            self._raw.rollback()
-        self._empty.backup(self._raw)
+        try:
+            if self._raw.in_transaction:
+                self._raw.rollback()
+            self._empty.backup(self._raw)
+        except sqlite3.OperationalError:  # a world that broke off in the middle of an act still reads from it
+            self._make()
 
 
 class _SqliteError(Exception):

@@ -26,7 +26,7 @@ _JOBS = text("SELECT key, state, rows, accepted, duplicate, rejected, expanded F
 def states(conn: Connection) -> Mapping[str, int]:
     """State -> deliveries."""
     with conn.begin():
-        return dict(conn.execute(_STATES).tuples().all())
+        return {str(state): int(n) for state, n in conn.execute(_STATES)}
 
 
 def published(conn: Connection) -> Mapping[Intent, str]:
