@@ -177,7 +177,8 @@ class Judgement:
             decision = self._serve(row, decision, provider, facts)
         kind = self._judging.kinds.get(row.channel)
         digest = row.email_hash if kind == "email" else row.phone_hash if kind == "phone" else None
-        return Judged(row, decision, state_after(decision), candidate.topic, label, provider, digest)
+        uncapped = candidate.transactional and bool(self._judging.rules.caps)
+        return Judged(row, decision, state_after(decision), candidate.topic, label, provider, digest, uncapped)
 
     def _serve(self, row: DueRow, decision: Decision, provider: str, facts: PersonFacts) -> Decision:
         """A Send stands only if a provider serves the channel and the destination's bucket has room."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -22,14 +22,14 @@ from daemon.store.campaigns import body_of
 from daemon.store.due import DueKey, put_due, take_heads
 from daemon.store.facts import DueRow, Known, due_rows, known_of, rivals_of
 from daemon.store.lanes import DueLane, first_lanes
-from daemon.store.sql import fetch, many
+from daemon.store.sql import fetch, ids, in_list, many
 from daemon.store.tallies import Tallies
 from daemon.store.wake import due_waves
 
 
 class Judged(NamedTuple):
     """A verdict to be written, and the state that it leads to. For Send: `topic` and `zone` go into the touch, `address_hash`
-    fences suppression."""
+    fences suppression; `uncapped`: it goes whatever the caps say, and counts."""
 
     row: DueRow
     decision: Decision
@@ -38,6 +38,7 @@ class Judged(NamedTuple):
     zone: str | None = None
     provider: str = ""
     address_hash: bytes | None = None
+    uncapped: bool = False
 
 
 class Claimed(NamedTuple):
@@ -130,6 +131,20 @@ def claim_due(
     return ClaimResult(claimed=claimed, judged=counts, taken=len(heads), next_due=None)
 
 
+_COUNT_ANEW = (
+    update(s.recipient)
+    .where(in_list(s.recipient.c.id, "persons"), s.recipient.c.id.in_(select(s.flight.c.person).where(s.flight.c.handed_over == 0)))
+    .values(guard=s.recipient.c.guard + literal_column("1"))
+    .returning(s.recipient.c.id)
+)
+
+
+def _count_anew(conn: Connection, persons: Collection[int]) -> Collection[int]:
+    """What is claimed for these persons already was judged with one touch less in its count than there will be: it loses its leave,
+    and is decided anew. Returns those whose guard was raised."""
+    return set(conn.execute(_COUNT_ANEW, {"persons": ids(sorted(persons))}).scalars()) if persons else ()
+
+
 def write_verdicts(conn: Connection, judged: Sequence[Judged], *, now: Instant, owner: int, epoch: int) -> list[Claimed]:
     """Flights for Send; new due rows for Defer; ended or held deliveries for the rest. The old due rows are gone already."""
     tallies = Tallies()
@@ -139,13 +154,14 @@ def write_verdicts(conn: Connection, judged: Sequence[Judged], *, now: Instant, 
     decided: list[tuple[Any, ...]] = []
     history: list[tuple[Any, ...]] = []
     send = Verdict.SEND
+    raised = _count_anew(conn, {item.row.person for item in judged if item.uncapped and item.decision.verdict is send})
     for item in judged:
         row, decision = item.row, item.decision
         if decision.verdict is send:
             closes = min(row.expires_at, decision.closes if decision.closes is not None else row.expires_at)
             flights.append((
-                row.delivery, row.wave, row.person, row.job, 0, epoch, owner, row.person_guard, row.campaign_guard, row.job_guard,
-                row.queue_guard, closes, row.channel, item.topic, item.zone, item.provider, item.address_hash, now, None,
+                row.delivery, row.wave, row.person, row.job, 0, epoch, owner, row.person_guard + (row.person in raised), row.campaign_guard,
+                row.job_guard, row.queue_guard, closes, row.channel, item.topic, item.zone, item.provider, item.address_hash, now, None,
                 row.campaign, row.lane, row.attempts, row.doubted,
             ))  # fmt: skip
             claimed.append(Claimed(row, epoch, item.provider, closes, item.zone))

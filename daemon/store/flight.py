@@ -12,10 +12,9 @@ from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
-from operator import itemgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, bindparam, case, delete, exists, func, insert, literal_column, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, case, delete, func, insert, literal_column, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from daemon.model.delivery import Instant, Reason, State
@@ -95,13 +94,10 @@ class _Flight(NamedTuple):
 
 _FLIGHTS = select(*(s.flight.c[name] for name in _Flight._fields))
 _THESE = _FLIGHTS.where(in_list(s.flight.c.delivery, "ids"))
-_OTHER = s.flight.alias("other")
-_OLDER = exists().where(_OTHER.c.person == s.flight.c.person, _OTHER.c.epoch < s.flight.c.epoch, _OTHER.c.handed_over == 0)
-"""The person has a delivery that was claimed before this one, so without counting it, and that has not gone yet."""
 _LEAVE = (
     select(
         s.flight.c.delivery, s.flight.c.epoch, s.flight.c.person, s.flight.c.channel, s.flight.c.campaign, s.flight.c.topic,
-        s.flight.c.zone, _OLDER.label("older"),
+        s.flight.c.zone,
     )
     .join(s.recipient, s.recipient.c.id == s.flight.c.person)
     .join(s.job, s.job.c.id == s.flight.c.job)
@@ -156,7 +152,6 @@ _RAISE_GUARDS = (
     .where(s.recipient.c.id.in_(select(s.flight.c.person).where(in_list(func.hex(s.flight.c.address_hash), "hashes"))))
     .values(guard=s.recipient.c.guard + literal_column("1"))
 )
-_COUNT_ANEW = update(s.recipient).where(s.recipient.c.id == bindparam("b_person")).values(guard=s.recipient.c.guard + literal_column("1"))
 ATTEMPT_COUNT = (
     select(s.attempt.c.delivery, func.max(s.attempt.c.n)).where(in_list(s.attempt.c.delivery, "ids")).group_by(s.attempt.c.delivery)
 )
@@ -235,19 +230,12 @@ def grant(conn: Connection, wanted: AbstractSet[Claim], now: Instant, *, shut: b
     """Hand over what may still go; put the rest back to due, to be decided anew. Returns what was granted.
 
     `refused_at`: when the rest is due: what the clock says, also where `now` lies ahead of it because the clock once did.
-
-    A transactional message is sent whatever the caps say, and counts. So what was claimed for the same person before it, with one
-    touch less in its count, loses its claim here: its guard is raised, or it is refused when both ask at once.
     """
     granted: list[tuple[Any, ...]] = []
     given: set[Claim] = set()
     if not shut:
-        rows = [row for row in fetch(conn, _LEAVE, ("ids", "now"), (_deliveries(wanted), now)) if row[:2] in wanted]
-        older = {person: epoch for _, epoch, person, *_, waits in sorted(rows, key=itemgetter(1)) if waits}
-        if older:
-            many(conn, _COUNT_ANEW, ("b_person",), [(person,) for person in older])
-        for delivery, epoch, person, channel, campaign, topic, zone, _ in rows:
-            if epoch >= older.get(person, epoch):
+        for delivery, epoch, person, channel, campaign, topic, zone in fetch(conn, _LEAVE, ("ids", "now"), (_deliveries(wanted), now)):
+            if (delivery, epoch) in wanted:
                 given.add((delivery, epoch))
                 granted.append((person, now, delivery, channel, campaign, topic, zone))
     many(conn, _HAND_OVER, ("b_id", "b_now"), [(row[2], now) for row in granted])

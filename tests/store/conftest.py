@@ -41,12 +41,13 @@ class World:
         self.decide: Callable[[DueRow], Decision] = everybody_may
         self.seen_known: dict[int, Known] = {}
         self.rivals: frozenset[int] = frozenset()
+        self.uncapped = False
 
     def _judge(self, rows: Sequence[DueRow], known: Any, rivals: frozenset[int]) -> Sequence[Judged]:
         self.seen_known, self.rivals = dict(known), rivals
         states = {Verdict.SEND: State.CLAIMED, Verdict.DEFER: State.DUE, Verdict.HOLD: State.HELD, Verdict.DROP: State.DROPPED}
         return [
-            Judged(row=row, decision=(d := self.decide(row)), state=states[d.verdict], zone="Asia/Jakarta", provider="relay", address_hash=row.email_hash)
+            Judged(row=row, decision=(d := self.decide(row)), state=states[d.verdict], zone="Asia/Jakarta", provider="relay", address_hash=row.email_hash, uncapped=self.uncapped)
             for row in rows
             if row.delivery not in rivals
         ]  # fmt: skip

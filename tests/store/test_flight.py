@@ -279,11 +279,12 @@ async def test_a_doubt_whose_second_copy_was_held_stays_a_doubt_when_that_is_can
 
 
 @pytest.mark.parametrize("together", [False, True])
-async def test_what_was_claimed_before_a_later_send_to_the_same_person_is_counted_anew(world: World, together: bool) -> None:
+async def test_what_was_claimed_before_a_send_that_no_cap_stops_is_counted_anew(world: World, together: bool) -> None:
     """A transactional message goes whatever the caps say, and counts: an older claim, judged with one touch less, loses its leave."""
     await world.store.write(Lane.BULK, add_job, 1, people=[7])
     [older] = (await world.claim()).claimed
     await world.store.write(Lane.BULK, add_job, 2, people=[7], first_id=100)
+    world.uncapped = True
     [newer] = (await world.claim()).claimed
     if together:
         assert await world.step(grants=[older, newer]) == {100}
@@ -296,14 +297,14 @@ async def test_what_was_claimed_before_a_later_send_to_the_same_person_is_counte
     assert await world.step(grants=[again]) == {1}
 
 
-async def test_an_older_send_leaves_what_was_claimed_after_it(world: World) -> None:
-    """The later claim has counted the earlier one's reservation: both may go."""
+async def test_what_was_claimed_before_a_send_within_the_caps_keeps_its_leave(world: World) -> None:
+    """The later claim has counted the earlier one's reservation: both may go, in any order."""
     await world.store.write(Lane.BULK, add_job, 1, people=[7])
     [older] = (await world.claim()).claimed
     await world.store.write(Lane.BULK, add_job, 2, people=[7], first_id=100)
     [newer] = (await world.claim()).claimed
-    assert await world.step(grants=[older]) == {1}
     assert await world.step(grants=[newer]) == {100}
+    assert await world.step(grants=[older]) == {1}
 
 
 async def test_what_was_claimed_by_an_untrusted_clock_is_decided_anew_when_the_clock_is_accepted(world: World) -> None:
