@@ -22,6 +22,9 @@ from daemon.store.schema import metadata
 SCHEMA_VERSION = "0002"
 """The migration that adds up to `schema.metadata`."""
 
+OLDEST_SQLITE = (3, 33)
+"""`UPDATE .. FROM` (release), and statements of more than 999 parameters (3.32)."""
+
 PAGE_CACHE_KIB = 16_000
 READER_CACHE_KIB = 2_000
 """Each of the two readers: what they ask is small or read once, and the system keeps the pages anyway."""
@@ -116,6 +119,11 @@ def make_file(path: Path) -> None:
 
 def prepare(engine: Engine) -> None:
     """Make the tables of an empty file; refuse what is none, or of another schema. Raises StoreUnavailableError."""
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        oldest = ".".join(map(str, OLDEST_SQLITE))
+        raise StoreUnavailableError(
+            f"this Python has the SQLite library {sqlite3.sqlite_version}, Homing needs {oldest}: take a newer Python or system library"
+        )
     try:
         found = _make_or_read(engine)
     except DatabaseError as error:

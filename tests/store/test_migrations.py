@@ -106,3 +106,10 @@ def test_a_step_that_fails_half_way_leaves_the_store_as_it_was(tmp_path: Path) -
         conn.execute("DROP INDEX lane_campaign")
     assert upgrade(path) == "0001"
     assert stored_version(path) == engines.SCHEMA_VERSION
+
+
+def test_an_sqlite_library_that_is_too_old_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the start, and not by a syntax error in the middle of a job."""
+    monkeypatch.setattr("sqlite3.sqlite_version_info", (3, 26, 0))
+    with pytest.raises(StoreUnavailableError, match=r"needs 3\.33"):
+        Store.open(tmp_path / "homing.db")

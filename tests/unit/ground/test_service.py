@@ -60,6 +60,22 @@ def supervisor(world: World, parts: list[Service], **options: object) -> tuple[S
     return Supervisor(parts, clock=world.clock, log=log, notifier=notifier, signals=signals, **options), signals, log  # type: ignore[arg-type]
 
 
+def test_what_is_to_be_done_when_all_run_is_done_once_and_then():
+    """Not before the last one is ready."""
+
+    async def main(world: World) -> list[str]:
+        story: list[str] = []
+        parts: list[Service] = [Part(name, story, world) for name in ("store", "web")]
+        ran, signals, _ = supervisor(world, parts, settled=lambda: story.append(f"settled at {world.clock.monotonic():g}"))
+        task = asyncio.ensure_future(ran.run())
+        await signals.wait("ready")
+        ran.request_stop()
+        await task
+        return story
+
+    assert simulate(1, main).result == ["store starts", "web starts", "settled at 2", "web ends", "store ends"]
+
+
 def test_services_start_in_order_each_after_the_former_is_ready_and_stop_in_reverse():
     """What is built on others goes first."""
 
