@@ -23,6 +23,7 @@ from daemon.store.jobs import KEPT_ERRORS, errors_from_json, errors_to_json
 from daemon.store.recipients import PlanRow, upsert_recipients
 from daemon.store.sql import fetch, ids, in_list, pour, pouring
 from daemon.store.tallies import Tallies
+from daemon.store.writer import redone
 
 EPOCH_2020_MS = 1_577_836_800_000
 ID_BITS = 22
@@ -148,6 +149,7 @@ Note = Callable[[Sequence[RowError]], None]
 """Writes row errors to the job's errors file; called before the commit."""
 
 
+@redone
 def note_reading(conn: Connection, work: Work, reading: Reading, note: Note) -> bool:
     """Commit how far the body was read. False if the job is no longer being expanded (cancelled meanwhile)."""
     job = conn.execute(select(s.job).where(s.job.c.id == work.id)).one()
@@ -159,6 +161,7 @@ def note_reading(conn: Connection, work: Work, reading: Reading, note: Note) -> 
     return True
 
 
+@redone
 def plan_chunk(conn: Connection, work: Work, batch: Batch, target: Target, now: Instant, bits: int, note: Note) -> bool:
     """Commit the batch's recipients and deliveries. `bits`: random, for the ids. False if the job is no longer being expanded."""
     job = conn.execute(select(s.job).where(s.job.c.id == work.id)).one()

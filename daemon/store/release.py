@@ -20,6 +20,7 @@ from daemon.store.jobs import any_ended
 from daemon.store.plan import WORK, Work, jobs_to_expand, read_work
 from daemon.store.sql import fetch, ids, in_list, many, pour
 from daemon.store.tallies import Tallies
+from daemon.store.writer import redone
 
 
 class Planned(NamedTuple):
@@ -89,6 +90,7 @@ def read_planned(conn: Connection, job: int, after: int, last: int, limit: int) 
     return [Planned._make(row) for row in fetch(conn, _PLANNED, ("after", "last", "job", "n"), (after, last, job, limit))]
 
 
+@redone
 def release_chunk(conn: Connection, job: int, timed: Sequence[Timed], cursor: int, now: Instant) -> bool:
     """These fall due, and the cursor moves on to `cursor`. False = the job is not accepted any more; nothing was done."""
     state, people = conn.execute(select(s.job.c.state, s.job.c.accepted).where(s.job.c.id == job)).one()

@@ -53,6 +53,15 @@ _ALONE = (Lane.CLAIM.value, Lane.BULK.value)
 """Lanes whose acts are transactions of their own."""
 
 
+def redone(act: Callable[P, T]) -> Callable[P, T]:
+    """Marks an act of bulk work whose commit need not be on the disk when it is answered: whoever asked goes on from a cursor that is
+    written in the same transaction, and has everything that it was made from until a later, synced commit. The log is one file, so such
+    a commit (a handover, the end of the expansion) takes all before it along. Loses nothing at kill -9, and at a power cut only work
+    that is then done again; spares the writer, and who waits for it, a sync of half a megabyte for every ten milliseconds of work."""
+    act.redone = True  # type: ignore[attr-defined]
+    return act
+
+
 class Writes(Protocol):
     """What stages use of a store."""
 
@@ -101,7 +110,7 @@ class Store(failures.Kept):
         self._lanes: tuple[deque[_Call], ...] = tuple(deque() for _ in Lane)
         self._wake = threading.Condition()
         self._stopping = self._ringing = False
-        self._dirty = False
+        self._dirty = self._lax = False
         self.commits = 0
         self._wal_path = f"{path}-wal"
         self._wal_full = WAL_LIMIT_BYTES
@@ -227,6 +236,7 @@ class Store(failures.Kept):
         conn = self._conn
         answers: list[_Answer] = []
         try:
+            self._ask_for_sync(not getattr(calls[0].act, "redone", False))
             with conn.begin():
                 if calls[0].joined:
                     results = calls[0].act(conn, [call.args[0] for call in calls])
@@ -245,6 +255,13 @@ class Store(failures.Kept):
             return [(call.future, None, error) for call in calls]
         self.commits += 1
         return self._journaled(calls, answers)
+
+    def _ask_for_sync(self, sync: bool) -> None:
+        """Whether the next commit is to be on the disk before it is answered (see `redone`)."""
+        if sync is self._lax:
+            raw: Any = self._conn.connection.driver_connection  # below Core: a PRAGMA must not open a transaction
+            raw.execute(f"PRAGMA synchronous={'FULL' if sync else 'NORMAL'}")
+            self._lax = not sync
 
     def _journaled(self, calls: list[_Call], answers: list[_Answer]) -> list[_Answer]:
         """What was committed is told to the journal before anyone is. If that fails nobody is told that he may send."""

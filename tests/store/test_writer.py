@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,16 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, insert, select
 
+from daemon.audience.stride import Stride
 from daemon.errors import StateHeldError, StoreUnavailableError
 from daemon.store import schema as s
 from daemon.store.engine import StateLock
-from daemon.store.writer import Lane, Store
+from daemon.store.jobs import accept_job, finish_jobs
+from daemon.store.plan import end_expansion, fail_job, note_reading, plan_chunk, start_over
+from daemon.store.release import release_chunk
+from daemon.store.writer import Lane, Store, redone
+
+NORMAL, FULL = 1, 2
 
 
 @pytest.fixture
@@ -123,6 +130,29 @@ async def test_a_full_log_is_copied_back_once_and_then_used_again(tmp_path: Path
     assert 1 <= len(copied) <= 200 * 4 * 4096 // limit
     assert store.wal_bytes() < 2 * limit
     await store.close()
+
+
+async def test_only_work_that_is_done_again_is_not_synced_at_its_commit(tmp_path: Path) -> None:
+    """Whatever came before or after it: an acknowledgement, a handover, an unsubscribe is on the disk when it is answered."""
+    store = Store.open(tmp_path / "homing.db")
+
+    def synchronous(conn: Connection) -> int:
+        return int(conn.exec_driver_sql("PRAGMA synchronous").scalar_one())
+
+    bulk = redone(functools.partial(synchronous))
+    found = [await store.write(lane, act) for lane, act in ((Lane.BULK, synchronous), (Lane.BULK, bulk), (Lane.BULK, bulk), (Lane.EXIT, synchronous))]
+    assert found == [FULL, NORMAL, NORMAL, FULL]
+    await store.write(Lane.BULK, bulk)
+    assert await store.join(Lane.HANDOVER, lambda conn, items: [synchronous(conn) for _ in items], 1) == FULL
+    await store.close()
+
+
+async def test_strides_do_not_hide_that_work_is_done_again() -> None:
+    """The mark is seen through the watch of `audience.stride`, and the acts of expansion have it; those that end something have not."""
+    for act in (plan_chunk, note_reading, release_chunk):
+        assert Stride(lambda: 0.0).timed(act, 1).redone  # type: ignore[attr-defined]
+    for act in (end_expansion, fail_job, start_over, accept_job, finish_jobs):
+        assert not hasattr(act, "redone")
 
 
 async def test_readers_cannot_write(store: Store) -> None:
