@@ -113,11 +113,19 @@ def _job_window(text: str) -> WindowRule:
     return parse_window(json.loads(text))
 
 
-@functools.lru_cache(maxsize=4096)
 def _quiet_hours(traits: str) -> WindowRule | None:
     """The recipient's own; what is no quiet hours (a trait set in other ways) does not move the instant: the claim will hold it."""
+    if '"quiet_hours"' not in traits:
+        return None
     quiet = json.loads(traits).get("quiet_hours")
+    if not quiet or not isinstance(quiet, str | list):
+        return None
     try:
-        return parse_quiet_hours(quiet) if quiet else None
+        return _quiet_rule((quiet,) if isinstance(quiet, str) else tuple(quiet))
     except (WindowError, TypeError):
         return None
+
+
+@functools.lru_cache(maxsize=4096)
+def _quiet_rule(texts: tuple[str, ...]) -> WindowRule:
+    return parse_quiet_hours(texts)

@@ -30,6 +30,8 @@ URL_SCHEMES = frozenset({"http", "https", "mailto", "tel", "sms"})
 
 _IGNORED_IN_URLS = re.compile(r"[\x00-\x20\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060\ufeff]")
 _REMEMBERED = frozenset({int, float, str})
+MAX_REMEMBERED = 100
+"""Characters: values come from outside, and what is remembered must not grow with them."""
 _SKIPPED_ELEMENTS = ("script", "style")
 
 
@@ -163,10 +165,15 @@ def _remembered(write: Callable[..., str], value: object, *rest: Any) -> str:
     return write(value, *rest)
 
 
+def _is_short(value: object, rest: tuple[Any, ...]) -> bool:
+    forms = rest[0] if rest and isinstance(rest[0], tuple) else rest[:1]
+    return not any(isinstance(each, str) and len(each) > MAX_REMEMBERED for each in (value, *forms))
+
+
 def _worded(name: str, write: Callable[..., str], value: object, *rest: Any) -> str:
     """What a formatter writes; the same days, prices and dates come back for thousands of recipients (40 us each uncached)."""
     try:
-        return _remembered(write, value, *rest) if type(value) in _REMEMBERED else write(value, *rest)
+        return _remembered(write, value, *rest) if type(value) in _REMEMBERED and _is_short(value, rest) else write(value, *rest)
     except ValueError as error:
         raise FilterArgumentError(f"{name} {error}", token=None) from None
 

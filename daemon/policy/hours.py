@@ -24,7 +24,7 @@ _NUMBER = {**{name: index for index, name in enumerate(DAYS)}, **_LONG}
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?")
 _RANGE = re.compile(r"(?:(?P<days>[a-z][a-z,\s-]*?)\s+)?(?P<start>[\d:]+)\s*-\s*(?P<end>[\d:]+)", re.IGNORECASE)
 _KEYS = ("start", "end", "days", "hours", "closed")
-MAX_TEXT, MAX_ITEMS = 100, 500
+MAX_TEXT, MAX_ITEMS, MAX_QUIET = 100, 500, 50
 """Longer texts and lists are refused unread: the pattern of a range takes quadratic time, and rows and jobs come from outside."""
 
 Spans = tuple[tuple[int, int], ...]
@@ -173,7 +173,7 @@ def parse_window(table: Mapping[str, Any], *, start: str = "00:00", end: str = "
 
 def parse_quiet_hours(values: Sequence[str] | str) -> WindowRule:
     """A recipient's own quiet hours, `["22:00-08:00"]`: open at all other times."""
-    _refuse_long("quiet_hours", values)
+    _refuse_long("quiet_hours", values, MAX_QUIET)
     closed = _parse_ranges("quiet_hours", values, parse_range)
     rule = WindowRule(ranges=_FULL.ranges, closed=closed)
     if not any(own for _, own in _week(rule)):
@@ -181,10 +181,10 @@ def parse_quiet_hours(values: Sequence[str] | str) -> WindowRule:
     return rule
 
 
-def _refuse_long(key: str, value: Any) -> None:
+def _refuse_long(key: str, value: Any, most: int = MAX_ITEMS) -> None:
     items = value if isinstance(value, (list, tuple)) else (value,)
-    if len(items) > MAX_ITEMS:
-        raise WindowError(key, f"has {len(items)} items; at most {MAX_ITEMS}")
+    if len(items) > most:
+        raise WindowError(key, f"has {len(items)} items; at most {most}")
     if any(isinstance(item, str) and len(item) > MAX_TEXT for item in items):
         raise WindowError(key, f"has a text of more than {MAX_TEXT} characters")
 

@@ -179,3 +179,15 @@ def test_output_is_bounded() -> None:
     pieces.write("x" * MAX_OUTPUT)
     with pytest.raises(Exception, match="too large"):
         pieces.write("x")
+
+
+@pytest.mark.promise("P10")
+def test_long_values_are_not_remembered() -> None:
+    """What formatters keep for the next recipient stays small, whatever rows bring."""
+    from daemon.content import filters
+
+    template = parse_template("{{ 2 | plural: vars.v }}{{ vars.d | date: 'long' }}", html=False, name="t")
+    before = filters._remembered.cache_info().currsize
+    for number in range(50):
+        run_template(template, {"vars": {"v": f"{number}" * 1000, "d": "2026-11-22"}}, SETTING)
+    assert filters._remembered.cache_info().currsize <= before + 1
