@@ -188,6 +188,7 @@ class Machine(RuleBasedStateMachine):
         self.do(accept_clock, self.now)
         self.gate.open(Reason.CLOCK_UNTRUSTED)
         self.distrusted = False
+        self.model.raise_guard(d.person for d in self.model.deliveries.values() if d.flight and d.state == "claimed")  # decided anew
         self.model.commit = (self.model.commit[0], self.now)
 
     @rule(on=st.booleans())
@@ -368,6 +369,9 @@ class Machine(RuleBasedStateMachine):
         self.restart()
         self.settled()
         sent = {delivery: at for number, at, granted in self.journal if number > self.model.commit[0] for delivery in granted}
+        known = {delivery for _, _, granted in self.journal for delivery in granted}
+        for delivery in self.maybe_sent.keys() - known:  # sent by a plugin without leave: no journal has it
+            self.maybe_sent[delivery] = 0
         marked = self.model.journaled(sent)
         assert self.store.act(mark_journaled, sent, self.now) == marked
 
