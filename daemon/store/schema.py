@@ -1,4 +1,4 @@
-"""The tables, and why each lies as it lies (design: layout; ADR 0002).
+"""The tables, and why each lies as it lies (design: layout; ADR 0002, 0006).
 
 Rows that change together lie together: `due` is clustered by lane and time, `flight` holds only what is claimed or handed
 over, and the wide `delivery` row is written when planned, when deferred or held, and when it ends. Instants are

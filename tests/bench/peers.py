@@ -10,9 +10,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-import smtplib
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
@@ -22,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.end_to_end import EndToEnd, cpu_seconds, stat
+from tests.bench.end_to_end import Cost, EndToEnd, cpu_seconds, peak, stat
 from tests.crash.world import free_port
 
 SIZE = 10_240
@@ -45,14 +43,6 @@ class Figure:
     """Client, µs a message."""
     sink: float
     """Share of the time that the sink was busy: near 1 it is the ceiling."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    connections: int
-    commits_per_second: float
-    kib: float
-    """Written to disk, a delivery."""
 
 
 def smtp_source(port: int, count: int) -> tuple[float, float]:
@@ -146,34 +136,12 @@ def figure(client: Client, port: int, sink_pid: int, count: int) -> Figure:
 
 def ours(bench: EndToEnd, port: int, sink_pid: int) -> tuple[Figure, Cost]:
     bench.prepare()
-    pid, folder = bench.home.pid, bench.home.folder
-    assert pid is not None
     peak(port)
-    commits, written, before = committed(folder), written_bytes(pid), cpu_seconds(sink_pid)
-    rate, cpu = bench.send()
+    before = cpu_seconds(sink_pid)
+    rate, cpu, cost = bench.send_and_cost()
     busy = cpu_seconds(sink_pid) - before
-    commits, written = committed(folder) - commits, written_bytes(pid) - written
     seconds = bench.count / rate
-    cost = Cost(connections=peak(port), commits_per_second=commits / seconds, kib=written / 1024 / bench.count)
     return Figure(rate=rate, cpu=cpu, sink=busy / seconds), cost
-
-
-def committed(folder: Path) -> int:
-    """Transactions that SQLite counted in the shared header of its write-ahead log (field iChange)."""
-    with (folder / "var" / "homing.db-shm").open("rb") as file:
-        return int(struct.unpack_from("=I", file.read(48), 8)[0])
-
-
-def written_bytes(pid: int) -> int:
-    """Bytes a process had sent to the storage layer."""
-    lines = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
-    return int(lines["write_bytes"])
-
-
-def peak(port: int) -> int:
-    """The most connections that took messages at once since the last call."""
-    with smtplib.SMTP("127.0.0.1", port) as client:
-        return int(client.docmd("XPEAK")[1].split()[0])
 
 
 def available() -> dict[str, Client]:
@@ -236,8 +204,7 @@ def show(figures: dict[str, list[Figure]], costs: list[Cost], goals: dict[str, f
             print(
                 f"  ratio to ({name.partition(':')[0]}): rate {middle(rates, '.2f')}, CPU {middle(cpus, '.2f')}; goal >= {goal}: {verdict}"
             )
-    commits, kib = middle([cost.commits_per_second for cost in costs], ",.0f"), middle([cost.kib for cost in costs], ".1f")
-    print(f"  homing: {max(cost.connections for cost in costs)} connections, {commits} commits/s, {kib} KiB written a delivery")
+    print(Cost.line(costs))
 
 
 def run(rounds: int = 5, count: int = 5000) -> None:

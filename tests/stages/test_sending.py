@@ -120,6 +120,19 @@ async def test_a_channel_that_obeys_sends_each_message_once(world: World) -> Non
     assert await world.sql("SELECT count(*) FROM touch") == [(25,)]
 
 
+async def test_senders_get_messages_evenly_spaced(world: World) -> None:
+    """What two connections have in hand at one time lies together in the store; nothing is left out or given twice."""
+    batches: list[list[str]] = []
+
+    async def note(batch: Sequence[Message], session: Session) -> None:
+        batches.append([message.address for message in batch])
+        await obey(batch, session)
+
+    await send(world, note, people=range(1, 21))
+    assert batches[0] == [f"p{number}@example.com" for number in range(1, 21, 2)]
+    assert sorted(batches[0] + batches[1]) == sorted(f"p{number}@example.com" for number in range(1, 21))
+
+
 @pytest.mark.promise("P2", "P3", "F43")
 async def test_what_is_handed_over_and_not_reported_is_in_doubt(world: World) -> None:
     """A plugin that returns without a word may have sent."""
