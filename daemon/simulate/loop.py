@@ -138,6 +138,7 @@ class SimLoop(asyncio.base_events.BaseEventLoop):
             if not self._timers:
                 raise Deadlock(f"nothing can run at {self._now:.6f} s; waiting: {self._waiting()}")
             self._now = max(self._now, self._timers[0][0])
+            self._told.append(f"at {self._now:.9f}")
         while self._timers and self._timers[0][0] <= self._now:
             timer = heapq.heappop(self._timers)[2]
             if not timer.cancelled():
@@ -152,7 +153,7 @@ class SimLoop(asyncio.base_events.BaseEventLoop):
 
     def _step(self, handle: Any) -> None:
         self.steps += 1
-        self._told.append(f"{self._now:.9f} {_label(handle)}")
+        self._told.append(_label(handle))
         if len(self._told) > 500:
             self._hash()
         handle._run()

@@ -81,6 +81,7 @@ _FLIGHT_NAMES = (
     "delivery", "wave", "person", "job", "handed_over", "epoch", "owner", "person_guard", "campaign_guard", "job_guard", "queue_guard",
     "closes", "channel", "topic", "zone", "provider", "address_hash", "claimed_at", "handed_over_at", "campaign", "lane", "attempts",
     "doubted",
+    "uncapped",
 )  # fmt: skip
 _DECIDED = (
     update(s.delivery)
@@ -131,17 +132,18 @@ def claim_due(
     return ClaimResult(claimed=claimed, judged=counts, taken=len(heads), next_due=None)
 
 
+_CAPPED = select(s.flight.c.person).where(s.flight.c.handed_over == 0, s.flight.c.uncapped == 0)
 _COUNT_ANEW = (
     update(s.recipient)
-    .where(in_list(s.recipient.c.id, "persons"), s.recipient.c.id.in_(select(s.flight.c.person).where(s.flight.c.handed_over == 0)))
+    .where(in_list(s.recipient.c.id, "persons"), s.recipient.c.id.in_(_CAPPED))
     .values(guard=s.recipient.c.guard + literal_column("1"))
     .returning(s.recipient.c.id)
 )
 
 
 def _count_anew(conn: Connection, persons: Collection[int]) -> Collection[int]:
-    """What is claimed for these persons already was judged with one touch less in its count than there will be: it loses its leave,
-    and is decided anew. Returns those whose guard was raised."""
+    """What is claimed for these persons already, and must respect the caps, was judged with one touch less in its count than there
+    will be: it loses its leave, and is decided anew. Returns those whose guard was raised."""
     return set(conn.execute(_COUNT_ANEW, {"persons": ids(sorted(persons))}).scalars()) if persons else ()
 
 
@@ -162,7 +164,7 @@ def write_verdicts(conn: Connection, judged: Sequence[Judged], *, now: Instant, 
             flights.append((
                 row.delivery, row.wave, row.person, row.job, 0, epoch, owner, row.person_guard + (row.person in raised), row.campaign_guard,
                 row.job_guard, row.queue_guard, closes, row.channel, item.topic, item.zone, item.provider, item.address_hash, now, None,
-                row.campaign, row.lane, row.attempts, row.doubted,
+                row.campaign, row.lane, row.attempts, row.doubted, item.uncapped,
             ))  # fmt: skip
             claimed.append(Claimed(row, epoch, item.provider, closes, item.zone))
             continue

@@ -228,6 +228,7 @@ flight = _table(
     _int("lane", default=0),
     _int("attempts", default=0),
     _int("doubted", default=0),
+    _int("uncapped", default=0),
 )
 """Claimed and handed-over deliveries only: a few thousand rows, always in cache. It is the cap reservation, and has what the
 record of the outcome needs of its delivery. No index beside the key: each commit would rewrite most of its pages; who looks

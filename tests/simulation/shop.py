@@ -21,8 +21,8 @@ from daemon.app.setup import Setup, read_setup
 STATE = Path("/state")
 QUEUES = {"lapsed": ("winback", 1), "hurry": ("nudge", 2), "orders": ("receipt", 1), "alarms": ("alert", 1), "letters": ("news", 1)}
 POOL = 3
-SPREAD = 20_000_000
-"""Twenty seconds after a window opens, not half an hour: a world has few messages, and each look at the store has its price."""
+SPREAD = 200_000
+"""A fifth of a second after a window opens, not half an hour: a world has few messages, and each look at the store has its price."""
 
 CAMPAIGNS: Mapping[str, str] = {
     "winback": 'status = "active"\npurpose = "marketing"\ntopic = "winback"\npriority = 50\n[window]\nhours = ["mon-sat 09:00-20:00", "sun 10:00-18:00"]\n'
@@ -65,12 +65,12 @@ pool = {pool}
 _CAPS = '[[cap]]\nname = "burst"\nlimit = {burst}\nrolling = "{rolling}"\n[[cap]]\nname = "daily"\nlimit = {daily}\ncalendar = "day"\n'
 VARIANTS: tuple[Mapping[str, str], ...] = (
     {"unknown": 'home_countries = ["ID"]', "rules": _CAPS.format(burst=2, rolling="3h", daily=3), "provider": ""},
-    {"unknown": 'unknown_zone = "hold"', "rules": '[window]\nstart = "08:00"\nend = "22:00"\n', "provider": 'rate = "40/s"'},
+    {"unknown": 'unknown_zone = "hold"', "rules": '[window]\nstart = "08:00"\nend = "22:00"\n', "provider": 'rate = "120/s"'},
     {
         "unknown": 'unknown_zone = "default"',
         "rules": '[window]\nhours = ["mon-fri 09:00-12:00", "mon-fri 13:30-20:00", "sat,sun 10:00-18:00"]\nclosed = ["fri 15:00-15:30"]\n'
         + _CAPS.format(burst=1, rolling="90m", daily=2),
-        "provider": 'domains = { "slow.example" = "2/s" }',
+        "provider": 'domains = { "slow.example" = "20/s" }',
     },
 )
 

@@ -81,7 +81,9 @@ class Sim:
         self.twin = False
         self.lives = 0
         self.up, self.down = asyncio.Event(), asyncio.Event()
-        self.over = False
+        self.word = asyncio.Lock()
+        self.striking: set[asyncio.Task[Any]] = set()
+        self.over = self.calm = False
         self.wanted = False
         self.hot_until = 0.0
         self.killed = False
@@ -108,7 +110,7 @@ class Sim:
     def heat(self) -> None:
         """Something happens: look around often for a while."""
         self.hot_until = self.world.loop.time() + HOT_SECONDS
-        self.pace.tick_seconds = 20
+        self.pace.tick_seconds = 25
 
     def strikes(self, kind: str) -> None:
         """A fault of this kind strikes now: which states are the deliveries in?"""
@@ -298,11 +300,12 @@ class Sim:
             await self._set(f"campaign:{QUEUES[queue][0]}", on=False, what=functools.partial(_resume_campaign, QUEUES[queue][0]))
 
     async def _set(self, name: str, *, on: bool, what: Callable[[Daemon], Awaitable[object]]) -> None:
-        if not on:
-            self.note(Switch(at=self.true(), what=name, on=False))
-        await self.deed(what)
-        if on:
-            self.note(Switch(at=self.true(), what=name, on=True))
+        async with self.word:  # two words about one thing are said one after the other
+            if not on:
+                self.note(Switch(at=self.true(), what=name, on=False))
+            await self.deed(what)
+            if on:
+                self.note(Switch(at=self.true(), what=name, on=True))
 
     async def resolve_doubts(self) -> None:
         """Operators look into the relay's log and say what became of some of the doubts."""
@@ -321,7 +324,7 @@ class Sim:
 
     def spawn_fault(self, fault: FaultPlan) -> None:
         """Strike. Deaths fall between the very two steps."""
-        if self.over:
+        if self.over or self.calm:
             return
         if fault.kind in DEATHS:
             if self.process.alive:
@@ -332,14 +335,17 @@ class Sim:
             self.strikes(fault.kind)
             self.note(Fault(at=self.true(), kind=fault.kind))
             self.heat()
-            self.spawn(getattr(self, f"_{fault.kind}")(fault), fault.kind)
+            task = self.spawn(getattr(self, f"_{fault.kind}")(fault), fault.kind)
+            self.striking.add(task)
+            task.add_done_callback(self.striking.discard)
 
     async def _sigterm(self, fault: FaultPlan) -> None:
-        if self.up.is_set():
-            self.daemon.supervisor.request_stop("SIGTERM")
+        supervisor = self.daemon.supervisor if self.up.is_set() else None
+        if supervisor is not None:
+            supervisor.request_stop("SIGTERM")
             if fault.draw < 0.2:
                 await asyncio.sleep(fault.seconds)
-                self.daemon.supervisor.request_stop("SIGTERM")
+                supervisor.request_stop("SIGTERM")
 
     async def _silence(self, fault: FaultPlan) -> None:
         """Stopped for hours, then started by someone."""
@@ -431,7 +437,7 @@ class Sim:
 
     async def _reload(self, fault: FaultPlan) -> None:
         self.twin = not self.twin
-        if self.up.is_set():
+        if self.up.is_set() and self.daemon.supervisor is not None:
             self.daemon.supervisor.request_reload()
 
     async def _suppress(self, fault: FaultPlan) -> None:
@@ -455,16 +461,21 @@ class Sim:
         await asyncio.sleep(400)
         self.spawn(self.resolve_doubts(), "doubts")
         await asyncio.sleep(200)
-        if not any(self.struck[kind] for kind in DEATHS):
+        while not any(self.struck[kind] for kind in DEATHS):
+            await self.up.wait()
             self.spawn_fault(FaultPlan(kind=DEATHS[0], job=0, steps=0, draw=0.5, seconds=1))
         if len(self.struck) < 2:
             self.spawn_fault(FaultPlan(kind="sigterm", job=0, steps=0, draw=0.5, seconds=1))
+        self.calm = True
+        while self.striking:
+            await asyncio.sleep(5)
         await self.up.wait()
         await self.tidy()
         await self._until_ended()
         await self.up.wait()
         self.over = True
-        self.daemon.supervisor.request_stop("the end")
+        if self.daemon.supervisor is not None:
+            self.daemon.supervisor.request_stop("the end")
         await asyncio.wait({life})
         life.result()
         left = [task for task in self.tasks if not task.done()]

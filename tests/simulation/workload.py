@@ -17,7 +17,7 @@ from tests.simulation.events import Row
 from tests.simulation.relay import BEHAVIOURS
 from tests.simulation.shop import QUEUES, VARIANTS
 
-ROWS = 215
+ROWS = 204
 """At least; 60 more where a queue is cancelled, whose rows may never be planned."""
 JOBS = 5
 """There are at least so many jobs, of at most 60 rows: faults are tied to one of the first."""

@@ -297,6 +297,16 @@ async def test_what_was_claimed_before_a_send_that_no_cap_stops_is_counted_anew(
     assert await world.step(grants=[again]) == {1}
 
 
+async def test_two_sends_that_no_cap_stops_leave_each_other_alone(world: World) -> None:
+    """Each would have the other counted anew, in turns and for ever."""
+    world.uncapped = True
+    await world.store.write(Lane.BULK, add_job, 1, people=[7])
+    [older] = (await world.claim()).claimed
+    await world.store.write(Lane.BULK, add_job, 2, people=[7], first_id=100)
+    [newer] = (await world.claim()).claimed
+    assert await world.step(grants=[older, newer]) == {1, 100}
+
+
 async def test_what_was_claimed_before_a_send_within_the_caps_keeps_its_leave(world: World) -> None:
     """The later claim has counted the earlier one's reservation: both may go, in any order."""
     await world.store.write(Lane.BULK, add_job, 1, people=[7])

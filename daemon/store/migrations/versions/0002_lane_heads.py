@@ -16,6 +16,7 @@ ADDED = {
         "lane INTEGER DEFAULT 0 NOT NULL",
         "attempts INTEGER DEFAULT 0 NOT NULL",
         "doubted INTEGER DEFAULT 0 NOT NULL",
+        "uncapped INTEGER DEFAULT 0 NOT NULL",
     ),
 }
 
