@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Connection, insert, select
 
 from daemon.audience.stride import Stride
-from daemon.errors import StateHeldError, StoreUnavailableError
+from daemon.errors import StateHeldError, StoreBrokenError, StoreUnavailableError
 from daemon.store import schema as s
 from daemon.store.engine import StateLock
 from daemon.store.jobs import accept_job, finish_jobs
@@ -200,3 +200,66 @@ async def test_a_journal_that_fails_has_nothing_done_twice(tmp_path: Path) -> No
         assert len(await store.read(keys)) == 20
     finally:
         await store.close()
+
+
+async def test_a_broken_store_is_not_touched_again_and_tells_once(tmp_path: Path) -> None:
+    """Its file replaced: whoever asks gets the error at once, nothing is written, and closing copies no log into the other file."""
+    path = tmp_path / "homing.db"
+    store = Store.open(path)
+    told: list[bool] = []
+    store.when_broken = lambda: told.append(True)
+    await store.write(Lane.INTAKE, note, "before")
+    path.rename(tmp_path / "away.db")
+    path.write_bytes(b"another")
+    store.check_file()
+    for attempt in (store.write(Lane.HANDOVER, note, "after"), store.read(keys)):
+        with pytest.raises(StoreBrokenError, match="replaced by another file"):
+            await attempt
+    await store.close()
+    assert told == [True]
+    assert path.read_bytes() == b"another"
+    assert (tmp_path / "homing.db-wal").stat().st_size > 0
+
+
+async def test_a_full_disk_is_answered_with_room_where_there_is_some_to_give(tmp_path: Path) -> None:
+    """Handovers and outcomes are tried again when room was made; bulk work is not worth it."""
+    store = Store.open(tmp_path / "homing.db")
+
+    def limit(conn: Connection, pages: int) -> None:
+        conn.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+    def fill(conn: Connection, key: str) -> str:
+        conn.execute(insert(s.meta).values(key=key, value="x" * 200_000))
+        return key
+
+    given: list[int] = []
+
+    def give() -> bool:
+        given.append(1)
+        store._conn.connection.driver_connection.execute("PRAGMA max_page_count = 1000000")  # what the ballast does on a disk
+        return len(given) == 1
+
+    try:
+        await store.write(Lane.BULK, limit, 1)
+        store.make_room = give
+        with pytest.raises(StoreUnavailableError, match="make room"):
+            await store.write(Lane.BULK, fill, "bulk")
+        assert given == []
+        assert await store.write(Lane.HANDOVER, fill, "outcome") == "outcome"
+        assert given == [1]
+    finally:
+        await store.close()
+
+
+async def test_a_broken_store_is_closed_without_writing_its_log_back(tmp_path: Path) -> None:
+    """SQLite's last close of a file copies the log and syncs; after a failed sync that would ask the disk a second time."""
+    store = Store.open(tmp_path / "homing.db")
+    await store.write(Lane.INTAKE, note, "before")
+    size = store.wal_bytes()
+    assert size > 0
+    store.condemn(StoreBrokenError("disk I/O error"))
+    await store.close()
+    assert (tmp_path / "homing.db-wal").stat().st_size == size
+    again = Store.open(tmp_path / "homing.db")
+    assert await again.read(keys) == ["before"]
+    await again.close()
