@@ -24,7 +24,7 @@ from daemon.ids import Ids
 from daemon.intake.body import Opening, read_opening, sniff_format
 from daemon.intake.head import HeadRules, canonical, check_values, parse_head, read_key
 from daemon.intake.incoming import MAX_BODY_BYTES, Incoming
-from daemon.intake.parse import BodyError, Format
+from daemon.intake.parse import BodyError, Format, plain
 from daemon.metrics import Metrics
 from daemon.model.campaign import CampaignStatus
 from daemon.model.delivery import Instant
@@ -251,6 +251,8 @@ def _compile_inline(job: str, message: InlineMessage) -> Loaded:
     version = CampaignVersion.of(inline_campaign(job, message), {name: text for name, text in parts.items() if text})
     problems = compile_version(version).problems
     if problems:
-        errors = [RowError(line=None, field=f"message/{p.key}" if p.key else "message", code="template", detail=str(p)) for p in problems]
-        raise IntakeError("invalid-job", f"the message cannot be used: {problems[0]}", errors)
+        fields = [f"message/{problem.key}" if problem.key else "message" for problem in problems]
+        told = [plain(str(problem), 400) for problem in problems]
+        errors = [RowError(line=None, field=field, code="template", detail=detail) for field, detail in zip(fields, told, strict=True)]
+        raise IntakeError("invalid-job", f"the message cannot be used: {told[0]}", errors)
     return Loaded(name=version.campaign.name, digest=version.digest, body=version.to_json(), status=CampaignStatus.ACTIVE.value)

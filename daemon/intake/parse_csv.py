@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import BinaryIO, NamedTuple
 
 from daemon.errors import nearest
-from daemon.intake.parse import MAX_COLUMNS, MAX_HEAD_BYTES, MAX_ROW_BYTES, BodyError, Item, show, skip_bom
+from daemon.intake.parse import MAX_COLUMNS, MAX_HEAD_BYTES, MAX_ROW_BYTES, BodyError, Item, plain, show, skip_bom
 
 FIELDS = ("id", "email", "phone", "zone", "locale", "country")
 GROUPS = ("vars", "traits")
@@ -65,7 +65,7 @@ def _columns(names: Sequence[str]) -> tuple[Column, ...]:
             columns.append(Column("", name))
         else:
             hint = nearest(name, FIELDS)
-            own = f"; for a value of your own write vars.{name} or traits.{name}" if name else ""
+            own = f"; for a value of your own write vars.{plain(name, 60)} or traits.{plain(name, 60)}" if name else ""
             problems.append(f"unknown column {show(name)} ({position}.)" + (f'; did you mean "{hint}"?' if hint else own))
     twice = sorted({name for name in names if name and names.count(name) > 1})
     problems += [f"the column {show(name)} stands twice" for name in twice]

@@ -194,6 +194,15 @@ async def test_b26_a_message_that_cannot_be_used_is_refused_at_the_door(world: I
     assert error.errors
 
 
+@pytest.mark.promise("B26", "B30")
+@pytest.mark.parametrize("html", [f"<a href='{'x' * 50_000}:y'>z</a>", "<a href='java\u202escript:x'>y</a>", "{{ a | no\u202esuch }}"])
+async def test_b30_a_mistake_in_a_message_is_quoted_short_and_printable(world: IntakeWorld, html: str) -> None:
+    """It goes to logs and answers."""
+    message = {"channel": "email", "purpose": "marketing", "subject": "Hi", "html": html}
+    error = await refused(world, {"id": "j", "queue": "bare", "message": message, "recipients": people(1)})
+    assert all(len(detail) < 500 and detail.isprintable() for detail in (error.detail, *(str(each.detail) for each in error.errors)))
+
+
 @pytest.mark.promise("B5")
 async def test_b5_a_body_over_the_limit_is_refused_while_it_comes(world: IntakeWorld) -> None:
     """`too-large`, before the rest is read."""

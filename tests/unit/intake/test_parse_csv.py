@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.intake.parse import BodyError, Format
-from tests.unit.intake.readers import read_all
+from daemon.intake.parse_csv import read_csv_head
+from tests.unit.intake.readers import as_file, read_all
 
 
 def values(body: str | bytes) -> list[object]:
@@ -115,3 +116,13 @@ def test_what_the_csv_module_writes_is_read_back(rows: list[tuple[str, str, str]
     writer.writerows(rows)
     items = read_all(out.getvalue(), Format.CSV)[1]
     assert [item.value for item in items] == [{"id": i, "vars": {"a": a}, "traits": {"b": b}} for i, a, b in rows]
+
+
+@pytest.mark.promise("B10", "B19")
+@pytest.mark.parametrize("name", ["a\x05b", "\u202e", "x" * 100_000, "vars", "\x1b[2J"])
+def test_b10_a_wrong_column_is_quoted_short_and_printable(name: str) -> None:
+    """Whatever stands in the first line: it goes to logs, receipts and answers."""
+    with pytest.raises(BodyError) as caught:
+        read_csv_head(as_file(f"id,{name}\n"))
+    assert caught.value.detail.isprintable()
+    assert len(caught.value.detail) < 400
