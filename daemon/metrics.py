@@ -231,4 +231,5 @@ class Metrics:
             child = counter.labels(*labels) if labels else counter
             if known < MOST_LABELS:
                 self._children[key] = child
-        child.inc(n)
+        if n:
+            child.inc(n)

@@ -58,18 +58,21 @@ class SendSession:
         outcomes, self._pending = self._pending, []
         if not wanted and not outcomes:
             return frozenset()
-        self._asked.update(envelope.public_id for envelope in wanted)
+        self._asked.update([envelope.public_id for envelope in wanted])
         step = Step(outcomes=outcomes, grants=[(e.claimed.row.delivery, e.claimed.epoch) for e in wanted])
         time = asyncio.get_running_loop().time
         asked = time()
         done = await self._commit(step)
         self._watch.waited(time() - asked)
-        granted = frozenset(e.public_id for e in wanted if e.claimed.row.delivery in done.granted)
-        self._granted |= granted
-        self._watch.granted([e for e in wanted if e.public_id in granted], len(wanted) - len(granted), done.at)
+        going: list[Envelope] = []
         for envelope in wanted:
-            if envelope.public_id not in granted:
+            if envelope.claimed.row.delivery in done.granted:
+                going.append(envelope)
+            else:
                 del self._open[envelope.public_id]  # the store put it back to due
+        granted = frozenset([envelope.public_id for envelope in going])
+        self._granted |= granted
+        self._watch.granted(going, len(wanted) - len(going), done.at)
         return granted
 
     def report(self, id: str, outcome: Outcome) -> None:

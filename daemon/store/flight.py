@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -55,16 +54,14 @@ class Result(NamedTuple):
     decision: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(NamedTuple):
     """One connection's turn: outcomes to be recorded, and (delivery, epoch) pairs that it asks leave to send."""
 
     outcomes: Sequence[Result] = ()
     grants: Sequence[tuple[int, int]] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepDone:
+class StepDone(NamedTuple):
     """`granted`: handed over, durably. `commit`, `at`: the commit's number and instant, for the send journal."""
 
     granted: frozenset[int]
@@ -209,8 +206,7 @@ class Flights:
         wanted = {pair for step in steps for pair in step.grants}
         granted = grant(conn, wanted, now, shut=shut, refused_at=min(clock, now)) if wanted else frozenset()
         many(conn, _NEW_COMMIT, ("b_value",), [(f"{commit + 1} {now}",)])
-        return [StepDone(granted=frozenset(d for d, epoch in step.grants if (d, epoch) in granted), commit=commit + 1, at=now)
-                for step in steps]  # fmt: skip
+        return [StepDone(frozenset([pair[0] for pair in step.grants if pair in granted]), commit + 1, now) for step in steps]
 
 
 def raise_guards(conn: Connection, hashes: Sequence[bytes]) -> None:
