@@ -13,6 +13,7 @@ commit together) -> content N+1. Before the dot is written nothing can have been
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Sequence
 
@@ -29,6 +30,8 @@ ONE_WRITE = 32 * 1024
 connection lost in between is no doubt (F6)."""
 
 CHUNK = 64 * 1024
+PATIENCE = 2.0
+"""Seconds that one letter may wait for its answers before the rest of its batch is given back."""
 
 _ENVELOPE: tuple[Stage, ...] = ("mail", "rcpt", "data")
 _LOST = Failure(kind="lost", detail="connection lost")
@@ -57,17 +60,43 @@ class Courier:
         self._block_seconds = block_seconds
         self._link_limit = link_limit
         self._link: Link | None = None
+        self._current: Letter | None = None
+        self._since = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._offered: Letter | None = None
         """Whose envelope is on the wire of `_link`, its replies unread."""
 
     async def run(self) -> None:
+        self._watch(PATIENCE)
         try:
             while (link := await self._connected()) is not None:
                 letter = self._pick(link)
                 if letter is not None:
+                    self._current, self._since = letter, self._clock.monotonic()
                     await self._deliver(link, letter)
+                    self._current = None
         finally:
+            if self._timer is not None:
+                self._timer.cancel()
             self._end()
+
+    def _watch(self, seconds: float) -> None:
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        """A letter that the relay keeps waiting must not keep the others of its batch waiting: they may go over other connections."""
+        left = PATIENCE if self._current is None else self._since + PATIENCE - self._clock.monotonic()
+        if left > 0:
+            self._watch(left)
+            return
+        offered = [letter for letter in self._letters if letter is self._offered]
+        for letter in self._letters:
+            if letter is not self._offered:
+                self._session.report(letter.id, _WAITS)
+        for message in self._messages:
+            self._session.report(message.id, _WAITS)
+        self._letters = deque(offered)
+        self._watch(PATIENCE)
 
     # -- what to send next, and over what
 
@@ -302,6 +331,7 @@ class Courier:
 
 
 _AGAIN: Outcome = Deferred(code="again")
+_WAITS: Outcome = Deferred(nothing_sent=True, code="waiting", detail="its connection waits for an answer about another message")
 
 
 def _commands(letter: Letter, link: Link) -> bytes:

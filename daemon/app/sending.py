@@ -133,7 +133,13 @@ class Sending(Service):
     async def _start_claiming(self) -> asyncio.Task[None]:
         config = self._setup.config
         kinds = {running.loaded.channel: running.loaded.address for running in self._running.values()}
-        judging = Judging(self._setup.rules, kinds, {name: running.domains for name, running in self._running.items() if running.domains})
+        served = [running.line.kind for running in self._running.values()]
+        for running in self._running.values():
+            running.line.spare = served.count(running.line.kind) > 1
+        judging = Judging(
+            self._setup.rules, kinds, {name: running.domains for name, running in self._running.items() if running.domains},
+            {name: running.line.destinations for name, running in self._running.items()},
+        )  # fmt: skip
         self._loop = ClaimLoop(
             store=self._world.store, clock=self._world.clock, gate=self._gate, fair=Fair({n: q.weight for n, q in config.queues.items()}),
             judging=judging, plans=self._plans, lines=self.lines, owner=self._owner, log=self._world.log, metrics=self._world.metrics,

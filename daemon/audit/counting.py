@@ -1,9 +1,8 @@
 """AUDIT, counting: how much of a frequency cap was used before a send, counted touch by touch.
 
 Rolling: the touches of the period before it. Calendar: those whose local date, ISO week or month is the send's own, by the zone of
-the send or by a zone that the touch kept. Transactional sends take no slot but count; one that went out while the judged send may
-have been claimed already is left out of the count, for its claim could not have known of it. Dates come from the calendar of the
-standard library, written without a look at `daemon.policy`.
+the send or by a zone that the touch kept. Transactional sends need no slot but take one. Dates come from the calendar of the standard
+library, written without a look at `daemon.policy`.
 """
 
 from __future__ import annotations
@@ -83,9 +82,9 @@ def excess(limit: Limit, send: Contact, contacts: Iterable[Contact]) -> Mapping[
 
 
 def _counts_before(contact: Contact, send: Contact) -> bool:
-    """Handed over earlier; of one instant, the smaller number first (each pair is looked at once)."""
+    """Handed over earlier; of one instant, the smaller number first (each pair is looked at once; one that needs no slot accuses nobody)."""
     if contact.transactional:
-        return contact.at < send.at - CLAIM_GRACE
+        return contact.at < send.at
     return (contact.at, contact.delivery) < (send.at, send.delivery)
 
 

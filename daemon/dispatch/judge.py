@@ -16,6 +16,7 @@ from daemon.clock import to_instant
 from daemon.dispatch.work import Plan, PlanBook
 from daemon.model.delivery import SECOND, Decision, Instant, Reason, State, Verdict
 from daemon.pacing.bucket import Bucket
+from daemon.pacing.destinations import Destinations
 from daemon.policy.decide import decide, decide_all, state_after
 from daemon.policy.hours import WindowError, WindowRule, parse_quiet_hours, parse_window
 from daemon.policy.rules import Rules
@@ -100,8 +101,13 @@ class Resting(NamedTuple):
 class Judging:
     """The rules of the running config, and the domain buckets that outlive a claim. `kinds`: channel -> address kind."""
 
-    def __init__(self, rules: Rules, kinds: Mapping[str, str], domains: Mapping[str, Mapping[str, Bucket]]) -> None:
-        """`domains`: provider -> destination domain ("*" = each other domain together) -> bucket."""
+    def __init__(
+        self, rules: Rules, kinds: Mapping[str, str], domains: Mapping[str, Mapping[str, Bucket]],
+        crowds: Mapping[str, Destinations] | None = None,
+    ) -> None:  # fmt: skip
+        """`domains`: provider -> destination domain ("*" = each other domain together) -> bucket. `crowds`: provider -> what is on its
+        way to each destination, for those that are slow."""
+        self.crowds = crowds or {}
         self.rules = rules
         self.kinds = {**UNKNOWN_KINDS, **kinds}
         self.domains = domains
@@ -123,6 +129,8 @@ class Judgement:
     ) -> None:  # fmt: skip
         self._judging, self._plans, self._providers, self._channels, self._now = judging, plans, providers, known_channels, now
         self._resting = resting
+        self._taken: dict[str, int] = {}
+        """Slow destination -> how many this claim has let go to it."""
         self.horizon = now - judging.rules.horizon if judging.rules.horizon else now
         self.contest = bool(judging.rules.caps)
 
@@ -199,11 +207,19 @@ class Judgement:
                 checks=(*decision.checks, ("provider", "defer")),
                 facts={"channel": row.channel, "provider": rest.provider, "detail": rest.detail},
             )
-        buckets = self._judging.domains.get(provider)
+        buckets, crowd = self._judging.domains.get(provider), self._judging.crowds.get(provider)
         address = facts.address.get(row.channel) or ""
-        if not buckets or "@" not in address or row.reason == Reason.RATE_LIMITED:
+        if (not buckets and not crowd) or "@" not in address:
             return decision
         domain = address.rpartition("@")[2].lower()
+        if crowd and (until := self._crowded(crowd, domain)) is not None:
+            return Decision(
+                verdict=Verdict.DEFER, reason=Reason.RATE_LIMITED, until=until,
+                rule=(f"slow.{provider}.{domain}", self._judging.rules.version),
+                facts={"domain": domain, "seconds": round(crowd.slow().get(domain, 0.0), 1)}, checks=(*decision.checks, ("rate", "defer")),
+            )  # fmt: skip
+        if not buckets or row.reason == Reason.RATE_LIMITED:
+            return decision
         bucket = buckets.get(domain) or buckets.get("*")
         if bucket is None or (at := bucket.reserve(self._now)) <= self._now:
             return decision
@@ -211,3 +227,14 @@ class Judgement:
             verdict=Verdict.DEFER, reason=Reason.RATE_LIMITED, until=at, rule=(f"rate.{provider}.{domain}", self._judging.rules.version),
             facts={"domain": domain, "per_second": bucket.current_rate(self._now)}, checks=(*decision.checks, ("rate", "defer")),
         )  # fmt: skip
+
+    def _crowded(self, crowd: Destinations, domain: str) -> Instant | None:
+        """When a message to a slow destination may ask again; None when there is room for it."""
+        room = crowd.spare(domain)
+        if room is None:
+            return None
+        taken = self._taken.get(domain, 0)
+        if taken < room:
+            self._taken[domain] = taken + 1
+            return None
+        return self._now + int(crowd.later(domain) * SECOND)

@@ -7,24 +7,29 @@ Claimed deliveries come in, wait in `ready` (never more than the senders hold in
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from daemon.clock import Clock, iso
-from daemon.dispatch.outcome import cut, retry_after
+from daemon.dispatch.outcome import cut, given_back, held_back, retry_after
+from daemon.dispatch.patience import Patience, Turn
+from daemon.dispatch.ready import Ready
 from daemon.dispatch.session import SendSession
 from daemon.dispatch.work import Envelope
 from daemon.errors import StoreUnavailableError
 from daemon.ids import Ids
 from daemon.metrics import Metrics
-from daemon.model.delivery import SECOND, Decision, Instant, Reason, Verdict
+from daemon.model.delivery import SECOND, Instant, Reason
 from daemon.pacing.breaker import Breaker
 from daemon.pacing.bucket import Bucket
-from daemon.store.claim import decision_json
-from daemon.store.flight import Flights, Kind, Result, Step
+from daemon.pacing.destinations import Destinations
+from daemon.store.flight import Flights, Result, Step
 from daemon.store.writer import Lane, Writes
 from plugins.contract import Channel, Deferred, Log, Message, Unknown
 
+CRAWL_SECONDS = 10.0
+"""Answers that take so long are failures of a provider when another one of its channel stands by."""
 RECORD_SECONDS = 1.0
 """How soon outcomes are brought to the store again that it could not take."""
 
@@ -61,10 +66,20 @@ class Line:
         self.bucket, self.breaker = bucket, breaker
         self._store, self._flights, self._clock, self._ids = store, flights, clock, ids
         self._log, self._metrics, self._writer, self._wake = log, metrics, writer, wake
-        self._ready: list[Envelope] = []
+        self.destinations = Destinations(channel.capabilities.concurrency)
+        self._ready = Ready(self.destinations, self._domain, channel.capabilities.batch)
         self._in_hand = 0
-        self._idle = 0
-        self._more = asyncio.Condition()
+        self._idle: deque[asyncio.Future[None]] = deque()
+        """Senders that wait for something that they may begin, and are not called yet."""
+        self._free = 0
+        """Senders without a batch, called ones too."""
+        self._patience = Patience(
+            destinations=self.destinations, ready=self._ready, clock=clock, late=self._late,
+            moved=lambda: self._call_senders(len(self._idle)), crawls=self._crawls,
+        )  # fmt: skip
+        self._settling: set[asyncio.Task[None]] = set()
+        self.spare = False
+        """Another provider of this channel could take over."""
         self._senders: list[asyncio.Task[None]] = []
         self._closing = False
 
@@ -91,15 +106,31 @@ class Line:
 
     def available(self) -> bool:
         """It may send at all now: the choice between two providers of a channel."""
-        return self.stopped is None and not self._closing and self.breaker.allowed(self._clock.instant()) != 0
+        if self.stopped is not None or self._closing:
+            return False
+        allowed = self.breaker.allowed(self._clock.instant())
+        return allowed is None or (allowed > 0 and (not self.spare or len(self._ready) + self._in_hand < allowed))
 
     async def put(self, envelopes: Sequence[Envelope]) -> None:
         now = self._clock.instant()
         for _ in envelopes:
             self.bucket.reserve(now)
-        self._ready.extend(envelopes)
-        async with self._more:
-            self._more.notify(len(envelopes))
+        self._ready.put(envelopes)
+        self._call_senders(len(envelopes))
+
+    def _call_senders(self, most: int) -> None:
+        """Let idle senders look whether there is something to begin."""
+        while self._idle and most > 0:
+            waiting = self._idle.popleft()
+            if not waiting.done():
+                waiting.set_result(None)
+                most -= 1
+
+    def _domain(self, envelope: Envelope) -> str:
+        """Where a message goes, as far as that can hold up others: an e-mail's domain."""
+        if self.channel.address != "email":
+            return ""
+        return (envelope.claimed.row.email or "").rpartition("@")[2].lower()
 
     def start(self) -> None:
         for number in range(max(1, self.channel.capabilities.concurrency)):
@@ -108,35 +139,72 @@ class Line:
     async def drain(self, seconds: float) -> None:
         """Start nothing new, let running sends end, cancel what is left after `seconds`, give unsent ones back."""
         self._closing = True
-        async with self._more:
-            self._more.notify_all()
+        self._call_senders(len(self._idle))
+        self._patience.stop()
+        await asyncio.gather(*self._settling, return_exceptions=True)
         if self._senders:
             _, late = await asyncio.wait(self._senders, timeout=seconds)
             for task in late:
                 task.cancel()
             await asyncio.gather(*self._senders, return_exceptions=True)
-        rest = [
-            Result(delivery=e.claimed.row.delivery, epoch=e.claimed.epoch, kind=Kind.DEFERRED, again_at=self._clock.instant(), burnt=False)
-            for e in self._ready
-        ]
-        self._ready.clear()
-        if rest:
-            try:
+        await self._give_back(self._ready.clear(), ())
+
+    async def _give_back(self, envelopes: Sequence[Envelope], seconds: Sequence[float], sessions: Sequence[SendSession] = ()) -> None:
+        """Claimed and not begun: due again, at once or after so many seconds. `sessions`: what they know is recorded too."""
+        now = self._clock.instant()
+        rest = [given_back(e, now + (int(seconds[index] * SECOND) if seconds else 0)) for index, e in enumerate(envelopes)]
+        try:
+            if rest:
                 await self._store.join(Lane.HANDOVER, self._flights.step, Step(outcomes=rest))
-            except StoreUnavailableError as failure:  # a full disk: the next start gives them back
-                self._log.error("outcomes_not_recorded", provider=self.provider, error=str(failure))
+            for session in sessions:
+                await session.flush()
+        except StoreUnavailableError as failure:  # a full disk: the next start gives them back
+            self._log.error("outcomes_not_recorded", provider=self.provider, error=str(failure))
+
+    def _settle_soon(self, envelopes: Sequence[Envelope], seconds: Sequence[float]) -> None:
+        task = asyncio.get_running_loop().create_task(self._give_back(envelopes, seconds, self._patience.waiting()))
+        self._settling.add(task)
+        task.add_done_callback(self._settled)
+
+    def _settled(self, task: asyncio.Task[None]) -> None:
+        self._settling.discard(task)
+        self._wake()
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            self._log.error("outcomes_not_recorded", provider=self.provider, error=f"{type(failure).__name__}: {failure}")
+
+    def _late(self, domain: str, seconds: float, news: bool, shed: Sequence[Envelope]) -> None:
+        """A destination keeps a connection waiting."""
+        if news and domain:
+            self._log.warning("destination_slow", provider=self.provider, domain=domain, seconds=round(seconds, 1))
+        self._settle_soon(shed, [self.destinations.later(domain) for _ in shed])
+
+    def _crawls(self, seconds: float) -> bool:
+        """Nothing has come back for so long: with another provider to turn to, this one is left alone for a while."""
+        now = self._clock.instant()
+        if self.spare and seconds > CRAWL_SECONDS and self.breaker.allowed(now) is None:
+            self._troubled("slow", f"no answer for {seconds:.0f} s on any of its connections")
+            self.breaker.trip(now)
+            self._log.warning("provider_slow", provider=self.provider, seconds=round(seconds, 1))
+            self._settle_soon(self._ready.clear(), ())
+        return self.spare
 
     async def _run(self) -> None:
         while True:
-            async with self._more:
-                self._idle += 1
-                await self._more.wait_for(lambda: self._ready or self._closing)
-                self._idle -= 1
-                if self._closing:
-                    return
-                share = -(-len(self._ready) // (self._idle + 1))
-                batch = self._take(min(share, self.channel.capabilities.batch))
-                self._in_hand += len(batch)
+            batch = self._next_batch()
+            while not batch and not self._closing:
+                waiting = asyncio.get_running_loop().create_future()
+                self._idle.append(waiting)
+                self._free += 1
+                try:
+                    await waiting
+                finally:
+                    self._free -= 1
+                    if waiting in self._idle:
+                        self._idle.remove(waiting)
+                batch = self._next_batch()
+            if not batch:
+                return
+            self._in_hand += len(batch)
             try:
                 await self._send(batch)
             except Exception as failure:  # noqa: BLE001 - supervision: a sender outlives a failing store; its flights stay claimed
@@ -145,13 +213,15 @@ class Line:
                 self._in_hand -= len(batch)
                 self._wake()
 
-    def _take(self, count: int) -> list[Envelope]:
-        """So many of the ready ones, evenly spaced: what all senders have in hand at one time lies together in the store, and a commit
-        rewrites half as many of its pages."""
-        stride = len(self._ready) // count
-        taken = self._ready[: count * stride : stride]
-        del self._ready[: count * stride : stride]
-        return taken
+    def _next_batch(self) -> list[Envelope]:
+        """A fair part of what is ready. A slow destination may have the place of one sender when others stay free for the rest."""
+        if not self._ready or self._closing:
+            return []
+        alone = self._free > len(self._senders) // 4
+        batch = self._ready.take(-(-len(self._ready) // (self._free + 1)), self._clock.monotonic(), alone=alone)
+        if not batch:
+            self._patience.soon()
+        return batch
 
     async def _send(self, batch: list[Envelope]) -> None:
         ready: list[Envelope] = []
@@ -163,7 +233,13 @@ class Line:
                 ready.append(envelope)
             else:
                 held.append(made)
-        session = SendSession(ready, self._store, self._flights, self._clock.instant, self._ids.rng(), _Turn(self), lambda: self._closing)
+        turn = Turn(self, {envelope.public_id: self._domain(envelope) for envelope in batch}, self._clock)
+        session = SendSession(ready, self._store, self._flights, self._clock.instant, self._ids.rng(), turn, lambda: self._closing)
+        turn.session = session
+        for envelope in batch:
+            if envelope.message is None:
+                self._ended(turn, envelope, None)
+        self._patience.begin(turn)
         if held:
             self._metrics.held(self.provider, len(held))
             session.settle(held)
@@ -178,7 +254,20 @@ class Line:
             error = f"{type(failure).__name__}: {failure}"
             self.fault(f"raised {error}", None)
         finally:
+            self._patience.end(turn)
+            for domain in turn.open.values():
+                self._ended_at(domain, None)
+            turn.open.clear()
             await self._finish(session, error)
+
+    def _ended(self, turn: Turn, envelope: Envelope, seconds: float | None) -> None:
+        domain = turn.open.pop(envelope.public_id, None)
+        if domain is not None:
+            self._ended_at(domain, seconds)
+
+    def _ended_at(self, domain: str, seconds: float | None) -> None:
+        self.destinations.let_go(domain)
+        self.destinations.end(domain, seconds, self._clock.monotonic())
 
     def _render(self, envelope: Envelope) -> Message | Result:
         try:
@@ -186,10 +275,10 @@ class Line:
         except Exception as failure:  # noqa: BLE001 - one message that cannot be made must not keep its batch from going
             what = f"{type(failure).__name__}: {failure}"
             self._log.error("render_failed", provider=self.provider, delivery=envelope.public_id, error=what)
-            return _held(envelope, Reason.RENDER_ERROR, what)
+            return held_back(envelope, Reason.RENDER_ERROR, what)
         limit = self.channel.capabilities.max_text
         if isinstance(made, Message) and limit is not None and len(made.text) > limit:
-            return _held(envelope, Reason.TOO_LARGE, f"the text has {len(made.text)} characters, {self.provider} takes {limit}")
+            return held_back(envelope, Reason.TOO_LARGE, f"the text has {len(made.text)} characters, {self.provider} takes {limit}")
         return made
 
     async def _finish(self, session: SendSession, error: str | None) -> None:
@@ -224,16 +313,22 @@ class Line:
         """A connection waited so long for the store's answer."""
         self._metrics.waited(seconds)
 
-    def reported(self, envelope: Envelope, outcome: object, turn: _Turn) -> None:
-        """Rates, breaker and metrics follow each outcome."""
+    def reported(self, envelope: Envelope, outcome: object, turn: Turn, seconds: float) -> None:
+        """Destinations, rates, breaker and metrics follow each outcome, which came after so many seconds."""
         now = self._clock.instant()
+        unsent = isinstance(outcome, Deferred) and (outcome.nothing_sent or outcome.scope == "provider")
+        self._ended(turn, envelope, None if unsent else seconds)
+        if self._idle and self._ready:
+            self._call_senders(1)
         self._metrics.outcome(self.provider, self.kind, type(outcome).__name__.lower())
         if isinstance(outcome, Unknown):
             self._log.warning("in_doubt", provider=self.provider, delivery=envelope.public_id, code=outcome.code, detail=outcome.detail)
             self._troubled(outcome.code, outcome.detail)
-            turn.error(now)
+            turn.error()
         elif isinstance(outcome, Deferred):
             self._deferred(outcome, now, turn)
+        elif self.spare and seconds > CRAWL_SECONDS:
+            turn.error()  # an answer, but a crawling one, while another provider stands by
         else:
             self.trouble = None
             self.breaker.succeeded(now)
@@ -242,7 +337,7 @@ class Line:
         """What an operator reads of a provider that fails; until it answers again."""
         self.trouble = cut(": ".join(part for part in (code, detail) if part)) or "it failed without a word"
 
-    def _deferred(self, outcome: Deferred, now: int, turn: _Turn) -> None:
+    def _deferred(self, outcome: Deferred, now: int, turn: Turn) -> None:
         if outcome.scope == "operator":
             if self.stopped is None:
                 self.stopped = outcome.detail or outcome.code or "the provider refuses us"
@@ -254,7 +349,11 @@ class Line:
             wait = retry_after(outcome.after, now)
             self.bucket.throttle(now, wait if wait is not None else SECOND)
         elif outcome.scope == "provider":
-            turn.error(now)
+            turn.error()
+
+    def failed(self) -> None:
+        """The provider failed a send call."""
+        self.breaker.failed(self._clock.instant())
 
     def fault(self, what: str, envelope: Envelope | None = None) -> None:
         """The plugin broke its contract: counted, logged, and it weighs on the breaker."""
@@ -288,40 +387,7 @@ class Line:
         }
 
 
-class _Turn:
-    """One send call as the breaker sees it: a connection that fails a whole batch is one error, not fifty (session.Watch)."""
-
-    def __init__(self, line: Line) -> None:
-        self._line = line
-        self._erred = False
-
-    def reported(self, envelope: Envelope, outcome: object) -> None:
-        self._line.reported(envelope, outcome, self)
-
-    def granted(self, granted: Sequence[Envelope], refused: int, at: int) -> None:
-        self._line.granted(granted, refused, at)
-
-    def waited(self, seconds: float) -> None:
-        self._line.waited(seconds)
-
-    def fault(self, what: str, envelope: Envelope | None = None) -> None:
-        self._line.fault(what, envelope)
-
-    def error(self, now: int) -> None:
-        if not self._erred:
-            self._erred = True
-            self._line.breaker.failed(now)
-
-
 def _is_cancelled() -> bool:
     """We are asked to stop; else a plugin let a cancellation of its own escape, which must not cost the line its sender."""
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0
-
-
-def _held(envelope: Envelope, reason: Reason, what: str) -> Result:
-    claimed = envelope.claimed
-    decision = Decision(verdict=Verdict.HOLD, reason=reason, key=f"campaign:{claimed.row.campaign_name}", facts={"what": what})
-    return Result(
-        delivery=claimed.row.delivery, epoch=claimed.epoch, kind=Kind.HELD, reason=reason, burnt=False, decision=decision_json(decision)
-    )

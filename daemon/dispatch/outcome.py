@@ -11,8 +11,9 @@ import random
 from daemon.clock import to_datetime
 from daemon.dispatch.work import Envelope
 from daemon.model.campaign import Purpose
-from daemon.model.delivery import SECOND, Instant
+from daemon.model.delivery import SECOND, Decision, Instant, Reason, Verdict
 from daemon.pacing.backoff import Backoff
+from daemon.store.claim import decision_json
 from daemon.store.flight import Kind, Result
 from plugins import http
 from plugins.contract import Accepted, Deferred, Rejected, Unknown
@@ -89,3 +90,17 @@ def cut(text: str | None) -> str | None:
     if text is None or (type(text) is str and len(text) <= MAX_DETAIL and text.isprintable()):
         return text
     return "".join(c if c.isprintable() else " " for c in str(text)[:MAX_DETAIL])
+
+
+def given_back(envelope: Envelope, at: Instant) -> Result:
+    """Claimed and not begun: due again at an instant, decided anew."""
+    return Result(delivery=envelope.claimed.row.delivery, epoch=envelope.claimed.epoch, kind=Kind.DEFERRED, again_at=at, burnt=False)
+
+
+def held_back(envelope: Envelope, reason: Reason, what: str) -> Result:
+    """It cannot be made into a message: an operator has to see to it."""
+    claimed = envelope.claimed
+    decision = Decision(verdict=Verdict.HOLD, reason=reason, key=f"campaign:{claimed.row.campaign_name}", facts={"what": what})
+    return Result(
+        delivery=claimed.row.delivery, epoch=claimed.epoch, kind=Kind.HELD, reason=reason, burnt=False, decision=decision_json(decision)
+    )

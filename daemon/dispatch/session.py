@@ -6,7 +6,6 @@ it leaves unreported is settled here: handed over = in doubt, not handed over = 
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -24,7 +23,8 @@ class Watch(Protocol):
 
     def reported(self, envelope: Envelope, outcome: object) -> None: ...
     def granted(self, granted: Sequence[Envelope], refused: int, at: Instant) -> None: ...
-    def waited(self, seconds: float) -> None: ...
+    def asking(self) -> None: ...
+    def asked(self) -> None: ...
     def fault(self, what: str, envelope: Envelope | None = None) -> None: ...
 
 
@@ -60,10 +60,11 @@ class SendSession:
             return frozenset()
         self._asked.update([envelope.public_id for envelope in wanted])
         step = Step(outcomes=outcomes, grants=[(e.claimed.row.delivery, e.claimed.epoch) for e in wanted])
-        time = asyncio.get_running_loop().time
-        asked = time()
-        done = await self._commit(step)
-        self._watch.waited(time() - asked)
+        self._watch.asking()
+        try:
+            done = await self._commit(step)
+        finally:
+            self._watch.asked()
         going: list[Envelope] = []
         for envelope in wanted:
             if envelope.claimed.row.delivery in done.granted:
@@ -86,6 +87,12 @@ class SendSession:
     def settle(self, results: Sequence[Result]) -> None:
         """Results of messages that the plugin never got (they could not be made): recorded with the next step."""
         self._pending += results
+
+    async def flush(self) -> None:
+        """Record what was reported, though the call goes on: it may wait for long."""
+        outcomes, self._pending = self._pending, []
+        if outcomes:
+            await self._commit(Step(outcomes=outcomes))
 
     async def finish(self, error: str | None) -> None:
         """Settle what was left open when `send` returned (`error` None) or failed, and record all that waits.

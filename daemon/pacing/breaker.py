@@ -59,6 +59,10 @@ class Breaker:
         if self.errors >= ERRORS:
             self._open(now)
 
+    def trip(self, now: Instant) -> None:
+        """Open it at once: what is known of the provider is worse than single errors."""
+        self._open(now)
+
     def succeeded(self, now: Instant) -> None:
         """The provider answered for a message. While open, what comes late says nothing; the probe's answer closes it."""
         if self.opened and now < self.open_until:

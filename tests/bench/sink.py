@@ -1,8 +1,11 @@
-"""A pipelining SMTP sink as a process of its own: `python -m tests.bench.sink PORT [RTT_MS]`. Counts; keeps nothing.
+"""A pipelining SMTP sink as a process of its own: `python -m tests.bench.sink PORT [RTT_MS] [MODE..]`. Counts; keeps nothing.
 
 `XSTAT` answers `250 COUNT FIRST LAST` (wall seconds of the first and last message taken since the last XSTAT) and resets;
 `XPEAK` answers `250 PEAK MADE`: the most connections that had taken a message at the same time, and how many were made, and resets.
 RTT_MS holds each answer back for so long, each by itself: answers are late, never one after the other.
+
+MODE makes a tarpit of it: `rcpt=60` answers RCPT for `@slow.example` after 60 s, `dot=60` the final dot of a mail to there; `trickle` says
+one byte a second after EHLO; `silent` never says a word. Others are answered as ever. Mails to `@slow.example` are not counted.
 
 It is a bare epoll loop and forgets a body as it comes: the sink must cost no more than the leanest client
 (Postfix's `smtp-source`: 30 µs a message; this sink 25-30, Postfix's own `smtp-sink` 55-60).
@@ -27,11 +30,14 @@ class Peer:
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock, self.rest, self.in_data, self.used = sock, b"", False, False
+        self.slow = self.trickles = False
+        self.clear = 0.0
+        """Monotonic: no answer before this, so that answers stay in their order."""
 
 
 class Sink:
-    def __init__(self, port: int, delay: float) -> None:
-        self.delay = delay
+    def __init__(self, port: int, delay: float, modes: dict[str, float]) -> None:
+        self.delay, self.modes = delay, modes
         self.listener = socket.create_server(("127.0.0.1", port), backlog=128)
         self.epoll = select.epoll()
         self.epoll.register(self.listener, select.EPOLLIN)
@@ -50,7 +56,9 @@ class Sink:
                 else:
                     self._read(self.peers[number])
             while self.late and self.late[0][0] <= time.monotonic():
-                _, _, peer, answer = heapq.heappop(self.late)
+                due, _, peer, answer = heapq.heappop(self.late)
+                if peer.clear <= due:
+                    peer.clear = 0.0  # nothing else waits to be said
                 self._write(peer, answer)
 
     def _accept(self) -> None:
@@ -76,18 +84,33 @@ class Sink:
                     start = max(start, len(rest) - len(END_OF_DATA) + 1)  # the body is of no interest, its end may be cut in two
                     break
                 start, peer.in_data = end + len(END_OF_DATA), False
-                answers.append(self._took(peer))
+                if peer.slow and "dot" in self.modes:
+                    self._say(peer, b"".join(answers))
+                    answers.clear()
+                    self._say(peer, OK, self.modes["dot"])
+                else:
+                    answers.append(self._took(peer))
             else:
                 end = rest.find(b"\r\n", start)
                 if end < 0:
                     break
-                answers.append(self._answer(peer, rest[start : start + 4].upper(), rest[start:end]))
+                verb, line = rest[start : start + 4].upper(), rest[start:end]
                 start = end + 2
+                if verb == b"RCPT":
+                    peer.slow = line.rstrip(b">").lower().endswith(b"@slow.example")
+                if peer.slow and verb == b"RCPT" and "rcpt" in self.modes:
+                    self._say(peer, b"".join(answers))
+                    answers.clear()
+                    self._say(peer, OK, self.modes["rcpt"])
+                else:
+                    answers.append(self._answer(peer, verb, line))
         peer.rest = rest[start:]
         if answers:
             self._say(peer, b"".join(answers))
 
     def _took(self, peer: Peer) -> bytes:
+        if peer.slow:
+            return OK
         self.last = time.time()
         self.first = self.first or self.last
         self.count += 1
@@ -102,7 +125,9 @@ class Sink:
             peer.in_data = True
             return b"354 go\r\n"
         if verb == b"EHLO":
-            return HELLO
+            self._say(peer, HELLO)
+            peer.trickles = "trickle" in self.modes
+            return b""
         if verb == b"QUIT":
             return b"221 bye\r\n"
         if line == b"XSTAT":
@@ -117,12 +142,19 @@ class Sink:
             return answer
         return OK
 
-    def _say(self, peer: Peer, answer: bytes) -> None:
-        if not self.delay:
+    def _say(self, peer: Peer, answer: bytes, extra: float = 0.0) -> None:
+        """After the round trip and `extra` seconds, and after what was to be said before it."""
+        if not answer or "silent" in self.modes:
+            return
+        if not self.delay and not extra and not peer.clear and not peer.trickles:
             self._write(peer, answer)
             return
-        self.turn += 1  # answers of one instant stay in their order
-        heapq.heappush(self.late, (time.monotonic() + self.delay, self.turn, peer, answer))
+        due = max(time.monotonic() + self.delay + extra, peer.clear)
+        pieces = [answer[at : at + 1] for at in range(len(answer))] if peer.trickles else [answer]
+        for number, piece in enumerate(pieces):
+            self.turn += 1
+            heapq.heappush(self.late, (due + number, self.turn, peer, piece))
+        peer.clear = due + len(pieces) - 1
 
     def _write(self, peer: Peer, answer: bytes) -> None:
         try:
@@ -137,5 +169,10 @@ class Sink:
             peer.sock.close()
 
 
+def _mode(word: str) -> tuple[str, float]:
+    name, _, seconds = word.partition("=")
+    return name, float(seconds or 0)
+
+
 if __name__ == "__main__":
-    Sink(int(sys.argv[1]), float(sys.argv[2]) / 1000 if len(sys.argv) > 2 else 0.0).run()
+    Sink(int(sys.argv[1]), float(sys.argv[2]) / 1000 if len(sys.argv) > 2 else 0.0, dict(map(_mode, sys.argv[3:]))).run()

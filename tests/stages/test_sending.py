@@ -25,6 +25,7 @@ from daemon.model.campaign import Campaign
 from daemon.model.delivery import Reason
 from daemon.pacing.breaker import Breaker, BreakerState
 from daemon.pacing.bucket import Bucket
+from daemon.store.claim import Claimed
 from daemon.store.flight import Kind, Result
 from daemon.store.recover import begin
 from daemon.store.writer import Lane, Store
@@ -78,6 +79,19 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     await store.close()
 
 
+async def make_line(world: World, behaviour: Behaviour, *, held: frozenset[int] = frozenset(), store: Any = None) -> Line:
+    clock = SystemClock()
+    return Line(
+        provider="relay", kind="email", channel=Scripted(behaviour), store=store or world.store, flights=world.flights, clock=clock, ids=SystemIds(),
+        log=get_log(), metrics=Metrics(clock), writer=Plain(held), bucket=Bucket(rate=None), breaker=Breaker(), wake=lambda: None,
+    )  # fmt: skip
+
+
+def envelopes(claimed: Sequence[Claimed]) -> list[Envelope]:
+    plan = Plan(campaign=Campaign(name="c"), window=None, renderer=None)  # type: ignore[arg-type]
+    return [Envelope(claimed=one, public_id=encode_id(one.row.delivery), plan=plan) for one in claimed]
+
+
 async def send(
     world: World,
     behaviour: Behaviour,
@@ -87,17 +101,13 @@ async def send(
     cut: asyncio.Event | None = None,
     store: Any = None,
 ) -> Line:
-    """Claim all of a job, send it by this behaviour, drain. `cut`: drain without patience once this is set."""
+    """Claim all of a job, send it by this behaviour, drain. `cut`: drain without patience once this is set. Each person's address has a
+    domain of its own: what a domain may have at once is another test's subject."""
     await world.store.write(Lane.BULK, add_job, 1, people=people)
-    clock = SystemClock()
-    line = Line(
-        provider="relay", kind="email", channel=Scripted(behaviour), store=store or world.store, flights=world.flights, clock=clock, ids=SystemIds(),
-        log=get_log(), metrics=Metrics(clock), writer=Plain(held), bucket=Bucket(rate=None), breaker=Breaker(), wake=lambda: None,
-    )  # fmt: skip
-    plan = Plan(campaign=Campaign(name="c"), window=None, renderer=None)  # type: ignore[arg-type]
+    await world.sql("UPDATE recipient SET email = 'p' || id || '@d' || id || '.example.com'")
+    line = await make_line(world, behaviour, held=held, store=store)
     line.start()
-    claimed = (await world.claim()).claimed
-    await line.put([Envelope(claimed=one, public_id=encode_id(one.row.delivery), plan=plan) for one in claimed])
+    await line.put(envelopes((await world.claim()).claimed))
     if cut:
         await cut.wait()
     async with asyncio.timeout(20):
@@ -343,3 +353,77 @@ async def test_a_relay_that_says_slow_down_is_asked_more_slowly(world: World) ->
     assert line.bucket.cut_rate is not None
     assert line.bucket.paused_until > now - 5 * 10**6
     assert line.breaker.state(now) is BreakerState.CLOSED
+
+
+BACK_AT_ONCE = """UPDATE due SET not_before = :n
+    WHERE delivery IN (SELECT d.id FROM delivery d JOIN recipient r ON r.id = d.person WHERE r.email NOT LIKE '%slow%')"""
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Patience of a test: late after a tenth of a second, looked at fifty times a second."""
+    monkeypatch.setattr("daemon.pacing.destinations.SLOW_SECONDS", 0.1)
+    monkeypatch.setattr("daemon.pacing.destinations.USUAL", 0.01)
+    monkeypatch.setattr("daemon.dispatch.patience.LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("daemon.dispatch.patience.HICCUP_SECONDS", 0.0)
+
+
+async def test_a_destination_that_hangs_holds_one_place_and_the_rest_goes_on(world: World, quick: None) -> None:
+    """Half of the messages go where nobody answers: one waits for its answer, the others go back to the queue, all else is sent."""
+    for_ever = asyncio.Event()
+    begun: list[str] = []
+
+    async def hang(batch: Sequence[Message], session: Session) -> None:
+        for number, message in enumerate(batch):
+            if await session.handover([message.id]):
+                if message.address.endswith("@slow.example"):
+                    begun.append(message.address)
+                    for other in batch[number + 1 :]:
+                        session.report(other.id, Deferred(nothing_sent=True, code="waiting"))
+                    await for_ever.wait()
+                session.report(message.id, Accepted())
+                if message.address.endswith("@slow.example"):
+                    return
+
+    await world.store.write(Lane.BULK, add_job, 1, people=range(1, 61))
+    await world.sql("UPDATE recipient SET email = CASE WHEN id % 2 THEN 'p' || id || '@slow.example' ELSE 'p' || id || '@d' || id || '.example' END")
+    line = await make_line(world, hang)
+    line.start()
+    try:
+        async with asyncio.timeout(20):
+            while (await world.tally()).get(("accepted", ""), 0) < 30:
+                await line.put(envelopes((await world.claim(line.room())).claimed if line.room() else ()))
+                await asyncio.sleep(0.01)
+                await world.sql(BACK_AT_ONCE, n=NOW)  # what was given back, not what was put off; the world's clock stands still
+                await world.sql("UPDATE lane SET head = (SELECT min(not_before) FROM due)")
+        assert len(begun) == 1
+        assert line.destinations.slow().keys() == {"slow.example"}
+    finally:
+        for_ever.set()
+        await line.drain(5)
+    assert (await world.tally())["accepted", ""] == 31
+
+
+async def test_a_provider_that_crawls_is_left_for_another_one(world: World, quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing comes back while another provider stands by: it is not available, and what it has not begun is due again."""
+    monkeypatch.setattr("daemon.dispatch.line.CRAWL_SECONDS", 0.2)
+    for_ever = asyncio.Event()
+
+    async def hang(batch: Sequence[Message], session: Session) -> None:
+        await for_ever.wait()
+
+    await world.store.write(Lane.BULK, add_job, 1, people=range(1, 31))
+    line = await make_line(world, hang)
+    line.spare = True
+    line.start()
+    await line.put(envelopes((await world.claim()).claimed))
+    try:
+        async with asyncio.timeout(20):
+            while line.available() or (await world.tally()).get(("due", ""), 0) < 10:
+                await asyncio.sleep(0.01)
+        assert line.breaker.state(line._clock.instant()).value == "open"
+    finally:
+        for_ever.set()
+        await line.drain(5)
+    assert await world.tally() == {("due", ""): 30}
+    assert not line.available()

@@ -269,3 +269,32 @@ async def test_a_batch_without_a_sendable_message_opens_no_connection() -> None:
             await sender.send([], line)
         assert peer.connections == 0
     assert brief(line.outcomes["m1"]) == "rejected address"
+
+
+@both
+async def test_a_letter_that_is_kept_waiting_lets_the_others_go(pipelining: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest of its batch is given back unsent at no cost while it waits; then it goes as if nothing had been."""
+    monkeypatch.setattr("channels.smtp.courier.PATIENCE", 0.05)
+    waiting = asyncio.Event()
+
+    async with Peer(pipelining=pipelining) as peer:
+        line = Line(peer.events)
+
+        async def wait(id: str) -> None:
+            if id == "m2":
+                await waiting.wait()
+
+        line.asked = wait
+        async with channel(port=peer.port) as sender:
+            sending = asyncio.ensure_future(sender.send(batch(30), line))
+            async with asyncio.timeout(10):
+                while len(line.outcomes) < 28:
+                    await asyncio.sleep(0.01)
+            assert "m2" not in line.outcomes
+            waiting.set()
+            await sending
+    given_back = {id: outcome for id, outcome in line.outcomes.items() if isinstance(outcome, Deferred)}
+    assert all(outcome.nothing_sent and outcome.code == "waiting" for outcome in given_back.values())
+    assert {f"m{n}" for n in range(5, 31)} <= given_back.keys()
+    assert {"m1", "m2"} <= {mail.id for mail in peer.taken}
+    assert {mail.id for mail in peer.taken}.isdisjoint(given_back)

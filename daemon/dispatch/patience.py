@@ -1,0 +1,141 @@
+"""A line's eye on the send calls that are under way: which of them wait, for which destination, and for how long.
+
+A call that has had no answer for longer than is usual names its destination slow; what else is claimed for it goes back to the queue
+before it fills the line, and what the call has reported meanwhile is recorded though it has not ended. Looks once a second, and only
+while something is on its way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from daemon.clock import Clock
+from daemon.dispatch.ready import Ready
+from daemon.dispatch.session import SendSession
+from daemon.dispatch.work import Envelope
+from daemon.pacing.destinations import Destinations
+
+LOOK_SECONDS = 1.0
+HICCUP_SECONDS = 5.0
+"""When nobody at all gets an answer it is the relay's pause and not a destination's, up to so long."""
+LAG_SECONDS = 0.5
+"""A look that comes so late tells of the daemon, not of the relay."""
+
+
+class Answers(Protocol):
+    """Who follows what comes back: the line."""
+
+    def reported(self, envelope: Envelope, outcome: object, turn: Turn, seconds: float) -> None: ...
+    def granted(self, granted: Sequence[Envelope], refused: int, at: int) -> None: ...
+    def waited(self, seconds: float) -> None: ...
+    def fault(self, what: str, envelope: Envelope | None = None) -> None: ...
+    def failed(self) -> None: ...
+
+
+class Turn:
+    """One send call (`session.Watch`). A connection that fails a whole batch is one error, not fifty."""
+
+    def __init__(self, line: Answers, domains: Mapping[str, str], clock: Clock) -> None:
+        """`domains`: message id -> destination, in the order in which they go."""
+        self._line, self._clock = line, clock
+        self.open = dict(domains)
+        self.session: SendSession | None = None
+        self.asking_since: float | None = None
+        self._since = clock.monotonic()
+        self._erred = False
+
+    def age(self, now: float) -> float:
+        """How long nothing has come back; 0 while the store is asked."""
+        return 0.0 if self.asking_since is not None else now - self._since
+
+    @property
+    def domain(self) -> str:
+        """Where the message goes that is on the wire now: the first that is not reported."""
+        return next(iter(self.open.values()), "")
+
+    def reported(self, envelope: Envelope, outcome: object) -> None:
+        now = self._clock.monotonic()
+        seconds, self._since = now - self._since, now
+        self._line.reported(envelope, outcome, self, seconds)
+
+    def asking(self) -> None:
+        self.asking_since = self._clock.monotonic()
+
+    def asked(self) -> None:
+        """The store's time is not the relay's."""
+        if self.asking_since is not None:
+            seconds = self._clock.monotonic() - self.asking_since
+            self._since += seconds
+            self.asking_since = None
+            self._line.waited(seconds)
+
+    def granted(self, granted: Sequence[Envelope], refused: int, at: int) -> None:
+        self._line.granted(granted, refused, at)
+
+    def fault(self, what: str, envelope: Envelope | None = None) -> None:
+        self._line.fault(what, envelope)
+
+    def error(self) -> None:
+        if not self._erred:
+            self._erred = True
+            self._line.failed()
+
+
+class Patience:
+    """`late(domain, seconds, news, shed)`: a destination is slow; `shed` must go back to the queue. `moved()`: something may start now.
+    `crawls(age)`: all calls wait, the youngest for so long; True if that is the provider's own fault."""
+
+    def __init__(
+        self, *, destinations: Destinations, ready: Ready, clock: Clock,
+        late: Callable[[str, float, bool, Sequence[Envelope]], None], moved: Callable[[], None], crawls: Callable[[float], bool],
+    ) -> None:  # fmt: skip
+        self._destinations, self._ready, self._clock = destinations, ready, clock
+        self._late, self._moved, self._crawls = late, moved, crawls
+        self._turns: set[Turn] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
+
+    def begin(self, turn: Turn) -> None:
+        self._turns.add(turn)
+        self.soon()
+
+    def end(self, turn: Turn) -> None:
+        self._turns.discard(turn)
+
+    def soon(self) -> None:
+        """Look in a second, unless that is planned."""
+        if self._timer is None:
+            self._due = self._clock.monotonic() + LOOK_SECONDS
+            self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def waiting(self) -> list[SendSession]:
+        """Sessions of calls that wait for longer than is usual."""
+        now, patience = self._clock.monotonic(), self._destinations.patience
+        return [turn.session for turn in self._turns if turn.session is not None and turn.age(now) > patience]
+
+    def _look(self) -> None:
+        self._timer = None
+        now = self._clock.monotonic()
+        if now - self._due < LAG_SECONDS:
+            self._judge(now)
+        self._moved()
+        if self._turns or self._ready:
+            self.soon()
+
+    def _judge(self, now: float) -> None:
+        least = min((turn.age(now) for turn in self._turns), default=0.0)
+        if least > self._destinations.patience and (self._crawls(least) or least < HICCUP_SECONDS):
+            return
+        for turn in self._turns:
+            age = turn.age(now)
+            if age > self._destinations.patience:
+                domain = turn.domain
+                news = self._destinations.waits(domain, age)
+                self._late(domain, age, news, self._ready.shed(domain))
