@@ -82,7 +82,7 @@ def excess(limit: Limit, send: Contact, contacts: Iterable[Contact]) -> Mapping[
 
 
 def _counts_before(contact: Contact, send: Contact) -> bool:
-    """Handed over earlier; of one instant, the smaller number first (each pair is looked at once; one that needs no slot accuses nobody)."""
+    """Handed over earlier; of one instant the smaller number first, and none that needs no slot."""
     if contact.transactional:
         return contact.at < send.at
     return (contact.at, contact.delivery) < (send.at, send.delivery)
