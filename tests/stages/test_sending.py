@@ -135,12 +135,12 @@ async def test_senders_get_messages_evenly_spaced(world: World) -> None:
     batches: list[list[str]] = []
 
     async def note(batch: Sequence[Message], session: Session) -> None:
-        batches.append([message.address for message in batch])
+        batches.append([message.address.partition("@")[0] for message in batch])
         await obey(batch, session)
 
     await send(world, note, people=range(1, 21))
-    assert batches[0] == [f"p{number}@example.com" for number in range(1, 21, 2)]
-    assert sorted(batches[0] + batches[1]) == sorted(f"p{number}@example.com" for number in range(1, 21))
+    assert batches[0] == [f"p{number}" for number in range(1, 21, 2)]
+    assert sorted(batches[0] + batches[1]) == sorted(f"p{number}" for number in range(1, 21))
 
 
 @pytest.mark.promise("P2", "P3", "F43")
