@@ -26,6 +26,7 @@ def judge(seed: int) -> None:
     assert sum(name.startswith("fault:") for name in first.counts) >= 2
 
 
+@pytest.mark.promise("P1", "P2", "P3", "P4", "P5", "P6", "P8", "P9", "F1", "F2", "F3", "F4", "F5", "F6", "F7", "F8", "F9", "F10", "F11", "F15", "F22", "F24", "F25", "F28", "F32", "F33", "F35", "F42", "F44")
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", SHARE)
 def test_a_seed_holds_all_invariants_and_lives_twice_alike(seed: int) -> None:
@@ -33,6 +34,7 @@ def test_a_seed_holds_all_invariants_and_lives_twice_alike(seed: int) -> None:
     judge(seed)
 
 
+@pytest.mark.promise("P2", "P4", "P9")
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", sorted(set(KEPT) - set(SHARE)))
 def test_what_a_seed_once_found_stays_mended(seed: int) -> None:
@@ -40,6 +42,7 @@ def test_what_a_seed_once_found_stays_mended(seed: int) -> None:
     judge(seed)
 
 
+@pytest.mark.promise("P9")
 @pytest.mark.slow
 def test_a_history_does_not_depend_on_hash_seeds() -> None:
     """The order of sets is not the same in two processes; what the daemon does is."""
