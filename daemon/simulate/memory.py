@@ -65,6 +65,7 @@ class SimStore(Store):
         self._lanes = tuple(deque[_Call]() for _ in Lane)
         self._stopping = False
         self._mark = None
+        self._lax = False
         self._busy = False
         self._idle: asyncio.Event = asyncio.Event()
 
@@ -139,6 +140,9 @@ class SimStore(Store):
         answers = super()._transact(calls)
         self._loop.note(calls[0].act.__name__)
         return answers
+
+    def _ask_for_sync(self, sync: bool) -> None:
+        """What is in memory survives the process; that a commit which may be done again can be lost with the power is not simulated."""
 
     def wal_bytes(self) -> int:
         return 0

@@ -29,14 +29,14 @@ _NEXT_CAMPAIGN = (
     .limit(1)
 )
 _WAVES = select(s.wave.c.id).where(in_list(s.wave.c.campaign, "campaigns"))
-_WAITING = select(s.delivery.c.lane, s.delivery.c.not_before, s.delivery.c.id, s.delivery.c.reason).where(
+_WAITING = select(s.delivery.c.lane, s.delivery.c.not_before, s.delivery.c.id, s.delivery.c.reason, s.delivery.c.attempts).where(
     in_list(s.delivery.c.wave, "waves"),
     in_list(s.delivery.c.person, "persons"),
     s.delivery.c.state == State.DUE.value,
     s.delivery.c.not_before > bindparam("now"),
 )
 _WAITING_ALONE = (
-    select(s.due.c.lane, s.due.c.not_before, s.due.c.delivery, s.delivery.c.reason)
+    select(s.due.c.lane, s.due.c.not_before, s.due.c.delivery, s.delivery.c.reason, s.delivery.c.attempts)
     .select_from(s.lane)
     .join(s.due, s.due.c.lane == s.lane.c.id)
     .join(s.delivery, s.delivery.c.id == s.due.c.delivery)
@@ -70,12 +70,18 @@ def due_waves(conn: Connection) -> list[int]:
 def wake(conn: Connection, persons: Iterable[int], now: Instant, reasons: frozenset[str] | None = None) -> int:
     """Move the persons' future due rows to now; only those that wait for one of `reasons`, if given. Returns how many.
 
-    Rows in flight have no due row and are left alone.
+    Rows in flight have no due row and are left alone, as are those that wait to be tried again: a retry comes no sooner because
+    something else about its person has changed.
     """
     who = ids(sorted(persons))
     found = dict.fromkeys(fetch(conn, _WAITING, ("waves", "persons", "now"), (ids(due_waves(conn)), who, now)))
     found |= dict.fromkeys(fetch(conn, _WAITING_ALONE, ("persons", "now"), (who, now)))
-    gone = take_due(conn, [(lane, at, delivery) for lane, at, delivery, reason in found if reasons is None or reason in reasons])
+    moved = [
+        (lane, at, delivery)
+        for lane, at, delivery, reason, attempts in found
+        if (reason in reasons if reasons is not None else reason is not None or not attempts)
+    ]
+    gone = take_due(conn, moved)
     put_due(conn, [(lane, now, delivery) for lane, _, delivery in gone])
     many(conn, _NOT_BEFORE, ("b_id", "b_now"), [(delivery, now) for _, _, delivery in gone])
     return len(gone)

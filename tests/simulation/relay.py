@@ -116,7 +116,7 @@ class Link(asyncio.Transport):
     def __init__(self, sea: Sea, relay: str, exchange: Exchange, process: Process) -> None:
         super().__init__()
         self.sea, self.relay, self.exchange, self.process = sea, relay, exchange, process
-        self.gone = self._closing = self._deaf = self._mute = False
+        self.gone = self._closing = self._deaf = self._mute = self._went_down = False
         self._last = 0.0
         self._flying: list[asyncio.TimerHandle] = []
         self._buffer = b""
@@ -183,10 +183,20 @@ class Link(asyncio.Transport):
     def server_closes(self) -> None:
         """The relay goes down under an open connection."""
         if not self.gone and not self._deaf:
-            self._deaf = True
+            self._deaf = self._went_down = True
             self._hang_up()
 
+    def _swallow(self, data: bytes) -> None:
+        """What was sent to a relay that is gone: a whole message with its dot is a doubt of the relay's making."""
+        self._buffer += data
+        if (found := _REF.search(_FOLD.sub(b"", self._buffer))) and b"\r\n.\r\n" in self._buffer:
+            now, self._buffer = self.sea.true(), b""
+            job, recipient = found[1].decode(), found[2].decode()
+            self.sea.note(Received(began=now, at=now, relay=self.relay, job=job, recipient=recipient, copy=False, taken=False, answer=""))
+
     def _arrive(self, data: bytes) -> None:
+        if self._went_down:
+            self._swallow(data)
         if self._deaf or self._mute:
             return
         self._buffer += data

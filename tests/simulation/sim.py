@@ -276,8 +276,10 @@ class Sim:
         return left or look.unread(self.file.conn)
 
     async def _start_all(self) -> None:
-        self.mend_clock()
-        await self.deed(self._open_gate, again=False)
+        async with self.word:
+            if not self.killed:
+                self.mend_clock()
+                await self.deed(self._open_gate, again=False)
 
     async def _open_gate(self, daemon: Daemon) -> object:
         gate = await daemon.desk.gate()
@@ -292,9 +294,6 @@ class Sim:
         self.sea.down.clear()
         self.sea.slow = False
         self.world.dns.hosts = {f"relay{n}.example": [f"192.0.2.{n}"] for n in (1, 2)}
-        if self.killed:
-            self.killed = False
-            self.note(Switch(at=self.true(), what="kill", on=False))
         for queue in sorted(QUEUES):
             await self._set(f"queue:{queue}", on=False, what=functools.partial(_resume_queue, queue))
             await self._set(f"campaign:{QUEUES[queue][0]}", on=False, what=functools.partial(_resume_campaign, QUEUES[queue][0]))
@@ -395,21 +394,22 @@ class Sim:
 
     async def _kill_switch(self, fault: FaultPlan) -> None:
         """By the command line (the file alone) or by the API; ended by an operator after a while."""
+        if self.killed:
+            return  # somebody else has it in hand
         self.killed = True
-        if fault.draw < 0.5:
-            while True:
+        async with self.word:
+            while fault.draw < 0.5:
                 try:
                     make_stop_file(STATE, "simulated", self.world.disk)  # type: ignore[arg-type]  # a Disk by shape
                     break
                 except OSError:
                     await asyncio.sleep(1)
-        elif await self.deed(lambda daemon: daemon.desk.stop_all(detail="simulated")) is None:
-            return
-        self.note(Switch(at=self.true(), what="kill", on=True))
+            else:
+                await self.deed(lambda daemon: daemon.desk.stop_all(detail="simulated"))
+            self.note(Switch(at=self.true(), what="kill", on=True))
         await asyncio.sleep(fault.seconds)
-        if self.killed:
-            self.note(Switch(at=self.true(), what="kill", on=False))
-            self.killed = False
+        self.note(Switch(at=self.true(), what="kill", on=False))
+        self.killed = False
 
     async def _pause_queue(self, fault: FaultPlan) -> None:
         queue = sorted(QUEUES)[int(fault.draw * len(QUEUES))]

@@ -14,7 +14,7 @@ from tests.simulation.workload import draw_plan
 
 ROOT = Path(__file__).parents[2]
 KEPT = [int(line.split()[0]) for line in (Path(__file__).parent / "seeds.txt").read_text().splitlines() if line and not line.startswith("#")]
-SHARE = range(1, 6)
+SHARE = range(1, 26)
 
 
 def judge(seed: int) -> None:

@@ -6,9 +6,11 @@ import pytest
 from sqlalchemy import Connection
 
 from daemon.model.delivery import Decision, Reason, Verdict
+from daemon.store.flight import Kind
 from daemon.store.unsubscribe import _WHO, Unsubscribed, find_subscription, unsubscribe
+from daemon.store.wake import wake
 from daemon.store.writer import Lane
-from tests.store.conftest import LATER, World, add_job
+from tests.store.conftest import LATER, NOW, World, add_job, outcome
 
 
 async def apply(world: World, delivery: int, how: str = "one_click") -> Unsubscribed:
@@ -52,6 +54,16 @@ async def test_what_waits_becomes_due_now_and_is_dropped(world: World) -> None:
     assert await world.state(1) == ("dropped", "suppressed")
     [(state, source)] = await world.sql("SELECT state, source FROM consent WHERE person = 7 AND channel = 'email' AND topic = '*'")
     assert (state, source) == ("withdrawn", "unsubscribe:page")
+
+
+async def test_what_waits_to_be_tried_again_does_not_come_sooner(world: World) -> None:
+    """An unsubscribe ends what is marketing when its turn comes; a receipt that a server put off keeps its pause."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[7])
+    [claimed] = (await world.claim()).claimed
+    await world.step(grants=[claimed])
+    await world.step(outcomes=[outcome(claimed, Kind.DEFERRED, code="451", again_at=NOW + 10**9)])
+    assert await world.store.write(Lane.BULK, wake, [7], NOW + 5) == 0
+    assert await world.sql("SELECT not_before FROM due") == [(NOW + 10**9,)]
 
 
 async def test_twice_is_as_once(world: World) -> None:
