@@ -206,7 +206,15 @@ class Expansion(Service):
         return self._outlines[key]
 
     async def _expand(self, work: Work) -> None:
-        """A turn of one body: read on, or plan on; at its end the receipt is made final."""
+        """A turn of one body. An error over what stands in it ends the job, not the daemon, whose next start would only meet it again."""
+        try:
+            await self._turn(work)
+        except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
+            self._log.error("expansion_failed", job=work.key, exc_info=error)
+            await self._fail(work, "internal", f"an error inside Homing over a row ({type(error).__name__}); the log has it", None)
+
+    async def _turn(self, work: Work) -> None:
+        """Read on, or plan on; at its end the receipt is made final."""
         expanding = self._open.get(work.id) or await self._begin(work)
         if expanding is None:
             return

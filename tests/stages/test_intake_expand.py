@@ -12,6 +12,7 @@ import pytest
 
 from daemon.audience import expand, planning
 from daemon.clock import iso, to_datetime
+from daemon.intake.body import BodyRows
 from daemon.intake.parse import Format
 from daemon.model.campaign import Purpose
 from daemon.model.delivery import DAY, HOUR, MINUTE
@@ -237,6 +238,31 @@ async def test_a_body_that_is_gone_fails_its_job_only(world: IntakeWorld) -> Non
     await world.settle()
     assert ((await world.job("a")).receipt.state, (await world.job("a")).receipt.reason) == (JobState.FAILED, "body_lost")
     assert (await world.job("b")).deliveries == {"due": 5}
+
+
+@pytest.mark.promise("B11")
+@pytest.mark.parametrize(("owner", "name"), [(BodyRows, "read"), (expand, "plan_chunk")])
+async def test_an_error_of_ours_over_a_row_fails_its_job_only(world: IntakeWorld, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
+    """A bug that one row brings to light must not stop everybody's sending, at this start and at each one after it."""
+    real = getattr(owner, name)
+
+    def broken(*args: Any) -> Any:
+        done = real(*args)
+        rows = done.rows if name == "read" else args[2].rows
+        if rows and rows[0].key.startswith("c-"):
+            raise ValueError("what nobody thought of")
+        return done
+
+    monkeypatch.setattr(owner, name, broken)
+    await world.drop(job(5, id="a"))
+    await world.drop({"id": "b", "queue": "other", "campaign": "winback", "recipients": [{"id": "d", "email": "d@example.com", "zone": "UTC"}]})
+    await world.settle()
+    failed = (await world.job("a")).receipt
+    assert (failed.state, failed.reason) == (JobState.FAILED, "internal")
+    assert "what nobody" not in failed.errors[0].detail
+    assert (await world.job("b")).deliveries == {"due": 1}
+    assert [event for event, _ in world.log.events if event == "expansion_failed"] == ["expansion_failed"]
+    assert await world.sql("SELECT count(*) FROM delivery") == [(1,)]
 
 
 @pytest.mark.promise("B12")
