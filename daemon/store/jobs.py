@@ -241,6 +241,7 @@ def cancel_job(conn: Connection, key: str) -> Receipt:
     row, state = _present(conn, key)
     if state in (JobState.RECEIVING, JobState.ACCEPTED, JobState.PAUSED, JobState.HELD):
         _set_state(conn, row, JobState.CANCELLED, reason="operator")
+        conn.execute(delete(s.meta).where(s.meta.c.key == f"expansion:{row.id}"))  # where its body is: nobody reads on
     elif state is not JobState.CANCELLED:
         raise GuardRefusedError(f'the job "{key}" is {state.value}: there is nothing left to cancel')
     return _receipt(_present(conn, key)[0])

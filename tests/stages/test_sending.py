@@ -143,6 +143,23 @@ async def test_senders_get_messages_evenly_spaced(world: World) -> None:
     assert sorted(batches[0] + batches[1]) == sorted(f"p{number}" for number in range(1, 21))
 
 
+@pytest.mark.promise("P3", "F5")
+async def test_a_connection_never_has_two_messages_handed_over(world: World) -> None:
+    """Outcome N and handover N+1 are one commit: a crash leaves at most one doubt for each connection."""
+    handed_over: list[int] = []
+
+    async def count(batch: Sequence[Message], session: Session) -> None:
+        for message in batch:
+            if await session.handover([message.id]):
+                [(n,)] = await world.sql("SELECT count(*) FROM flight WHERE handed_over = 1")
+                handed_over.append(n)
+                session.report(message.id, Accepted(provider_id="ok"))
+
+    line = await send(world, count, people=range(1, 9))
+    assert line.channel.capabilities.batch > 1
+    assert max(handed_over) <= line.channel.capabilities.concurrency
+
+
 @pytest.mark.promise("P2", "P3", "F43")
 async def test_what_is_handed_over_and_not_reported_is_in_doubt(world: World) -> None:
     """A plugin that returns without a word may have sent."""

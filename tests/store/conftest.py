@@ -23,6 +23,7 @@ from daemon.store.writer import Lane, Store
 
 NOW = 1_780_000_000_000_000
 LATER = NOW + 86_400_000_000
+pytest.register_assert_rewrite("tests.store.machine", "tests.store.machine_acts", "tests.store.machine_model", "tests.store.machine_world")
 
 
 def everybody_may(row: DueRow) -> Decision:

@@ -38,10 +38,10 @@ from tests.store.machine_world import (
     START,
     Policy,
     Script,
+    counted,
     hash_of,
     is_open,
     loaded,
-    marketing_touches,
     may_go,
     new_model,
 )
@@ -59,6 +59,8 @@ OUTCOMES: Mapping[str, Mapping[str, Any]] = {
     "held": {"kind": Kind.HELD, "reason": Reason.RENDER_ERROR, "burnt": False},
 }
 ASK = "ask"
+NOTHING = ("nothing", 0)
+PASSES = (1, SECOND, 10 * MINUTE, HOUR, 8 * HOUR, DAY, 7 * DAY)
 
 
 class Crashed(Exception):
@@ -66,12 +68,12 @@ class Crashed(Exception):
 
 
 def survives(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A rule whose act may be the one that crashes: then nothing of it may be seen."""
+    """Its act may be the one that crashes: then nothing of it may be seen."""
 
     @functools.wraps(function)
-    def run(self: Machine, **drawn: Any) -> None:
+    def run(self: Machine, *drawn: Any, **named: Any) -> None:
         try:
-            function(self, **drawn)
+            function(self, *drawn, **named)
         except Crashed:
             self.restart()
 
@@ -119,6 +121,17 @@ class Machine(RuleBasedStateMachine):
         finally:
             self.folder.cleanup()
 
+    @rule(how=st.tuples(st.integers(0, 12), PICK))
+    def disturb(self, how: tuple[int, int]) -> None:
+        """Crashes, clocks, switches, copies."""
+        what, pick = how
+        (
+            self.die_and_start_again, self.die_and_start_again, self.crash_in_the_next_act, self.crash_in_the_next_act,
+            lambda: self.clock_goes_back((1, SECOND, 3 * SECOND, HOUR)[pick % 4]), lambda: self.clock_goes_back(1), self.accept_the_clock,
+            lambda: self.kill_switch(on=True), lambda: self.kill_switch(on=False), self.keep_a_copy, lambda: self.put_a_copy_back(pick),
+            lambda: self.forget_old_touches((ROLLING, 30 * DAY)[pick % 2]), self.beat,
+        )[what]()  # fmt: skip
+
     # -- acts
 
     def do(self, act: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -147,27 +160,30 @@ class Machine(RuleBasedStateMachine):
         self.store.act(register, [loaded(name, 1) for name, _, _ in CAMPAIGNS], {}, self.now)
         self.settled()
 
-    @rule()
     def crash_in_the_next_act(self) -> None:
         self.crash_next = True
 
-    @rule()
     def die_and_start_again(self) -> None:
         self.crash_next = False
         self.restart()
 
-    @rule()
     @survives
     def beat(self) -> None:
         assert self.do(heartbeat, self.owner, self.now)
 
     # -- time
 
-    @rule(by=st.sampled_from((1, SECOND, 10 * MINUTE, HOUR, 8 * HOUR, DAY, 7 * DAY)))
+    @rule(how=st.tuples(st.integers(0, 11), st.integers(0, 40), st.sampled_from((-1, 0, 0, 1))))
+    def later(self, how: tuple[int, int, int]) -> None:
+        by, pick, off = how
+        if by < len(PASSES):
+            self.time_passes(PASSES[by])
+        else:
+            self.time_comes(pick, off)
+
     def time_passes(self, by: int) -> None:
         self.now += by
 
-    @rule(pick=st.integers(0, 40), off=st.sampled_from((-1, 0, 1)))
     def time_comes(self, pick: int, off: int) -> None:
         """The clock stands at, or a microsecond beside, an instant at which something changes."""
         model = self.model
@@ -178,20 +194,17 @@ class Machine(RuleBasedStateMachine):
         if coming:
             self.now = coming[pick % len(coming)] + off
 
-    @rule(by=st.sampled_from((1, SECOND, 3 * SECOND, HOUR)))
     def clock_goes_back(self, by: int) -> None:
         self.now = max(self.now - by, START - DAY)
 
-    @rule()
     @survives
     def accept_the_clock(self) -> None:
         self.do(accept_clock, self.now)
         self.gate.open(Reason.CLOCK_UNTRUSTED)
         self.distrusted = False
-        self.model.raise_guard(d.person for d in self.model.deliveries.values() if d.flight and d.state == "claimed")  # decided anew
+        self.model.raise_guard(d.person for d in self.model.deliveries.values() if d.state == "claimed")
         self.model.commit = (self.model.commit[0], self.now)
 
-    @rule(on=st.booleans())
     def kill_switch(self, on: bool) -> None:
         if on:
             self.stop_file.touch()
@@ -200,7 +213,10 @@ class Machine(RuleBasedStateMachine):
 
     # -- claim
 
-    @rule(script=st.lists(st.sampled_from((*SCRIPT, *["send"] * 6)), min_size=1, max_size=4), n=st.integers(1, 6), lanes=st.integers(0, 2))
+    @rule(how=st.tuples(st.lists(st.sampled_from((*SCRIPT, *["send"] * 6)), min_size=1, max_size=4), st.integers(1, 6), st.integers(0, 2)))
+    def claim_some(self, how: tuple[list[str], int, int]) -> None:
+        self.claim(*how)
+
     @survives
     def claim(self, script: list[str], n: int, lanes: int) -> None:
         """Some rows of some lanes; with a real policy the script is not asked."""
@@ -233,6 +249,8 @@ class Machine(RuleBasedStateMachine):
         assert sorted((lane.queue, lane.head) for lane in offered) == sorted((model.jobs[job].queue, at) for job, at in heads.items())
         if self.policy is not None:
             self.policy.check(model, told, now)
+        uncapped = {item.row.person for item in told if item.uncapped and item.decision.verdict.value == "send"}
+        model.raise_guard(person for person in uncapped if model.reserved(person))  # who was counted without these is judged anew
         for item in told:
             d, decision = model.deliveries[item.row.delivery], item.decision
             at = decision.closes if decision.verdict.value == "send" else decision.until
@@ -240,7 +258,7 @@ class Machine(RuleBasedStateMachine):
             model.judge(d, decision.verdict.value, item.state.value, reason, at, item.address_hash, now, epoch)
         assert sorted(one.row.delivery for one in result.claimed) == sorted(i.row.delivery for i in told if i.decision.verdict.value == "send")
         assert (result.taken, bool(result.taken)) == (len(told), bool(told))
-        self.claims = [*self.claims, *result.claimed][-40:]
+        self.claims += result.claimed
 
     def check_taken(self, rows: Sequence[DueRow], eligible: Sequence[Delivery], n: int) -> None:
         """Of each lane that was picked, the first rows and as many as were asked for."""
@@ -275,24 +293,66 @@ class Machine(RuleBasedStateMachine):
 
     # -- handover and record
 
-    @rule(picks=st.lists(st.tuples(PICK, st.sampled_from((*[ASK] * 9, *["accepted"] * 4, *OUTCOMES))), min_size=1, max_size=5), apart=st.booleans())
+    @rule(how=st.tuples(st.lists(st.tuples(PICK, st.sampled_from((*[ASK] * 9, *OUTCOMES)), st.integers(0, 3)), min_size=1, max_size=5), st.booleans()))
+    def connections_turn(self, how: tuple[list[tuple[int, str, int]], bool]) -> None:
+        self.step(*how)
+
     @survives
-    def step(self, picks: list[tuple[int, str]], apart: bool) -> None:
-        """Connections report and ask; also with claims that are no longer theirs."""
-        if not self.claims:
-            return
-        model = self.model
-        flying = {d.id: d.flight.epoch for d in model.deliveries.values() if d.flight}
-        ordered = sorted(self.claims, key=lambda one: flying.get(one.row.delivery) != one.epoch)  # those in force first
+    def step(self, picks: list[tuple[int, str, int]], apart: bool) -> None:
+        """Connections report and ask; one time in four with a claim that is no longer theirs."""
+        flying = {d.id: d.flight.epoch for d in self.model.deliveries.values() if d.flight}
+        mine = [one for one in self.claims if flying.get(one.row.delivery) == one.epoch]
+        lost = [one for one in self.claims if flying.get(one.row.delivery) != one.epoch]
+        lost.sort(key=lambda one: one.row.delivery not in flying)  # first those that another claim now has
         steps: list[Step] = []
-        for pick, what in picks:
-            one = ordered[pick % len(ordered)]
-            if what == ASK:
-                steps.append(Step(grants=[(one.row.delivery, one.epoch)]))
-            else:
-                steps.append(Step(outcomes=[self.outcome(one, what)]))
+        for pick, what, whose in picks:
+            if ones := (lost or mine) if whose == 3 else (mine or lost):
+                steps.append(self.turn(ones[pick % len(ones)], what))
         if not apart:
             steps = [Step(outcomes=[o for x in steps for o in x.outcomes], grants=[g for x in steps for g in x.grants])]
+        if steps:
+            self.play(steps)
+
+    @survives
+    def send(self, n: int, fates: list[str | None], pauses: Sequence[tuple[str, int]] = ()) -> None:
+        """Claim, handover and outcome, one after the other, with something else in between (`pauses`). Fate None: no outcome yet."""
+        old = len(self.claims)
+        self.claim(["send"], n, 0)
+        fresh = self.claims[old:]
+        asks: list[str | None] = [ASK]
+        for whats, pause in zip((asks, fates), (*pauses, NOTHING, NOTHING), strict=False):
+            self.settled()
+            if fresh:
+                self.meanwhile(*pause, fresh)
+                self.settled()
+            turns = [(one, whats[i % len(whats)]) for i, one in enumerate(fresh) if one.row.delivery in self.model.deliveries]
+            if steps := [self.turn(one, what) for one, what in turns if what is not None]:
+                self.play(steps)
+
+    def meanwhile(self, what: str, pick: int, claims: Sequence[Claimed]) -> None:
+        """What happens between two steps of a sender."""
+        match what:
+            case "crash":
+                self.die_and_start_again()
+                self.settled()
+                self.claim(["send"], 5, 0)
+            case "ask again":
+                self.play([self.turn(one, ASK) for one in claims])
+            case "clock":
+                self.clock_goes_back((1, SECOND)[pick % 2])
+            case "switch":
+                self.kill_switch(on=True)
+            case "time":
+                self.time_comes(pick, 0)
+
+    def turn(self, one: Claimed, what: str) -> Step:
+        if what == ASK:
+            return Step(grants=[(one.row.delivery, one.epoch)])
+        return Step(outcomes=[self.outcome(one, what)])
+
+    def play(self, steps: list[Step]) -> None:
+        """The steps, joined into one transaction."""
+        model = self.model
         handed_over = {d.id: (d.flight.epoch, d.state) for d in model.deliveries.values() if d.flight}
         shut = self.shut_now()
         done = self.do(self.flights.step, steps)
@@ -342,22 +402,18 @@ class Machine(RuleBasedStateMachine):
         assert is_open(person.zone, at), f"delivery {d.id} was handed over outside the window"
         assert may_go(self.model, person, transactional=transactional), f"delivery {d.id}: {person.key} may not be written to"
         if not transactional and not self.turned_back:
-            touches = marketing_touches(self.model, d.person)
+            touches = [then for who, then, _ in self.model.touches if who == person.id and then <= at]
             for cap in self.policy.caps:
-                if cap.rolling is not None:
-                    for first in touches:
-                        inside = sum(first <= other < first + cap.rolling for other in touches)
-                        assert inside <= cap.limit, f"{inside} marketing touches of {person.key} within {cap.name}"
+                used = counted(cap, touches, at, person.zone)
+                assert used <= cap.limit, f"delivery {d.id} is number {used} of {person.key} in the cap {cap.name} of {cap.limit}"
 
     # -- copies and journal
 
-    @rule()
     def keep_a_copy(self) -> None:
         """A backup."""
         if len(self.copies) < 3:
             self.copies.append((self.store.keep(), copy.deepcopy(self.model)))
 
-    @rule(pick=PICK)
     def put_a_copy_back(self, pick: int) -> None:
         """A restore that the operator accepts: what the journal knows to be handed over since is in doubt."""
         if not self.copies:
@@ -375,7 +431,6 @@ class Machine(RuleBasedStateMachine):
         marked = self.model.journaled(sent)
         assert self.store.act(mark_journaled, sent, self.now) == marked
 
-    @rule(kept=st.sampled_from((ROLLING, 30 * DAY)))
     @survives
     def forget_old_touches(self, kept: int) -> None:
         cursor: int | None = -1

@@ -42,6 +42,8 @@ class Rows:
     withdrawn: set[int]
     jobs: dict[int, tuple[Any, ...]]
     """id -> (key, state, reason, expanded, release cursor is behind the last row, accepted, duplicate, finished, version)"""
+    progress: dict[int, str]
+    """job -> where its body is, as expansion noted it"""
     attempts: dict[int, list[str]]
     commit: tuple[int, int]
 
@@ -151,6 +153,7 @@ _GUARDED = (
     ("campaign", select(s.campaign.c.name, s.campaign.c.guard)),
     ("queue", select(s.queue.c.name, s.queue.c.guard)),
 )
+_PROGRESS = select(s.meta.c.key, s.meta.c.value).where(s.meta.c.key.startswith("expansion:"))
 _COMMIT = select(s.meta.c.value).where(s.meta.c.key == "commit")
 
 
@@ -190,6 +193,7 @@ def read_rows(conn: Connection) -> Rows:
             )
             for row in jobs
         },
+        progress={int(key.split(":")[1]): value for key, value in conn.execute(_PROGRESS)},
         attempts=attempts_of,
         commit=(int(number), int(highest)),
     )  # fmt: skip

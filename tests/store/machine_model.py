@@ -97,6 +97,7 @@ class Job:
     duplicate: int = 0
     finished: bool = False
     guard: int = 0
+    progress: str | None = None
 
     @property
     def out(self) -> bool:
@@ -214,6 +215,7 @@ class Model:
         job.duplicate += len(enrol) - len(ids)
 
     def end_expansion(self, job: Job) -> None:
+        job.progress = None
         job.expanded = True
         job.guard += 1
         if job.expected is not None and job.rows != job.expected:
@@ -465,5 +467,6 @@ class Model:
                 j.id: (j.key, j.state, j.reason, j.expanded, j.out, j.accepted, j.duplicate, j.finished, j.version)
                 for j in self.jobs.values()
             },
+            progress={j.id: j.progress for j in self.jobs.values() if j.progress is not None},
             attempts={d.id: list(d.tries) for d in self.deliveries.values() if d.tries}, commit=self.commit,
         )  # fmt: skip

@@ -154,11 +154,3 @@ def may_go(model: Model, person: Person, *, transactional: bool) -> bool:
     if any(scope == "all" for scope, _ in found):
         return False
     return transactional or (not found and person.id not in model.withdrawn)
-
-
-def marketing_touches(model: Model, person: int) -> list[int]:
-    return sorted(
-        at for who, at, id in model.touches if who == person and not model.campaigns[model.deliveries[id].campaign].transactional
-    )
-
-

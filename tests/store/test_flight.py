@@ -44,6 +44,17 @@ async def test_a_grant_is_given_once(world: World) -> None:
     assert await world.step(grants=[claimed]) == frozenset()
 
 
+@pytest.mark.promise("P2")
+async def test_what_is_handed_over_is_not_granted_again(world: World) -> None:
+    """A sender that lost the answer to its first ask must not start: somebody may have."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[7])
+    [claimed] = (await world.claim()).claimed
+    assert await world.step(grants=[claimed]) == {1}
+    assert await world.step(grants=[claimed]) == frozenset()
+    assert await world.sql("SELECT count(*) FROM touch") == [(1,)]
+    assert await world.tally() == {("claimed", ""): 1}
+
+
 GUARDS = {
     "person": "UPDATE recipient SET guard = guard + 1 WHERE id = 7",
     "campaign": "UPDATE campaign SET guard = guard + 1",

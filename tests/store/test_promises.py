@@ -139,3 +139,21 @@ async def test_a_rival_in_a_paused_queue_takes_no_slot(world: World) -> None:
     await world.claim(share=lambda lanes: [(1, 10)])
     assert world.rivals == frozenset()
     assert State((await world.state(100))[0]) is State.DUE
+
+
+@pytest.mark.promise("P11", "P2")
+@pytest.mark.parametrize("state", ["due", "held", "planned"])
+async def test_whatever_waits_in_a_restored_copy_and_was_sent_since_is_in_doubt(world: World, state: str) -> None:
+    """Held or still planned in the copy, freed and sent after it was made: freed again it would go a second time."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[7])
+    if state != "due":
+        reason = "zone_unknown" if state == "held" else None
+        await world.sql("DELETE FROM due")
+        await world.sql("UPDATE lane SET head = NULL")
+        await world.sql("UPDATE delivery SET state = :state, reason = :reason", state=state, reason=reason)
+        await world.sql("UPDATE tally SET state = :state, reason = :reason", state=state, reason=reason or "")
+    assert await world.store.write(Lane.EXIT, mark_journaled, {1: NOW + 5}, NOW + HOUR) == 1
+    assert await world.state(1) == ("in_doubt", None)
+    assert await world.tally() == {("in_doubt", ""): 1}
+    assert await world.sql("SELECT person, at FROM touch") == [(7, NOW + 5)]
+    assert (await world.claim()).taken == 0
