@@ -22,6 +22,8 @@ from daemon.service import Service
 from daemon.store.recover import end, heartbeat, prune_touches, save_gate
 from daemon.store.writer import KeptStore, Lane
 
+BELL_TICKS = 60
+"""The bell is hung up later: it brings a scheduler with it, and the first claim does not wait for that."""
 SAVE_TICKS = 10
 TOUCHES_KEPT = 60 * DAY
 
@@ -54,7 +56,7 @@ class Housekeeping(Service):
 
     async def run(self) -> None:
         clock = self._world.clock
-        hush = self._bell(self._prune_now.set)
+        hush: Callable[[], object] | None = None
         pruning = asyncio.create_task(self._prune(), name="prune")
         self.mark_ready()
         ticks = 0
@@ -63,6 +65,8 @@ class Housekeeping(Service):
                 asked = clock.monotonic()
                 await self._wait(self._pace.tick_seconds)
                 ticks += 1
+                if ticks == BELL_TICKS:
+                    hush = self._bell(self._prune_now.set)
                 lag = max(0.0, clock.monotonic() - asked - self._pace.tick_seconds)
                 self._gate.watch()
                 self._see_that_it_is_ours()
@@ -71,7 +75,8 @@ class Housekeeping(Service):
                 except StoreUnavailableError as error:  # a full disk passes, and the next tick does it all again
                     self._world.log.error("housekeeping_put_off", error=str(error))
         finally:
-            hush()
+            if hush is not None:
+                hush()
             pruning.cancel()
             await asyncio.gather(pruning, return_exceptions=True)
             if self._watched.store.broken is None:

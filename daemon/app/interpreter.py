@@ -20,4 +20,5 @@ def settle_interpreter() -> None:
     """Call it once the modules are loaded: what exists now stays for good and is not looked at again."""
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.freeze()
+    gc.enable()
     gc.set_threshold(YOUNG_OBJECTS, 20, 20)

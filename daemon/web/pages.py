@@ -11,14 +11,16 @@ import functools
 import hashlib
 from collections.abc import Mapping
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
-from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
 from daemon.content.locales import is_rtl, language_of
 from daemon.web.problems import KINDS
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 LANGUAGES = ("en", "id", "ms", "fa")
 _TEMPLATES = ("base.html", "unsubscribe.html", "problem.html", "problems.html")
@@ -90,6 +92,8 @@ WORDS: Mapping[str, Mapping[str, str]] = {
 
 @functools.cache
 def _pages() -> tuple[Environment, Markup, str]:
+    from jinja2 import DictLoader, Environment, StrictUndefined  # at the first page: a daemon that starts shows none
+
     folder = resources.files("daemon.web") / "templates"
     css = (folder / "page.css").read_text(encoding="utf-8")
     sources = {name: (folder / name).read_text(encoding="utf-8") for name in _TEMPLATES}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import decisions, end_to_end, importing, intake, jobs, loop, peers, smtp_channel, tarpit, ten_million
+from tests.bench import decisions, end_to_end, idle, importing, intake, jobs, loop, peers, smtp_channel, tarpit, ten_million
 
 BENCHES = {
     "end-to-end: 10 KB multipart over 10 connections, one core": end_to_end.run,
     "peers: end to end beside smtp-source, nodemailer and an aiosmtplib pool, without delay and at 20 ms round trip": peers.run,
+    "idle: the start to the first claim, and a daemon that has nothing to do": idle.run,
     "tarpit: what one that answers too slowly costs the others": tarpit.run,
     "smtp channel alone: ready-made and templated messages": smtp_channel.run,
     "loop: claim, policy, handover and outcome with a channel that does nothing, at 10 thousand and 10 million due": loop.run,

@@ -10,7 +10,7 @@ import pytest
 
 from tests.crash.world import free_port
 from tests.system.conftest import Build
-from tests.system.daemon_world import House, document, person
+from tests.system.daemon_world import House, document, person, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -99,3 +99,63 @@ def noon_zone() -> str:
     """A zone in which it is twelve to one o'clock now, so that every window of a sane shop is open."""
     offset = 12 - time.gmtime().tm_hour
     return f"Etc/GMT{-offset:+d}" if offset else "Etc/GMT"
+
+
+WITNESS = """
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from plugins import Accepted, Capabilities, SimpleChannel, hookimpl
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    words: str = ""
+
+
+class Witness(SimpleChannel[Settings]):
+    name, channel, address, settings_type = "witness", "email", "email", Settings
+    capabilities = Capabilities(concurrency=1, batch=1)
+
+    async def send_one(self, message):
+        path = Path(__file__).with_name("modules.txt")
+        if not path.exists():
+            path.write_text("\\n".join(sorted(sys.modules)))
+        return Accepted()
+
+
+@hookimpl
+def register_channels():
+    return [Witness]
+"""
+NOT_YET = (
+    "alembic", "mako", "apscheduler", "tzlocal", "phonenumbers", "twilio", "aiosmtpd", "aiosmtplib", "channels", "jinja2", "email_validator",
+    "daemon.sandbox", "daemon.simulate", "daemon.app.offline", "daemon.cli.client", "cryptography.x509", "jsonschema", "requests", "hypothesis",
+)  # fmt: skip
+"""What neither this config nor a first claim needs: the relay's SMTP, schema changes, the hourly bell, pages, phone numbers, the sandbox."""
+
+
+@pytest.mark.slow
+def test_a_start_loads_only_what_the_config_and_a_first_claim_need(build: Build):
+    """By the names of the modules when the first message is sent, of a daemon whose store is there and whose provider is a drop-in."""
+    house = build(relay=False)
+    folder = house.folder / "plugins.d"
+    folder.mkdir()
+    (folder / "witness.py").write_text(WITNESS)
+    text = house.config.read_text()
+    first, last = text.index("[providers.relay]"), text.index("[queues.lapsed]")
+    text = text[:first] + '[providers.relay]\nplugin = "witness"\n' + text[last:]
+    house.config.write_text(text.replace("[http]", 'plugin_dirs = ["plugins.d"]\n[http]'))
+    house.start()
+    house("queue", "pause", "lapsed")
+    house.give(document("early", [person("first")]))
+    wait_for(lambda: house.job("early")["deliveries"] == {"due": 1}, "it waits")
+    assert house.stop() == 0
+    house("queue", "resume", "lapsed")
+    house.launch()
+    modules = wait_for(lambda: (folder / "modules.txt").exists() and (folder / "modules.txt").read_text().split(), "the first message")
+    loaded = [name for name in modules if any(name == unwanted or name.startswith(f"{unwanted}.") for unwanted in NOT_YET)]
+    assert loaded == []
+    assert "daemon.dispatch.loop" in modules
+
