@@ -25,7 +25,7 @@ from daemon.store.plan import Batch, Chunk, Reading, Work
 from daemon.store.recipients import PlanRow
 
 READ_ROWS = 1000
-RUN_ROWS = 12_000
+RUN_ROWS = 20_000
 PLAN_ROWS = 1000
 """At most so many rows in one transaction."""
 _PERSON, _KEY = 8, 14
