@@ -74,8 +74,8 @@ class Line:
         self._free = 0
         """Senders without a batch, called ones too."""
         self._patience = Patience(
-            destinations=self.destinations, ready=self._ready, clock=clock, late=self._late,
-            moved=lambda: self._call_senders(len(self._idle)), crawls=self._crawls,
+            destinations=self.destinations, ready=self._ready, places=max(1, channel.capabilities.concurrency), clock=clock,
+            late=self._late, moved=lambda: self._call_senders(len(self._idle)), crawls=self._crawls,
         )  # fmt: skip
         self._settling: set[asyncio.Task[None]] = set()
         self.spare = False

@@ -88,10 +88,10 @@ class Patience:
     `crawls(age)`: all calls wait, the youngest for so long; True if that is the provider's own fault."""
 
     def __init__(
-        self, *, destinations: Destinations, ready: Ready, clock: Clock,
+        self, *, destinations: Destinations, ready: Ready, places: int, clock: Clock,
         late: Callable[[str, float, bool, Sequence[Envelope]], None], moved: Callable[[], None], crawls: Callable[[float], bool],
     ) -> None:  # fmt: skip
-        self._destinations, self._ready, self._clock = destinations, ready, clock
+        self._destinations, self._ready, self._places, self._clock = destinations, ready, places, clock
         self._late, self._moved, self._crawls = late, moved, crawls
         self._turns: set[Turn] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -131,8 +131,8 @@ class Patience:
 
     def _judge(self, now: float) -> None:
         least = min((turn.age(now) for turn in self._turns), default=0.0)
-        if least > self._destinations.patience and (self._crawls(least) or least < HICCUP_SECONDS):
-            return
+        if least > self._destinations.patience and (self._crawls(least) or least < HICCUP_SECONDS or len(self._turns) >= self._places):
+            return  # with all places taken nothing else could begin anyway: an answer will tell
         for turn in self._turns:
             age = turn.age(now)
             if age > self._destinations.patience:

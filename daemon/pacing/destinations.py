@@ -99,7 +99,7 @@ class Destinations:
         if late:
             known.took, known.window = seconds, 1
             known.rests_until = now + REST * seconds
-            known.pause = min(LONGEST_PAUSE, max(2 * known.pause, seconds))
+            known.pause = min(LONGEST_PAUSE, max(2 * known.pause, FIRST_PAUSE))
         else:
             if known.took:
                 known.took, known.window = 0.0, START
@@ -114,7 +114,7 @@ class Destinations:
         news = not known.took
         known.took = max(known.took, seconds)
         known.window = 1
-        known.pause = min(LONGEST_PAUSE, max(known.pause, FIRST_PAUSE, 2 * seconds))
+        known.pause = min(LONGEST_PAUSE, max(known.pause, FIRST_PAUSE, seconds / 2))
         return news
 
     def spare(self, domain: str) -> int | None:
