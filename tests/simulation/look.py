@@ -20,6 +20,8 @@ _EACH = text(
 _OVER = text(
     "SELECT (SELECT count(*) FROM due) + (SELECT count(*) FROM flight) + (SELECT count(*) FROM delivery WHERE state IN ('planned', 'due'))"
 )
+_PAUSED = text("SELECT name FROM queue WHERE paused")
+_HELD = text("SELECT DISTINCT reason FROM job WHERE state = 'held'")
 _JOBS = text("SELECT key, state, rows, accepted, duplicate, rejected, expanded FROM job ORDER BY id")
 
 
@@ -45,16 +47,16 @@ def doubts(conn: Connection) -> list[tuple[int, Intent]]:
         return sorted((number, (job, person)) for job, person, state, _, number in conn.execute(_EACH) if state == "in_doubt")
 
 
-def unread(conn: Connection) -> bool:
-    """Some job has something to be expanded, released, swept or finished."""
+def paused(conn: Connection) -> list[str]:
+    """Queues that somebody has paused and not resumed."""
     with conn.begin():
-        return conn.execute(text("SELECT 1 FROM job WHERE finished_at IS NULL LIMIT 1")).first() is not None
+        return sorted(conn.execute(_PAUSED).scalars())
 
 
 def held_jobs(conn: Connection) -> list[str]:
     """Reasons for which whole jobs are held."""
     with conn.begin():
-        return sorted(conn.execute(text("SELECT DISTINCT reason FROM job WHERE state = 'held'")).scalars())
+        return sorted(conn.execute(_HELD).scalars())
 
 
 def cancelled_jobs(conn: Connection, queue: str) -> list[str]:

@@ -115,7 +115,7 @@ class Sim:
     def strikes(self, kind: str) -> None:
         """A fault of this kind strikes now: which states are the deliveries in?"""
         self.struck[kind] += 1
-        if self.struck[kind] <= 3:
+        if self.struck[kind] <= 2:
             for state, n in look.states(self.file.conn).items():
                 self.table[kind, state] += n
 
@@ -235,6 +235,7 @@ class Sim:
         await asyncio.sleep(self.rng.uniform(0.01, 1.0))
         if self.up.is_set() and self.process.alive:
             self.daemon.spool.poke()
+            self.daemon.expansion.poke()
 
     def mailed(self, job: str, recipient: str, token: str) -> None:
         """Somebody got a mail; some use its link."""
@@ -270,10 +271,9 @@ class Sim:
                     await self._start_all()
 
     def _undone(self) -> bool:
-        """Jobs lie in the spool, or are not read to their end: as if the daemon looked once a second."""
+        """Jobs lie in the spool: as if the daemon looked once a second."""
         spool = STATE / "spool"
-        left = any(name.endswith(".ndjson") for queue in QUEUES for name in self.world.disk.names(spool / queue / "new"))
-        return left or look.unread(self.file.conn)
+        return any(name.endswith(".ndjson") for queue in QUEUES for name in self.world.disk.names(spool / queue / "new"))
 
     async def _start_all(self) -> None:
         async with self.word:
@@ -294,9 +294,8 @@ class Sim:
         self.sea.down.clear()
         self.sea.slow = False
         self.world.dns.hosts = {f"relay{n}.example": [f"192.0.2.{n}"] for n in (1, 2)}
-        for queue in sorted(QUEUES):
+        for queue in look.paused(self.file.conn):
             await self._set(f"queue:{queue}", on=False, what=functools.partial(_resume_queue, queue))
-            await self._set(f"campaign:{QUEUES[queue][0]}", on=False, what=functools.partial(_resume_campaign, QUEUES[queue][0]))
 
     async def _set(self, name: str, *, on: bool, what: Callable[[Daemon], Awaitable[object]]) -> None:
         async with self.word:  # two words about one thing are said one after the other
@@ -363,6 +362,7 @@ class Sim:
         self.faults.full = 0.3 + 0.7 * fault.draw
         await asyncio.sleep(fault.seconds)
         self.faults.full = 0.0
+        self.spawn(self._poke(), "poke")
 
     async def _store_broken(self, fault: FaultPlan) -> None:
         self.faults.broken = self.process.alive
@@ -371,6 +371,7 @@ class Sim:
         self.world.disk.left = round(3000 * fault.draw)
         await asyncio.sleep(fault.seconds)
         self.world.disk.left = 1 << 40
+        self.spawn(self._poke(), "poke")
 
     async def _dns(self, fault: FaultPlan) -> None:
         self.world.dns.hosts = {}
