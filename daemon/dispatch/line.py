@@ -150,16 +150,22 @@ class Line:
         await self._give_back(self._ready.clear(), ())
 
     async def _give_back(self, envelopes: Sequence[Envelope], seconds: Sequence[float], sessions: Sequence[SendSession] = ()) -> None:
-        """Claimed and not begun: due again, at once or after so many seconds. `sessions`: what they know is recorded too."""
+        """Claimed and not begun: due again, at once or after so many seconds. `sessions`: what they know is recorded too. On a full disk
+        it is asked again, as in `_settle`: else they would stay claimed, in nobody's hands, until the next start."""
         now = self._clock.instant()
         rest = [given_back(e, now + (int(seconds[index] * SECOND) if seconds else 0)) for index, e in enumerate(envelopes)]
-        try:
-            if rest:
-                await self._store.join(Lane.HANDOVER, self._flights.step, Step(outcomes=rest))
-            for session in sessions:
-                await session.flush()
-        except StoreUnavailableError as failure:  # a full disk: the next start gives them back
-            self._log.error("outcomes_not_recorded", provider=self.provider, error=str(failure))
+        tries = 3  # while closing; then the next start gives them back
+        while tries:
+            try:
+                if rest:
+                    await self._store.join(Lane.HANDOVER, self._flights.step, Step(outcomes=rest))
+                for session in sessions:
+                    await session.flush()
+                tries = 0
+            except StoreUnavailableError as failure:
+                self._log.error("outcomes_not_recorded", provider=self.provider, error=str(failure))
+                tries -= self._closing
+                await self._clock.sleep(RECORD_SECONDS)
 
     def _settle_soon(self, envelopes: Sequence[Envelope], seconds: Sequence[float]) -> None:
         task = asyncio.get_running_loop().create_task(self._give_back(envelopes, seconds, self._patience.waiting()))

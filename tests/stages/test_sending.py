@@ -444,3 +444,30 @@ async def test_a_provider_that_crawls_is_left_for_another_one(world: World, quic
         await line.drain(5)
     assert await world.tally() == {("due", ""): 30}
     assert not line.available()
+
+
+async def test_what_is_given_back_on_a_full_disk_is_given_back_when_there_is_room(world: World) -> None:
+    """Else it would stay claimed, in nobody's hands, until the next start."""
+
+    class Full:
+        """A store whose disk is full for two commits."""
+
+        left = 2
+
+        async def join(self, lane: Lane, act: Any, item: Any) -> Any:
+            if self.left:
+                self.left -= 1
+                raise StoreUnavailableError("no room")
+            return await world.store.join(lane, act, item)
+
+    class Quick(SystemClock):
+        async def sleep(self, seconds: float) -> None:
+            await asyncio.sleep(0)
+
+    await world.store.write(Lane.BULK, add_job, 1, people=[7, 8])
+    line = await make_line(world, obey, store=Full())
+    line._clock = Quick()
+    claimed = envelopes((await world.claim()).claimed)
+    await line._give_back(claimed, ())
+    assert await world.tally() == {("due", ""): 2}
+    assert await world.sql("SELECT count(*) FROM flight") == [(0,)]
