@@ -17,6 +17,7 @@ import pytest
 
 from daemon.sandbox.mailbox import read_log
 from daemon.sandbox.stage import sample_campaigns
+from tests.system.second_look import findings_of
 
 pytestmark = pytest.mark.slow
 
@@ -60,6 +61,7 @@ def test_demo_is_right_at_this_hour(tmp_path: Path, at: str, cities: set[str]) -
     assert sum(counts.values()) == sum(receipt["accepted"] for receipt in answer["receipts"])
     assert [receipt["source"] for receipt in answer["receipts"]] == ["cli", "spool", "cli", "http"]
     assert all(receipt["rejected"] == 4 for receipt in answer["receipts"][1:])
+    assert findings_of(tmp_path / "demo" / "var") == []  # the audit, with code of its own
 
 
 def test_shipped_campaign_is_there() -> None:
