@@ -16,7 +16,7 @@ READY_TO_TEST := $(VENV)/.dev-stamp
 PYTEST ?= $(PY) -m pytest -q
 ARGS ?=
 
-.PHONY: help demo test fast cover lint types floors size docs docs-check bench machine crash simulate check requirements clean
+.PHONY: help demo test fast cover lint types floors size docs docs-check bench machine planted crash simulate check requirements clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name what; do printf '  %-14s%s\n' "$$name" "$$what"; done
@@ -56,6 +56,9 @@ bench: $(READY_TO_TEST)  ## measure e-mails/s and CPU a message, beside a bare S
 
 machine: $(READY_TO_TEST)  ## run the store's state machine deep (ARGS=EXAMPLESxSTEPS, default 2000x200)
 	HOMING_MACHINE=$(or $(ARGS),2000x200) $(PYTEST) tests/store/test_machine.py
+
+planted: $(READY_TO_TEST)  ## plant bugs that break promises and see that some layer of tests catches each
+	$(PY) -m tests.planted $(ARGS)
 
 crash: $(READY_TO_TEST)  ## kill -9 the daemon 45 times over 20,000 messages and break disk, clock and process around it; judged by the mail server's log
 	$(PY) -m tests.crash $(ARGS)

@@ -15,6 +15,8 @@ from plugins.hookdocs import hooks_page
 from tools.docs_cli import cli_page
 from tools.docs_config import config_page
 from tools.docs_model import exit_codes, floors, reasons, states
+from tools.docs_planted import planted_page
+from tools.docs_planted import problems as planted_problems
 from tools.docs_promises import problems, promises_page
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,6 +28,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "docs/cli.md": cli_page,
     "docs/hooks.md": hooks_page,
     "docs/promises.md": promises_page,
+    "docs/planted-bugs.md": planted_page,
 }
 BLOCKS: Mapping[str, Callable[[], str]] = {
     "states": states,
@@ -69,7 +72,7 @@ def dead_links(path: Path, text: str) -> Iterator[str]:
 
 def main(arguments: list[str]) -> int:
     check = "--check" in arguments
-    wrong = list(problems())
+    wrong = [*problems(), *planted_problems()]
     for path, text in pages(ROOT):
         old = path.read_text(encoding="utf-8") if path.is_file() else None
         if old != text and check:

@@ -1,0 +1,127 @@
+"""The bugs: each breaks one promise in the way that real senders have broken it. What catches it stands in docs/planted-bugs.md."""
+
+from __future__ import annotations
+
+from tests.planted.plant import Bug, Swap
+
+FLIGHT = "daemon.store.flight"
+RECOVER = "daemon.store.recover"
+CLAIM = "daemon.store.claim"
+FACTS = "daemon.store.facts"
+PLAN = "daemon.store.plan"
+STORE = ("store", "machine", "simulation")
+SENDING = ("store", "machine", "simulation")
+RULES = ("rules", "machine", "simulation")
+COMMIT_NOW = '    conn.exec_driver_sql("COMMIT")\n    conn.exec_driver_sql("BEGIN IMMEDIATE")\n'
+
+
+def _bug(name: str, what: str, layers: tuple[str, ...], *swaps: tuple[str, str, str]) -> Bug:
+    return Bug(name=name, what=what, layers=layers, swaps=tuple(Swap(module=m, old=old, new=new) for m, old, new in swaps))
+
+
+HANDOVER = (
+    _bug("epoch-dropped", "A claim that was taken away is still granted.", STORE,
+         (FLIGHT, "            if (delivery, epoch) in wanted:\n", "            if any(delivery == asked for asked, _ in wanted):\n"),
+         (FLIGHT, "for pair in step.grants if pair in granted]", "for pair in step.grants if pair[0] in {delivery for delivery, _ in granted}]")),
+    _bug("stale-outcome-counts", "What a lost claim reports is recorded for the claim in force.", STORE,
+         (FLIGHT, "    flights = [flight for flight in flights if flight.epoch == results[flight.delivery].epoch]\n", "")),
+    _bug("granted-twice", "A second ask for what is handed over is granted too.", STORE,
+         (FLIGHT, "        s.flight.c.handed_over == 0,\n", "")),
+    _bug("window-at-claim-only", "The window's close is not looked at when the message goes.", STORE,
+         (FLIGHT, '        s.flight.c.closes > bindparam("now"),\n', "")),
+    _bug("granted-before-judged", "A clock that went back between claim and handover is not noticed.", STORE,
+         (FLIGHT, '        s.flight.c.claimed_at <= bindparam("now"),', "")),
+    _bug("guard-not-compared", "An unsubscribe between claim and handover does not stop the message.", STORE,
+         (FLIGHT, "        s.flight.c.person_guard == s.recipient.c.guard,\n", "")),
+    _bug("pause-not-seen", "Queue, job and campaign that are stopped after the claim do not stop the message.", STORE,
+         (FLIGHT, "        s.flight.c.campaign_guard == s.campaign.c.guard,\n        s.flight.c.job_guard == s.job.c.guard,\n", ""),
+         (FLIGHT, "        s.flight.c.queue_guard == func.coalesce(s.queue.c.guard, 0),\n", "")),
+    _bug("kill-switch-not-asked", "The gate is asked before the claim, not at the handover.", STORE,
+         (FLIGHT, "    if not shut:\n", "    if shut is not None:\n")),
+    _bug("handover-after-the-dot", "The message is written first, then leave is asked.", ("smtp", "simulation"),
+         ("channels.smtp.courier",
+          "            granted = letter.id in await self._session.handover([letter.id])\n            if granted and not grant.expired:\n"
+          "                written = await self._write(link, letter, following)\n",
+          "            written = await self._write(link, letter, following)\n"
+          "            granted = letter.id in await self._session.handover([letter.id]) and not grant.expired\n")),
+    _bug("outcome-a-step-late", "A connection's next handover is committed before the outcome of its last.", ("stages", "simulation"),
+         ("daemon.dispatch.session",
+          "        outcomes, self._pending = self._pending, []\n        if not wanted and not outcomes:\n",
+          "        outcomes: list[Result] = []\n        if not wanted and not outcomes:\n")),
+    _bug("dead-connection-reused", "After a timeout the connection goes on, and a late 250 answers for the next message.",
+         ("smtp", "simulation"),
+         ("channels.smtp.exchange", '            self.fail("timeout", f"no answer to {stage.upper()} in {self._seconds[stage]:g} s")\n',
+          "            self._wake()\n"),
+         ("channels.smtp.courier", '            link.exchange.fail("dropped", "after an answer that is none")\n', "            pass\n")),
+)  # fmt: skip
+
+FATE = (
+    _bug("unknown-taken-as-sent", "No answer to the dot counts as accepted.", SENDING,
+         (FLIGHT, "return (State.DUE, None, now, None) if result.resend else doubt\n", "return State.ACCEPTED, None, now, now\n")),
+    _bug("unknown-retried", "No answer to the dot is tried again.", SENDING,
+         (FLIGHT, "return (State.DUE, None, now, None) if result.resend else doubt\n", "return State.DUE, None, now, None\n")),
+    _bug("second-copy-hides-the-doubt", "A second copy that the rules drop ends the delivery as unsent.", STORE,
+         (CLAIM, "        elif decision.verdict is Verdict.DROP and row.doubted:", "        elif decision.verdict is None:")),
+    _bug("dead-owners-handovers-go-again", "After a crash, what was handed over is due again.", STORE,
+         (RECOVER, "        if handed_over:\n", "        if handed_over is None:\n")),
+    _bug("claims-never-end", "What a dead incarnation had claimed stays claimed for ever.", STORE,
+         (RECOVER, "            due.append((lane, now, delivery))\n", "            continue\n"),
+         (RECOVER, "    conn.execute(delete(s.flight))\n", "    conn.execute(delete(s.flight).where(s.flight.c.handed_over == 1))\n")),
+    _bug("journal-after-the-grant", "The sender is told before the send journal has it.", ("store", "simulation"),
+         ("daemon.store.writer", "            self._after_join([answer[1] for answer in answers])\n",
+          "            threading.Timer(0.05, self._after_join, ([answer[1] for answer in answers],)).start()\n")),
+    _bug("journal-failure-ignored", "A handover that the send journal could not take is granted all the same.",
+         ("store", "simulation"),
+         ("daemon.store.writer",
+          "            error = self._found(failure)\n            return [(call.future, None, error) for call in calls]\n        return answers\n",
+          "            return answers\n        return answers\n")),
+    _bug("restore-forgets-the-held", "After a restore, what was held in the copy and sent since is not put in doubt.", ("store", "machine"),
+         (RECOVER, 's.delivery.c.state.in_(("planned", "due", "held"))', 's.delivery.c.state.in_(("planned", "due"))')),
+)  # fmt: skip
+
+CAPS = (
+    _bug("caps-outside-the-lock", "Caps are counted on what was read before the claim's transaction.", STORE,
+         (CLAIM, "judge([*rows, *rivals], known_of(conn, rows, horizon), ", "judge([*rows, *rivals], _before(conn, rows, horizon), "),
+         (CLAIM, "\n\ndef claim_due(\n",
+          "\n\n_SEEN: dict[int, Any] = {}\n\n\ndef _before(conn: Connection, rows: Any, horizon: Instant) -> dict[int, Any]:\n"
+          "    return {person: _SEEN.setdefault(person, known) for person, known in known_of(conn, rows, horizon).items()}\n"
+          "\n\ndef claim_due(\n")),
+    _bug("caps-without-claims", "What is claimed and not yet handed over does not count.", STORE,
+         (FACTS, '.where(in_list(s.flight.c.person, "persons"), s.flight.c.handed_over == 0)',
+          '.where(in_list(s.flight.c.person, "persons"), s.flight.c.handed_over == 2)')),
+    _bug("doubt-not-counted", "Who may have got a message has a free slot again.", STORE,
+         (FLIGHT, "    if surely_failed and flight.handed_over_at is not None:\n",
+          "    if (surely_failed or result.kind is Kind.UNKNOWN) and flight.handed_over_at is not None:\n")),
+    _bug("slot-lost", "A message that surely failed keeps its slot.", STORE,
+         (FLIGHT, "        writes.untouched.append((flight.person, flight.handed_over_at, flight.delivery))\n", "        pass\n")),
+    _bug("waiting-for-a-freed-slot", "Nobody is told that a slot is free again.", STORE,
+         (FLIGHT, "        if self.freed:\n", "        if self.freed is None:\n")),
+    _bug("transactional-not-counted", "A receipt takes no slot from the newsletter beside it.", RULES,
+         ("daemon.policy.decide", "        if decision.verdict is Verdict.SEND:\n",
+          "        if decision.verdict is Verdict.SEND and not row.transactional:\n")),
+    _bug("both-take-the-last-slot", "Two messages of one claim are judged as if the other were not there.", RULES,
+         ("daemon.policy.decide", "        decision = decide(row, person, rules, now, sent)\n",
+          "        decision = decide(row, person, rules, now)\n")),
+    _bug("clock-back-reopens-caps", "A touch that lies after a clock that was set back does not count.", RULES,
+         ("daemon.policy.caps", "        if at > after\n", "        if after < at <= after + cap.reach\n")),
+    _bug("retry-outside-the-window", "A second try is not judged by the window.", ("machine", "simulation"),
+         ("daemon.dispatch.judge", "campaign.ignore_window,", "campaign.ignore_window or row.attempts > 0,")),
+)  # fmt: skip
+
+PLANNING = (
+    _bug("cursor-before-the-rows", "The place in a job's body is committed before its recipients.", ("store", "machine", "simulation"),
+         (PLAN, "    found = _sort(conn, work, batch, target, now)\n",
+          "    _set_progress(conn, work.id, batch.progress)\n" + COMMIT_NOW + "    found = _sort(conn, work, batch, target, now)\n")),
+    _bug("release-before-the-rows", "The release cursor is committed before the rows that it stands behind.",
+         ("store", "machine", "simulation"),
+         ("daemon.store.release", "        return False\n    due = [",
+          "        return False\n    conn.execute(update(s.job).where(s.job.c.id == job).values(release_cursor=cursor))\n" + COMMIT_NOW
+          + "    due = [")),
+    _bug("job-taken-twice", "The same job dropped again is a second job.", ("store", "machine", "simulation"),
+         ("daemon.store.jobs", "        return Accepted(receipt=before, fresh=False)\n    _free_key",
+          '        new = NewJob(**{**{name: getattr(new, name) for name in new.__slots__}, "key": f"{new.key} again"})\n    _free_key')),
+    _bug("person-planned-twice", "Who walks through a campaign already is enrolled again.", ("store", "machine", "simulation"),
+         (PLAN, "            return None\n    return last + 1\n", "            continue\n    return last + 1\n")),
+)  # fmt: skip
+
+BUGS = {bug.name: bug for bug in (*HANDOVER, *FATE, *CAPS, *PLANNING)}

@@ -1,0 +1,150 @@
+"""The layers of tests, and one run of one of them in a process of its own with a bug planted (or none).
+
+The process is a fork of one that has imported what is not ours: importing that again for each bug would cost more than the tests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.planted.plant import Bug, Uprooted, plant
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SECONDS = 120
+"""A run that takes longer hangs: that is a way of catching a bug, too."""
+SEEDS = 12
+"""Of the simulation."""
+LAYERS: dict[str, tuple[str, ...]] = {
+    "rules": ("tests/unit/policy", "tests/unit/dispatch"),
+    "store": tuple(
+        f"tests/store/test_{name}.py" for name in ("journal_order", "flight", "slots", "second_copy", "promises", "unsubscribe", "jobs", "recipients")
+    ),
+    "machine": ("tests/store/test_machine.py",),
+    "smtp": ("tests/channels/smtp",),
+    "stages": tuple(f"tests/stages/test_{name}.py" for name in ("sending", "judging", "intake_expand", "intake_accept")),
+    "simulation": (),
+}
+"""Layer -> what pytest is given; the cheapest first."""
+_PLAIN = ("-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--no-header", "--tb=line", "--hypothesis-seed=1", "-W", "ignore")
+_OTHERS = ("sqlalchemy.dialects.sqlite", "hypothesis.stateful", "alembic", "aiohttp", "aiosmtplib", "aiosmtpd.smtp", "liquid",
+           "prometheus_client", "structlog", "phonenumbers", "cryptography.hazmat.primitives.ciphers.aead", "pydantic")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What one run said. `by`: the first test or seed that failed, with how soon; None: nothing failed."""
+
+    by: str | None
+    how: str = ""
+    uprooted: str | None = None
+
+
+class _Watch:
+    """A pytest plugin: remembers the first failure."""
+
+    def __init__(self) -> None:
+        self.by: str | None = None
+        self.how = ""
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.failed and self.by is None:
+            self.by, self.how = report.nodeid, getattr(getattr(report.longrepr, "reprcrash", None), "message", "").split("\n")[0][:200]
+
+    def pytest_collectreport(self, report: Any) -> None:
+        if report.failed and self.by is None:
+            self.by, self.how = report.nodeid or "collection", str(report.longrepr)[-400:]
+
+
+def warm_up() -> None:
+    """Import what is not ours."""
+    for name in _OTHERS:
+        importlib.import_module(name)
+    if ours := [name for name in sys.modules if name.split(".")[0] in ("daemon", "channels", "plugins")]:
+        raise Uprooted(f"imported before any bug is planted: {ours}")
+
+
+def run(layer: str, bug: Bug | None, only: str | None = None) -> Seen:
+    """One layer, or one test of it (`only`: as `Seen.by`), with the bug."""
+    reads, writes = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reads)
+        code = 1
+        with contextlib.suppress(BaseException):
+            seen = _in_child(layer, bug, only)
+            with os.fdopen(writes, "w") as pipe:
+                json.dump(asdict(seen), pipe)
+            code = 0
+        os._exit(code)
+    os.close(writes)
+    with os.fdopen(reads) as pipe:
+        answer = pipe.read()
+    _, status = os.waitpid(child, 0)
+    if status == signal.SIGALRM:
+        return Seen(by=f"{layer} (hangs)", how=f"no end after {SECONDS} s")
+    if not answer:
+        raise RuntimeError(f"{layer} with {bug.name if bug else 'no bug'}: the test process died with status {status}")
+    return Seen(**json.loads(answer))
+
+
+def _in_child(layer: str, bug: Bug | None, only: str | None) -> Seen:
+    signal.alarm(SECONDS)
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
+    with tempfile.TemporaryDirectory(prefix="homing-planted-") as folder:
+        os.environ |= {"HYPOTHESIS_STORAGE_DIRECTORY": folder, "HOMING_MACHINE": "120x40", "HOMING_MACHINE_RAW": "1"}
+        try:
+            if bug is not None:
+                plant(bug)
+            seen = _simulate(only) if layer == "simulation" else _pytest(layer, only)
+            if bug is not None and bug.modules.isdisjoint(sys.modules):
+                return Seen(by=None, how="never imported")
+        except Uprooted as error:
+            return Seen(by=None, uprooted=str(error))
+    return seen
+
+
+def _pytest(layer: str, only: str | None) -> Seen:
+    os.chdir(ROOT)
+    watch = _Watch()
+    wanted: Sequence[str] = LAYERS[layer] if only is None else (only,)
+    code = pytest.main([*_PLAIN, *wanted], plugins=[watch])
+    if "Uprooted" in watch.how:
+        raise Uprooted(watch.how)
+    if only is not None and code == pytest.ExitCode.USAGE_ERROR:
+        raise Uprooted(f"there is no such test any more; run `make planted ARGS=--write`: {only}")
+    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and watch.by is None:
+        return Seen(by=f"{layer} (pytest ends with {int(code)})")
+    machine = sys.modules.get("tests.store.machine")
+    if watch.by is not None and watch.by.endswith("_model_says") and machine is not None:
+        return Seen(by=watch.by, how=f"example {machine.Machine.played}: {watch.how}")
+    return Seen(by=watch.by, how=watch.how)
+
+
+def _simulate(only: str | None) -> Seen:
+    """Whole histories of the daemon, one a seed."""
+    try:
+        simulation = importlib.import_module("tests.simulation.run")
+    except ModuleNotFoundError as error:
+        return Seen(by=None, how=f"there is no simulation: {error}")
+    for seed in range(SEEDS) if only is None else (int(only.split()[1]),):
+        try:
+            broken = simulation.run_seed(seed).problems
+        except Exception as error:  # a daemon that ends by itself has not kept its promise either
+            broken = (f"{type(error).__name__}: {error}",)
+        if broken:
+            return Seen(by=f"seed {seed}", how=str(broken[0])[:200])
+    return Seen(by=None)
