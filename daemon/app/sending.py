@@ -124,6 +124,7 @@ class Sending(Service):
                 await asyncio.wait({stopping, claiming}, return_when=asyncio.FIRST_COMPLETED)
                 if claiming.done() and claiming is self._claiming and not self._swapping.locked():
                     claiming.result()  # raises what the claim loop failed with
+                    raise HomingError("the claim loop has ended, and a reload could not start another")
                 async with self._swapping:
                     pass
         finally:
@@ -147,10 +148,11 @@ class Sending(Service):
         )  # fmt: skip
         where = HeldWhere(reason=Reason.CHANNEL_UNAVAILABLE.value)  # a provider may serve the channel now; else held again
         try:
+            try:
             while await self._world.store.write(Lane.BULK, release_some_held, where, self._world.clock.instant()):
                 pass
-        except StoreUnavailableError as error:  # a full disk must not keep the daemon from starting
-            self._world.log.error("held_not_released", reason=Reason.CHANNEL_UNAVAILABLE.value, error=str(error))
+        except StoreUnavailableError as error:  # a full disk: they stay held until the next reload or start
+            self._world.log.error("held_not_released", error=str(error))
         return asyncio.create_task(self._loop.run(), name="claim")
 
     async def _stop_claiming(self) -> None:

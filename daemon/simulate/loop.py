@@ -60,7 +60,9 @@ class SimFuture(asyncio.Future[Any]):
 
 
 class Owner(Protocol):
-    """Who wants to know of its tasks."""
+    """Who wants to know of its tasks. Not alive: it gets no timers any more."""
+
+    alive: bool
 
     def adopt(self, task: SimTask[Any], /) -> None: ...
 
@@ -119,6 +121,9 @@ class SimLoop(asyncio.base_events.BaseEventLoop):
         """Timers of one instant fire in the order in which they were set, before the shuffle."""
         self._check_closed()  # type: ignore[attr-defined]
         timer = asyncio.TimerHandle(when, callback, args, self, context)
+        if (owner := self.owner.get()) is not None and not owner.alive:
+            timer.cancel()  # the dead set no clock: what looks again each second would look for ever
+            return timer
         heapq.heappush(self._timers, (when, self._next(), timer))
         return timer
 

@@ -351,10 +351,14 @@ class Sim:
         await self._sigterm(fault)
 
     async def _clock_forward(self, fault: FaultPlan) -> None:
+        if not self.up.is_set():
+            return  # see `one_life`: nobody can tell a clock that jumped before a start
         self.offset += 300 + 12000 * fault.draw
         self.world.clock.jump(300 + 12000 * fault.draw)
 
     async def _clock_back(self, fault: FaultPlan) -> None:
+        if not self.up.is_set():
+            return
         self.offset -= 300 + 12000 * fault.draw
         self.world.clock.jump(-300 - 12000 * fault.draw)
 
