@@ -24,7 +24,7 @@ from daemon.dispatch.loop import ClaimLoop
 from daemon.dispatch.render import MessageWriter
 from daemon.dispatch.work import PlanBook
 from daemon.dns import Dns
-from daemon.errors import StoreUnavailableError
+from daemon.errors import HomingError, StoreUnavailableError
 from daemon.ids import Ids
 from daemon.metrics import Metrics
 from daemon.model.delivery import Instant, Reason
@@ -148,11 +148,10 @@ class Sending(Service):
         )  # fmt: skip
         where = HeldWhere(reason=Reason.CHANNEL_UNAVAILABLE.value)  # a provider may serve the channel now; else held again
         try:
-            try:
             while await self._world.store.write(Lane.BULK, release_some_held, where, self._world.clock.instant()):
                 pass
-        except StoreUnavailableError as error:  # a full disk: they stay held until the next reload or start
-            self._world.log.error("held_not_released", error=str(error))
+        except StoreUnavailableError as error:  # a full disk must not keep the daemon from starting
+            self._world.log.error("held_not_released", reason=Reason.CHANNEL_UNAVAILABLE.value, error=str(error))
         return asyncio.create_task(self._loop.run(), name="claim")
 
     async def _stop_claiming(self) -> None:
