@@ -162,7 +162,9 @@ class Model:
     def _wake(self, persons: Iterable[int], now: int, reasons: Sequence[str] | None = None) -> None:
         wanted = set(persons)
         for d in self.deliveries.values():
-            if d.person in wanted and d.waits and (reasons is None or d.reason in reasons):
+            if d.person not in wanted or not d.waits:
+                continue
+            if d.reason in reasons if reasons is not None else d.reason is not None or not d.attempts:  # a retry comes no sooner
                 d.not_before = min(d.not_before, now)
 
     def _end(self, d: Delivery, state: str, reason: str | None, now: int) -> None:
