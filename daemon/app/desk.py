@@ -226,8 +226,8 @@ class Desk:
             for reason, word in ACCEPTABLE.items():
                 if reason in self._gate.latched() and not accepted[reason]:
                     raise GuardRefusedError(f"sending is also held: {self._gate.latched()[reason]} ({reason.value}); accept it with {word}")
-            if accept_restore and self._hooks.accept_restore is not None:
-                await self._hooks.accept_restore()
+            if accept_restore:
+                await self._accept_restore()
             if accept_clock and Reason.CLOCK_UNTRUSTED in self._gate.latched():
                 await self._store.write(Lane.EXIT, recover.accept_clock, self._clock.instant())
                 self._hooks.clock_accepted()
@@ -236,6 +236,16 @@ class Desk:
             await self._store.write(Lane.EXIT, recover.save_gate, self._gate.latched())
         self._hooks.wake()
         return await self.gate()
+
+    async def _accept_restore(self) -> None:
+        """Only of a store that a start found to be a copy: else the journal names what this very store has in hand, or has settled."""
+        if Reason.RESTORED not in self._gate.latched():
+            raise GuardRefusedError(
+                "the store is not held as restored, so there is nothing to accept; whether it is a copy, the start of `homing run` finds"
+                " out: say it without --accept-restore"
+            )
+        if self._hooks.accept_restore is not None:
+            await self._hooks.accept_restore()
 
     # the audit
 

@@ -83,6 +83,7 @@ class Errors:
         """On disk when it returns. Runs in the writer's thread, inside the transaction."""
         if self._file is None:
             self._file = self._disk.append(self._path)
+            self._disk.sync_folder(self._path.parent)  # its name too
         self._file.write("".join(json.dumps(error_json(error), ensure_ascii=False) + "\n" for error in errors).encode("utf-8", "replace"))
         self._file.sync()
 

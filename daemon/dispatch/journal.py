@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import errno
 import io
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -45,7 +47,8 @@ class Journal:
         self._unsynced = False
         self._broken: StoreBrokenError | None = None
         self._nonce, self._head = "", b""
-        self._turns = 0
+        self._moving = threading.RLock()
+        """Held while files are moved on, and by whoever reads or syncs them in another thread than the writer's."""
         self.newest: Instant | None = None
         """The instant of the last line that this process wrote; None: none yet."""
 
@@ -88,11 +91,8 @@ class Journal:
         Found by halving the file, so that it costs the same however long the file is. Instants grow from line to line; commit
         numbers do not, once an operator has accepted an older store.
         """
-        while True:
-            turns = self._turns
-            lines = self._after(at, limit)
-            if turns == self._turns:  # no file was moved on under the reading
-                return lines
+        with self._moving:
+            return self._after(at, limit)
 
     def _after(self, at: Instant, limit: int) -> list[tuple[Instant, list[int]]]:
         for path in self._files():
@@ -132,19 +132,25 @@ class Journal:
 
     def restart(self, nonce: str, commit: int) -> None:
         """Begin a new file (full, or under a new nonce: an operator accepted the store); the old ones move on: `.1`, `.2`, .."""
-        self.close()
-        self._turns += 1
-        for number in range(KEPT - 1, 0, -1):
-            if self._disk.exists(self._kept(number)):
-                self._disk.rename(self._kept(number), self._kept(number + 1))
-        if self._disk.exists(self.path):
-            self._disk.rename(self.path, self._kept(1))
-        self.open(nonce, commit)
-        self._turns += 1
+        with self._moving:
+            self.close()
+            self._name(nonce, commit)
+            for number in range(KEPT - 1, 0, -1):
+                if self._disk.exists(self._kept(number)):
+                    self._disk.rename(self._kept(number), self._kept(number + 1))
+            if self._disk.exists(self.path):
+                self._disk.rename(self.path, self._kept(1))
+            self._begin()
 
     def open(self, nonce: str, commit: int) -> None:
         """Open for appending; a new file starts with the installation's nonce and the last known commit."""
+        self._name(nonce, commit)
+        self._begin()
+
+    def _name(self, nonce: str, commit: int) -> None:
         self._nonce, self._head = nonce, f"{MAGIC} {nonce} {commit}\n".encode()
+
+    def _begin(self) -> None:
         self._file = self._disk.append(self.path)
         self._size = self._disk.status(self.path).st_size
         if self._size == 0:
@@ -164,12 +170,14 @@ class Journal:
         granted = [delivery for step in done for delivery in step.granted]
         if not granted:
             return
+        if self._file is None and self._head:
+            self._move_on(self._begin)  # there was no room for it when the last one was full
         line = f"{done[0].commit} {done[0].at} {' '.join(map(str, granted))}\n"
         self._write((b"" if self._size else self._head) + line.encode("ascii"))  # no head yet: the disk was full when it began
         self._unsynced = True
         self.newest = done[0].at
         if self._size > ROTATE_BYTES:
-            self._rotate(done[0].commit)
+            self._move_on(partial(self.restart, self._nonce, done[0].commit))
 
     def _write(self, data: bytes) -> None:
         if self._file is None:
@@ -179,9 +187,19 @@ class Journal:
         try:
             self._file.write(data)
         except OSError as error:
-            self._file.cut(self._size)  # a half line would swallow the next one
+            self._cut()
             raise self._failed(error) from error
         self._size += len(data)
+
+    def _cut(self) -> None:
+        """A half line would swallow the next one."""
+        try:
+            if self._file is not None:
+                self._file.cut(self._size)
+        except OSError as error:
+            what = f"{self.path}: the send journal ends in half a line that cannot be cut off: {error.strerror}; see to its disk"
+            self._broken = StoreBrokenError(what)
+            raise self._broken from error
 
     def _failed(self, error: OSError) -> HomingError:
         """A full disk passes; anything else is a broken one."""
@@ -190,25 +208,30 @@ class Journal:
             return StoreUnavailableError(f"{what}; make room on its disk")
         return StoreBrokenError(f"{what}; see to its disk")
 
-    def _rotate(self, commit: int) -> None:
-        self.restart(self._nonce, commit)
+    def _move_on(self, move: Callable[[], None]) -> None:
+        try:
+            move()
+        except OSError as error:
+            raise self._failed(error) from error
 
     def sync(self) -> None:
         """On disk, if anything was written since the last time."""
-        if self._file is not None and self._unsynced and self._broken is None:
-            self._unsynced = False
-            try:
-                self._file.sync()
-            except OSError as error:  # never asked again: the kernel may have forgotten what it could not write
-                what = f"{self.path}: the send journal could not be synced: {error.strerror}; see to its disk"
-                self._broken = StoreBrokenError(what)
-                raise self._broken from error
+        with self._moving:
+            if self._file is not None and self._unsynced and self._broken is None:
+                self._unsynced = False
+                try:
+                    self._file.sync()
+                except OSError as error:  # never asked again: the kernel may have forgotten what it could not write
+                    what = f"{self.path}: the send journal could not be synced: {error.strerror}; see to its disk"
+                    self._broken = StoreBrokenError(what)
+                    raise self._broken from error
 
     def close(self) -> None:
         if self._file is not None:
             self.sync()
             self._file.close()
             self._file = None
+        self._head = b""
 
 
 def _parts(line: bytes) -> list[int]:

@@ -216,7 +216,7 @@ class Judgement:
             return Decision(
                 verdict=Verdict.DEFER, reason=Reason.RATE_LIMITED, until=until,
                 rule=(f"slow.{provider}.{domain}", self._judging.rules.version),
-                facts={"domain": domain, "seconds": round(crowd.slow().get(domain, 0.0), 1)}, checks=(*decision.checks, ("rate", "defer")),
+                facts={"domain": domain, "seconds": round(crowd.took(domain), 1)}, checks=(*decision.checks, ("rate", "defer")),
             )  # fmt: skip
         if not buckets or row.reason == Reason.RATE_LIMITED:
             return decision

@@ -4,7 +4,8 @@ A relay that hands on while it listens can be held up by one domain behind it; e
 minutes, and a few of them hold all. So a domain that nobody knows gets one place and one more with each answer. One that answers
 much later than the others is slow: as long as others wait, one message to there goes at a time and rests twice as long as it took; with
 nothing else to send it may have up to half of the places, fewer the slower it is. What waits for it waits in the queue, not on a place.
-Pure: monotonic seconds come in; "much later" is measured against what is usual for this provider.
+Pure: monotonic seconds come in; "much later" is measured against what is usual for this provider. Belongs to the loop; a claim, in
+the writer's thread, asks `took`, `spare` and `later` meanwhile: they look one domain up and read what changes once.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class Destinations:
         if not known.took:
             return known.busy < known.window
         if alone:
-            return known.busy < self._at_most(known)
+            return known.busy < self._at_most(known.took)
         return not known.busy and now >= known.rests_until
 
     def begin(self, domain: str) -> None:
@@ -117,17 +118,22 @@ class Destinations:
         known.pause = min(LONGEST_PAUSE, max(known.pause, FIRST_PAUSE, seconds / 2))
         return news
 
+    def took(self, domain: str) -> float:
+        """How long the last message to a slow domain took; 0 for others."""
+        known = self._known.get(domain)
+        return known.took if known is not None else 0.0
+
     def spare(self, domain: str) -> int | None:
         """How many more may be claimed for it now; None: any number."""
         known = self._known.get(domain)
-        if known is None or not known.took:
+        if known is None or not (took := known.took):
             return None
-        return max(0, 2 * self._at_most(known) - known.held)
+        return max(0, 2 * self._at_most(took) - known.held)
 
     def too_many(self, domain: str) -> int:
         """How many of those that are claimed for it have no place for long."""
         known = self._known.get(domain)
-        return max(0, known.held - 2 * self._at_most(known)) if known is not None and known.took else 0
+        return max(0, known.held - 2 * self._at_most(known.took)) if known is not None and known.took else 0
 
     def later(self, domain: str) -> float:
         """In how many seconds one that found no room may ask again; they come back one after the other, not all at once."""
@@ -136,9 +142,9 @@ class Destinations:
         self._put_off += 1
         return pause * (1 + self._put_off % 100 / 100)
 
-    def _at_most(self, known: Destination) -> int:
+    def _at_most(self, took: float) -> int:
         """Places that a slow domain may have when nobody else wants them."""
-        return max(1, min(self._places // 2, int(self._places / 2 * HALF_SECONDS / known.took)))
+        return max(1, min(self._places // 2, int(self._places / 2 * HALF_SECONDS / took)))
 
     def _of(self, domain: str) -> Destination:
         known = self._known.get(domain)

@@ -266,16 +266,19 @@ def back_to_due(writes: _Writes, flight: _Flight, at: Instant) -> None:
 
 def record(conn: Connection, outcomes: Sequence[Result], now: Instant) -> None:
     """Write what became of claimed or handed-over deliveries. An outcome under another epoch than its flight's is stale."""
-    results = {result.delivery: result for result in outcomes}
-    flights = [_Flight._make(row) for row in fetch(conn, _THESE, ("ids",), (ids(results),))]
-    flights = [flight for flight in flights if flight.epoch == results[flight.delivery].epoch]
+    results = {(result.delivery, result.epoch): result for result in outcomes}
+    told: list[tuple[_Flight, Result]] = []
+    for row in fetch(conn, _THESE, ("ids",), (_deliveries(results.keys()),)):
+        flight = _Flight._make(row)
+        if (result := results.get((flight.delivery, flight.epoch))) is not None:
+            told.append((flight, result))
     tried: dict[int, int] = defaultdict(int)
-    troubled = [f.delivery for f in flights if results[f.delivery].kind is not Kind.ACCEPTED]
+    troubled = [flight.delivery for flight, result in told if result.kind is not Kind.ACCEPTED]
     if troubled:
         tried.update(dict(fetch(conn, ATTEMPT_COUNT, ("ids",), (ids(troubled),))))
     writes = _Writes(now)
-    for flight in flights:
-        _record_one(writes, flight, results[flight.delivery], now, tried[flight.delivery])
+    for flight, result in told:
+        _record_one(writes, flight, result, now, tried[flight.delivery])
     writes.write(conn)
 
 

@@ -236,7 +236,7 @@ class Store(failures.Kept):
         conn = self._conn
         answers: list[_Answer] = []
         try:
-            self._ask_for_sync(not getattr(calls[0].act, "redone", False))
+            self._ask_for_sync(not all(getattr(call.act, "redone", False) for call in calls))
             with conn.begin():
                 if calls[0].joined:
                     results = calls[0].act(conn, [call.args[0] for call in calls])

@@ -114,6 +114,19 @@ async def test_an_outcome_under_another_epoch_is_stale(world: World) -> None:
     assert await world.step(grants=[new]) == {1}
 
 
+async def test_a_stale_outcome_does_not_hide_the_one_that_comes_with_it(world: World) -> None:
+    """A report that is brought again meets the report of the next claim in one commit: only that one counts, whatever their order."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[7])
+    [old] = (await world.claim()).claimed
+    await world.step(outcomes=[outcome(old, Kind.DEFERRED, again_at=NOW)])
+    [new] = (await world.claim()).claimed
+    assert await world.step(grants=[new]) == {1}
+    await world.step(outcomes=[outcome(new, Kind.ACCEPTED), outcome(old, Kind.DEFERRED, again_at=NOW)])
+    assert await world.state(1) == ("accepted", None)
+    assert await world.sql("SELECT * FROM flight") == []
+    assert await world.tally() == {("accepted", ""): 1}
+
+
 async def test_a_sure_failure_gives_the_touch_back_and_wakes_who_waits_for_the_slot(world: World) -> None:
     """Rejected sends do not count; the person's delivery that waited for the slot is due in the same transaction."""
     await world.store.write(Lane.BULK, add_job, 1, people=[7])

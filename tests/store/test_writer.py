@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import threading
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,31 @@ async def test_only_work_that_is_done_again_is_not_synced_at_its_commit(tmp_path
     assert found == [FULL, NORMAL, NORMAL, FULL]
     await store.write(Lane.BULK, bulk)
     assert await store.join(Lane.HANDOVER, lambda conn, items: [synchronous(conn) for _ in items], 1) == FULL
+    await store.close()
+
+
+async def test_work_that_is_done_again_does_not_take_the_sync_from_its_group(tmp_path: Path) -> None:
+    """Acts of a lane that share a commit: one that must be on the disk is enough."""
+    store = Store.open(tmp_path / "homing.db")
+    entered, go = threading.Event(), threading.Event()
+
+    def hold(_: Connection) -> None:
+        entered.set()
+        go.wait(10)
+
+    def synchronous(conn: Connection) -> int:
+        return int(conn.exec_driver_sql("PRAGMA synchronous").scalar_one())
+
+    holding = asyncio.ensure_future(store.write(Lane.BULK, hold))
+    while not entered.is_set():
+        await asyncio.sleep(0)
+    both = [asyncio.ensure_future(store.write(Lane.EXIT, act)) for act in (redone(functools.partial(synchronous)), synchronous)]
+    await asyncio.sleep(0)
+    before = store.commits
+    go.set()
+    assert await asyncio.gather(*both) == [FULL, FULL]
+    await holding
+    assert store.commits == before + 2
     await store.close()
 
 

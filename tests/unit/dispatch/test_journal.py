@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
+from daemon.disk import SystemDisk, SystemFile
 from daemon.dispatch.journal import KEPT, Journal, Tail
-from daemon.errors import StoreUnavailableError
+from daemon.errors import StoreBrokenError, StoreUnavailableError
 from daemon.store.flight import StepDone
 
 
@@ -53,6 +55,111 @@ def test_a_line_that_the_disk_cut_off_does_not_swallow_the_next(tmp_path: Path, 
             journal.append([done(1, 10)])
     journal.append([done(2, 20)])
     assert list(journal.since(0)) == [{20: 1002}]
+
+
+def test_half_a_line_that_cannot_be_cut_off_ends_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next line would run into it, and the next start would read a commit that never was."""
+    journal, write = Journal(tmp_path / "journal"), os.write
+    journal.open("n1", 0)
+    journal.append([done(1, 10)])
+    room = [4]
+
+    def cut_off(fd: int, data: bytes) -> int:
+        if not room:
+            raise OSError(errno.ENOSPC, "no space left")
+        return write(fd, data[: room.pop()])
+
+    def stuck(fd: int, size: int) -> None:
+        raise OSError(errno.EIO, "input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", cut_off)
+        patch.setattr(os, "ftruncate", stuck)
+        with pytest.raises(StoreBrokenError, match="half a line"):
+            journal.append([done(2, 20)])
+    with pytest.raises(StoreBrokenError):
+        journal.append([done(3, 30)])
+    assert journal.tail().commit == 1
+
+
+class _Cramped(SystemDisk):
+    """Has no room for a new file while `full`."""
+
+    __slots__ = ("full",)
+
+    def append(self, path: Path, *, mode: int = 0o600) -> SystemFile:
+        if self.full and not self.exists(path):
+            raise OSError(errno.ENOSPC, "no space left")
+        return super().append(path, mode=mode)
+
+
+def test_a_full_journal_that_finds_no_room_for_the_next_file_goes_on_when_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was refused meanwhile is not there, and the new file says from which commit on it reaches."""
+    monkeypatch.setattr("daemon.dispatch.journal.ROTATE_BYTES", 30)
+    disk = _Cramped()
+    disk.full = False
+    journal = Journal(tmp_path / "journal", disk)
+    journal.open("n1", 0)
+    disk.full = True
+    for commit in (1, 2):
+        with pytest.raises(StoreUnavailableError, match="make room"):
+            journal.append([done(commit, commit * 10 + 1_000_000_000)])
+    disk.full = False
+    journal.append([done(3, 30)])
+    assert list(journal.since(0)) == [{1_000_000_010: 1001, 30: 1003}]
+    journal.close()
+    assert (tmp_path / "journal").read_bytes().startswith(b"homing-journal n1 1\n")
+
+
+class _Slow(SystemDisk):
+    """Its files are synced only once somebody has tried to close them, or a while has gone by."""
+
+    __slots__ = ("closing", "syncing")
+
+    def append(self, path: Path, *, mode: int = 0o600) -> SystemFile:
+        return _SlowFile(self, super().append(path, mode=mode))
+
+
+class _SlowFile(SystemFile):
+    __slots__ = ("disk",)
+
+    def __init__(self, disk: _Slow, file: SystemFile) -> None:
+        super().__init__(file._descriptor)
+        self.disk = disk
+
+    def sync(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            self.disk.syncing.set()
+            self.disk.closing.wait(0.2)
+        super().sync()
+
+    def close(self) -> None:
+        self.disk.closing.set()
+        super().close()
+
+
+def test_a_file_is_not_moved_on_while_it_is_synced(tmp_path: Path) -> None:
+    """The writer's thread turns to a new file just when another one syncs the old: neither fails, and the old is on the disk."""
+    disk = _Slow()
+    disk.closing, disk.syncing = threading.Event(), threading.Event()
+    journal, failures = Journal(tmp_path / "journal", disk), []
+    journal.open("n1", 0)
+    journal.append([done(1, 10)])
+
+    def sync() -> None:
+        try:
+            journal.sync()
+        except StoreBrokenError as error:
+            failures.append(error)
+
+    other = threading.Thread(target=sync)
+    other.start()
+    assert disk.syncing.wait(10)
+    disk.closing.clear()
+    journal.restart("n1", 1)
+    other.join()
+    assert failures == []
+    journal.close()
 
 
 def test_a_new_journal_keeps_the_last_commit_of_the_store(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from daemon.pacing.destinations import FIRST_PAUSE, LONGEST_PAUSE, REST, Destinations
+from daemon.pacing.destinations import FIRST_PAUSE, LONGEST_PAUSE, REST, Destination, Destinations
 
 
 def answered(all_: Destinations, domain: str, seconds: float, now: float = 0.0) -> None:
@@ -134,3 +134,26 @@ def test_one_late_answer_costs_a_domain_a_few_seconds():
     assert 2 * FIRST_PAUSE <= all_.later("big.example") <= 4 * FIRST_PAUSE
     answered(all_, "big.example", 0.02)
     assert all_.spare("big.example") is None
+
+
+class _Answered(Destination):
+    """Slow at the first look; at the next one its answer has come, in the other thread."""
+
+    __slots__ = ("looks",)
+
+    @property
+    def took(self) -> float:  # type: ignore[override]
+        self.looks = getattr(self, "looks", 0) + 1
+        return 5.0 if self.looks == 1 else 0.0
+
+    @took.setter
+    def took(self, value: float) -> None:
+        self.looks = 0
+
+
+def test_a_claim_may_ask_while_the_answer_comes():
+    """It asks in the writer's thread: between two looks at a slow domain the loop may find it well again."""
+    all_ = Destinations(10)
+    all_._known["slow.example"] = _Answered()
+    assert all_.spare("slow.example") == 10
+    assert all_.took("nobody.example") == 0.0
