@@ -212,16 +212,15 @@ class Judgement:
         if (not buckets and not crowd) or "@" not in address:
             return decision
         domain = address.rpartition("@")[2].lower()
+        bucket = (buckets.get(domain) or buckets.get("*")) if buckets else None
+        at = self._now if bucket is None or row.reason == Reason.RATE_LIMITED else bucket.reserve(self._now)  # once for each row
         if crowd and (until := self._crowded(crowd, domain)) is not None:
             return Decision(
-                verdict=Verdict.DEFER, reason=Reason.RATE_LIMITED, until=until,
+                verdict=Verdict.DEFER, reason=Reason.RATE_LIMITED, until=max(until, at),
                 rule=(f"slow.{provider}.{domain}", self._judging.rules.version),
                 facts={"domain": domain, "seconds": round(crowd.took(domain), 1)}, checks=(*decision.checks, ("rate", "defer")),
             )  # fmt: skip
-        if not buckets or row.reason == Reason.RATE_LIMITED:
-            return decision
-        bucket = buckets.get(domain) or buckets.get("*")
-        if bucket is None or (at := bucket.reserve(self._now)) <= self._now:
+        if bucket is None or at <= self._now:
             return decision
         return Decision(
             verdict=Verdict.DEFER, reason=Reason.RATE_LIMITED, until=at, rule=(f"rate.{provider}.{domain}", self._judging.rules.version),
@@ -237,4 +236,5 @@ class Judgement:
         if taken < room:
             self._taken[domain] = taken + 1
             return None
-        return self._now + int(crowd.later(domain) * SECOND)
+        until = self._now + int(crowd.later(domain) * SECOND)
+        return until + -until % SECOND  # on whole seconds: those that ask again together are one claim

@@ -182,7 +182,8 @@ class Line:
         """A destination keeps a connection waiting."""
         if news and domain:
             self._log.warning("destination_slow", provider=self.provider, domain=domain, seconds=round(seconds, 1))
-        self._settle_soon(shed, [self.destinations.later(domain) for _ in shed])
+        if shed or any(session.unrecorded for session in self._patience.waiting()):
+            self._settle_soon(shed, [self.destinations.later(domain) for _ in shed])
 
     def _crawls(self, seconds: float) -> bool:
         """Nothing has come back for so long: with another provider to turn to, this one is left alone for a while."""
@@ -220,13 +221,13 @@ class Line:
                 self._wake()
 
     def _next_batch(self) -> list[Envelope]:
-        """A fair part of what is ready. A slow destination may have the place of one sender when others stay free for the rest."""
+        """A fair part of what is ready. A slow destination may have one sender's place when others stay free for the rest."""
         if not self._ready or self._closing:
             return []
         alone = self._free > len(self._senders) // 4
         batch = self._ready.take(-(-len(self._ready) // (self._free + 1)), self._clock.monotonic(), alone=alone)
         if not batch:
-            self._patience.soon()
+            self._patience.watch()
         return batch
 
     async def _send(self, batch: list[Envelope]) -> None:
@@ -341,7 +342,7 @@ class Line:
 
     def _troubled(self, code: str | None, detail: str | None) -> None:
         """What an operator reads of a provider that fails; until it answers again."""
-        self.trouble = cut(": ".join(part for part in (code, detail) if part)) or "it failed without a word"
+        self.trouble = cut(": ".join(filter(None, (code, detail)))) or "it failed without a word"
 
     def _deferred(self, outcome: Deferred, now: int, turn: Turn) -> None:
         if outcome.scope == "operator":
@@ -394,6 +395,5 @@ class Line:
 
 
 def _is_cancelled() -> bool:
-    """We are asked to stop; else a plugin let a cancellation of its own escape, which must not cost the line its sender."""
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
+    """We are asked to stop; else a plugin let a cancellation of its own escape: that must not cost the line its sender."""
+    return (task := asyncio.current_task()) is None or task.cancelling() > 0

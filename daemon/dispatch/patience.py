@@ -1,8 +1,8 @@
 """A line's eye on the send calls that are under way: which of them wait, for which destination, and for how long.
 
 A call that has had no answer for longer than is usual names its destination slow; what else is claimed for it goes back to the queue
-before it fills the line, and what the call has reported meanwhile is recorded though it has not ended. Looks once a second, and only
-while something is on its way.
+before it fills the line, and what the call has reported meanwhile is recorded though it has not ended. Looks once a second while
+something is on its way, and seldomer while all that is there to see has been waiting for long.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from daemon.dispatch.work import Envelope
 from daemon.pacing.destinations import Destinations
 
 LOOK_SECONDS = 1.0
+SELDOM_SECONDS = 15.0
 HICCUP_SECONDS = 5.0
 """When nobody at all gets an answer it is the relay's pause and not a destination's, up to so long."""
 LAG_SECONDS = 0.5
@@ -104,11 +105,19 @@ class Patience:
     def end(self, turn: Turn) -> None:
         self._turns.discard(turn)
 
-    def soon(self) -> None:
-        """Look in a second, unless that is planned."""
-        if self._timer is None:
-            self._due = self._clock.monotonic() + LOOK_SECONDS
-            self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
+    def soon(self, seconds: float = LOOK_SECONDS) -> None:
+        """Look in so many seconds, or when it is planned, whichever is sooner."""
+        due = self._clock.monotonic() + seconds
+        if self._timer is not None:
+            if self._due <= due:
+                return
+            self._timer.cancel()
+        self._due = due
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
+
+    def watch(self) -> None:
+        """Something is ready and may not begin: look when it may."""
+        self.soon(self._pause(self._clock.monotonic()))
 
     def stop(self) -> None:
         if self._timer is not None:
@@ -125,9 +134,20 @@ class Patience:
         now = self._clock.monotonic()
         if now - self._due < LAG_SECONDS:
             self._judge(now)
-        self._moved()
+        if self._ready:
+            self._moved()
         if self._turns or self._ready:
-            self.soon()
+            self.watch()
+
+    def _pause(self, now: float) -> float:
+        """What has waited for long changes slowly: with nothing else to see, a look each time that it is a quarter older will do, and
+        when a slow destination has rested. Whatever comes back meanwhile calls the senders itself."""
+        youngest = min((turn.age(now) for turn in self._turns), default=SELDOM_SECONDS)
+        if youngest <= self._destinations.patience:
+            return LOOK_SECONDS
+        rested = self._destinations.rested_at(now) if self._ready else None
+        pause = min(youngest / 4, SELDOM_SECONDS, SELDOM_SECONDS if rested is None else rested - now)
+        return max(LOOK_SECONDS, pause)
 
     def _judge(self, now: float) -> None:
         least = min((turn.age(now) for turn in self._turns), default=0.0)

@@ -88,6 +88,11 @@ class SendSession:
         """Results of messages that the plugin never got (they could not be made): recorded with the next step."""
         self._pending += results
 
+    @property
+    def unrecorded(self) -> bool:
+        """Something was reported that the store does not know yet."""
+        return bool(self._pending)
+
     async def flush(self) -> None:
         """Record what was reported, though the call goes on: it may wait for long."""
         outcomes, self._pending = self._pending, []

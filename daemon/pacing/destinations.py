@@ -45,6 +45,7 @@ class Destinations:
     def __init__(self, places: int) -> None:
         self._places = max(1, places)
         self._known: dict[str, Destination] = {}
+        self._slow: dict[str, Destination] = {}
         self._usual = USUAL
         self._put_off = 0
 
@@ -54,12 +55,11 @@ class Destinations:
         return max(SLOW_SECONDS, TIMES_USUAL * self._usual)
 
     def is_slow(self, domain: str) -> bool:
-        known = self._known.get(domain)
-        return known is not None and known.took > 0
+        return domain in self._slow
 
     def slow(self) -> dict[str, float]:
         """Slow domains and how long their last message took."""
-        return {name: known.took for name, known in self._known.items() if known.took > 0}
+        return {name: known.took for name, known in self._slow.items()}
 
     def hold(self, domain: str) -> None:
         """A message to it was claimed."""
@@ -98,11 +98,13 @@ class Destinations:
         self._usual *= LEARNING if seconds > self._usual else 1 / LEARNING
         self._usual = max(self._usual, 0.001)
         if late:
+            self._slow[domain] = known
             known.took, known.window = seconds, 1
             known.rests_until = now + REST * seconds
             known.pause = min(LONGEST_PAUSE, max(2 * known.pause, FIRST_PAUSE))
         else:
             if known.took:
+                del self._slow[domain]
                 known.took, known.window = 0.0, START
             known.pause = 0.0
             known.window += 1
@@ -113,15 +115,21 @@ class Destinations:
             return False
         known = self._of(domain)
         news = not known.took
+        self._slow[domain] = known
         known.took = max(known.took, seconds)
         known.window = 1
-        known.pause = min(LONGEST_PAUSE, max(known.pause, FIRST_PAUSE, seconds / 2))
+        known.pause = min(LONGEST_PAUSE, max(known.pause, FIRST_PAUSE, seconds))
         return news
 
     def took(self, domain: str) -> float:
         """How long the last message to a slow domain took; 0 for others."""
-        known = self._known.get(domain)
+        known = self._slow.get(domain)
         return known.took if known is not None else 0.0
+
+    def rested_at(self, now: float) -> float | None:
+        """When the first slow domain that has something claimed and nothing on its way may have a place again; None: there is none."""
+        waiting = (known.rests_until for known in self._slow.values() if known.held and not known.busy)
+        return min((until for until in waiting if until > now), default=None)
 
     def spare(self, domain: str) -> int | None:
         """How many more may be claimed for it now; None: any number."""

@@ -12,6 +12,7 @@ from daemon.dispatch.work import PlanBook
 from daemon.model.delivery import SECOND, Reason, State, Verdict
 from daemon.model.job import InlineMessage
 from daemon.pacing.bucket import Bucket
+from daemon.pacing.destinations import Destinations
 from daemon.policy.caps import Cap
 from daemon.policy.hours import WindowRule, parse_window
 from daemon.policy.rules import Rules
@@ -41,8 +42,10 @@ def judge(
     providers: Mapping[str, str] | None = None,
     known: Known | None = None,
     rules: Rules | None = None,
+    crowd: Destinations | None = None,
 ) -> list[Judged]:
-    judging = Judging(rules or Rules(window=OPEN), {"email": "email"}, {"relay": buckets} if buckets else {})
+    crowds = {"relay": crowd} if crowd else {}
+    judging = Judging(rules or Rules(window=OPEN), {"email": "email"}, {"relay": buckets} if buckets else {}, crowds)
     plans = PlanBook({})
     body = inline_version("j", InlineMessage(channel="email", purpose="marketing", subject="s", text="t")).to_json()
     judgement = judging.bind(plans, {"email": "relay"} if providers is None else providers, {"email"}, NOW)
@@ -64,6 +67,21 @@ def test_rows_over_a_domains_rate_get_its_next_free_turns_once() -> None:
     assert all(turn > NOW for turn in turns)
     again = judge([due(5, reason=Reason.RATE_LIMITED.value)], buckets=buckets)
     assert again[0].decision.verdict is Verdict.SEND  # its turn has come: it is not moved a second time
+
+
+def test_who_waits_for_a_slow_destination_takes_a_turn_at_its_rate_once() -> None:
+    """Put off on whole seconds, so that many ask again in one claim; each has its turn at the domain's rate, taken when first put off."""
+    crowd, buckets = Destinations(2), {"gmail.com": Bucket(rate=0.001)}
+    crowd.waits("gmail.com", 60.0)
+    items = [item.decision for item in judge([due(i) for i in range(8)], buckets=buckets, crowd=crowd)]
+    waits = [decision.until for decision in items if decision.rule is not None and decision.rule[0] == "slow.relay.gmail.com"]
+    assert len(waits) >= 5
+    assert all(until is not None and until > NOW + 60 * SECOND for until in waits)
+    assert waits == sorted(waits)
+    before = buckets["gmail.com"].to_state()
+    again = [judge([due(5, reason=Reason.RATE_LIMITED.value)], buckets=buckets, crowd=crowd) for _ in range(3)]
+    assert {item.decision.verdict for [item] in again} <= {Verdict.SEND, Verdict.DEFER}
+    assert buckets["gmail.com"].to_state() == before
 
 
 @pytest.mark.promise("B16")

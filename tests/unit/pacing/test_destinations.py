@@ -108,11 +108,25 @@ def test_what_found_no_room_comes_back_later_and_not_all_at_once():
     assert FIRST_PAUSE <= all_.later("slow.example") <= 2 * FIRST_PAUSE
     all_.waits("slow.example", 30.0)
     times = [all_.later("slow.example") for _ in range(100)]
-    assert 15.0 <= min(times) < 15.5
-    assert 29.5 < max(times) <= 30.0
+    assert 30.0 <= min(times) < 31.0
+    assert 59.0 < max(times) <= 60.0
     for _ in range(10):
         answered(all_, "slow.example", 60.0)
     assert LONGEST_PAUSE <= all_.later("slow.example") <= 2 * LONGEST_PAUSE
+
+
+def test_a_slow_destination_with_something_claimed_tells_when_it_has_rested():
+    """Twice as long as its message took; nothing while one is on its way, or nothing is claimed."""
+    all_ = Destinations(10)
+    all_.hold("slow.example")
+    all_.begin("slow.example")
+    all_.waits("slow.example", 10.0)
+    assert all_.rested_at(10.0) is None
+    all_.end("slow.example", 10.0, 10.0)
+    assert all_.rested_at(10.0) == 30.0
+    assert all_.rested_at(30.0) is None
+    all_.let_go("slow.example")
+    assert all_.rested_at(10.0) is None
 
 
 def test_thousands_of_domains_are_forgotten_unless_something_is_against_them():
