@@ -56,14 +56,18 @@ class Room:
             self._loaded = True
 
     def give_up(self) -> bool:
-        """The store found its disk full. True: the ballast was there and is gone, so it is worth another try."""
+        """The store found its disk full. True: the ballast was there and is gone, so it is worth another try. Raises nothing: the
+        store's writer would end of it."""
         with self._lock:
-            was = self._loaded or self._left_behind()
-            self._loaded = False
             if self.scarce is None:
                 self.scarce = self._words(self._folders[0])
-            if was:
-                self._disk.remove(self._path)
+            try:
+                was = self._loaded or self._left_behind()
+                self._loaded = False
+                if was:
+                    self._disk.remove(self._path)
+            except OSError:
+                return False
             return was
 
     def _left_behind(self) -> bool:

@@ -84,6 +84,8 @@ async def open_state(setup: Setup, ports: Ports) -> Opened:
         await store.write(Lane.EXIT, save_gate, gate.latched())
         journal.open(began.nonce, began.commit)
     except BaseException:
+        if store.broken is not None:
+            mark_suspect(homing.state_dir, str(store.broken), disk)
         await store.close()
         journal.close()
         lock.release()

@@ -28,6 +28,8 @@ OLDEST_SQLITE = (3, 33)
 PAGE_CACHE_KIB = 16_000
 READER_CACHE_KIB = 2_000
 """Each of the two readers: what they ask is small or read once, and the system keeps the pages anyway."""
+BUSY_MILLISECONDS = 5000
+"""How long one process waits for another's lock."""
 FULL = 2
 """`synchronous` as SQLite numbers it: each commit is synced."""
 
@@ -65,7 +67,7 @@ def open_writer(path: Path | None) -> Engine:
             "PRAGMA synchronous=FULL",
             "PRAGMA wal_autocheckpoint=0",
             f"PRAGMA cache_size=-{PAGE_CACHE_KIB}",
-            "PRAGMA busy_timeout=5000",
+            f"PRAGMA busy_timeout={BUSY_MILLISECONDS}",
             "PRAGMA temp_store=MEMORY",
         )
         if path is not None:
@@ -99,7 +101,7 @@ def open_reader(path: Path) -> Engine:
 
     @event.listens_for(engine, "connect")
     def connect(connection: sqlite3.Connection, _record: Any) -> None:
-        _pragmas(connection, "PRAGMA query_only=ON", "PRAGMA busy_timeout=5000", f"PRAGMA cache_size=-{READER_CACHE_KIB}")
+        _pragmas(connection, "PRAGMA query_only=ON", f"PRAGMA busy_timeout={BUSY_MILLISECONDS}", f"PRAGMA cache_size=-{READER_CACHE_KIB}")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Any) -> None:

@@ -35,6 +35,8 @@ GROUP_LIMIT = 256
 """At most so many joined items or acts in one transaction."""
 WAL_LIMIT_BYTES = 16 * 1024 * 1024
 """Copying 16 MB of the log back holds the writer for some 10 ms beside the sync (64 MB: 40 ms, which handovers felt in an import)."""
+WAL_CUT_BYTES = 4 * WAL_LIMIT_BYTES
+"""A log that somebody's long reading has let grow so far is not kept at its size."""
 IDLE_SECONDS = 1.0
 READERS = 2
 
@@ -307,14 +309,18 @@ class Store(failures.Kept):
         if self.broken is not None:
             return
         raw: Any = self._conn.connection.driver_connection  # below Core: a PRAGMA must not open a transaction
+        cut = idle or size > WAL_CUT_BYTES
+        raw.execute("PRAGMA busy_timeout=0")  # whoever reads for long (a backup, a check) is not waited for
         try:
-            raw.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if idle else 'PASSIVE'})").fetchall()  # PASSIVE waits for no reader
-        except sqlite3.DatabaseError as failure:  # a full disk: the log only grows, until there is room
-            if not isinstance(self._found(failures.told(failure)), HomingError):
-                raise
+            [(left, _, _)] = raw.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if cut else 'PASSIVE'})").fetchall()
+        except (sqlite3.Error, MemoryError) as failure:  # a full disk: the log only grows, until there is room
+            told = failures.told(failure)
+            self._found(told if isinstance(told, HomingError) else failures.broken(f"its log cannot be copied back: {failure}"))
             return
+        finally:
+            raw.execute(f"PRAGMA busy_timeout={engines.BUSY_MILLISECONDS}")
         self._wal_full = max(WAL_LIMIT_BYTES, self.wal_bytes())
-        self._dirty = False
+        self._dirty = idle and bool(left)
 
     def wal_bytes(self) -> int:
         """Bytes in the write-ahead log."""

@@ -10,8 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from daemon.errors import StoreUnavailableError
+from daemon.app.opening import open_state
+from daemon.app.ports import system_ports
+from daemon.app.setup import read_setup
+from daemon.clock import SystemClock
+from daemon.errors import StoreBrokenError, StoreUnavailableError
 from daemon.store.engine import check_durable
+from daemon.store.memory import injected
 from tests.faults.conftest import Build, needs_strace
 from tests.faults.house import Troubled
 from tests.system.daemon_world import document, person, wait_for
@@ -178,3 +183,26 @@ def test_a_store_that_would_not_be_durable_is_refused(tmp_path: Path, pragma: st
         conn.execute(f"PRAGMA {pragma}").fetchall()
         with pytest.raises(StoreUnavailableError, match="would not be durable"):
             check_durable(conn)
+
+
+@pytest.mark.promise("F24")
+async def test_a_store_that_breaks_while_it_is_opened_is_checked_by_the_next_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first commit of a start meets the failing disk as well as any other."""
+    (tmp_path / "campaigns").mkdir()
+    (tmp_path / "config.toml").write_text(f'[homing]\nstate_dir = "{tmp_path / "var"}"\n')
+    setup = read_setup(tmp_path / "config.toml", {})
+    ports = system_ports(SystemClock(), {})
+
+    def fails(*_: object) -> None:
+        raise injected("SQLITE_IOERR_FSYNC")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("daemon.app.opening.begin", fails)
+        with pytest.raises(StoreBrokenError):
+            await open_state(setup, ports)
+    assert (tmp_path / "var" / "store.suspect").exists()
+    opened = await open_state(setup, ports)
+    assert opened.damage is None
+    assert not (tmp_path / "var" / "store.suspect").exists()
+    await opened.close()
+    await ports.close()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import sqlite3
 import threading
+import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from sqlalchemy import Connection, insert, select
 from daemon.audience.stride import Stride
 from daemon.errors import StateHeldError, StoreBrokenError, StoreUnavailableError
 from daemon.store import schema as s
-from daemon.store.engine import StateLock
+from daemon.store.engine import BUSY_MILLISECONDS, StateLock
 from daemon.store.jobs import accept_job, finish_jobs
 from daemon.store.plan import end_expansion, fail_job, note_reading, plan_chunk, start_over
 from daemon.store.release import release_chunk
@@ -130,6 +133,55 @@ async def test_a_full_log_is_copied_back_once_and_then_used_again(tmp_path: Path
         await store.write(Lane.BULK, note, f"{number:04d}" + "x" * 3000)
     assert 1 <= len(copied) <= 200 * 4 * 4096 // limit
     assert store.wal_bytes() < 2 * limit
+    await store.close()
+
+
+async def test_whoever_reads_for_long_holds_up_no_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backup or a check of a live store reads for minutes: the log is cut short when it has ended, and nobody waits for that."""
+    monkeypatch.setattr("daemon.store.writer.IDLE_SECONDS", 0.01)
+    store = Store.open(tmp_path / "homing.db")
+    tried = threading.Semaphore(0)
+
+    def listen(conn: Connection) -> None:
+        raw: Any = conn.connection.driver_connection
+        raw.set_trace_callback(lambda statement: tried.release() if "wal_checkpoint(TRUNCATE)" in statement else None)
+
+    await store.write(Lane.BULK, note, "a")
+    await store.write(Lane.BULK, listen)
+    with closing(sqlite3.connect(f"file:{tmp_path / 'homing.db'}?mode=ro", uri=True, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM meta").fetchall()
+        await store.write(Lane.BULK, note, "b")
+        while tried.acquire(blocking=False):
+            pass
+        assert await asyncio.to_thread(tried.acquire, timeout=10)
+        began = time.monotonic()
+        await store.write(Lane.HANDOVER, note, "c")
+        assert time.monotonic() - began < 2.5
+        assert store.wal_bytes() > 0
+    async with asyncio.timeout(10):
+        while store.wal_bytes():
+            await asyncio.to_thread(tried.acquire, timeout=0.05)
+    assert await store.write(Lane.BULK, lambda conn: conn.exec_driver_sql("PRAGMA busy_timeout").scalar_one()) == BUSY_MILLISECONDS
+    await store.close()
+
+
+async def test_a_log_that_cannot_be_copied_back_breaks_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the error: nobody may be left waiting for a writer that has ended without a word."""
+    monkeypatch.setattr("daemon.store.writer.IDLE_SECONDS", 0.01)
+    store = Store.open(tmp_path / "homing.db")
+    broken = threading.Event()
+    store.when_broken = broken.set
+
+    def forbid(conn: Connection) -> None:
+        raw: Any = conn.connection.driver_connection
+        raw.set_authorizer(lambda action, what, *_: sqlite3.SQLITE_DENY if what == "wal_checkpoint" else sqlite3.SQLITE_OK)
+        note(conn, "a")
+
+    await store.write(Lane.BULK, forbid)
+    assert await asyncio.to_thread(broken.wait, 10)
+    with pytest.raises(StoreBrokenError, match="cannot be copied back"):
+        await store.write(Lane.HANDOVER, note, "b")
     await store.close()
 
 

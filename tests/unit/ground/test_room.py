@@ -1,0 +1,42 @@
+"""Room on the disks: the ballast is given up once, and a disk that answers with errors ends nobody."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from daemon.disk import SystemDisk
+from daemon.room import Room
+
+
+class _Failing(SystemDisk):
+    """`how`: which of its calls find no descriptor left."""
+
+    __slots__ = ("how",)
+
+    def names(self, folder: Path) -> list[str]:
+        if self.how == "names":
+            raise OSError(errno.EMFILE, "too many open files")
+        return super().names(folder)
+
+    def remove(self, path: Path) -> None:
+        if self.how == "remove":
+            raise OSError(errno.EMFILE, "too many open files")
+        super().remove(path)
+
+
+@pytest.mark.promise("F22", "F26")
+@pytest.mark.parametrize("how", ["names", "remove"])
+def test_giving_up_the_ballast_raises_nothing(tmp_path: Path, how: str) -> None:
+    """It is called by the store's writer, which would end without a word; the full disk is said all the same."""
+    disk = _Failing()
+    disk.how = how
+    (tmp_path / "ballast").write_bytes(b"x")
+    room = Room(disk, (tmp_path,))
+    assert room.give_up() is False
+    assert room.scarce is not None
+    disk.how = ""
+    assert room.give_up() is True
+    assert room.give_up() is False
