@@ -18,7 +18,7 @@ from daemon.model.campaign import Campaign, Purpose, Step
 from daemon.model.delivery import Instant, Reason
 from daemon.policy.hours import WindowError, WindowRule, parse_quiet_hours, parse_window
 from daemon.policy.rules import Rules
-from daemon.policy.spread import Stretch, due_stretch, jitter
+from daemon.policy.spread import Stretch, due_stretch
 from daemon.policy.subject import Candidate, PersonFacts
 from daemon.policy.window import SEARCH
 from daemon.policy.zones import explicit_zone
@@ -69,11 +69,11 @@ def time_rows(rows: Sequence[Planned], work: Work, outline: Outline, rules: Rule
         stretch = stretches.get(where)
         if stretch is None:
             stretch = stretches[where] = due_stretch(candidate, _facts(row), rules, now)
-        opens, span, limit = stretch
-        if opens is None:
+        limit = stretch.limit
+        first = stretch.first(person, candidate.campaign)
+        if first is None:
             timed.append(Timed(delivery, lane, None, limit, _why_never(candidate, limit, now).value))
         else:
-            first = opens + jitter(person, candidate.campaign, span) if span else opens
             timed.append(Timed(delivery, lane, first, min(limit, first + valid)))
     return timed
 

@@ -59,14 +59,13 @@ class Journal:
                 head = file.readline().decode("ascii", "replace").split()
                 size = file.seek(0, io.SEEK_END)
                 file.seek(max(0, size - 1024 * 1024))
-                lines = file.read().split(b"\n")[:-1]
+                lines = file.readlines()
         except FileNotFoundError:
             return Tail(nonce=None, commit=0, at=0)
         nonce = head[1] if len(head) >= 2 and head[0] == MAGIC else None
         for line in reversed(lines):
-            parts = line.split()
-            if len(parts) >= 3 and all(part.isdigit() for part in parts):
-                return Tail(nonce=nonce, commit=int(parts[0]), at=int(parts[1]))
+            if parts := _parts(line):
+                return Tail(nonce=nonce, commit=parts[0], at=parts[1])
         return Tail(nonce=nonce, commit=int(head[2]) if len(head) >= 3 and head[2].isdigit() else 0, at=0)
 
     def since(self, commit: int) -> Iterator[dict[int, Instant]]:
@@ -75,10 +74,10 @@ class Journal:
         for path in self._files():
             with self._disk.open_regular(path) as file:
                 for line in file:
-                    parts = line.split()
-                    if len(parts) < 3 or not line.endswith(b"\n") or not all(part.isdigit() for part in parts) or int(parts[0]) <= commit:
+                    parts = _parts(line)
+                    if not parts or parts[0] <= commit:
                         continue
-                    batch |= dict.fromkeys(map(int, parts[2:]), int(parts[1]))
+                    batch |= dict.fromkeys(parts[2:], parts[1])
                     if len(batch) >= 2000:
                         yield batch
                         batch = {}

@@ -29,18 +29,17 @@ class Stretch(NamedTuple):
     span: int
     limit: Instant
 
-
-def first_due(candidate: Candidate, person: PersonFacts, rules: Rules, now: Instant) -> Instant | None:
-    """When a delivery released at `now` falls due; None when no window opens before its end (it is then expired at once).
-
-    Without a known zone: as soon as it may, so that the claim holds it with its reason.
-    """
-    opens, span, _ = due_stretch(candidate, person, rules, now)
-    return opens if opens is None or not span else opens + jitter(person.id, candidate.campaign, span)
+    def first(self, person: int, campaign: str) -> Instant | None:
+        """When the person's delivery falls due: behind the opening by its share of the span."""
+        return self.opens if self.opens is None or not self.span else self.opens + jitter(person, campaign, self.span)
 
 
 def due_stretch(candidate: Candidate, person: PersonFacts, rules: Rules, now: Instant) -> Stretch:
-    """What `first_due` rests on; the same for all of whom the same is known (zone, phone, country, quiet hours)."""
+    """Where a delivery released at `now` falls due; the same for all of whom the same is known (zone, phone, country, quiet hours).
+
+    No window opens before its end: it is expired at once. Without a known zone it is due as soon as it may, so that the claim holds it
+    with its reason.
+    """
     guess = rules.guess_zones(person)
     start, limit = campaign_life(candidate, guess, max(now, candidate.not_before))
     windows = () if candidate.ignore_window else rules.windows(candidate, person).rules
@@ -50,29 +49,11 @@ def due_stretch(candidate: Candidate, person: PersonFacts, rules: Rules, now: In
     return _stretch(windows, guess.names, start, limit, 0 if at_once else rules.spread, now)
 
 
-def first_instant(
-    *,
-    windows: tuple[WindowRule, ...],
-    zones: tuple[str, ...],
-    person: int,
-    campaign: str,
-    not_before: Instant,
-    expires_at: Instant,
-    spread: int,
-    now: Instant,
-) -> Instant | None:
-    """The first window instant from `not_before` on, plus the person's share of the spread if it lies after `now`.
-
-    None when no window opens before `expires_at`. The spread fills at most half of what is left before close and end, so
-    that the last ones still have time to go. What meets an open window now is due at once.
-    """
-    opens, span, _ = _stretch(windows, zones, not_before, expires_at, spread, now)
-    return opens if opens is None else opens + jitter(person, campaign, span)
-
-
 def _stretch(
     windows: tuple[WindowRule, ...], zones: tuple[str, ...], not_before: Instant, expires_at: Instant, spread: int, now: Instant
 ) -> Stretch:
+    """The first window instant from `not_before` on. The spread fills at most half of what is left before close and end, so that the
+    last ones still have time to go. What meets an open window now is due at once."""
     found = first_open(windows, zones, not_before, min(expires_at, not_before + SEARCH))
     if found is None:
         return Stretch(None, 0, expires_at)

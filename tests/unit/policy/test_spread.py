@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.model.campaign import Purpose
-from daemon.policy.spread import RING, first_due, first_instant, jitter
+from daemon.policy.spread import RING, due_stretch, jitter
 from tests.unit.policy import oracle
 from tests.unit.policy.cases import EVENING, NOON, candidate, person, rules, window
 from tests.unit.policy.oracle import DAY, HOUR, MINUTE
@@ -20,7 +20,8 @@ HALF_HOUR = rules(spread=30 * MINUTE)
 
 
 def due(now: int = EVENING, *, key: int = 7, about: dict[str, Any] | None = None, **given_row: Any) -> int | None:
-    return first_due(candidate(**given_row), person(id=key, **(about or {})), HALF_HOUR, now)
+    row = candidate(**given_row)
+    return due_stretch(row, person(id=key, **(about or {})), HALF_HOUR, now).first(key, row.campaign)
 
 
 def test_an_open_window_needs_no_spread() -> None:
@@ -83,9 +84,3 @@ def test_unknown_zone_is_due_at_once_to_be_held() -> None:
     """The claim gives the reason."""
     assert due(about={"zone": None}) == EVENING
     assert due(about={"zone": None}, expires_at=EVENING) is None
-
-
-def test_first_instant_by_its_parts() -> None:
-    """The plain form: windows and zones instead of rules and facts."""
-    given_parts: dict[str, Any] = {"zones": ("UTC",), "person": 0, "campaign": "c", "not_before": 5, "expires_at": 99, "now": 5}
-    assert first_instant(windows=(), spread=50, **given_parts) == 5
