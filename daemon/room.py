@@ -32,7 +32,12 @@ class Room:
 
     def look(self, *, load: bool = True) -> None:
         """Look at the disks; begin or end `scarce`; make the ballast again when there is room. `load` False: leave that for later."""
-        rooms = {folder: self._disk.free(folder) for folder in self._folders}
+        try:
+            rooms = {folder: self._disk.free(folder) for folder in self._folders}
+        except OSError as error:
+            self.free = None
+            self.scarce = f"{error.filename} cannot be looked at ({error.strerror}): nothing new is begun until it can"
+            return
         folder = min(rooms, key=rooms.__getitem__)
         self.free = rooms[folder]
         if self.free < self._reserve:

@@ -13,6 +13,7 @@ from pathlib import Path
 from daemon.app.ports import Lock, Ports
 from daemon.app.setup import Setup
 from daemon.clock import Clock
+from daemon.config.schema import HomingTable
 from daemon.content.version import CampaignVersion
 from daemon.disk import Disk
 from daemon.dispatch.gate import Gate
@@ -58,13 +59,9 @@ async def open_state(setup: Setup, ports: Ports) -> Opened:
     lock = ports.lock(homing.state_dir)
     lock.acquire()
     try:
-        for name in FOLDERS:
-            disk.make_folder(homing.state_dir / name)
+        room = _make_folders(homing, disk)
         journal = Journal(homing.journal, disk)
         tail = journal.tail()
-        disk.make_folder(homing.journal.parent)
-        room = Room(disk, (homing.database.parent, homing.state_dir, homing.journal.parent))
-        room.look(load=False)
         damage = examine(homing.state_dir, homing.database, disk)
         store = ports.open_store(homing.database, after_join=journal.append)
     except BaseException:
@@ -91,6 +88,21 @@ async def open_state(setup: Setup, ports: Ports) -> Opened:
         lock.release()
         raise
     return Opened(lock=lock, store=store, journal=journal, gate=gate, began=began, room=room)
+
+
+def _make_folders(homing: HomingTable, disk: Disk) -> Room:
+    """The folders that the state lies in, looked at once. StoreUnavailableError."""
+    places = (homing.database.parent, homing.state_dir, homing.journal.parent)
+    room = Room(disk, places)
+    try:
+        for folder in (*places, *(homing.state_dir / name for name in FOLDERS)):
+            disk.make_folder(folder)
+        room.look(load=False)
+    except OSError as error:
+        raise StoreUnavailableError(
+            f"{error.filename}: the folder cannot be used: {error.strerror}; see [homing] state_dir, store and journal"
+        ) from None
+    return room
 
 
 def mark_suspect(state_dir: Path, why: str, disk: Disk) -> None:

@@ -40,3 +40,18 @@ def test_giving_up_the_ballast_raises_nothing(tmp_path: Path, how: str) -> None:
     disk.how = ""
     assert room.give_up() is True
     assert room.give_up() is False
+
+
+def test_a_folder_that_is_gone_begins_nothing_new_until_it_is_back(tmp_path: Path) -> None:
+    """Its disk may come back; what is on its way may still be recorded elsewhere."""
+    place = tmp_path / "journal"
+    place.mkdir()
+    room = Room(SystemDisk(), (tmp_path, place), reserve=0, ballast=1)
+    room.look()
+    assert room.scarce is None and room.free is not None
+    place.rmdir()
+    room.look()
+    assert room.scarce is not None and f"{place} cannot be looked at" in room.scarce
+    place.mkdir()
+    room.look()
+    assert room.scarce is None
