@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, insert, literal_column, select, update
+from sqlalchemy import Connection, bindparam, func, insert, literal_column, select, update
 
 from daemon.model.delivery import Instant
 from daemon.store import schema as s
-from daemon.store.sql import ids, in_list
+from daemon.store.sql import fetch, ids, in_list, value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,21 +37,25 @@ class Registered:
     fresh: bool
 
 
+_STANDS = select(s.campaign.c.id, s.campaign.c.status, s.campaign.c.version).where(s.campaign.c.name == bindparam("b_name"))
+_DIGEST = select(s.campaign_version.c.digest).where(
+    s.campaign_version.c.campaign == bindparam("b_campaign"), s.campaign_version.c.version == bindparam("b_version")
+)
+
+
 def register(conn: Connection, loaded: Sequence[Loaded], file_status: Mapping[str, str | None], now: Instant) -> dict[str, Registered]:
     """Store the versions that are new. The file's status counts at the first load, and again whenever the file changes it;
     else the operator's word stands. `file_status`: what the last stored version's file said, by name (None = first load)."""
     out: dict[str, Registered] = {}
     for item in loaded:
-        row = conn.execute(select(s.campaign.c.id, s.campaign.c.status, s.campaign.c.version).where(s.campaign.c.name == item.name)).first()
-        if row is None:
+        found = fetch(conn, _STANDS, ("b_name",), (item.name,))
+        if not found:
             number = (conn.execute(select(func.max(s.campaign.c.id))).scalar() or 0) + 1
             conn.execute(insert(s.campaign).values(id=number, name=item.name, status=item.status, version=0))
             status, version = item.status, 0
         else:
-            number, status, version = row
-        last = conn.execute(
-            select(s.campaign_version.c.digest).where(s.campaign_version.c.campaign == number, s.campaign_version.c.version == version)
-        ).scalar()
+            number, status, version = found[0]
+        last = value(conn, _DIGEST, ("b_campaign", "b_version"), (number, version))
         if last == item.digest:
             out[item.name] = Registered(id=number, name=item.name, status=status, version=version, fresh=False)
             continue

@@ -18,7 +18,7 @@ from daemon.model.delivery import Instant, State
 from daemon.model.job import JobState, Receipt, RowError
 from daemon.store import schema as s
 from daemon.store.campaigns import Loaded, register
-from daemon.store.sql import ids, in_list
+from daemon.store.sql import fetch, ids, in_list, value
 
 KEPT_ERRORS = 100
 """Row errors that stand in the job itself; all of them are in its errors file."""
@@ -127,6 +127,10 @@ def _free_key(conn: Connection, key: str) -> None:
     conn.execute(update(s.job).where(s.job.c.id == row.id).values(key=f"{key}#{row.id}"))
 
 
+_CAMPAIGN = select(s.campaign).where(s.campaign.c.name == bindparam("b_name"))
+_LAST_JOB = select(func.max(s.job.c.id))
+
+
 def accept_job(conn: Connection, new: NewJob, now: Instant) -> Accepted:
     """Make the job, in state `receiving`, or find that it is there. IntakeError: `job-conflict`, `unknown-campaign`, `invalid-job`,
     `not-ready`."""
@@ -136,12 +140,12 @@ def accept_job(conn: Connection, new: NewJob, now: Instant) -> Accepted:
     _free_key(conn, new.key)
     if new.inline is not None:
         register(conn, [new.inline], {}, now)
-    found = conn.execute(select(s.campaign).where(s.campaign.c.name == new.campaign)).first()
+    found = conn.execute(_CAMPAIGN, {"b_name": new.campaign}).first()
     if found is None:
         raise IntakeError("unknown-campaign", f'no campaign is named "{new.campaign}"; `homing campaigns list` shows them')
     if found.status == "archived":
         raise IntakeError("invalid-job", f'the campaign "{new.campaign}" is archived: it takes no more jobs')
-    number = (conn.execute(select(func.max(s.job.c.id))).scalar() or 0) + 1
+    number = (value(conn, _LAST_JOB) or 0) + 1
     conn.execute(insert(s.job).values(
         id=number, key=new.key, queue=new.queue, campaign=found.id, version=found.version, digest=new.digest,
         state=JobState.RECEIVING.value, source=new.source, received_at=new.received_at, head=new.head, format=new.format, body=new.body,
@@ -267,7 +271,7 @@ _ANY_ENDED = _ENDED.limit(1)
 
 def any_ended(conn: Connection) -> bool:
     """Is there a job for `finish_jobs`?"""
-    return conn.execute(_ANY_ENDED).first() is not None
+    return bool(fetch(conn, _ANY_ENDED))
 
 
 def finish_jobs(conn: Connection, now: Instant) -> list[str]:
@@ -277,6 +281,8 @@ def finish_jobs(conn: Connection, now: Instant) -> list[str]:
     are now finished.
     """
     ended = conn.execute(_ENDED).all()
+    if not ended:
+        return []
     numbers = ids(row.id for row in ended)
     finished = [row for row in ended if row.state == JobState.ACCEPTED.value]
     conn.execute(update(s.job).where(in_list(s.job.c.id, "ids")).values(finished_at=now), {"ids": numbers})

@@ -11,17 +11,17 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, Text, cast, delete, func, insert, literal_column, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import Connection, Select, Text, Update, bindparam, cast, delete, func, insert, literal_column, select, update
 
 from daemon.model.delivery import FINAL, Instant, Reason, State
 from daemon.model.job import JobState, RowError
 from daemon.store import schema as s
 from daemon.store.jobs import KEPT_ERRORS, errors_from_json, errors_to_json
 from daemon.store.recipients import PlanRow, upsert_recipients
-from daemon.store.sql import fetch, ids, in_list, pour, pouring
+from daemon.store.recover import get_meta, set_meta
+from daemon.store.sql import fetch, ids, in_list, many, pour, pouring, value
 from daemon.store.tallies import Tallies
 from daemon.store.writer import redone
 
@@ -123,14 +123,15 @@ WORK = select(
     s.job.c.errors_omitted, s.job.c.first_id, s.job.c.last_id, s.job.c.release_cursor, s.job.c.priority, s.job.c.not_before,
     s.job.c.expires_at, s.job.c.window, _PROGRESS.label("progress"),
 )  # fmt: skip
+_FIELDS = tuple(WORK.selected_columns.keys())
 EXPANDING = (JobState.RECEIVING.value, JobState.PAUSED.value)
 
 
 def read_work(conn: Connection, query: Select[Any]) -> list[Work]:
-    """`query` = `WORK` with conditions."""
+    """`query` = `WORK` with conditions, a constant of its module."""
     found: list[Work] = []
-    for row in conn.execute(query).mappings():
-        fields = dict(row)
+    for row in fetch(conn, query):
+        fields = dict(zip(_FIELDS, row, strict=True))
         errors, omitted = fields.pop("errors"), fields.pop("errors_omitted")
         noted = (len(json.loads(errors)) if errors else 0) + omitted
         found.append(Work(**{**fields, "expanded": bool(fields["expanded"]), "noted": noted}))
@@ -145,6 +146,34 @@ def jobs_to_expand(conn: Connection) -> list[Work]:
     return read_work(conn, _TO_EXPAND)
 
 
+class _Counts(NamedTuple):
+    """What an act that plans must know of its job as it stands."""
+
+    state: str
+    expanded: int
+    rows: int
+    rejected: int
+    accepted: int
+    duplicate: int
+    first_id: int | None
+    last_id: int | None
+    errors: str | None
+    errors_omitted: int
+
+
+_COUNTS = select(*(s.job.c[name] for name in _Counts._fields)).where(s.job.c.id == bindparam("b_id"))
+_ERRORS = ("errors", "errors_omitted")
+
+
+def _writing(*columns: str) -> tuple[Update, tuple[str, ...]]:
+    """An update of a job, and the names of what it takes: these columns, those of its errors, its id."""
+    names = tuple(f"b_{name}" for name in (*columns, *_ERRORS))
+    values: dict[str, Any] = {name.removeprefix("b_"): bindparam(name) for name in names}
+    return update(s.job).where(s.job.c.id == bindparam("b_id")).values(**values), (*names, "b_id")
+
+
+_READ, _READ_NAMES = _writing("rows", "rejected", "offset", "line")
+_PLANNED, _PLANNED_NAMES = _writing("accepted", "duplicate", "rejected", "first_id", "last_id")
 Note = Callable[[Sequence[RowError]], None]
 """Writes row errors to the job's errors file; called before the commit."""
 
@@ -152,11 +181,12 @@ Note = Callable[[Sequence[RowError]], None]
 @redone
 def note_reading(conn: Connection, work: Work, reading: Reading, note: Note) -> bool:
     """Commit how far the body was read. False if the job is no longer being expanded (cancelled meanwhile)."""
-    job = conn.execute(select(s.job).where(s.job.c.id == work.id)).one()
+    job = _Counts._make(fetch(conn, _COUNTS, ("b_id",), (work.id,))[0])
     if job.state not in EXPANDING or job.expanded:
         return False
-    values = {"rows": job.rows + reading.rows, "rejected": job.rejected + reading.rejected, "offset": reading.offset, "line": reading.line}
-    conn.execute(update(s.job).where(s.job.c.id == work.id).values(**values, **_noted(job, reading.errors, note)))
+    noted = _noted(job, reading.errors, note)
+    read = (job.rows + reading.rows, job.rejected + reading.rejected, reading.offset, reading.line)
+    many(conn, _READ, _READ_NAMES, [(*read, *noted, work.id)])
     _set_progress(conn, work.id, reading.progress)
     return True
 
@@ -164,18 +194,15 @@ def note_reading(conn: Connection, work: Work, reading: Reading, note: Note) -> 
 @redone
 def plan_chunk(conn: Connection, work: Work, batch: Batch, target: Target, now: Instant, bits: int, note: Note) -> bool:
     """Commit the batch's recipients and deliveries. `bits`: random, for the ids. False if the job is no longer being expanded."""
-    job = conn.execute(select(s.job).where(s.job.c.id == work.id)).one()
+    job = _Counts._make(fetch(conn, _COUNTS, ("b_id",), (work.id,))[0])
     if job.state not in EXPANDING or job.expanded:
         return False
     found = _sort(conn, work, batch, target, now)
     numbers = _enrol(conn, work, found.enrol, target, now, bits)
-    values = {
-        "accepted": job.accepted + len(found.enrol), "duplicate": job.duplicate + found.duplicates,
-        "rejected": job.rejected + found.rejected,
-        "first_id": job.first_id if job.first_id is not None or not numbers else numbers[0],
-        "last_id": numbers[-1] if numbers else job.last_id,
-    }  # fmt: skip
-    conn.execute(update(s.job).where(s.job.c.id == work.id).values(**values, **_noted(job, found.errors, note)))
+    first = job.first_id if job.first_id is not None or not numbers else numbers[0]
+    last = numbers[-1] if numbers else job.last_id
+    counted = (job.accepted + len(found.enrol), job.duplicate + found.duplicates, job.rejected + found.rejected, first, last)
+    many(conn, _PLANNED, _PLANNED_NAMES, [(*counted, *_noted(job, found.errors, note), work.id)])
     _set_progress(conn, work.id, batch.progress)
     return True
 
@@ -187,23 +214,22 @@ def start_over(conn: Connection, work: Work, offset: int, line: int, progress: s
 
 
 def _set_progress(conn: Connection, job: int, progress: str) -> None:
-    statement = upsert(s.meta).values(key=f"expansion:{job}", value=progress)
-    conn.execute(statement.on_conflict_do_update(index_elements=[s.meta.c.key], set_={"value": statement.excluded.value}))
+    set_meta(conn, f"expansion:{job}", progress)
 
 
 def _drop_progress(conn: Connection, job: int) -> None:
     conn.execute(delete(s.meta).where(s.meta.c.key == f"expansion:{job}"))
 
 
-def _noted(job: Any, errors: Sequence[RowError], note: Note) -> dict[str, Any]:
+def _noted(job: _Counts, errors: Sequence[RowError], note: Note) -> tuple[str | None, int]:
     """The job's error columns with these added; they are in the errors file when this returns."""
     if not errors:
-        return {}
+        return job.errors, job.errors_omitted
     kept = [*errors_from_json(job.errors)]
     total = len(kept) + int(job.errors_omitted) + len(errors)
     kept += errors[: max(KEPT_ERRORS - len(kept), 0)]
     note(errors)
-    return {"errors": errors_to_json(kept), "errors_omitted": total - len(kept)}
+    return errors_to_json(kept), total - len(kept)
 
 
 @dataclass(slots=True)
@@ -244,9 +270,12 @@ Walk = tuple[int, str, Instant | None]
 """(occurrence, state, ended_at)"""
 
 
+_OCCURRENCES = select(s.wave.c.id, s.wave.c.occurrence).where(s.wave.c.campaign == bindparam("b_campaign"))
+
+
 def _walks(conn: Connection, campaign: int, persons: Iterable[int]) -> dict[int, list[Walk]]:
     """The persons' earlier deliveries in this campaign. Who was not known before has none."""
-    occurrences = {row.id: row.occurrence for row in conn.execute(select(s.wave).where(s.wave.c.campaign == campaign))}
+    occurrences: dict[int, int] = dict(fetch(conn, _OCCURRENCES, ("b_campaign",), (campaign,)))
     walks: dict[int, list[Walk]] = defaultdict(list)
     if occurrences:
         for person, wave, state, ended in fetch(conn, _ENROLLED, ("waves", "persons"), (ids(occurrences), ids(persons))):
@@ -292,16 +321,19 @@ def _enrol(conn: Connection, work: Work, enrol: list[tuple[int, PlanRow]], targe
 
 def _take_ids(conn: Connection, count: int, now: Instant, bits: int) -> int:
     """The first of `count` free ids: time above, random below, always above the last."""
-    last = conn.execute(select(s.meta.c.value).where(s.meta.c.key == "next_delivery_id")).scalar()
+    last = get_meta(conn, "next_delivery_id")
     first = max(int(last or 1), (now // 1000 - EPOCH_2020_MS << ID_BITS) | bits)
-    statement = upsert(s.meta).values(key="next_delivery_id", value=str(first + count))
-    conn.execute(statement.on_conflict_do_update(index_elements=[s.meta.c.key], set_={"value": statement.excluded.value}))
+    set_meta(conn, "next_delivery_id", str(first + count))
     return first
+
+
+_WAVE = select(s.wave.c.id).where(*(s.wave.c[name] == bindparam(name) for name in ("campaign", "step", "occurrence", "channel")))
+_LANE = select(s.lane.c.id).where(*(s.lane.c[name] == bindparam(name) for name in ("job", "priority", "channel")))
 
 
 def _wave(conn: Connection, campaign: int, target: Target, occurrence: int) -> int:
     key = {"campaign": campaign, "step": target.step, "occurrence": occurrence, "channel": target.channel}
-    number = conn.execute(select(s.wave.c.id).filter_by(**key)).scalar()
+    number = value(conn, _WAVE, tuple(key), tuple(key.values()))
     if number is None:
         number = (conn.execute(select(func.max(s.wave.c.id))).scalar() or 0) + 1
         conn.execute(insert(s.wave).values(id=number, **key))
@@ -310,7 +342,7 @@ def _wave(conn: Connection, campaign: int, target: Target, occurrence: int) -> i
 
 def _lane(conn: Connection, work: Work, target: Target) -> int:
     key = {"job": work.id, "priority": work.priority, "channel": target.channel}
-    number = conn.execute(select(s.lane.c.id).filter_by(**key)).scalar()
+    number = value(conn, _LANE, tuple(key), tuple(key.values()))
     if number is None:
         number = (conn.execute(select(func.max(s.lane.c.id))).scalar() or 0) + 1
         conn.execute(insert(s.lane).values(id=number, queue=work.queue, campaign=work.campaign, **key))

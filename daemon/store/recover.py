@@ -18,7 +18,7 @@ from daemon.model.delivery import Instant, State
 from daemon.store import schema as s
 from daemon.store.due import put_due, take_due
 from daemon.store.flight import ATTEMPT_COUNT, last_commit
-from daemon.store.sql import ids, in_list, many
+from daemon.store.sql import ids, in_list, many, value
 from daemon.store.tallies import Tallies
 from daemon.store.wake import WAITS_FOR_SLOT, wake
 
@@ -39,13 +39,18 @@ class Began:
     doubts: Sequence[int]
 
 
+_META = select(s.meta.c.value).where(s.meta.c.key == bindparam("b_key"))
+_UPSERT = upsert(s.meta)
+_SET_META = _UPSERT.on_conflict_do_update(index_elements=[s.meta.c.key], set_={"value": _UPSERT.excluded.value})
+
+
 def get_meta(conn: Connection, key: str) -> str | None:
-    return conn.execute(select(s.meta.c.value).where(s.meta.c.key == key)).scalar()
+    found: str | None = value(conn, _META, ("b_key",), (key,))
+    return found
 
 
-def set_meta(conn: Connection, key: str, value: str) -> None:
-    statement = upsert(s.meta).values(key=key, value=value)
-    conn.execute(statement.on_conflict_do_update(index_elements=[s.meta.c.key], set_={"value": statement.excluded.value}))
+def set_meta(conn: Connection, key: str, text: str) -> None:
+    many(conn, _SET_META, ("key", "value"), [(key, text)])
 
 
 def begin(conn: Connection, now: Instant, node: str, nonce: str) -> Began:
@@ -123,7 +128,7 @@ _BEAT = update(s.incarnation).where(s.incarnation.c.id == bindparam("b_id")).val
 
 def heartbeat(conn: Connection, incarnation: int, now: Instant) -> bool:
     """Still here. False: a later incarnation has begun, and has settled what this one had in hand."""
-    if conn.execute(_LAST).scalar() != incarnation:
+    if value(conn, _LAST) != incarnation:
         return False
     many(conn, _BEAT, ("b_id", "b_now"), [(incarnation, now)])
     return True

@@ -90,10 +90,14 @@ def read_planned(conn: Connection, job: int, after: int, last: int, limit: int) 
     return [Planned._make(row) for row in fetch(conn, _PLANNED, ("after", "last", "job", "n"), (after, last, job, limit))]
 
 
+_STANDS = select(s.job.c.state, s.job.c.accepted).where(s.job.c.id == bindparam("b_id"))
+_MOVE_ON = update(s.job).where(s.job.c.id == bindparam("b_id")).values(release_cursor=bindparam("b_cursor"))
+
+
 @redone
 def release_chunk(conn: Connection, job: int, timed: Sequence[Timed], cursor: int, now: Instant) -> bool:
     """These fall due, and the cursor moves on to `cursor`. False = the job is not accepted any more; nothing was done."""
-    state, people = conn.execute(select(s.job.c.state, s.job.c.accepted).where(s.job.c.id == job)).one()
+    state, people = fetch(conn, _STANDS, ("b_id",), (job,))[0]
     if state != JobState.ACCEPTED.value:
         return False
     due = [(item, item.not_before) for item in timed if item.not_before is not None]
@@ -112,7 +116,7 @@ def release_chunk(conn: Connection, job: int, timed: Sequence[Timed], cursor: in
     for item in expired:
         tallies.add(job, State.EXPIRED, item.reason)
     tallies.write(conn)
-    conn.execute(update(s.job).where(s.job.c.id == job).values(release_cursor=cursor))
+    many(conn, _MOVE_ON, ("b_cursor", "b_id"), [(cursor, job)])
     return True
 
 
@@ -164,7 +168,7 @@ _SWEEP = (
 
 def jobs_to_sweep(conn: Connection) -> list[ToSweep]:
     """Cancelled and failed jobs with deliveries that have not ended."""
-    return [ToSweep(*row) for row in conn.execute(_SWEEP)]
+    return [ToSweep._make(row) for row in fetch(conn, _SWEEP)]
 
 
 class Swept(NamedTuple):

@@ -88,6 +88,12 @@ def fetch(conn: Connection, statement: Query, names: tuple[str, ...] = (), value
     return found
 
 
+def value(conn: Connection, statement: Query, names: tuple[str, ...] = (), values: Row = ()) -> Any:
+    """The first column of the first row, None if there is none; as for `fetch`."""
+    found = fetch(conn, statement, names, values)
+    return found[0][0] if found else None
+
+
 def _ordered(values: Row, order: tuple[int, ...]) -> tuple[Any, ...]:
     return tuple([values[place] for place in order])
 
