@@ -48,7 +48,7 @@ class Housekeeping(Service):
         self._world, self._owner, self._gate, self._journal, self._sending = world, owner, gate, journal, sending
         self._horizon, self._observe, self._watched = horizon, observe, watched
         self._executor, self._bell, self._pace = executor, bell, pace
-        self._broken = asyncio.Event()
+        self._news = asyncio.Event()
         self._was_scarce = False
         self._saved_gate = gate.latched()
         self._killed = False
@@ -92,14 +92,19 @@ class Housekeeping(Service):
             self._world.log.error("end_not_recorded", service=self.name, error=str(error))
 
     async def _wait(self, seconds: float) -> None:
-        waiting = [asyncio.ensure_future(what) for what in (self._world.clock.sleep(seconds), self.stopping.wait(), self._broken.wait())]
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        for one in waiting:
-            one.cancel()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+        except TimeoutError:
+            return
+
+    async def stop(self) -> None:
+        self._news.set()
+        await super().stop()
 
     def broke(self) -> None:
         """The store is broken: end now, with its error."""
-        self._broken.set()
+        self._news.set()
 
     def _see_that_it_is_ours(self) -> None:
         """The store's files are those that were opened (F45), and the state folder is still held by this process alone."""

@@ -170,11 +170,11 @@ class Audit(Service):
         return BEHIND_SECONDS if sending else QUIET_SECONDS
 
     async def _wait(self, seconds: float) -> None:
-        sleeping = asyncio.ensure_future(self._clock.sleep(seconds))
-        stopping = asyncio.ensure_future(self.stopping.wait())
-        await asyncio.wait({sleeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        sleeping.cancel()
-        stopping.cancel()
+        try:
+            async with asyncio.timeout(seconds):
+                await self.stopping.wait()
+        except TimeoutError:
+            return
 
 
 def _plain(finding: Finding) -> Mapping[str, Any]:

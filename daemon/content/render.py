@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parseaddr
+from functools import lru_cache
 
 from babel import Locale
 from liquid.exceptions import LiquidError, OutputStreamLimitError, UndefinedError
@@ -23,7 +24,7 @@ from daemon.content.hardened import Setting, run_template
 from daemon.content.locales import DEFAULT_LANGUAGE, fallbacks, footer_words, is_rtl, language_of, normalise, parse_locale
 from daemon.content.names import read_template_name
 from daemon.content.quick import Unusual
-from daemon.content.template_file import MAX_HEAD, TemplateFile, fault_of_head, parse_file, parse_inline
+from daemon.content.template_file import MAX_HEAD, fault_of_head, parse_file, parse_inline
 from daemon.content.version import INLINE_STEP, CampaignVersion
 from daemon.errors import ConfigError, HomingError, Problem
 from daemon.model.campaign import Purpose
@@ -73,31 +74,44 @@ class Book:
     problems: tuple[Problem, ...]
 
 
+_Pairs = tuple[tuple[str, str], ...]
+
+
+@lru_cache(maxsize=32)
+def _compile_one(
+    name: str | None, parts: _Pairs, channel: str, marketing: bool, locale: str | None, utm: _Pairs
+) -> tuple[Compiled | None, tuple[Problem, ...]]:
+    """A template file, or (no name) an inline message, and its problems. A reload, and jobs with the same message, find it compiled."""
+    file = parse_inline(channel, dict(parts)) if name is None else parse_file(name, parts[0][1], channel=channel)
+    dress = Dress(marketing=marketing, locale=locale, parameters={f"utm_{key}": value for key, value in utm})
+    compiled = compile_file(file, channel=channel, dress=dress)
+    return compiled, tuple(file.problems)
+
+
 def compile_version(version: CampaignVersion) -> Book:
     """Compile each template of a version. Problems have the file's bare name; a missing template is one of `campaign.toml`."""
     campaign = version.campaign
-    parameters = {f"utm_{key}": value for key, value in campaign.utm.items()}
+    marketing, utm = campaign.purpose is Purpose.MARKETING, tuple(campaign.utm.items())
     templates: dict[tuple[str, str], dict[str | None, Compiled]] = {}
     problems: list[Problem] = []
-    for file, step, channel, locale in _files(version):
-        dress = Dress(marketing=campaign.purpose is Purpose.MARKETING, locale=locale, parameters=parameters)
-        compiled = compile_file(file, channel=channel, dress=dress)
-        problems += file.problems
+    for name, parts, step, channel, locale in _files(version):
+        compiled, found = _compile_one(name, parts, channel, marketing, locale, utm)
+        problems += found
         if compiled:
             templates.setdefault((step, channel), {})[locale] = compiled
     return Book(templates=templates, problems=tuple(problems))
 
 
-def _files(version: CampaignVersion) -> list[tuple[TemplateFile, str, str, str | None]]:
-    """(parsed file, step, channel, locale) of each template; files with a wrong name are the loader's to report."""
+def _files(version: CampaignVersion) -> list[tuple[str | None, _Pairs, str, str, str | None]]:
+    """(file, its parts, step, channel, locale) of each template; files with a wrong name are the loader's to report."""
     if version.is_inline:
         channel = version.campaign.steps[0].channels[0]
-        return [(parse_inline(channel, version.files), INLINE_STEP, channel, None)]
-    found = []
+        return [(None, tuple(version.files.items()), INLINE_STEP, channel, None)]
+    found: list[tuple[str | None, _Pairs, str, str, str | None]] = []
     for name, content in version.files.items():
         parsed = read_template_name(name, version.campaign.steps)
         if parsed:
-            found.append((parse_file(name, content, channel=parsed.channel), parsed.step, parsed.channel, parsed.locale))
+            found.append((name, ((name, content),), parsed.step, parsed.channel, parsed.locale))
     return found
 
 

@@ -13,8 +13,8 @@ import heapq
 import random
 import sys
 import threading
-from collections.abc import Callable, Coroutine
-from contextvars import Context, ContextVar
+from collections.abc import Callable, Coroutine, Sequence
+from contextvars import Context, ContextVar, copy_context
 from typing import Any, NoReturn, Protocol, TypeVar, TypeVarTuple, Unpack
 
 T = TypeVar("T")
@@ -57,6 +57,34 @@ class SimFuture(asyncio.Future[Any]):
 
     def __eq__(self, other: object) -> bool:
         return self is other
+
+
+class SimHandle(asyncio.Handle):
+    """A callback that is to run. Made for each step: no more than a step needs."""
+
+    __slots__ = ()
+
+    def __init__(self, callback: Callable[..., object], args: Sequence[Any], loop: SimLoop, context: Context | None) -> None:
+        _fill(self, callback, args, loop, context)
+
+
+class SimTimer(asyncio.TimerHandle):
+    """The same at a later time."""
+
+    __slots__ = ()
+
+    def __init__(
+        self, when: float, callback: Callable[..., object], args: Sequence[Any], loop: SimLoop, context: Context | None
+    ) -> None:
+        _fill(self, callback, args, loop, context)
+        self._when, self._scheduled = when, False
+
+
+def _fill(handle: Any, callback: Callable[..., object], args: Sequence[Any], loop: SimLoop, context: Context | None) -> None:
+    """What `asyncio.Handle` has."""
+    handle._context = copy_context() if context is None else context
+    handle._loop, handle._callback, handle._args = loop, callback, args
+    handle._cancelled, handle._repr, handle._source_traceback = False, None, None
 
 
 class Owner(Protocol):
@@ -110,6 +138,11 @@ class SimLoop(asyncio.base_events.BaseEventLoop):
 
     # --- time -----------------------------------------------------------------------------------------------------------------
 
+    def call_soon(self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None) -> asyncio.Handle:
+        handle = SimHandle(callback, args, self, context)
+        self._ready.append(handle)  # type: ignore[attr-defined]
+        return handle
+
     def call_later(
         self, delay: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
@@ -120,7 +153,7 @@ class SimLoop(asyncio.base_events.BaseEventLoop):
     ) -> asyncio.TimerHandle:
         """Timers of one instant fire in the order in which they were set, before the shuffle."""
         self._check_closed()  # type: ignore[attr-defined]
-        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        timer = SimTimer(when, callback, args, self, context)
         if (owner := self.owner.get()) is not None and not owner.alive:
             timer.cancel()  # the dead set no clock: what looks again each second would look for ever
             return timer
@@ -152,18 +185,17 @@ class SimLoop(asyncio.base_events.BaseEventLoop):
         ready.clear()
         if self._order is not None and len(batch) > 1:
             self._order.shuffle(batch)
+        told, alarms = self._told, self._alarms
         for handle in batch:
-            if not handle.cancelled():
-                self._step(handle)
-
-    def _step(self, handle: Any) -> None:
-        self.steps += 1
-        self._told.append(_label(handle))
-        if len(self._told) > 500:
-            self._hash()
-        handle._run()
-        while self._alarms and self.steps >= self._alarms[0][0]:
-            heapq.heappop(self._alarms)[2]()
+            if handle._cancelled:
+                continue
+            self.steps += 1
+            told.append(_label(handle._callback))
+            if len(told) > 500:
+                self._hash()
+            handle._run()
+            while alarms and self.steps >= alarms[0][0]:
+                heapq.heappop(alarms)[2]()
 
     def _waiting(self) -> str:
         names = sorted(f"{task.get_name()} in {task.get_coro()!s:.80}".split(" at 0x")[0] for task in asyncio.all_tasks(self))
@@ -254,10 +286,9 @@ for _name in BANNED:
     setattr(SimLoop, _name, _ban(_name))
 
 
-def _label(handle: Any) -> str:
+def _label(callback: Any) -> str:
     """What a step runs, in words that are the same in every run: the task's name, else the callback's."""
-    callback = handle._callback
     owner = getattr(callback, "__self__", None)
-    if isinstance(owner, asyncio.Task):
+    if type(owner) is SimTask or isinstance(owner, asyncio.Task):
         return owner.get_name()
     return getattr(callback, "__qualname__", type(callback).__name__)

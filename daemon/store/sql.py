@@ -35,7 +35,8 @@ def in_list(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
 
 def ids(values: Iterable[int | str]) -> str:
     """The parameter for `in_list`."""
-    return _encode(list(values))
+    found = list(values)
+    return str(found) if found and set(map(type, found)) == {int} else _encode(found)
 
 
 class _Text(NamedTuple):

@@ -130,7 +130,7 @@ def _draw_jobs(rng: random.Random, start: datetime, least: int) -> tuple[JobPlan
     total = 0
     while total < least:
         queue = rng.choice([queue for queue, left in free.items() if len(left) >= 20])
-        count = rng.randint(20, 53)
+        count = min(rng.randint(20, 53), max(least - total, 5))
         rows, free[queue] = tuple(free[queue][:count]), free[queue][count:]
         total += len(rows)
         at = 0.0 if not jobs else jobs[-1].at + rng.choice((0.0, rng.uniform(0, 2), rng.uniform(0, 200), rng.uniform(0, 9000)))
