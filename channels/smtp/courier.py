@@ -96,7 +96,8 @@ class Courier:
         for message in self._messages:
             self._session.report(message.id, _WAITS)
         self._letters = deque(offered)
-        self._watch(PATIENCE)
+        if offered:
+            self._watch(PATIENCE)  # else there is nothing left that could go another way
 
     # -- what to send next, and over what
 

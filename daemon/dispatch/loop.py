@@ -92,7 +92,7 @@ class ClaimLoop:
                 put_off = True
                 self._log.error("claim_put_off", error=str(error))
             self.last_claim = self._clock.monotonic()
-            if result is not None and result.taken:
+            if result is not None and result.taken and not result.drained:
                 continue
             idle = result is not None or put_off or self._gate.reasons() or self._scarce()
             wait = self._poll_seconds if idle else self._room_seconds

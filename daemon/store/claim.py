@@ -60,6 +60,8 @@ class ClaimResult:
     """Due rows looked at; 0 = nothing was due."""
     next_due: Instant | None
     """The earliest due instant left in lanes that may run, or None."""
+    drained: bool = True
+    """Nothing more was due then: to claim again at once would find nothing."""
 
 
 Share = Callable[[Sequence[DueLane]], Sequence[tuple[int, int]]]
@@ -110,8 +112,11 @@ def claim_due(
     lanes = first_lanes(conn, now)
     heads: list[DueKey] = []
     lasts: list[DueKey] = []
+    drained = set()
     for lane, count in share(lanes.due) if lanes.due else ():
         if found := fetch(conn, _HEADS, ("lane", "now", "n"), (lane, now, count)):
+            if len(found) < count:
+                drained.add(lane)
             heads += found
             lasts.append(heads[-1])
     if not heads:
@@ -129,7 +134,10 @@ def claim_due(
         raise LookupError(f"due rows without a delivery: {[head[2] for head in heads if head[2] not in mine][:5]}")
     claimed = write_verdicts(conn, judged, now=now, owner=owner, epoch=epoch)
     counts = Counter([(verdict.decision.verdict, verdict.decision.reason) for verdict in judged])
-    return ClaimResult(claimed=claimed, judged=counts, taken=len(heads), next_due=None)
+    if len(drained) < len(lanes.due):
+        return ClaimResult(claimed=claimed, judged=counts, taken=len(heads), next_due=None, drained=False)
+    left = first_lanes(conn, now)  # a verdict may have put something back to due at once
+    return ClaimResult(claimed=claimed, judged=counts, taken=len(heads), next_due=left.next_due, drained=not left.due)
 
 
 _CAPPED = select(s.flight.c.person).where(s.flight.c.handed_over == 0, s.flight.c.uncapped == 0)

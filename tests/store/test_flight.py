@@ -213,6 +213,20 @@ async def test_a_deferred_delivery_is_due_again_at_its_instant_and_only_then(wor
     assert again.row.attempts == 1
 
 
+async def test_a_claim_says_whether_more_is_due_and_when_the_next_will_be(world: World) -> None:
+    """A claim that took all that was due is not followed by an empty one; one that left some is followed at once."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[7, 8, 9])
+    some = await world.claim(2)
+    assert (some.taken, some.drained) == (2, False)
+    rest = await world.claim(2)
+    assert (rest.taken, rest.drained, rest.next_due) == (1, True, None)
+    await world.step(grants=rest.claimed)
+    await world.step(outcomes=[outcome(rest.claimed[0], Kind.DEFERRED, scope="message", code="451", again_at=NOW + 1000)])
+    await world.store.write(Lane.BULK, add_job, 2, people=[10], first_id=11)
+    last = await world.claim()
+    assert (last.taken, last.drained, last.next_due) == (1, True, NOW + 1000)
+
+
 async def test_held_and_dropped_rows_leave_the_due_queue_with_their_reason(world: World) -> None:
     """Hold and Drop end the row's time in the queue; history and tally say why."""
     await world.store.write(Lane.BULK, add_job, 1, people=[7, 8])
