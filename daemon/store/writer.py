@@ -103,6 +103,9 @@ class _Call:
 class Store(failures.Kept):
     """The SQLite store of one process. Make it with `Store.open`; `close` waits for what is under way."""
 
+    _handed = False
+    """The last turn was the handovers'."""
+
     def __init__(
         self, writer: Engine, reader: Engine, path: Path | None, after_join: Callable[[Sequence[Any]], None] | None = None
     ) -> None:
@@ -200,10 +203,13 @@ class Store(failures.Kept):
             return self._next() or (None if self._stopping else [])
 
     def _next(self) -> list[_Call]:
-        """The most urgent calls that may share a transaction; empty = nothing waits."""
-        for lane, waiting in enumerate(self._lanes):
-            if not waiting:
-                continue
+        """The most urgent calls that may share a transaction; empty = nothing waits. Handovers come without end while mail goes out:
+        who waits to forbid one has every second turn, so that an unsubscribe is not answered only when the sending pauses."""
+        lanes = [(lane, waiting) for lane, waiting in enumerate(self._lanes) if waiting]
+        if self._handed and len(lanes) > 1 and lanes[1][0] == Lane.EXIT:
+            del lanes[0]
+        for lane, waiting in lanes:
+            self._handed = lane == Lane.HANDOVER
             first = waiting.popleft()
             calls = [first]
             alone = lane in _ALONE

@@ -7,7 +7,7 @@ import functools
 import sqlite3
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,29 @@ async def test_the_most_urgent_lane_goes_first(store: Store) -> None:
     urgent = asyncio.ensure_future(store.write(Lane.HANDOVER, act, "handover"))
     await asyncio.gather(*bulk, urgent)
     assert order.index("handover") < 5
+
+
+async def test_handovers_without_end_do_not_keep_an_unsubscribe_waiting(store: Store) -> None:
+    """Who waits to forbid a send has every second turn, however many handovers are asked for."""
+    order: list[str] = []
+    free = threading.Event()
+
+    def turn(name: str) -> Callable[[Connection], None]:
+        return lambda _conn: order.append(name)
+
+    def hand_over(_conn: Connection, names: Sequence[str]) -> Sequence[str]:
+        order.extend(names)
+        return names
+
+    first = asyncio.ensure_future(store.write(Lane.HANDOVER, lambda _conn: free.wait(10)))
+    while store._lanes[Lane.HANDOVER] or not store._handed:
+        await asyncio.sleep(0)
+    waiting = [asyncio.ensure_future(store.join(Lane.HANDOVER, functools.partial(hand_over), f"handover {n}")) for n in range(3)]
+    waiting += [asyncio.ensure_future(store.write(Lane.EXIT, turn("unsubscribe")))]
+    await asyncio.sleep(0)
+    free.set()
+    await asyncio.gather(first, *waiting)
+    assert order == ["unsubscribe", "handover 0", "handover 1", "handover 2"]
 
 
 async def test_a_cancelled_call_may_still_have_committed(store: Store) -> None:
