@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import AsyncIterator
 from datetime import date
 from pathlib import Path
@@ -125,6 +127,51 @@ async def test_after_a_crash_expansion_goes_on_where_it_was(tmp_path: Path, cras
     lines = (tmp_path / "state" / "jobs" / f"{JOB}.errors.ndjson").read_text().splitlines()
     if not ended and await second.sql("SELECT 1 FROM job WHERE expanded = 1") and len(lines) == 9:
         lines = lines[:7]  # it was all expanded before the crash: nothing opens the file again
+    assert len([json.loads(line) for line in lines]) == 7
+    await second.check()
+    await second.close()
+
+
+@pytest.mark.promise("P1", "F25")
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("cut_at", range(1, 30))
+async def test_a_power_cut_takes_only_what_is_done_again(tmp_path: Path, cut_at: int) -> None:
+    """Of the store's log stays what the last synced commit took along, of the files all: they must never be behind it. Nothing that was
+    acknowledged, counted or ended is gone, and what is done again comes out the same."""
+    first = await IntakeWorld.open(tmp_path / "state")
+    head = {"id": JOB, "queue": "lapsed-45", "expected_count": len(MESSY)}
+    await first.drop("\n".join(map(json.dumps, [head, *MESSY])) + "\n", format=Format.NDJSON)
+    start, plain_write, synced = first.store.commits, first.store.write, first.store.wal_bytes()
+
+    class PowerCut(BaseException):
+        pass
+
+    async def write(lane: Lane, act: Any, *args: Any, **kwargs: Any) -> Any:
+        nonlocal synced
+        if first.store.commits - start >= cut_at:
+            raise PowerCut
+        result = await plain_write(lane, act, *args, **kwargs)
+        if not hasattr(act, "redone"):
+            synced = first.store.wal_bytes()
+        return result
+
+    first.store.write = write  # type: ignore[method-assign]
+    try:
+        await first.settle()
+    except PowerCut:
+        pass
+    shutil.copytree(tmp_path / "state", tmp_path / "cut", ignore=shutil.ignore_patterns("*-shm"))
+    os.truncate(tmp_path / "cut" / "homing.db-wal", min(synced, first.store.wal_bytes()))
+    first.store.write = plain_write  # type: ignore[method-assign]
+    await first.close()
+    second = await IntakeWorld.open(tmp_path / "cut")
+    await second.settle()
+    view = await second.job(JOB)
+    receipt = view.receipt
+    assert (receipt.rows, receipt.accepted, receipt.duplicate, receipt.rejected, receipt.state) == (26, 20, 3, 3, JobState.ACCEPTED)
+    assert view.deliveries == {"due": 20}
+    assert len(receipt.errors) == 7
+    lines = (tmp_path / "cut" / "jobs" / f"{JOB}.errors.ndjson").read_text().splitlines()
     assert len([json.loads(line) for line in lines]) == 7
     await second.check()
     await second.close()
