@@ -81,15 +81,17 @@ _NEWEST = (
 
 def newest_bodies(conn: Connection, names: Iterable[str]) -> dict[str, str]:
     """Name -> JSON body of the newest version, of those of these campaigns that the store knows."""
-    rows = conn.execute(_NEWEST, {"names": ids(names)})
-    return {row.name: row.body for row in rows}
+    return dict(fetch(conn, _NEWEST, ("names",), (ids(names),)))
+
+
+_BODY = select(s.campaign_version.c.body).where(
+    s.campaign_version.c.campaign == bindparam("b_campaign"), s.campaign_version.c.version == bindparam("b_version")
+)
 
 
 def body_of(conn: Connection, campaign: int, version: int) -> str:
     """The JSON body of one version. KeyError if there is none."""
-    body = conn.execute(
-        select(s.campaign_version.c.body).where(s.campaign_version.c.campaign == campaign, s.campaign_version.c.version == version)
-    ).scalar()
+    body = value(conn, _BODY, ("b_campaign", "b_version"), (campaign, version))
     if body is None:
         raise KeyError((campaign, version))
     return str(body)

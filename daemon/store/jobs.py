@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, exists, func, insert, literal_column, or_, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, delete, exists, func, insert, literal_column, or_, select, update
 
 from daemon.errors import GuardRefusedError, IntakeError, NotFoundError
 from daemon.model.delivery import Instant, State
 from daemon.model.job import JobState, Receipt, RowError
 from daemon.store import schema as s
 from daemon.store.campaigns import Loaded, register
-from daemon.store.sql import fetch, ids, in_list, value
+from daemon.store.sql import fetch, ids, in_list, rows, value
 
 KEPT_ERRORS = 100
 """Row errors that stand in the job itself; all of them are in its errors file."""
@@ -89,7 +89,7 @@ def errors_to_json(errors: Sequence[RowError]) -> str | None:
     return json.dumps([asdict(error) for error in errors], ensure_ascii=False, separators=(",", ":")) if errors else None
 
 
-def _receipt(row: Row[Any]) -> Receipt:
+def _receipt(row: Any) -> Receipt:
     return Receipt(
         job=row.key, queue=row.queue, campaign=row.campaign, version=row.version, source=row.source, received_at=row.received_at,
         digest=row.digest, state=JobState(row.state), reason=row.reason, rows=row.rows, expected=row.expected, accepted=row.accepted,
@@ -97,12 +97,18 @@ def _receipt(row: Row[Any]) -> Receipt:
     )  # fmt: skip
 
 
+def _find(conn: Connection, key: str) -> Any:
+    """The job of this id, None if there is none."""
+    found = rows(conn, _BY_KEY, ("key",), (key,))
+    return found[0] if found else None
+
+
 def find_same(conn: Connection, key: str, digest: str, head: str) -> Receipt | None:
     """The receipt of this very job if it came before; None if the id is free. IntakeError `job-conflict` for other content.
 
     A job that failed accepted nothing, so its id is free for the mended body.
     """
-    row = conn.execute(_BY_KEY, {"key": key}).first()
+    row = _find(conn, key)
     if row is None or (row.state == JobState.FAILED.value and (row.digest, row.head) != (digest, head)):
         return None
     if row.digest != digest:
@@ -116,15 +122,19 @@ def find_same(conn: Connection, key: str, digest: str, head: str) -> Receipt | N
 _PLANNED_ROWS = exists().where(s.tally.c.job == s.job.c.id, s.tally.c.n > 0)
 
 
+_TAKEN = select(s.job.c.id, _PLANNED_ROWS.label("left")).where(s.job.c.key == bindparam("b_key"))
+
+
 def _free_key(conn: Connection, key: str) -> None:
     """A failed job of this id goes on as `ID#NUMBER`. Not before what it had planned is forgotten: those people would count as
     enrolled already."""
-    row = conn.execute(select(s.job.c.id, _PLANNED_ROWS.label("left")).where(s.job.c.key == key)).first()
-    if row is None:
+    found = fetch(conn, _TAKEN, ("b_key",), (key,))
+    if not found:
         return
-    if row.left:
+    number, left = found[0]
+    if left:
         raise IntakeError("not-ready", f'the job "{key}" failed a moment ago and is being cleared away; try again soon')
-    conn.execute(update(s.job).where(s.job.c.id == row.id).values(key=f"{key}#{row.id}"))
+    conn.execute(update(s.job).where(s.job.c.id == number).values(key=f"{key}#{number}"))
 
 
 _CAMPAIGN = select(s.campaign).where(s.campaign.c.name == bindparam("b_name"))
@@ -140,9 +150,10 @@ def accept_job(conn: Connection, new: NewJob, now: Instant) -> Accepted:
     _free_key(conn, new.key)
     if new.inline is not None:
         register(conn, [new.inline], {}, now)
-    found = conn.execute(_CAMPAIGN, {"b_name": new.campaign}).first()
-    if found is None:
+    known = rows(conn, _CAMPAIGN, ("b_name",), (new.campaign,))
+    if not known:
         raise IntakeError("unknown-campaign", f'no campaign is named "{new.campaign}"; `homing campaigns list` shows them')
+    found = known[0]
     if found.status == "archived":
         raise IntakeError("invalid-job", f'the campaign "{new.campaign}" is archived: it takes no more jobs')
     number = (value(conn, _LAST_JOB) or 0) + 1
@@ -152,41 +163,49 @@ def accept_job(conn: Connection, new: NewJob, now: Instant) -> Accepted:
         offset=new.offset, line=new.line, expected=new.expected, priority=new.priority, not_before=new.not_before,
         expires_at=new.expires_at, window=new.window,
     ))  # fmt: skip
-    return Accepted(receipt=_receipt(conn.execute(_BY_KEY, {"key": new.key}).one()), fresh=True)
+    return Accepted(receipt=_receipt(_find(conn, new.key)), fresh=True)
+
+
+_NEWEST = (
+    select(s.campaign.c.status, s.campaign_version.c.body)
+    .join(
+        s.campaign_version,
+        and_(s.campaign_version.c.campaign == s.campaign.c.id, s.campaign_version.c.version == s.campaign.c.version),
+    )
+    .where(s.campaign.c.name == bindparam("b_name"))
+)
 
 
 def read_campaign(conn: Connection, name: str) -> tuple[str, str] | None:
     """(status, JSON body of the newest version) of a campaign; None if there is none."""
-    c, v = s.campaign.c, s.campaign_version.c
-    newest = and_(v.campaign == c.id, v.version == c.version)
-    row = conn.execute(select(c.status, v.body).join(s.campaign_version, newest).where(c.name == name)).first()
-    return None if row is None else (row.status, row.body)
+    found = fetch(conn, _NEWEST, ("b_name",), (name,))
+    return (found[0][0], found[0][1]) if found else None
 
 
 _NEXT_DUE = select(func.min(s.lane.c.head)).where(s.lane.c.job == bindparam("job"))
 _TALLIES = select(s.tally.c.job, s.tally.c.state, s.tally.c.reason, s.tally.c.n).where(in_list(s.tally.c.job, "jobs"), s.tally.c.n != 0)
 
 
-def _views(conn: Connection, rows: Sequence[Row[Any]]) -> list[JobView]:
-    deliveries: dict[int, dict[str, int]] = {row.id: {} for row in rows}
-    reasons: dict[int, dict[str, int]] = {row.id: {} for row in rows}
-    for job, state, reason, n in conn.execute(_TALLIES, {"jobs": ids(deliveries)}):
+def _views(conn: Connection, found: Sequence[Any]) -> list[JobView]:
+    deliveries: dict[int, dict[str, int]] = {row.id: {} for row in found}
+    reasons: dict[int, dict[str, int]] = {row.id: {} for row in found}
+    for job, state, reason, n in fetch(conn, _TALLIES, ("jobs",), (ids(deliveries),)):
         deliveries[job][state] = deliveries[job].get(state, 0) + n
         if reason:
             reasons[job][reason] = reasons[job].get(reason, 0) + n
     return [
         JobView(
             receipt=_receipt(row), deliveries=deliveries[row.id], reasons=reasons[row.id],
-            next_due=conn.execute(_NEXT_DUE, {"job": row.id}).scalar(), finished_at=row.finished_at, expanded=bool(row.expanded),
+            next_due=value(conn, _NEXT_DUE, ("job",), (row.id,)), finished_at=row.finished_at, expanded=bool(row.expanded),
         )
-        for row in rows
+        for row in found
     ]  # fmt: skip
 
 
 def read_job(conn: Connection, key: str) -> JobView | None:
     """The job as it stands; None if there is none of this id."""
-    rows = conn.execute(_BY_KEY, {"key": key}).all()
-    return _views(conn, rows)[0] if rows else None
+    row = _find(conn, key)
+    return _views(conn, [row])[0] if row is not None else None
 
 
 def list_jobs(conn: Connection, *, queue: str | None = None, state: str | None = None, before: int | None = None, limit: int = 50) -> tuple[
@@ -200,16 +219,16 @@ def list_jobs(conn: Connection, *, queue: str | None = None, state: str | None =
         query = query.where(s.job.c.state == state)
     if before is not None:
         query = query.where(s.job.c.id < before)
-    rows = conn.execute(query).all()
-    return _views(conn, rows[:limit]), rows[limit - 1].id if len(rows) > limit else None
+    found = conn.execute(query).all()
+    return _views(conn, found[:limit]), found[limit - 1].id if len(found) > limit else None
 
 
-def _set_state(conn: Connection, row: Row[Any], state: JobState, **more: Any) -> None:
+def _set_state(conn: Connection, row: Any, state: JobState, **more: Any) -> None:
     conn.execute(update(s.job).where(s.job.c.id == row.id).values(state=state.value, guard=s.job.c.guard + literal_column("1"), **more))
 
 
-def _present(conn: Connection, key: str) -> tuple[Row[Any], JobState]:
-    row = conn.execute(_BY_KEY, {"key": key}).first()
+def _present(conn: Connection, key: str) -> tuple[Any, JobState]:
+    row = _find(conn, key)
     if row is None:
         raise NotFoundError(f'no job has the id "{key}"')
     return row, JobState(row.state)
@@ -280,7 +299,7 @@ def finish_jobs(conn: Connection, now: Instant) -> list[str]:
     Their lanes go, unless a delivery is in doubt (an operator may still make it due again). Returns the ids of those that
     are now finished.
     """
-    ended = conn.execute(_ENDED).all()
+    ended = rows(conn, _ENDED)
     if not ended:
         return []
     numbers = ids(row.id for row in ended)

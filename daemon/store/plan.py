@@ -21,7 +21,7 @@ from daemon.store import schema as s
 from daemon.store.jobs import KEPT_ERRORS, errors_from_json, errors_to_json
 from daemon.store.recipients import PlanRow, upsert_recipients
 from daemon.store.recover import get_meta, set_meta
-from daemon.store.sql import fetch, ids, in_list, many, pour, pouring, value
+from daemon.store.sql import fetch, ids, in_list, many, pour, pouring, rows, value
 from daemon.store.tallies import Tallies
 from daemon.store.writer import redone
 
@@ -331,11 +331,14 @@ _WAVE = select(s.wave.c.id).where(*(s.wave.c[name] == bindparam(name) for name i
 _LANE = select(s.lane.c.id).where(*(s.lane.c[name] == bindparam(name) for name in ("job", "priority", "channel")))
 
 
+_LAST_WAVE, _LAST_LANE, _NEW_LANE = select(func.max(s.wave.c.id)), select(func.max(s.lane.c.id)), insert(s.lane)
+
+
 def _wave(conn: Connection, campaign: int, target: Target, occurrence: int) -> int:
     key = {"campaign": campaign, "step": target.step, "occurrence": occurrence, "channel": target.channel}
     number = value(conn, _WAVE, tuple(key), tuple(key.values()))
     if number is None:
-        number = (conn.execute(select(func.max(s.wave.c.id))).scalar() or 0) + 1
+        number = (value(conn, _LAST_WAVE) or 0) + 1
         conn.execute(insert(s.wave).values(id=number, **key))
     return int(number)
 
@@ -344,14 +347,18 @@ def _lane(conn: Connection, work: Work, target: Target) -> int:
     key = {"job": work.id, "priority": work.priority, "channel": target.channel}
     number = value(conn, _LANE, tuple(key), tuple(key.values()))
     if number is None:
-        number = (conn.execute(select(func.max(s.lane.c.id))).scalar() or 0) + 1
-        conn.execute(insert(s.lane).values(id=number, queue=work.queue, campaign=work.campaign, **key))
+        number = (value(conn, _LAST_LANE) or 0) + 1
+        new = {"id": number, "queue": work.queue, "campaign": work.campaign, **key}
+        many(conn, _NEW_LANE, tuple(new), [tuple(new.values())])
     return int(number)
+
+
+_JOB = select(s.job).where(s.job.c.id == bindparam("b_id"))
 
 
 def end_expansion(conn: Connection, job: int, limits: Limits) -> JobState | None:
     """All rows are in: the counts are final, the guard rails decide. None if the job was cancelled meanwhile."""
-    row = conn.execute(select(s.job).where(s.job.c.id == job)).one()
+    row = rows(conn, _JOB, ("b_id",), (job,))[0]
     if row.state not in EXPANDING or row.expanded:
         return None
     reason = _stopped_by(row.rows, row.expected, limits)
@@ -374,7 +381,7 @@ def _stopped_by(rows: int, expected: int | None, limits: Limits) -> Reason | Non
 
 def fail_job(conn: Connection, job: int, code: str, detail: str, line: int | None) -> bool:
     """The body cannot be read: nothing of the job is ever released. False if it was no longer being expanded."""
-    row = conn.execute(select(s.job).where(s.job.c.id == job)).one()
+    row = rows(conn, _JOB, ("b_id",), (job,))[0]
     if row.state not in EXPANDING or row.expanded:
         return False
     errors = [RowError(line=line, code=code, detail=detail), *errors_from_json(row.errors)]

@@ -26,7 +26,7 @@ from daemon.store.facts import DueRow, Known, due_rows, known_of
 from daemon.store.lanes import RUNNING
 from daemon.store.operate import OPEN_JOBS, totals
 from daemon.store.recipients import person_id
-from daemon.store.sql import ids, in_list
+from daemon.store.sql import fetch, ids, in_list, rows, value
 
 EVIDENCE = 20
 """Newest attempts of a delivery that explain reads."""
@@ -55,24 +55,28 @@ _LANES = select(s.lane.c.head, _LATER.label("later")).select_from(s.lane).where(
 """Heads of the lanes that may run."""
 
 
+_JOBS = select(s.job.c.state, func.count()).where(s.job.c.finished_at.is_(None), s.job.c.state.in_(OPEN_JOBS)).group_by(s.job.c.state)
+_FLYING = select(func.count()).select_from(s.flight)
+_PAUSED_QUEUES = select(s.queue.c.name).where(s.queue.c.paused == 1).order_by(s.queue.c.name)
+_PAUSED_CAMPAIGNS = select(s.campaign.c.name).where(s.campaign.c.status == "paused").order_by(s.campaign.c.name)
+_HEARTBEAT = select(func.max(s.incarnation.c.heartbeat_at))
+
+
 def read_overview(conn: Connection, now: Instant) -> Overview:
     """What `homing status` and the gauges show."""
     counted = totals(conn)
-    heads = conn.execute(_LANES, {"now": now}).all()
-    jobs = select(s.job.c.state, func.count()).where(s.job.c.finished_at.is_(None), s.job.c.state.in_(OPEN_JOBS)).group_by(s.job.c.state)
-    paused = select(s.queue.c.name).where(s.queue.c.paused == 1).order_by(s.queue.c.name)
-    campaigns = select(s.campaign.c.name).where(s.campaign.c.status == "paused").order_by(s.campaign.c.name)
+    heads = rows(conn, _LANES, ("now",), (now,))
     return Overview(
         deliveries={state: sum(reasons.values()) for state, reasons in sorted(counted.items())},
         held=dict(sorted(counted.get(State.HELD.value, {}).items())),
-        jobs={str(row[0]): int(row[1]) for row in conn.execute(jobs)},
+        jobs={str(row[0]): int(row[1]) for row in fetch(conn, _JOBS)},
         doubts=count_doubts(conn),
-        in_flight=conn.execute(select(func.count()).select_from(s.flight)).scalar_one(),
+        in_flight=value(conn, _FLYING),
         oldest_due=min((row.head for row in heads if row.head is not None and row.head <= now), default=None),
         next_due=min((row.later for row in heads if row.later is not None), default=None),
-        paused_queues=conn.execute(paused).scalars().all(),
-        paused_campaigns=conn.execute(campaigns).scalars().all(),
-        heartbeat_at=conn.execute(select(func.max(s.incarnation.c.heartbeat_at))).scalar(),
+        paused_queues=[row[0] for row in fetch(conn, _PAUSED_QUEUES)],
+        paused_campaigns=[row[0] for row in fetch(conn, _PAUSED_CAMPAIGNS)],
+        heartbeat_at=value(conn, _HEARTBEAT),
         audit=read_progress(conn),
     )
 

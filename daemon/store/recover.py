@@ -18,7 +18,7 @@ from daemon.model.delivery import Instant, State
 from daemon.store import schema as s
 from daemon.store.due import put_due, take_due
 from daemon.store.flight import ATTEMPT_COUNT, last_commit
-from daemon.store.sql import ids, in_list, many, value
+from daemon.store.sql import fetch, ids, in_list, many, value
 from daemon.store.tallies import Tallies
 from daemon.store.wake import WAITS_FOR_SLOT, wake
 
@@ -53,6 +53,11 @@ def set_meta(conn: Connection, key: str, text: str) -> None:
     many(conn, _SET_META, ("key", "value"), [(key, text)])
 
 
+_HEARTBEAT = select(func.max(s.incarnation.c.heartbeat_at))
+_OVERDUE = select(s.lane.c.id).where(s.lane.c.head <= bindparam("b_now")).limit(1)
+_LAST = select(func.max(s.incarnation.c.id))
+
+
 def begin(conn: Connection, now: Instant, node: str, nonce: str) -> Began:
     """Start an incarnation: settle what dead ones left. `nonce` is taken when the store has none yet."""
     stored = get_meta(conn, "nonce")
@@ -62,9 +67,9 @@ def begin(conn: Connection, now: Instant, node: str, nonce: str) -> Began:
     if get_meta(conn, "commit") is None:
         set_meta(conn, "commit", "0 0")
     commit, highest = last_commit(conn)
-    last = conn.execute(select(func.max(s.incarnation.c.heartbeat_at))).scalar()
-    overdue = conn.execute(select(s.lane.c.id).where(s.lane.c.head <= now).limit(1)).first() is not None
-    number = (conn.execute(select(func.max(s.incarnation.c.id))).scalar() or 0) + 1
+    last = value(conn, _HEARTBEAT)
+    overdue = bool(fetch(conn, _OVERDUE, ("b_now",), (now,)))
+    number = (value(conn, _LAST) or 0) + 1
     conn.execute(insert(s.incarnation).values(id=number, node=node, started_at=now, heartbeat_at=now))
     returned, doubts = _settle(conn, now)
     return Began(
@@ -101,7 +106,7 @@ def _settle(conn: Connection, now: Instant) -> tuple[int, list[int]]:
     doubts: list[tuple[int, str, int]] = []
     evidence: list[tuple[Any, ...]] = []
     freed: set[int] = set()
-    for delivery, job, handed_over, handed_over_at, provider, epoch, lane, person in conn.execute(_LEFT):
+    for delivery, job, handed_over, handed_over_at, provider, epoch, lane, person in fetch(conn, _LEFT):
         if handed_over:
             doubts.append((delivery, provider, handed_over_at))
             detail = f"the daemon (claim {epoch}) ended after the handover and before an answer was stored"
@@ -122,7 +127,6 @@ def _settle(conn: Connection, now: Instant) -> tuple[int, list[int]]:
     return len(due), [row[0] for row in doubts]
 
 
-_LAST = select(func.max(s.incarnation.c.id))
 _BEAT = update(s.incarnation).where(s.incarnation.c.id == bindparam("b_id")).values(heartbeat_at=bindparam("b_now"))
 
 

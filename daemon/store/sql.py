@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
@@ -87,6 +88,19 @@ def fetch(conn: Connection, statement: Query, names: tuple[str, ...] = (), value
         return [tuple(row) for row in conn.exec_driver_sql(text, tuple(values))]
     found: list[tuple[Any, ...]] = _run(conn, cursor.execute, text, values).fetchall()
     return found
+
+
+@lru_cache(maxsize=128)
+def _shape(statement: Query) -> Callable[[tuple[Any, ...]], Any]:
+    names = list(statement.selected_columns.keys())
+    shape: Any = namedtuple("Row", names)  # type: ignore[misc]  # noqa: PYI024 - its columns are the statement's
+    make: Callable[[tuple[Any, ...]], Any] = shape._make
+    return make
+
+
+def rows(conn: Connection, statement: Query, names: tuple[str, ...] = (), values: Row = ()) -> list[Any]:
+    """As `fetch`, the columns by their names."""
+    return list(map(_shape(statement), fetch(conn, statement, names, values)))
 
 
 def value(conn: Connection, statement: Query, names: tuple[str, ...] = (), values: Row = ()) -> Any:
