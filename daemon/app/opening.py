@@ -36,7 +36,7 @@ NOT_BEGUN = Began(id=0, nonce="", commit=0, highest=0, last_heartbeat=None, over
 
 @dataclass(slots=True, kw_only=True)
 class Opened:
-    """The state of one installation, held by this process. `began`: None for a command that only looks and writes."""
+    """The state of one installation, held by this process. `began`: with id 0 where no incarnation begins."""
 
     lock: Lock
     store: KeptStore
