@@ -14,11 +14,13 @@ import re
 from collections.abc import Mapping
 from typing import Any, TextIO, cast
 
-import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
-
 from daemon.clock import Clock, iso
+from daemon.lean import without
 from plugins.contract import Log, Secret
+
+with without("rich"):  # structlog would load it for the tracebacks of its console: 40 ms of each start
+    import structlog
+    from structlog.typing import EventDict, Processor, WrappedLogger
 
 PERSONAL = frozenset(
     {

@@ -130,7 +130,7 @@ def register_channels():
     return [Witness]
 """
 NOT_YET = (
-    "alembic", "mako", "apscheduler", "tzlocal", "phonenumbers", "twilio", "aiosmtpd", "aiosmtplib", "channels", "jinja2", "email_validator",
+    "alembic", "mako", "rich", "apscheduler", "tzlocal", "phonenumbers", "twilio", "aiosmtpd", "aiosmtplib", "channels", "jinja2", "email_validator",
     "daemon.sandbox", "daemon.simulate", "daemon.app.offline", "daemon.cli.client", "cryptography.x509", "jsonschema", "requests", "hypothesis",
 )  # fmt: skip
 """What neither this config nor a first claim needs: the relay's SMTP, schema changes, the hourly bell, pages, phone numbers, the sandbox."""
