@@ -83,6 +83,7 @@ class Book:
     campaigns: Mapping[str, Mapping[str, Any]]
 
     @classmethod
+    @functools.cache
     def of(cls, variant: int) -> Book:
         return cls(config=tomllib.loads(_text(variant, Path("campaigns"), POOL)), campaigns={k: tomllib.loads(v) for k, v in CAMPAIGNS.items()})
 

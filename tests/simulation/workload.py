@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -22,6 +22,8 @@ ROWS = 204
 JOBS = 5
 """There are at least so many jobs, of at most 60 rows: faults are tied to one of the first."""
 PEOPLE = 90
+CANCELLED_SHARE = 0.05
+"""Of the seeds: a queue is cancelled and the daemon stopped soon after."""
 STARTS = (
     "2026-11-23T01:56:00+00:00", "2026-11-27T12:51:00+00:00", "2026-10-24T22:58:00+00:00", "2026-11-01T04:57:00+00:00",
     "2027-03-28T00:56:00+00:00", "2026-11-29T10:48:00+00:00", "2026-11-26T07:58:00+00:00",
@@ -98,7 +100,10 @@ def draw_plan(seed: int) -> Plan:
     rng = random.Random(f"workload {seed}")
     start = datetime.fromisoformat(rng.choice(STARTS)) + timedelta(seconds=rng.uniform(0, 150))
     faults = _draw_faults(rng)
-    jobs = _draw_jobs(rng, start, ROWS + 60 * any(fault.kind == "cancel_queue" for fault in faults))
+    stopping = random.Random(f"cancelled {seed}")
+    ends = stopping.random() < CANCELLED_SHARE
+    jobs = _draw_jobs(rng, start, ROWS + 60 * (ends or any(fault.kind == "cancel_queue" for fault in faults)))
+    faults += _draw_stop_after_cancel(stopping, jobs) if ends else ()
     ways = {name: rng.uniform(0.01, 0.06) for name in rng.sample(BEHAVIOURS, rng.randint(1, 6))}
     return Plan(
         seed=seed, start=start, variant=rng.randrange(len(VARIANTS)), pipelining=rng.random() < 0.75, jobs=jobs,
@@ -154,6 +159,17 @@ def _draw_faults(rng: random.Random) -> tuple[FaultPlan, ...]:
         for kind in (*deaths, *others)
     ]  # fmt: skip
     return tuple(found)
+
+
+def _draw_stop_after_cancel(rng: random.Random, jobs: Sequence[JobPlan]) -> tuple[FaultPlan, ...]:
+    """A job's queue is cancelled while the job is under way, and the daemon is stopped soon after: chance alone seldom has it so."""
+    job = rng.randrange(JOBS)
+    steps = rng.randint(100, 600)
+    which = (sorted(QUEUES).index(jobs[job].queue) + 0.5) / len(QUEUES)
+    return (
+        FaultPlan(kind="cancel_queue", job=job, steps=steps, draw=which, seconds=1),
+        FaultPlan(kind="sigterm", job=job, steps=steps + rng.randint(50, 400), draw=rng.random(), seconds=rng.uniform(0.05, 5)),
+    )
 
 
 def utc(at: datetime) -> int:
