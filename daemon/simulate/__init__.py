@@ -1,7 +1,7 @@
 """FLOOR 7, simulate: the world for a simulated daemon: virtual time, a seeded loop, and ports that never touch the machine.
 
-The same seed gives the same history in every run, under every hash seed and on every machine that has the same version of Python (asyncio
-takes other steps in each) and of the libraries. Production code is the same code: it only gets other ports.
+The same seed gives the same history in every run, under every hash seed and on every machine that has the same versions of Python and of
+the libraries. Production code is the same code: it only gets other ports.
 What needs a thread, a socket or a process raises `Forbidden` here.
 """
 
