@@ -94,16 +94,17 @@ class Patience:
     ) -> None:  # fmt: skip
         self._destinations, self._ready, self._places, self._clock = destinations, ready, places, clock
         self._late, self._moved, self._crawls = late, moved, crawls
-        self._turns: set[Turn] = set()
+        self._turns: dict[Turn, None] = {}
+        """In the order of their beginning: what they shed comes back in the same order in every run."""
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
 
     def begin(self, turn: Turn) -> None:
-        self._turns.add(turn)
+        self._turns[turn] = None
         self.soon()
 
     def end(self, turn: Turn) -> None:
-        self._turns.discard(turn)
+        self._turns.pop(turn, None)
 
     def soon(self, seconds: float = LOOK_SECONDS) -> None:
         """Look in so many seconds, or when it is planned, whichever is sooner."""
