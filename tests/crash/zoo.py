@@ -124,8 +124,9 @@ class Zoo:
                 writer.write(b"250 2.0.0 taken\r\n")
                 await writer.drain()
                 await asyncio.sleep(0.05)
-                raw = writer.get_extra_info("socket")
-                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                if not writer.transport.is_closing():  # else the daemon was killed in between
+                    raw = writer.get_extra_info("socket")
+                    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 writer.transport.abort()
                 return False
             case _:
