@@ -1,6 +1,6 @@
 """The slow beat of the daemon: journal sync, heartbeat, clock watch, finished jobs, saved buckets, retention, metrics.
 
-Ticks once a second on the clock port. The bell rings hourly; what is due is looked up in the store, so a bell that is missed
+Ticks once a second. The bell rings hourly; what is due is looked up in the store, so a bell that is missed
 does no harm.
 """
 

@@ -34,7 +34,7 @@ CAMPAIGNS: Mapping[str, str] = {
     "alert": 'status = "active"\npurpose = "transactional"\npriority = 100\nignore_window = true\non_doubt = "resend_once"\n[enrol]\njobs = true\n'
     'again = "never"\n[[step]]\nname = "one"\nchannels = ["email"]\nvalid = "8h"\n',
     "news": 'status = "active"\npurpose = "marketing"\ntopic = "news"\npriority = 20\n[enrol]\njobs = true\nagain = "never"\n'
-    '[[step]]\nname = "one"\nchannels = ["email"]\nvalid = "24h"\n',
+    '[[step]]\nname = "one"\nchannels = ["email"]\nvalid = "5h"\n',
 }
 TEMPLATE = "---\nsubject: Hello\n---\nref={{ vars.ref }}=\n{{ unsubscribe_url }}\n"
 
