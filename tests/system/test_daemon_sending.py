@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,9 +37,13 @@ def test_an_unreachable_relay_loses_nothing_and_is_told(build: Build):
     said = house("status")
     assert "relay: unreachable" in said.out
     assert "Nothing is lost: it is tried again at" in said.out
-    assert house.job("early")["deliveries"] == {"due": 40}
+    wait_for(lambda: house.job("early")["deliveries"] == {"due": 40}, "what was claimed is given back")
     assert house.status()["doubts"] == 0
-    explained = house("explain", "wait-7", "--json").json["enrolments"][0]["deliveries"][0]
+
+    def explain() -> dict[str, Any]:
+        return house("explain", "wait-7", "--json").json["enrolments"][0]["deliveries"][0]
+
+    explained = wait_for(lambda: explain() if explain()["reason"] else None, "the rules have seen that the provider rests")
     assert (explained["state"], explained["decision"], explained["reason"]) == ("due", "defer", "breaker_open")
     assert explained["text"].startswith("Waits: the provider relay fails at the moment (unreachable")
     [rest] = house.events("smtp.relay_rests")
