@@ -27,6 +27,7 @@ from plugins.contract import (
     Stream,
     Unknown,
 )
+from plugins.feedback import BadSignature, Doubt, Feedback, FeedbackKind, Price, Settled, WebhookRequest
 from plugins.grant import Grant
 from plugins.hookspecs import hookimpl
 from plugins.simple import SimpleChannel
@@ -35,25 +36,32 @@ __all__ = [
     "API_VERSION",
     "GRANT_SECONDS",
     "Accepted",
+    "BadSignature",
     "Capabilities",
     "Channel",
     "Clock",
     "Context",
     "Deferred",
     "Dns",
+    "Doubt",
+    "Feedback",
+    "FeedbackKind",
     "Grant",
     "Log",
     "Message",
     "NotSent",
     "OpenStream",
     "Outcome",
+    "Price",
     "Rejected",
     "Scope",
     "Secret",
     "Session",
     "SettingError",
+    "Settled",
     "SimpleChannel",
     "Stream",
     "Unknown",
+    "WebhookRequest",
     "hookimpl",
 ]

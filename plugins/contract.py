@@ -6,7 +6,7 @@ satisfies `Context` and `Session` by shape. Instants are timezone-aware UTC `dat
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
@@ -162,7 +162,8 @@ class Capabilities:
 
     concurrency: how many `send()` calls may run at once (for SMTP: connections) · batch: messages a `send()` gets ·
     unit: messages that one irreversible act carries (1 for SMTP, SMS, push; n for a bulk API) · max_text: characters
-    of text accepted, None = no limit · idempotent: seconds for which the provider honours `Message.id` as a key, 0 = not.
+    of text accepted, None = no limit · idempotent: seconds for which the provider honours `Message.id` as a key, 0 = not ·
+    daily_spend: the most that may be spent in a day, in the currency of the channel's `price`, None = no limit.
     """
 
     concurrency: int = 8
@@ -170,6 +171,7 @@ class Capabilities:
     unit: int = 1
     max_text: int | None = None
     idempotent: float = 0.0
+    daily_spend: float | None = None
 
 
 class Clock(Protocol):
@@ -214,7 +216,11 @@ S = TypeVar("S")
 
 @dataclass(frozen=True, kw_only=True)
 class Context(Generic[S]):
-    """All that a plugin gets from the world. A plugin that uses nothing else can be simulated."""
+    """All that a plugin gets from the world. A plugin that uses nothing else can be simulated.
+
+    `hook_url`: the public address of this provider's `/hooks/NAME`, None if the config has no public address · `sign`: a
+    delivery id as a token; a request to `hook_url?t=TOKEN` arrives with `WebhookRequest.delivery` set.
+    """
 
     provider: str
     settings: S
@@ -224,6 +230,8 @@ class Context(Generic[S]):
     open_stream: OpenStream
     http: aiohttp.ClientSession
     log: Log
+    hook_url: str | None = None
+    sign: Callable[[str], str] = str
 
 
 class Session(Protocol):

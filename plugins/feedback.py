@@ -1,0 +1,107 @@
+"""What is learned after an outcome: feedback that a provider posts to `/hooks/NAME`, and the settling of doubts.
+
+A channel that takes feedback has `parse_feedback(request)`: pure, it checks the provider's signature and says in our words what
+the request means. A channel that can look up what became of a message has `async reconcile(doubts)`. Both are optional; the
+daemon calls them, writes the rows, and answers the provider. Nothing here imports `daemon`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, Protocol, runtime_checkable
+
+from plugins.contract import Accepted, Message, Rejected
+
+FeedbackKind = Literal[
+    "accepted", "delivered", "failed", "bounced", "complained", "opened", "clicked", "replied", "unsubscribed", "resubscribed"
+]
+"""accepted: the provider has it (settles a doubt) · delivered: it reached the person · failed: it surely never will, the address
+may live on · bounced: nor will any other, the address is dead · complained: reported as spam · unsubscribed, resubscribed: STOP
+and START, or their like."""
+
+
+class BadSignature(Exception):
+    """Raise it in `parse_feedback` for a request that the provider did not sign: answered with 403, nothing of it is believed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookRequest:
+    """One request to `/hooks/NAME`, whole. `url`: the public address with its query, as the provider was given it, not what a
+    proxy made of it. `headers`: names in lower case. `delivery`: the delivery id of the token that `Context.sign` put into the
+    address, verified; None if there was no token, or a bad one."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    query: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    delivery: str | None = None
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feedback:
+    """One thing learned about a message or an address.
+
+    Names its delivery by `delivery` (our id) or `provider_id` (theirs, as `Accepted` gave it), or the `address` alone (an
+    inbound STOP). `id`: the provider's own id of this event, if it has one: twice the same is once. `at`: when it happened,
+    None = when it came in. `human` False: an open or click that a machine made.
+    """
+
+    kind: FeedbackKind
+    delivery: str | None = None
+    provider_id: str | None = None
+    address: str | None = None
+    at: datetime | None = None
+    id: str | None = None
+    code: str | None = None
+    detail: str | None = None
+    human: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """A message whose fate is unknown. `message` is rendered anew with the words and the instant of then; None if that cannot be
+    done any more. `handed_over_at`: the provider can have it from then on."""
+
+    id: str
+    address: str
+    handed_over_at: datetime
+    message: Message | None = None
+
+
+Settled = Accepted | Rejected
+"""What a look-up may say: the provider has it, or surely never took it and never will."""
+
+
+@runtime_checkable
+class TakesFeedback(Protocol):
+    def parse_feedback(self, request: WebhookRequest) -> Sequence[Feedback]:
+        """What the request says; empty if nothing that concerns us. `BadSignature` if it is forged, ValueError if it cannot be
+        read (answered with 400). No I/O: it runs in the web server's turn."""
+        ...
+
+
+@runtime_checkable
+class Reconciles(Protocol):
+    async def reconcile(self, doubts: Sequence[Doubt]) -> Mapping[str, Settled]:
+        """By id, what became of some of them; those that it does not mention stay in doubt. May be asked again, hours later."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """What a message will cost: `parts` that the provider bills (SMS segments), `amount` of `currency` for all of them."""
+
+    parts: int = 1
+    amount: float = 0.0
+    currency: str = field(default="USD")
+
+
+@runtime_checkable
+class Prices(Protocol):
+    def price(self, message: Message) -> Price:
+        """Before it is sent; pure. With `Capabilities.daily_spend` the daemon sends no more than that in a day."""
+        ...
