@@ -162,7 +162,8 @@ class Capabilities:
 
     concurrency: how many `send()` calls may run at once (for SMTP: connections) · batch: messages a `send()` gets ·
     unit: messages that one irreversible act carries (1 for SMTP, SMS, push; n for a bulk API) · max_text: characters
-    of text accepted, None = no limit · idempotent: seconds for which the provider honours `Message.id` as a key, 0 = not ·
+    of text accepted, None = no limit · idempotent: seconds for which the provider honours `Message.id` as a key, 0 = not:
+    `SimpleChannel` then asks again after an `Unknown` while the grant lasts, under the same id ·
     daily_spend: the most that may be spent in a day, in the currency of the channel's `price`, None = no limit.
     """
 

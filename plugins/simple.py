@@ -12,13 +12,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from plugins.contract import Capabilities, Clock, Context, Deferred, Log, Message, NotSent, Outcome, Session, Unknown
+from plugins.contract import Accepted, Capabilities, Clock, Context, Deferred, Log, Message, NotSent, Outcome, Rejected, Session, Unknown
 from plugins.grant import Grant
 
 if TYPE_CHECKING:
     import aiohttp
 
 S = TypeVar("S")
+ASK_AGAIN_SECONDS = (0.5, 2.0)
+"""Waits before a doubt is asked again, where the provider honours the id as a key."""
 
 
 class SimpleChannel(ABC, Generic[S]):
@@ -89,7 +91,21 @@ class SimpleChannel(ABC, Generic[S]):
             else:
                 with grant.held():
                     outcome = await self._outcome_of(message)
+                    if isinstance(outcome, Unknown) and self.capabilities.idempotent:
+                        outcome = await self._ask_again(message, outcome, session, grant)
             session.report(message.id, outcome)
+
+    async def _ask_again(self, message: Message, doubt: Unknown, session: Session, grant: Grant) -> Outcome:
+        """The provider takes a second request under the same id for the first one, so asking is harmless while the grant lasts.
+        Only an answer that settles it counts: that the second request was not taken says nothing of the first."""
+        for seconds in ASK_AGAIN_SECONDS:
+            await self.clock.sleep(seconds)
+            if session.closing or grant.expired:
+                break
+            outcome = await self._outcome_of(message)
+            if isinstance(outcome, Accepted | Rejected):
+                return outcome
+        return doubt
 
     async def _outcome_of(self, message: Message) -> Outcome:
         try:

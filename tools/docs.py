@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from plugins.hookdocs import hooks_page
+from tools.docs_channels import channels
 from tools.docs_cli import cli_page
 from tools.docs_config import config_page
 from tools.docs_model import exit_codes, floors, reasons, states
@@ -35,6 +36,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "reasons": reasons,
     "floors": floors,
     "exit-codes": exit_codes,
+    "channels": channels,
 }
 _BLOCK = re.compile(r"<!-- generated: (?P<name>[a-z-]+) -->\n.*?<!-- end -->", re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\((?!https?:|mailto:|#)(?P<target>[^)#\s]+)(?:#[^)]*)?\)")

@@ -12,10 +12,10 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from channels import console, smtp
 from daemon.config import schema, values
 from daemon.config.schema import NOT_YET, Document, Table
 from daemon.config.values import Address, Rate, format_duration
+from tools.docs_channels import built_in, class_of
 
 INTRO = """\
 # config.toml
@@ -57,7 +57,6 @@ campaign = "winback"
 """
 
 HEADINGS: Mapping[str, str] = {"cap": "[[cap]]", "topics": "[topics.NAME]", "providers": "[providers.NAME]", "queues": "[queues.NAME]"}
-PLUGINS: Mapping[str, Any] = {"smtp": smtp, "console": console}
 
 
 def config_page() -> str:
@@ -68,7 +67,7 @@ def config_page() -> str:
         if model is not None:
             parts.append(section(HEADINGS.get(key, f"[{key}]"), model))
         if key == "providers":
-            parts += [plugin_section(name, module) for name, module in PLUGINS.items()]
+            parts += [plugin_section(name, module) for name, module in built_in().items()]
     parts.append("## Not yet\n\n" + "".join(f"- `[{key}]`: {what}\n" for key, what in NOT_YET.items()))
     return "\n".join(parts)
 
@@ -167,13 +166,19 @@ def of_annotated(annotation: Any) -> str:
 
 def plugin_section(name: str, module: Any) -> str:
     """The keys of a built-in channel: its settings dataclass, and what its docstring says of them."""
-    settings = next(kind for kind in vars(module).values() if hasattr(kind, "settings_type") and kind.name == name).settings_type
+    settings = class_of(name, module).settings_type
     hints = typing.get_type_hints(settings)
     rows = ""
     for field in dataclasses.fields(settings):
-        given = "*required*" if field.default is dataclasses.MISSING else "" if field.default is None else f"`{toml(field.default)}`"
-        rows += f"| `{field.name.rstrip('_')}` | {of_setting(hints[field.name])} | {given} |\n"
+        rows += f"| `{field.name.rstrip('_')}` | {of_setting(hints[field.name])} | {given(field)} |\n"
     return f'### plugin = "{name}"\n\n{escape(inspect.getdoc(settings) or "")}\n\n| key | value | default |\n|---|---|---|\n{rows}'
+
+
+def given(field: dataclasses.Field[Any]) -> str:
+    """The default of a plugin's key."""
+    if field.default_factory is not dataclasses.MISSING:
+        return f"`{toml(field.default_factory())}`"
+    return "*required*" if field.default is dataclasses.MISSING else "" if field.default is None else f"`{toml(field.default)}`"
 
 
 def of_setting(annotation: Any) -> str:

@@ -261,7 +261,7 @@ class ProviderTable(Table):
 
     model_config = ConfigDict(extra="allow")
 
-    plugin: Name = Field(description="name of the plugin: smtp, console, or one of plugin_dirs")
+    plugin: Name = Field(description="name of the plugin: smtp, webhook, .. (docs/channels.md), or one of plugin_dirs")
     rate: RateText | None = Field(None, description='at most so many messages: "100/s", "600/m"; none: no limit')
     domains: Mapping[str, RateText] = Field({}, description='by destination domain: { "gmail.com" = "20/s", "*" = "50/s" }')
 

@@ -80,18 +80,20 @@ class NoPeer:
 
 
 class FolderPeer:
-    """For a channel that puts files into a folder: each file is an act. `key` is the setting that takes the folder."""
+    """For a channel that puts files into a folder: each file is an act, and so is what is added to one. `key` is the setting that takes the
+    folder."""
 
     behaviours: frozenset[Behaviour] = frozenset()
 
     def __init__(self, key: str = "folder") -> None:
         self._key = key
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._seen: dict[Path, Act] = {}
+        self._seen: list[Act] = []
+        self._read: dict[Path, int] = {}
 
     async def start(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="homing-kit-")
-        self._seen = {}
+        self._seen, self._read = [], {}
 
     async def stop(self) -> None:
         if self._folder is not None:
@@ -103,10 +105,12 @@ class FolderPeer:
 
     def seen(self) -> Sequence[Act]:
         if self._folder is not None:
-            new = {path for path in Path(self._folder.name).rglob("*") if path.is_file()} - self._seen.keys()
-            for path in sorted(new):
-                self._seen[path] = Act(bytearray(path.read_bytes()), complete=True)
-        return list(self._seen.values())
+            for path in sorted(path for path in Path(self._folder.name).rglob("*") if path.is_file()):
+                content, before = path.read_bytes(), self._read.get(path, -1)
+                if len(content) > before:
+                    self._seen.append(Act(bytearray(content[max(0, before) :]), complete=True))
+                    self._read[path] = len(content)
+        return self._seen
 
 
 class ServerPeer(ABC):

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from plugins import Secret
 from plugins.discovery import GROUP
 from plugins.loader import ProviderTable, load_channels, load_plugin
 from plugins.testing import Verdict, check_channel
@@ -19,9 +20,13 @@ BUILT_IN = sorted(point.name for point in importlib.metadata.entry_points(group=
 SMALLEST: Mapping[str, Mapping[str, Any]] = {
     "smtp": {"host": "127.0.0.1", "port": 1025, "tls": "none", "from": "Kedai <hello@mail.example.com>"},
     "console": {},
+    "webhook": {"url": "https://letters.example.com/homing", "secret": "kit-secret-7f3a91c0"},
+    "export": {"folder": "lists"},
 }
-UNCHECKED: Mapping[str, set[str]] = {"console": {"doubt", "refusal", "gives_back"}}
-"""Rules that the kit cannot try on a channel: a folder does not refuse."""
+STANDS_FOR = {"smtp": "email", "console": "email", "webhook": "webhook", "export": "export"}
+FOLDER = {"doubt", "refusal", "gives_back"}
+UNCHECKED: Mapping[str, set[str]] = {"console": FOLDER, "export": FOLDER | {"parallel"}}
+"""Rules that the kit cannot try on a channel: a folder does not refuse, and lists are written one after the other."""
 
 
 def test_every_built_in_channel_is_held_to_the_suite() -> None:
@@ -41,10 +46,11 @@ def test_a_built_in_channel_conforms(name: str) -> None:
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_a_built_in_channel_is_loaded_by_its_smallest_settings(name: str) -> None:
     """The loader takes it from its entry point and makes an instance."""
-    loading = load_channels([ProviderTable(name="one", plugin=name, settings=SMALLEST[name])])
+    given = {key: Secret(value) if key == "secret" else value for key, value in SMALLEST[name].items()}
+    loading = load_channels([ProviderTable(name="one", plugin=name, settings=given)])
     assert loading.problems == ()
     assert loading.channels[0].make() is not None
-    assert loading.channels[0].channel == "email"
+    assert loading.channels[0].channel == STANDS_FOR[name]
 
 
 @pytest.mark.parametrize("name", BUILT_IN)

@@ -11,7 +11,8 @@ import pytest
 from daemon.config import load_config, locate_keys, parse_config
 from daemon.config.schema import Document, Table, table_at
 from daemon.policy.window import parse_window
-from tools.docs_config import PLUGINS, SMALLEST, config_page, default
+from tools.docs_channels import built_in
+from tools.docs_config import SMALLEST, config_page, default
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = (ROOT / "config.toml").read_text(encoding="utf-8")
@@ -96,7 +97,7 @@ def test_the_smallest_config_of_the_page_loads():
     assert parse_config(SMALLEST, path=Path("config.toml"), environ={}).queues["lapsed-45"].campaign == "winback"
 
 
-@pytest.mark.parametrize("name", PLUGINS)
+@pytest.mark.parametrize("name", built_in())
 def test_keys_of_built_in_channels_are_on_the_page(name: str):
     """With their defaults, from their settings dataclass."""
     assert f'### plugin = "{name}"' in config_page()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from plugins import Accepted, Capabilities, Context, Deferred, Message, NotSent, Outcome, SimpleChannel, Unknown
+from plugins import Accepted, Capabilities, Context, Deferred, Message, NotSent, Outcome, Rejected, SimpleChannel, Unknown
 from plugins.testing.messages import make_message
 from plugins.testing.world import START, KitClock, KitLog, LocalDns, open_stream
 
@@ -78,8 +78,8 @@ class Line:
         self.reports.setdefault(id, []).append(outcome)
 
 
-async def started(clock: KitClock, log: KitLog) -> Scripted:
-    channel = Scripted()
+async def started(clock: KitClock, log: KitLog, kind: type[Scripted] = Scripted) -> Scripted:
+    channel = kind()
     http: Any = None
     context = Context(
         provider="p", settings=Settings(), clock=clock, rng=random.Random(1), dns=LocalDns(), open_stream=open_stream, http=http, log=log
@@ -173,3 +173,57 @@ async def test_open_and_close_are_called_once_each() -> None:
     assert channel.hooks == ["open", "close"]
     with pytest.raises(RuntimeError, match="before start"):
         await channel.send(batch(1), Line())
+
+
+class Sleepless(KitClock):
+    """Sleeping puts it forward."""
+
+    async def sleep(self, seconds: float) -> None:
+        self.jump(seconds)
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        ([Unknown(code="500"), Accepted(provider_id="1")], Accepted(provider_id="1")),
+        ([Unknown(code="500"), Rejected(code="422")], Rejected(code="422")),
+        ([Unknown(code="500"), Deferred(scope="provider"), Accepted()], Accepted()),
+        ([Unknown(code="first"), NotSent("away"), Deferred(throttled=True)], Unknown(code="first")),
+        ([Unknown(code="first"), Unknown(code="second"), Unknown(code="third"), Accepted()], Unknown(code="first")),
+    ],
+)
+async def test_a_doubt_is_asked_again_where_the_id_is_a_key(answers: list[Any], expected: Outcome) -> None:
+    """A later refusal to take the second request says nothing of the first: it stays a doubt, with the first one's evidence."""
+
+    class Keyed(Scripted):
+        capabilities = Capabilities(idempotent=60.0)
+
+        async def send_one(self, message: Message) -> Outcome:
+            act = answers.pop(0)
+            if isinstance(act, BaseException):
+                raise act
+            return act  # type: ignore[no-any-return]
+
+    channel, line, messages = await started(Sleepless(), KitLog(), Keyed), Line(), batch(1)
+    await channel.send(messages, line)
+    assert line.reports == {messages[0].id: [expected]}
+    assert line.asked == [[messages[0].id]]
+
+
+@pytest.mark.parametrize(("idempotent", "slow"), [(0.0, 0.0), (60.0, 11.0)])
+async def test_a_doubt_is_never_asked_again_without_a_key_or_past_the_grant(idempotent: float, slow: float) -> None:
+    """The recipient may have unsubscribed since."""
+
+    class Once(Scripted):
+        capabilities = Capabilities(idempotent=idempotent)
+
+        async def send_one(self, message: Message) -> Outcome:
+            self.running += 1
+            clock.jump(slow)
+            return Unknown()
+
+    clock = Sleepless()
+    channel, line, messages = await started(clock, KitLog(), Once), Line(), batch(1)
+    await channel.send(messages, line)
+    assert channel.running == 1
+    assert line.reports == {messages[0].id: [Unknown()]}

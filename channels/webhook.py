@@ -1,0 +1,203 @@
+"""Posts each message as signed JSON to an address of yours: a letter shop, a call list, a WhatsApp gateway.
+
+    [providers.letters]
+    plugin = "webhook"
+    url = "https://letters.example.com/homing"
+    secret = { credential = "letters" }
+    channel = "letter"     # what it stands in for; default "webhook"
+    idempotent = 86400     # seconds for which the other side honours `webhook-id`; default 0: it does not
+
+Signed as Standard Webhooks 1.0 has it: `webhook-id` (the delivery's id, the same at each try: the idempotency key),
+`webhook-timestamp`, `webhook-signature: v1,BASE64(HMAC-SHA256(secret, id.timestamp.body))`. What the other side answers:
+2xx taken · 410 the address is gone · 429, 503 later · other 4xx refused (401, 403 and 407 stop the provider as well) · 5xx, or
+nothing: in doubt. Takes messages from the daemon through the plugin socket, knows nothing else of it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import ipaddress
+import json
+import re
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from plugins import (
+    Accepted,
+    Capabilities,
+    Context,
+    Deferred,
+    Message,
+    Outcome,
+    Rejected,
+    Secret,
+    SettingError,
+    SimpleChannel,
+    hookimpl,
+    http,
+)  # fmt: skip
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import aiohttp
+
+KIND = "message.send"
+ADDRESS_OF = {"email": "email", "sms": "phone", "call": "phone", "whatsapp": "phone", "webhook": "recipient"}
+"""Which address the channels need that it may stand in for; any other needs none (the recipient's id)."""
+PREFIX = "whsec_"
+WORD = re.compile(r"[a-z][a-z0-9_]*\Z")
+MOST_AT_ONCE = 256
+LONGEST_KEY = 30 * 86_400.0
+STOPS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED})
+SHORTEST_SECRET = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """`url`: where to post · `secret`: 16 characters or more, or `whsec_` with base64 · `old_secret`: signs as well while the other side
+    changes over · `insecure`: allow http: to another machine · `idempotent`: seconds for which the other side takes a second
+    request under the same `webhook-id` for the first one; then a doubt is asked again instead of left to you."""
+
+    url: str
+    secret: Secret
+    old_secret: Secret | None = None
+    channel: str = "webhook"
+    concurrency: int = 8
+    idempotent: float = 0.0
+    insecure: bool = False
+
+    def __post_init__(self) -> None:
+        faults = [fault for fault in (self._fault_of_url(), *self._other_faults()) if fault is not None]
+        if faults:
+            raise ExceptionGroup("webhook", faults)
+
+    def _fault_of_url(self) -> SettingError | None:
+        try:
+            parts = urlsplit(self.url)
+            host, port = parts.hostname, parts.port
+        except ValueError as error:
+            return SettingError("url", str(error))
+        if parts.scheme not in ("http", "https") or not host or port == 0:
+            return SettingError("url", f'must be an address such as "https://letters.example.com/homing" (got "{self.url}")')
+        if parts.username is not None or parts.fragment:
+            return SettingError("url", "must have neither user nor fragment: the request is signed with `secret`")
+        if parts.scheme == "http" and not self.insecure and not _is_here(host):
+            return SettingError("url", "must begin with https: the body names people (insecure = true allows http:)")
+        return None
+
+    def _other_faults(self) -> list[SettingError | None]:
+        word, life = WORD.match(self.channel), 0 <= self.idempotent <= LONGEST_KEY
+        return [
+            _fault_of_secret("secret", self.secret),
+            _fault_of_secret("old_secret", self.old_secret),
+            None if word else SettingError("channel", f'"{self.channel}" is no channel: a lower-case word such as letter or call'),
+            None if 1 <= self.concurrency <= MOST_AT_ONCE else SettingError("concurrency", f"must be 1 to {MOST_AT_ONCE}"),
+            None if life else SettingError("idempotent", f"must be 0 to {LONGEST_KEY:.0f} seconds"),
+        ]
+
+
+class Webhook(SimpleChannel[Settings]):
+    """One POST a message."""
+
+    name, channel, address, settings_type = "webhook", "webhook", "recipient", Settings
+
+    @classmethod
+    def stands_for(cls, settings: Settings) -> tuple[str, str]:
+        """The channel and the address that this provider stands in for."""
+        return settings.channel, ADDRESS_OF.get(settings.channel, "recipient")
+
+    async def start(self, context: Context[Settings]) -> None:
+        settings = context.settings
+        self.capabilities = Capabilities(concurrency=settings.concurrency, idempotent=settings.idempotent)
+        self._keys = [key_of(secret) for secret in (settings.secret, settings.old_secret) if secret is not None]
+        await super().start(context)
+
+    async def send_one(self, message: Message) -> Outcome:
+        body = body_of(message)
+        at = str(int(self.clock.now().timestamp()))
+        headers = {
+            "Content-Type": "application/json",
+            "webhook-id": message.id,
+            "webhook-timestamp": at,
+            "webhook-signature": " ".join(sign(key, message.id, at, body) for key in self._keys),
+        }
+        async with self.http.post(self.settings.url, data=body, headers=headers) as reply:
+            return outcome_of(reply)
+
+
+def outcome_of(reply: aiohttp.ClientResponse) -> Outcome:
+    """What a status says; the body is not read: nothing is expected in it."""
+    status, code, after = reply.status, str(reply.status), reply.headers.get("Retry-After")
+    if 200 <= status < 300:
+        return Accepted(provider_id=reply.headers.get("webhook-id"))
+    if status == HTTPStatus.GONE:
+        return Rejected(scope="address", code=code)
+    if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+        return Deferred(scope="provider", after=after, code=code, throttled=status == HTTPStatus.TOO_MANY_REQUESTS)
+    if status in STOPS:
+        return Rejected(scope="operator", code=code, detail="the other side refuses our signature: see `secret`")
+    if 400 <= status < 500:
+        return Rejected(scope="message", code=code)
+    return http.outcome_of(reply)
+
+
+def body_of(message: Message) -> bytes:
+    """The request's body: compact JSON, UTF-8. Instants are ISO 8601 in UTC; what is not there is null or empty."""
+    data = {
+        "delivery": message.id, "recipient": message.recipient, "address": message.address, "channel": message.channel,
+        "campaign": message.campaign, "step": message.step, "variant": message.variant, "locale": message.locale,
+        "subject": message.subject, "text": message.text, "html": message.html, "head": dict(message.head),
+        "unsubscribe_url": message.unsubscribe_url, "expires_at": _iso(message.expires_at), "attempt": message.attempt,
+        "copy": message.copy, "test": message.test,
+    }  # fmt: skip
+    whole = {"type": KIND, "id": message.id, "timestamp": _iso(message.created_at), "data": data}
+    return json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def sign(key: bytes, id: str, timestamp: str, body: bytes) -> str:
+    """One signature of the header: `v1,..`."""
+    digest = hmac.new(key, b".".join((id.encode(), timestamp.encode(), body)), hashlib.sha256).digest()
+    return f"v1,{base64.b64encode(digest).decode()}"
+
+
+def key_of(secret: Secret) -> bytes:
+    """The bytes that sign: base64 behind `whsec_`, else the text itself. ValueError if it is no base64."""
+    value = secret.reveal()
+    if not value.startswith(PREFIX):
+        return value.encode()
+    try:
+        return base64.b64decode(value.removeprefix(PREFIX), validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"what stands behind {PREFIX} is no base64: {error}") from None
+
+
+def _fault_of_secret(key: str, secret: Secret | None) -> SettingError | None:
+    if secret is None:
+        return None
+    try:
+        short = len(key_of(secret)) < SHORTEST_SECRET
+    except ValueError as error:
+        return SettingError(key, str(error))
+    return SettingError(key, f"is shorter than {SHORTEST_SECRET} bytes") if short else None
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@hookimpl
+def register_channels() -> list[type[Webhook]]:
+    return [Webhook]
