@@ -12,7 +12,6 @@ import io
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -53,9 +52,11 @@ class Journal:
         """The instant of the last line that this process wrote; None: none yet."""
 
     def tail(self) -> Tail:
-        """Read the nonce and the last complete line. A torn last line is ignored: its grant was never answered."""
+        """Read the nonce and the last complete line. A torn last line is ignored: its grant was never answered. Where a crash fell
+        between the renames of a rotation the next file, which is whole already, is the one that counts."""
+        path = self.path if self._disk.exists(self.path) else self._next
         try:
-            with self._disk.open_regular(self.path) as file:
+            with self._disk.open_regular(path) as file:
                 head = file.readline().decode("ascii", "replace").split()
                 size = file.seek(0, io.SEEK_END)
                 file.seek(max(0, size - 1024 * 1024))
@@ -129,34 +130,47 @@ class Journal:
     def _kept(self, number: int) -> Path:
         return self.path.with_name(f"{self.path.name}.{number}")
 
+    @property
+    def _next(self) -> Path:
+        """The file that a rotation is about to begin."""
+        return self.path.with_name(f"{self.path.name}.next")
+
     def restart(self, nonce: str, commit: int) -> None:
         """Begin a new file (full, or under a new nonce: an operator accepted the store); the old ones move on: `.1`, `.2`, .."""
         with self._moving:
             self.close()
             self._name(nonce, commit)
-            for number in range(KEPT - 1, 0, -1):
-                if self._disk.exists(self._kept(number)):
-                    self._disk.rename(self._kept(number), self._kept(number + 1))
+            self._move_on(self._rotate)
+
+    def _rotate(self) -> None:
+        """Each step may be the last: the new file is whole before the old one loses its name."""
+        with self._moving:
             if self._disk.exists(self.path):
+                self._disk.write_atomic(self._next, self._head)
+                for number in range(KEPT - 1, 0, -1):
+                    if self._disk.exists(self._kept(number)):
+                        self._disk.rename(self._kept(number), self._kept(number + 1))
                 self._disk.rename(self.path, self._kept(1))
             self._begin()
 
     def open(self, nonce: str, commit: int) -> None:
         """Open for appending; a new file starts with the installation's nonce and the last known commit."""
         self._name(nonce, commit)
-        self._begin()
+        self._move_on(self._begin)
+        self._disk.remove(self._next)  # of a rotation that had only begun
 
     def _name(self, nonce: str, commit: int) -> None:
         self._nonce, self._head = nonce, f"{MAGIC} {nonce} {commit}\n".encode()
 
     def _begin(self) -> None:
+        if not self._disk.exists(self.path):
+            if self._disk.exists(self._next):
+                self._disk.rename(self._next, self.path)
+            else:
+                self._disk.write_atomic(self.path, self._head)
         self._file = self._disk.append(self.path)
         self._size = self._disk.status(self.path).st_size
-        if self._size == 0:
-            self._write(self._head)
-            self._file.sync()
-            self._disk.sync_folder(self.path.parent)
-        elif self._last_byte() != b"\n":
+        if self._size and self._last_byte() != b"\n":
             self._write(b" torn\n")  # end the line that a crash cut off, so that nobody reads it as whole
 
     def _last_byte(self) -> bytes:
@@ -170,13 +184,13 @@ class Journal:
         if not granted:
             return
         if self._file is None and self._head:
-            self._move_on(self._begin)  # there was no room for it when the last one was full
+            self._move_on(self._rotate)  # there was no room for the next one when the last one was full
         line = f"{done[0].commit} {done[0].at} {' '.join(map(str, granted))}\n"
-        self._write((b"" if self._size else self._head) + line.encode("ascii"))  # no head yet: the disk was full when it began
+        self._write((b"" if self._size else self._head) + line.encode("ascii"))
         self._unsynced = True
         self.newest = done[0].at
         if self._size > ROTATE_BYTES:
-            self._move_on(partial(self.restart, self._nonce, done[0].commit))
+            self.restart(self._nonce, done[0].commit)
 
     def _write(self, data: bytes) -> None:
         if self._file is None:
