@@ -40,6 +40,8 @@ from plugins.contract import Channel, Context, Log
 from plugins.loader import LoadedChannel
 
 DRAIN_SECONDS = 30.0
+LEAVE_SECONDS = DRAIN_SECONDS + 5
+"""A reload waits so long for a provider that goes; by then only a store that takes nothing can keep it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +85,8 @@ class Sending(Service):
         self._loop: ClaimLoop | None = None
         self._claiming: asyncio.Task[None] | None = None
         self._swapping = asyncio.Lock()
+        self._leaving: dict[asyncio.Task[None], Line] = {}
+        """Providers of an earlier setup whose outcomes the store could not take yet (a full disk)."""
 
     @property
     def lines(self) -> Mapping[str, Line]:
@@ -174,7 +178,7 @@ class Sending(Service):
         changed = {n for n, t in old.config.providers.items() if setup.config.providers.get(n) != t} | self.failed.keys()
         changed |= {name for name, running in self._running.items() if running.line.stopped is not None}
         for name in sorted(changed & self._running.keys()):
-            await self._close(self._running.pop(name))
+            await self._leave(self._running.pop(name))
         self.failed = {}
         saved = await self._world.store.read(load_buckets)
         for loaded in setup.loading.channels:
@@ -240,8 +244,25 @@ class Sending(Service):
         if states:
             await self._world.store.write(Lane.BULK, save_buckets, states)
 
-    async def _close(self, running: _Running) -> None:
-        await running.line.drain(DRAIN_SECONDS)
+    async def _leave(self, running: _Running) -> None:
+        """Close a provider that the setup no longer has like this. What it knows is recorded while the daemon goes on."""
+        task = asyncio.create_task(self._close(running, ending=False), name=f"leave-{running.loaded.provider}")
+        done, _ = await asyncio.wait({task}, timeout=LEAVE_SECONDS)
+        if done:
+            task.result()
+            return
+        self._world.log.warning("provider_leaves_late", provider=running.loaded.provider)
+        self._leaving[task] = running.line
+        task.add_done_callback(self._left)
+
+    def _left(self, task: asyncio.Task[None]) -> None:
+        self._leaving.pop(task, None)
+        self.wake()
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            self._world.log.error("provider_not_closed", error=f"{type(failure).__name__}: {failure}")
+
+    async def _close(self, running: _Running, *, ending: bool = True) -> None:
+        await running.line.drain(DRAIN_SECONDS, ending=ending)
         try:
             async with asyncio.timeout(DRAIN_SECONDS):
                 await running.channel.stop()
@@ -253,8 +274,11 @@ class Sending(Service):
 
     async def _end(self) -> None:
         await self._stop_claiming()
+        for line in self._leaving.values():
+            line.end()
         try:
             await asyncio.gather(*(self._close(running) for running in self._running.values()))
+            await asyncio.gather(*self._leaving, return_exceptions=True)
             await self.save()
         except StoreUnavailableError as error:  # a full disk: the next start gives back what is still claimed
             self._world.log.error("end_not_recorded", service=self.name, error=str(error))

@@ -214,9 +214,9 @@ class Judgement:
         domain = address.rpartition("@")[2].lower()
         bucket = (buckets.get(domain) or buckets.get("*")) if buckets else None
         at = self._now if bucket is None or row.reason == Reason.RATE_LIMITED else bucket.reserve(self._now)  # once for each row
-        if crowd and (until := self._crowded(crowd, domain)) is not None:
+        if crowd and (until := self._crowded(crowd, domain, row, at, bucket is None)) is not None:
             return Decision(
-                verdict=Verdict.DEFER, reason=Reason.RATE_LIMITED, until=max(until, at),
+                verdict=Verdict.DEFER, reason=Reason.RATE_LIMITED, until=until,
                 rule=(f"slow.{provider}.{domain}", self._judging.rules.version),
                 facts={"domain": domain, "seconds": round(crowd.took(domain), 1)}, checks=(*decision.checks, ("rate", "defer")),
             )  # fmt: skip
@@ -227,8 +227,9 @@ class Judgement:
             facts={"domain": domain, "per_second": bucket.current_rate(self._now)}, checks=(*decision.checks, ("rate", "defer")),
         )  # fmt: skip
 
-    def _crowded(self, crowd: Destinations, domain: str) -> Instant | None:
-        """When a message to a slow destination may ask again; None when there is room for it."""
+    def _crowded(self, crowd: Destinations, domain: str, row: DueRow, at: Instant, free: bool) -> Instant | None:
+        """When a message to a slow destination may ask again, not before `at`; None when there is room for it. `free`: no rate of its own
+        keeps it from coming sooner."""
         room = crowd.spare(domain)
         if room is None:
             return None
@@ -236,5 +237,4 @@ class Judgement:
         if taken < room:
             self._taken[domain] = taken + 1
             return None
-        until = self._now + int(crowd.later(domain) * SECOND)
-        return until + -until % SECOND  # on whole seconds: those that ask again together are one claim
+        return max(crowd.put_off(domain, row.lane, row.delivery, self._now, row.expires_at, remembered=free), at)

@@ -12,26 +12,24 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from daemon.clock import Clock, iso
-from daemon.dispatch.outcome import cut, given_back, held_back, retry_after
+from daemon.dispatch.outcome import cut, held_back, retry_after
 from daemon.dispatch.patience import Patience, Turn
 from daemon.dispatch.ready import Ready
+from daemon.dispatch.records import Records
 from daemon.dispatch.session import SendSession
 from daemon.dispatch.work import Envelope
-from daemon.errors import StoreUnavailableError
 from daemon.ids import Ids
 from daemon.metrics import Metrics
 from daemon.model.delivery import SECOND, Instant, Reason
 from daemon.pacing.breaker import Breaker
 from daemon.pacing.bucket import Bucket
 from daemon.pacing.destinations import Destinations
-from daemon.store.flight import Flights, Result, Step
-from daemon.store.writer import Lane, Writes
+from daemon.store.flight import Flights, Result
+from daemon.store.writer import Writes
 from plugins.contract import Channel, Deferred, Log, Message, Unknown
 
 CRAWL_SECONDS = 10.0
 """Answers that take so long are failures of a provider when another one of its channel stands by."""
-RECORD_SECONDS = 1.0
-"""How soon outcomes are brought to the store again that it could not take."""
 
 
 class Writer(Protocol):
@@ -77,7 +75,7 @@ class Line:
             destinations=self.destinations, ready=self._ready, places=max(1, channel.capabilities.concurrency), clock=clock,
             late=self._late, moved=lambda: self._call_senders(len(self._idle)), crawls=self._crawls,
         )  # fmt: skip
-        self._settling: set[asyncio.Task[None]] = set()
+        self._records = Records(store=store, flights=flights, clock=clock, log=log.bind(provider=provider), wake=wake)
         self.spare = False
         """Another provider of this channel could take over."""
         self._senders: list[asyncio.Task[None]] = []
@@ -136,54 +134,35 @@ class Line:
         for number in range(max(1, self.channel.capabilities.concurrency)):
             self._senders.append(asyncio.get_running_loop().create_task(self._run(), name=f"send-{self.provider}-{number}"))
 
-    async def drain(self, seconds: float) -> None:
-        """Start nothing new, let running sends end, cancel what is left after `seconds`, give unsent ones back."""
+    async def drain(self, seconds: float, *, ending: bool = True) -> None:
+        """Start nothing new, let running sends end, cancel what is left after `seconds`, give unsent ones back. `ending` False: the daemon
+        goes on without this line, and nobody else will settle what it knows: it is over when the store has taken all, or after `end`."""
         self._closing = True
+        if ending:
+            self.end()
         self._call_senders(len(self._idle))
         self._patience.stop()
-        await asyncio.gather(*self._settling, return_exceptions=True)
+        await self._records.settled()
         if self._senders:
             _, late = await asyncio.wait(self._senders, timeout=seconds)
             for task in late:
                 task.cancel()
             await asyncio.gather(*self._senders, return_exceptions=True)
-        await self._give_back(self._ready.clear(), ())
+        await self._records.settled()  # what the last answers let go
+        await self._records.give_back(self._ready.clear(), freed=self.destinations.freed_all(self._clock.instant()))
 
-    async def _give_back(self, envelopes: Sequence[Envelope], seconds: Sequence[float], sessions: Sequence[SendSession] = ()) -> None:
-        """Claimed and not begun: due again, at once or after so many seconds. `sessions`: what they know is recorded too. On a full disk
-        it is asked again, as in `_settle`: else they would stay claimed, in nobody's hands, until the next start."""
-        now = self._clock.instant()
-        rest = [given_back(e, now + (int(seconds[index] * SECOND) if seconds else 0)) for index, e in enumerate(envelopes)]
-        tries = 3  # while closing; then the next start gives them back
-        while tries:
-            try:
-                if rest:
-                    await self._store.join(Lane.HANDOVER, self._flights.step, Step(outcomes=rest))
-                for session in sessions:
-                    await session.flush()
-                tries = 0
-            except StoreUnavailableError as failure:
-                self._log.error("outcomes_not_recorded", provider=self.provider, error=str(failure))
-                tries -= self._closing
-                await self._clock.sleep(RECORD_SECONDS)
-
-    def _settle_soon(self, envelopes: Sequence[Envelope], seconds: Sequence[float]) -> None:
-        task = asyncio.get_running_loop().create_task(self._give_back(envelopes, seconds, self._patience.waiting()))
-        self._settling.add(task)
-        task.add_done_callback(self._settled)
-
-    def _settled(self, task: asyncio.Task[None]) -> None:
-        self._settling.discard(task)
-        self._wake()
-        if not task.cancelled() and (failure := task.exception()) is not None:
-            self._log.error("outcomes_not_recorded", provider=self.provider, error=f"{type(failure).__name__}: {failure}")
+    def end(self) -> None:
+        """The daemon ends: what the store cannot take now is left to the next start."""
+        self._records.end()
 
     def _late(self, domain: str, seconds: float, news: bool, shed: Sequence[Envelope]) -> None:
         """A destination keeps a connection waiting."""
         if news and domain:
             self._log.warning("destination_slow", provider=self.provider, domain=domain, seconds=round(seconds, 1))
         if shed or any(session.unrecorded for session in self._patience.waiting()):
-            self._settle_soon(shed, [self.destinations.later(domain) for _ in shed])
+            now, rows = self._clock.instant(), [envelope.claimed.row for envelope in shed]
+            turns = [self.destinations.put_off(domain, row.lane, row.delivery, now, row.expires_at) for row in rows]
+            self._records.soon(shed, turns, self._patience.waiting())
 
     def _crawls(self, seconds: float) -> bool:
         """Nothing has come back for so long: with another provider to turn to, this one is left alone for a while."""
@@ -192,7 +171,7 @@ class Line:
             self._troubled("slow", f"no answer for {seconds:.0f} s on any of its connections")
             self.breaker.trip(now)
             self._log.warning("provider_slow", provider=self.provider, seconds=round(seconds, 1))
-            self._settle_soon(self._ready.clear(), ())
+            self._records.soon(self._ready.clear(), (), self._patience.waiting())
         return self.spare
 
     async def _run(self) -> None:
@@ -265,7 +244,7 @@ class Line:
             for domain in turn.open.values():
                 self._ended_at(domain, None)
             turn.open.clear()
-            await self._finish(session, error)
+            await self._records.finish(session, error)
 
     def _ended(self, turn: Turn, envelope: Envelope, seconds: float | None) -> None:
         domain = turn.open.pop(envelope.public_id, None)
@@ -275,6 +254,8 @@ class Line:
     def _ended_at(self, domain: str, seconds: float | None) -> None:
         self.destinations.let_go(domain)
         self.destinations.end(domain, seconds, self._clock.monotonic())
+        if self.destinations.earned(domain):
+            self._records.soon((), freed=self.destinations.freed(domain, self._clock.instant()))
 
     def _render(self, envelope: Envelope) -> Message | Result:
         try:
@@ -287,28 +268,6 @@ class Line:
         if isinstance(made, Message) and limit is not None and len(made.text) > limit:
             return held_back(envelope, Reason.TOO_LARGE, f"the text has {len(made.text)} characters, {self.provider} takes {limit}")
         return made
-
-    async def _finish(self, session: SendSession, error: str | None) -> None:
-        settling = asyncio.ensure_future(self._settle(session, error))
-        try:
-            await asyncio.shield(settling)
-        except asyncio.CancelledError:
-            await settling
-            raise
-        except Exception as failure:  # noqa: BLE001 - supervision: the flights stay, and the next start puts them in doubt
-            self._log.error("outcomes_not_recorded", provider=self.provider, error=f"{type(failure).__name__}: {failure}")
-
-    async def _settle(self, session: SendSession, error: str | None) -> None:
-        """A store that is out of reach for a while (full disk) is asked again: what is known must not end as a doubt, and what
-        was not sent must not stay claimed. Not while closing: the next start settles it."""
-        while True:
-            try:
-                return await session.finish(error)
-            except StoreUnavailableError as failure:
-                if self._closing:
-                    raise
-                self._log.error("outcomes_put_off", provider=self.provider, error=str(failure))
-                await self._clock.sleep(RECORD_SECONDS)
 
     def granted(self, granted: Sequence[Envelope], refused: int, at: int) -> None:
         """A connection asked for handovers."""

@@ -3,14 +3,20 @@
 A relay that hands on while it listens can be held up by one domain behind it; each message to there then holds a connection for
 minutes, and a few of them hold all. So a domain that nobody knows gets one place and one more with each answer. One that answers
 much later than the others is slow: as long as others wait, one message to there goes at a time and rests twice as long as it took; with
-nothing else to send it may have up to half of the places, fewer the slower it is. What waits for it waits in the queue, not on a place.
-Pure: monotonic seconds come in; "much later" is measured against what is usual for this provider. Belongs to the loop; a claim, in
-the writer's thread, asks `took`, `spare` and `later` meanwhile: they look one domain up and read what changes once.
+nothing else to send it may have up to half of the places, fewer the slower it is. What waits for it waits in the queue, not on a place:
+each row gets the next turn at the domain's own pace, and is remembered, so that it comes sooner when the domain is well again: a few
+with each answer, not all at once.
+Pure: seconds (monotonic) and instants come in; "much later" is measured against what is usual for this provider. Belongs to the loop; a
+claim, in the writer's thread, asks `took`, `spare` and `put_off` meanwhile: they look one domain up and read what changes once.
 """
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from dataclasses import dataclass
+
+from daemon.model.delivery import SECOND, Instant
 
 START = 1
 SLOW_SECONDS = 2.0
@@ -22,21 +28,30 @@ LEARNING = 1.05
 REST = 2
 HALF_SECONDS = 5.0
 """A slow domain may have half of the places, when nobody else wants them, as long as a message to it takes no longer."""
-FIRST_PAUSE = 2.0
-LONGEST_PAUSE = 600.0
+LONGEST_SECONDS = 1800.0
+"""No turn is further away; what finds none by then asks again, spread over as long again."""
 REMEMBERED = 5000
+WAITING = 20_000
+"""Rows that are remembered; more than that come at their turns only."""
+EACH_ANSWER = 2
+"""Rows that are let go for each answer in time."""
+
+Waiting = tuple[int, Instant, int]
+"""A due row: (lane, not_before, delivery)."""
 
 
 @dataclass(slots=True)
 class Destination:
-    """One domain. `held`: claimed for it, `busy`: of those in a batch; `took` > 0: it is slow, and its last message took so long."""
+    """One domain. `held`: claimed for it, `busy`: of those in a batch; `took` > 0: it is slow, and its last message took so long;
+    `turn`: the next free one of those that wait; `earned`: so many of them may be let go."""
 
     window: int = START
     held: int = 0
     busy: int = 0
     took: float = 0.0
     rests_until: float = 0.0
-    pause: float = 0.0
+    turn: Instant = 0
+    earned: int = 0
 
 
 class Destinations:
@@ -47,7 +62,11 @@ class Destinations:
         self._known: dict[str, Destination] = {}
         self._slow: dict[str, Destination] = {}
         self._usual = USUAL
-        self._put_off = 0
+        self._waiting: dict[str, deque[Waiting]] = {}
+        """Those that were put off, by domain."""
+        self._count = self._beyond = 0
+        self._lock = threading.Lock()
+        """Held while rows that wait are written down or let go."""
 
     @property
     def patience(self) -> float:
@@ -101,13 +120,13 @@ class Destinations:
             self._slow[domain] = known
             known.took, known.window = seconds, 1
             known.rests_until = now + REST * seconds
-            known.pause = min(LONGEST_PAUSE, max(2 * known.pause, FIRST_PAUSE))
+            known.earned = 0
         else:
             if known.took:
                 del self._slow[domain]
-                known.took, known.window = 0.0, START
-            known.pause = 0.0
+                known.took, known.window, known.turn, known.earned = 0.0, START, 0, self._places
             known.window += 1
+            known.earned += EACH_ANSWER
 
     def waits(self, domain: str, seconds: float) -> bool:
         """A message to it has had no answer for so long. True if that is news."""
@@ -117,8 +136,7 @@ class Destinations:
         news = not known.took
         self._slow[domain] = known
         known.took = max(known.took, seconds)
-        known.window = 1
-        known.pause = min(LONGEST_PAUSE, max(known.pause, FIRST_PAUSE, seconds))
+        known.window, known.earned = 1, 0
         return news
 
     def took(self, domain: str) -> float:
@@ -143,12 +161,60 @@ class Destinations:
         known = self._known.get(domain)
         return max(0, known.held - 2 * self._at_most(known.took)) if known is not None and known.took else 0
 
-    def later(self, domain: str) -> float:
-        """In how many seconds one that found no room may ask again; they come back one after the other, not all at once."""
+    def put_off(self, domain: str, lane: int, delivery: int, now: Instant, latest: Instant, *, remembered: bool = True) -> Instant:
+        """When a row that finds no room may ask again: the domain's next free turn, at the pace that it has now, but by `latest`.
+        `remembered` False: it must not come sooner."""
         known = self._known.get(domain)
-        pause = known.pause if known is not None and known.pause else FIRST_PAUSE
-        self._put_off += 1
-        return pause * (1 + self._put_off % 100 / 100)
+        with self._lock:
+            took = max(known.took, SLOW_SECONDS) if known is not None else SLOW_SECONDS
+            at = max(known.turn if known is not None else 0, now + int(took * SECOND))
+            if at > now + int(LONGEST_SECONDS * SECOND):
+                self._beyond += 1
+                at = now + int(LONGEST_SECONDS * (1 + self._beyond % 100 / 100) * SECOND)
+            elif known is not None:
+                known.turn = at + int(took / self._at_most(took) * SECOND)
+            at = min(at + -at % SECOND, max(latest, now + SECOND))  # on whole seconds: those that ask again together are one claim
+            self._drop_past(domain, now)
+            if remembered and known is not None and self._count < WAITING:
+                self._waiting.setdefault(domain, deque()).append((lane, at, delivery))
+                self._count += 1
+            return at
+
+    def earned(self, domain: str) -> bool:
+        """It answers in time again while rows wait for their turns, and has earned as many of them as make a transaction."""
+        if domain not in self._waiting:
+            return False
+        known = self._known[domain]
+        return not known.took and known.earned >= max(self._places, known.window // 2)
+
+    def freed(self, domain: str, now: Instant) -> list[Waiting]:
+        """The rows that it has earned: they need not wait any longer."""
+        with self._lock:
+            self._drop_past(domain, now)
+            known, rows = self._known[domain], self._waiting.get(domain, deque())
+            found = [rows.popleft() for _ in range(min(known.earned, len(rows)))]
+            self._count -= len(found)
+            self._drop_past(domain, now)
+            known.earned = 0
+            return found
+
+    def freed_all(self, now: Instant) -> list[Waiting]:
+        """All rows that wait for a turn: nobody will know of them any more."""
+        with self._lock:
+            left = [row for rows in self._waiting.values() for row in rows if row[1] > now]
+            self._waiting.clear()
+            self._count = 0
+            return left
+
+    def _drop_past(self, domain: str, now: Instant) -> None:
+        """Those whose turn has come by itself; and the line, when it is empty."""
+        if (rows := self._waiting.get(domain)) is None:
+            return
+        while rows and rows[0][1] <= now:
+            rows.popleft()
+            self._count -= 1
+        if not rows:
+            del self._waiting[domain]
 
     def _at_most(self, took: float) -> int:
         """Places that a slow domain may have when nobody else wants them."""
@@ -163,6 +229,6 @@ class Destinations:
         return known
 
     def _forget(self) -> None:
-        """Those that have nothing on the way and nothing against them."""
-        for name in [name for name, known in self._known.items() if not known.held and not known.busy and not known.took]:
+        """Those that have nothing on the way, nothing against them and nobody waiting."""
+        for name in [name for name, known in self._known.items() if not (known.held or known.busy or known.took or name in self._waiting)]:
             del self._known[name]

@@ -61,6 +61,18 @@ def take_due(conn: Connection, rows: Sequence[DueKey]) -> list[DueKey]:
     return taken
 
 
+_NOT_BEFORE = update(s.delivery).where(s.delivery.c.id == bindparam("b_id")).values(not_before=bindparam("b_now"))
+
+
+def bring_forward(conn: Connection, rows: Sequence[DueKey], now: Instant) -> int:
+    """Rows that wait for an instant that they need not wait for any longer are due now. What has been moved since is left alone.
+    Returns how many."""
+    gone = take_due(conn, rows)
+    put_due(conn, [(lane, now, delivery) for lane, _, delivery in gone])
+    many(conn, _NOT_BEFORE, ("b_id", "b_now"), [(delivery, now) for _, _, delivery in gone])
+    return len(gone)
+
+
 def take_heads(conn: Connection, lasts: Sequence[DueKey]) -> None:
     """Take out the first rows of lanes: up to and with each of these, one a lane."""
     many(conn, _DELETE_HEADS, _KEY_NAMES, lasts)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, select
 
 from daemon.model.delivery import Instant, Reason, State
 from daemon.store import schema as s
-from daemon.store.due import put_due, take_due
-from daemon.store.sql import fetch, ids, in_list, many
+from daemon.store.due import bring_forward
+from daemon.store.sql import fetch, ids, in_list
 
 WAITS_FOR_SLOT = frozenset({Reason.CAP_REACHED.value, Reason.YIELDED_TO_PRIORITY.value})
 
@@ -43,7 +43,6 @@ _WAITING_ALONE = (
     .where(s.lane.c.person.is_not(None), in_list(s.lane.c.person, "persons"), s.due.c.not_before > bindparam("now"))
 )
 """In the lanes of jobs of one recipient."""
-_NOT_BEFORE = update(s.delivery).where(s.delivery.c.id == bindparam("b_id")).values(not_before=bindparam("b_now"))
 
 
 def waiting_campaigns(conn: Connection) -> list[int]:
@@ -81,7 +80,4 @@ def wake(conn: Connection, persons: Iterable[int], now: Instant, reasons: frozen
         for lane, at, delivery, reason, attempts in found
         if (reason in reasons if reasons is not None else reason is not None or not attempts)
     ]
-    gone = take_due(conn, moved)
-    put_due(conn, [(lane, now, delivery) for lane, _, delivery in gone])
-    many(conn, _NOT_BEFORE, ("b_id", "b_now"), [(delivery, now) for _, _, delivery in gone])
-    return len(gone)
+    return bring_forward(conn, moved, now)

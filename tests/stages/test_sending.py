@@ -22,7 +22,7 @@ from daemon.ids import SystemIds, encode_id
 from daemon.log import get_log
 from daemon.metrics import Metrics
 from daemon.model.campaign import Campaign
-from daemon.model.delivery import Reason
+from daemon.model.delivery import SECOND, Reason
 from daemon.pacing.breaker import Breaker, BreakerState
 from daemon.pacing.bucket import Bucket
 from daemon.store.claim import Claimed
@@ -333,7 +333,7 @@ async def test_outcomes_that_the_store_cannot_take_now_are_recorded_when_it_can(
     async def fail(batch: Sequence[Message], session: Session) -> None:
         return
 
-    monkeypatch.setattr("daemon.dispatch.line.RECORD_SECONDS", 0.0)
+    monkeypatch.setattr("daemon.dispatch.records.RECORD_SECONDS", 0.0)
     full = Full(world.store, 3)
     await send(world, obey if behave == "obeys" else fail, people=[7, 8], held=frozenset({2}), store=full)
     assert full.times == 0
@@ -466,8 +466,94 @@ async def test_what_is_given_back_on_a_full_disk_is_given_back_when_there_is_roo
 
     await world.store.write(Lane.BULK, add_job, 1, people=[7, 8])
     line = await make_line(world, obey, store=Full())
-    line._clock = Quick()
+    line._records._clock = Quick()
     claimed = envelopes((await world.claim()).claimed)
-    await line._give_back(claimed, ())
+    await line._records.give_back(claimed)
     assert await world.tally() == {("due", ""): 2}
     assert await world.sql("SELECT count(*) FROM flight") == [(0,)]
+
+
+class Blocked:
+    """A store whose disk is full until somebody makes room."""
+
+    def __init__(self, store: Store) -> None:
+        self.store, self.full, self.refused = store, False, 0
+
+    async def join(self, lane: Lane, act: Any, item: Any) -> Any:
+        if self.full:
+            self.refused += 1
+            raise StoreUnavailableError("no room")
+        return await self.store.join(lane, act, item)
+
+
+@pytest.mark.promise("F22")
+async def test_a_provider_that_leaves_while_the_disk_is_full_is_settled_when_there_is_room(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a reload that drops or changes it nobody else knows what it had in hand: accepted is accepted, unsent is due again."""
+    monkeypatch.setattr("daemon.dispatch.records.RECORD_SECONDS", 0.0)
+    blocked = Blocked(world.store)
+    sent = asyncio.Event()
+
+    async def one(batch: Sequence[Message], session: Session) -> None:
+        assert await session.handover([batch[0].id])
+        session.report(batch[0].id, Accepted())
+        blocked.full = True
+        sent.set()
+
+    await world.store.write(Lane.BULK, add_job, 1, people=[7, 8, 9])
+    line = await make_line(world, one, store=blocked)
+    line.start()
+    await line.put(envelopes((await world.claim()).claimed))
+    await sent.wait()
+    leaving = asyncio.create_task(line.drain(0.05, ending=False))
+    async with asyncio.timeout(20):
+        while blocked.refused < 20:
+            await asyncio.sleep(0.01)
+        assert not leaving.done()
+        blocked.full = False
+        await leaving
+    assert await world.tally() == {("accepted", ""): 1, ("due", ""): 2}
+    assert await world.sql("SELECT count(*) FROM flight") == [(0,)]
+
+
+@pytest.mark.promise("F22")
+async def test_a_provider_that_leaves_while_the_disk_is_full_does_not_keep_the_daemon_from_ending(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told that the daemon ends: what is not recorded then is left to the next start."""
+    monkeypatch.setattr("daemon.dispatch.records.RECORD_SECONDS", 0.0)
+    blocked = Blocked(world.store)
+    await world.store.write(Lane.BULK, add_job, 1, people=[7, 8, 9])
+    line = await make_line(world, obey, store=blocked)
+    await line.put(envelopes((await world.claim()).claimed))
+    blocked.full = True
+    leaving = asyncio.create_task(line.drain(0.05, ending=False))
+    async with asyncio.timeout(20):
+        while blocked.refused < 20:
+            await asyncio.sleep(0.01)
+        line.end()
+        await leaving
+    assert await world.tally() == {("claimed", ""): 3}
+    assert await world.sql("SELECT count(*) FROM flight") == [(3,)]
+
+
+async def test_what_waits_for_a_slow_destination_is_due_again_when_it_is_well(world: World, quick: None) -> None:
+    """Not at the turns that were given while it was slow; and what still waits when the line ends is due at once."""
+    await world.store.write(Lane.BULK, add_job, 1, people=range(1, 31))
+    await world.sql("UPDATE recipient SET email = 'p' || id || '@slow.example'")
+    line = await make_line(world, obey)
+    line.destinations.waits("slow.example", 60.0)
+    now = line._clock.instant()
+    claimed = (await world.claim()).claimed
+    turns = [line.destinations.put_off("slow.example", 1, one.row.delivery, now, now + 86_400 * SECOND) for one in claimed[4:]]
+    await line._records.give_back(envelopes(claimed[4:]), turns)
+    assert await world.sql("SELECT count(*) FROM due WHERE not_before > :n", n=now) == [(26,)]
+    line.start()
+    await line.put(envelopes(claimed[:4]))
+    async with asyncio.timeout(20):
+        while (await world.sql("SELECT count(*) FROM due WHERE not_before > :n", n=line._clock.instant())) != [(26 - 10,)]:
+            await asyncio.sleep(0.01)
+    await line.drain(5)
+    assert await world.sql("SELECT count(*) FROM due WHERE not_before > :n", n=line._clock.instant()) == [(0,)]
+    assert await world.tally() == {("accepted", ""): 4, ("due", ""): 26}

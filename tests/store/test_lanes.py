@@ -11,7 +11,7 @@ from sqlalchemy import Connection, insert
 from daemon.model.delivery import Decision, Reason, Verdict
 from daemon.store import schema as s
 from daemon.store.care import check_rows
-from daemon.store.due import put_due, take_due
+from daemon.store.due import bring_forward, put_due, take_due
 from daemon.store.flight import Kind, Step
 from daemon.store.lanes import MAX_LANES, first_lanes
 from daemon.store.wake import wake
@@ -142,3 +142,15 @@ async def test_no_statement_of_a_step_walks_a_table(world: World) -> None:
     found = await plans(world, lambda conn: world.flights.step(conn, [step]))
     assert len(found) > 10
     assert walks(found) == []
+
+
+async def test_who_need_not_wait_for_a_turn_any_longer_is_due_now(world: World) -> None:
+    """Exactly the rows that are named, as they stood when they were named: what has been moved since is left alone."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[7, 8, 9])
+    await world.store.write(Lane.BULK, take_due, [(1, NOW, 1), (1, NOW, 2), (1, NOW, 3)])
+    await world.store.write(Lane.BULK, put_due, [(1, NOW + 60, 1), (1, NOW + 70, 2), (1, NOW + 80, 3)])
+    named = [(1, NOW + 60, 1), (1, NOW + 65, 2), (1, NOW + 80, 3)]
+    assert await world.store.write(Lane.BULK, bring_forward, named, NOW + 5) == 2
+    assert await world.sql("SELECT not_before, delivery FROM due ORDER BY 1, 2") == [(NOW + 5, 1), (NOW + 5, 3), (NOW + 70, 2)]
+    assert await world.sql("SELECT head FROM lane") == [(NOW + 5,)]
+    assert await world.sql("SELECT not_before FROM delivery WHERE id IN (1, 3)") == [(NOW + 5,), (NOW + 5,)]

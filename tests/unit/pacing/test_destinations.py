@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from daemon.pacing.destinations import FIRST_PAUSE, LONGEST_PAUSE, REST, Destination, Destinations
+from daemon.model.delivery import SECOND
+from daemon.pacing.destinations import LONGEST_SECONDS, REST, WAITING, Destination, Destinations
+
+NOW = 1_795_322_411 * SECOND
+FAR = NOW + 100_000 * SECOND
+
+
+def put_off(all_: Destinations, count: int, *, first: int = 0, now: int = NOW) -> list[int]:
+    """In how many seconds each of so many rows may ask again."""
+    return [(all_.put_off("slow.example", 1, first + n, now, FAR) - now) // SECOND for n in range(count)]
 
 
 def answered(all_: Destinations, domain: str, seconds: float, now: float = 0.0) -> None:
@@ -102,17 +111,72 @@ def test_a_few_slow_answers_do_not_move_what_is_usual():
     assert list(all_.slow()) == ["slow.example"]
 
 
-def test_what_found_no_room_comes_back_later_and_not_all_at_once():
-    """The pause grows with what it takes, up to ten minutes, and is spread over as long again."""
+def test_what_found_no_room_gets_the_next_turn_at_the_domains_pace():
+    """Each row is moved once: one turn behind the other, as fast as the domain takes them, none beyond half an hour but spread."""
     all_ = Destinations(10)
-    assert FIRST_PAUSE <= all_.later("slow.example") <= 2 * FIRST_PAUSE
-    all_.waits("slow.example", 30.0)
-    times = [all_.later("slow.example") for _ in range(100)]
-    assert 30.0 <= min(times) < 31.0
-    assert 59.0 < max(times) <= 60.0
-    for _ in range(10):
-        answered(all_, "slow.example", 60.0)
-    assert LONGEST_PAUSE <= all_.later("slow.example") <= 2 * LONGEST_PAUSE
+    all_.waits("slow.example", 10.0)
+    assert put_off(all_, 5) == [10, 15, 20, 25, 30]
+    all_.waits("slow.example", 60.0)
+    later = put_off(all_, 60)
+    assert later[:3] == [60, 120, 180]
+    assert all(LONGEST_SECONDS < seconds <= 2 * LONGEST_SECONDS for seconds in later[30:])
+    assert len(set(later)) == 60
+
+
+def test_a_turn_is_never_after_the_messages_end():
+    """It is decided there for the last time."""
+    all_ = Destinations(10)
+    all_.waits("slow.example", 60.0)
+    assert [all_.put_off("slow.example", 1, n, NOW, NOW + 90 * SECOND) - NOW for n in range(3)] == [60 * SECOND, 90 * SECOND, 90 * SECOND]
+
+
+def test_a_domain_that_is_well_again_lets_its_rows_go_a_few_with_each_answer():
+    """Nobody waits for a turn that was given in worse times; and if it is slow again soon, few have been moved for nothing."""
+    all_ = Destinations(10)
+    all_.waits("slow.example", 60.0)
+    put_off(all_, 100)
+    freed: list[int] = []
+    for answers in range(1, 60):
+        answered(all_, "slow.example", 0.02)
+        while all_.earned("slow.example"):
+            freed += [delivery for _, _, delivery in all_.freed("slow.example", NOW)]
+        assert len(freed) <= 10 + 2 * answers
+    assert freed == list(range(100))
+    assert not all_.earned("slow.example")
+
+
+def test_a_domain_that_is_slow_again_lets_nobody_go():
+    """What it had earned is gone."""
+    all_ = Destinations(10)
+    all_.waits("slow.example", 60.0)
+    put_off(all_, 100)
+    answered(all_, "slow.example", 0.02)
+    answered(all_, "slow.example", 60.0)
+    assert not all_.earned("slow.example")
+    answered(all_, "other.example", 0.02)
+    assert not all_.earned("other.example")
+
+
+def test_rows_whose_turn_has_come_are_not_let_go_a_second_time():
+    """And what must not come sooner is not remembered."""
+    all_ = Destinations(10)
+    all_.waits("slow.example", 10.0)
+    put_off(all_, 4)
+    all_.put_off("slow.example", 1, 99, NOW, FAR, remembered=False)
+    answered(all_, "slow.example", 0.02)
+    assert [row for _, _, row in all_.freed("slow.example", NOW + 16 * SECOND)] == [2, 3]
+    assert all_.freed_all(NOW) == []
+
+
+def test_what_waits_is_remembered_up_to_a_limit_and_let_go_all_together_at_the_end():
+    """Memory does not follow the backlog: what is above comes at its turn. Who forgets everything lets everything go."""
+    all_ = Destinations(10)
+    all_.waits("slow.example", 10.0)
+    put_off(all_, WAITING + 50)
+    assert len(all_.freed_all(NOW)) == WAITING
+    assert all_.freed_all(NOW) == []
+    put_off(all_, 1, first=7)
+    assert [row for _, _, row in all_.freed_all(NOW)] == [7]
 
 
 def test_a_slow_destination_with_something_claimed_tells_when_it_has_rested():
@@ -139,15 +203,15 @@ def test_thousands_of_domains_are_forgotten_unless_something_is_against_them():
     assert all_.is_slow("slow.example")
 
 
-def test_one_late_answer_costs_a_domain_a_few_seconds():
-    """A relay that paused for long must not send the whole backlog away for long: the pause is short until it happens again."""
+def test_one_late_answer_costs_a_domain_no_more_than_its_rest():
+    """A relay that paused for long must not send the whole backlog away for long: the next answer in time ends it."""
     all_ = Destinations(10)
-    answered(all_, "big.example", 40.0)
-    assert all_.later("big.example") <= 2 * FIRST_PAUSE
-    answered(all_, "big.example", 40.0)
-    assert 2 * FIRST_PAUSE <= all_.later("big.example") <= 4 * FIRST_PAUSE
-    answered(all_, "big.example", 0.02)
+    answered(all_, "big.example", 40.0, now=100.0)
+    assert all_.put_off("big.example", 1, 7, NOW, FAR) == NOW + 40 * SECOND
+    assert all_.may("big.example", 100.0 + REST * 40.0)
+    answered(all_, "big.example", 0.02, now=181.0)
     assert all_.spare("big.example") is None
+    assert [row for _, _, row in all_.freed("big.example", NOW)] == [7]
 
 
 class _Answered(Destination):

@@ -1,0 +1,102 @@
+"""What a line must bring to the store: outcomes of send calls, what is given back unsent, rows that need not wait any longer.
+
+A store that is out of reach for a while (full disk) is asked again: what is known must not end as a doubt, and what was not sent must not
+stay claimed, in nobody's hands. Not when the daemon ends: the next start settles it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from daemon.clock import Clock
+from daemon.dispatch.outcome import given_back
+from daemon.dispatch.session import SendSession
+from daemon.dispatch.work import Envelope
+from daemon.errors import StoreUnavailableError
+from daemon.model.delivery import Instant
+from daemon.pacing.destinations import Waiting
+from daemon.store.due import bring_forward
+from daemon.store.flight import Flights, Step
+from daemon.store.writer import Lane, Writes
+from plugins.contract import Log
+
+RECORD_SECONDS = 1.0
+"""How soon outcomes are brought to the store again that it could not take."""
+LAST_TRIES = 3
+
+
+class Records:
+    """`wake`: something is due that was not. `log` knows the provider."""
+
+    def __init__(self, *, store: Writes, flights: Flights, clock: Clock, log: Log, wake: Callable[[], None]) -> None:
+        self._store, self._flights, self._clock, self._log, self._wake = store, flights, clock, log, wake
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ending = False
+
+    def end(self) -> None:
+        """The daemon ends: what the store cannot take now is left to the next start."""
+        self._ending = True
+
+    async def settled(self) -> None:
+        """What was begun by `soon` has been recorded."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def soon(
+        self, envelopes: Sequence[Envelope], turns: Sequence[Instant] = (), sessions: Sequence[SendSession] = (),
+        freed: Sequence[Waiting] = (),
+    ) -> None:  # fmt: skip
+        """`give_back` beside everything else."""
+        task = asyncio.get_running_loop().create_task(self.give_back(envelopes, turns, sessions, freed))
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    async def give_back(
+        self, envelopes: Sequence[Envelope], turns: Sequence[Instant] = (), sessions: Sequence[SendSession] = (),
+        freed: Sequence[Waiting] = (),
+    ) -> None:  # fmt: skip
+        """Claimed and not begun: due again, at once or at their `turns`. `sessions`: what they know is recorded too. `freed`: rows that
+        wait for turns and are due now."""
+        now = self._clock.instant()
+        rest = [given_back(envelope, turn) for envelope, turn in zip(envelopes, turns or [now] * len(envelopes), strict=True)]
+        tries = LAST_TRIES
+        while tries:
+            try:
+                if rest:
+                    await self._store.join(Lane.HANDOVER, self._flights.step, Step(outcomes=rest))
+                for session in sessions:
+                    await session.flush()
+                if freed:
+                    await self._store.write(Lane.BULK, bring_forward, freed, now)
+                tries = 0
+            except StoreUnavailableError as failure:
+                self._log.error("outcomes_not_recorded", error=str(failure))
+                tries -= self._ending
+                await self._clock.sleep(RECORD_SECONDS)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._wake()
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            self._log.error("outcomes_not_recorded", error=f"{type(failure).__name__}: {failure}")
+
+    async def finish(self, session: SendSession, error: str | None) -> None:
+        """A send call is over: what it left open is settled, also when its sender is cancelled meanwhile."""
+        settling = asyncio.ensure_future(self._settle(session, error))
+        try:
+            await asyncio.shield(settling)
+        except asyncio.CancelledError:
+            await settling
+            raise
+        except Exception as failure:  # noqa: BLE001 - supervision: the flights stay, and the next start puts them in doubt
+            self._log.error("outcomes_not_recorded", error=f"{type(failure).__name__}: {failure}")
+
+    async def _settle(self, session: SendSession, error: str | None) -> None:
+        while True:
+            try:
+                return await session.finish(error)
+            except StoreUnavailableError as failure:
+                if self._ending:
+                    raise
+                self._log.error("outcomes_put_off", error=str(failure))
+                await self._clock.sleep(RECORD_SECONDS)
