@@ -19,10 +19,12 @@ from pathlib import Path
 
 from daemon.disk import Disk
 from daemon.errors import ConfigError, Problem
-from daemon.ids import MAX_ID, Ids
+from daemon.ids import MAX_ID, Ids, decode_id, encode_id
 
 UNSUBSCRIBE = "unsubscribe"
 """The purpose of `/u/{token}`."""
+HOOK = "hook"
+"""The purpose of the token in `/hooks/{provider}?t=TOKEN`: which delivery a provider's feedback is about."""
 
 _SECRET_BYTES = 32
 _MAC_BYTES = 16
@@ -109,6 +111,22 @@ class Links:
     def unsubscribe_url(self, delivery_id: int) -> str:
         """The address for `List-Unsubscribe` and for `{{ unsubscribe_url }}`: GET shows a page, POST acts."""
         return f"{self._public_url}/u/{self.mint(UNSUBSCRIBE, delivery_id)}"
+
+    def hook_url(self, provider: str) -> str:
+        """Where a provider posts its feedback, as the world reaches it; without a query."""
+        return f"{self._public_url}/hooks/{provider}"
+
+    def sign_hook(self, delivery: str) -> str:
+        """A delivery's public id as a token for `hook_url(..)?t=`. ValueError if it is no id."""
+        number = decode_id(delivery)
+        if number is None:
+            raise ValueError(f"{delivery!r} is not a delivery's id")
+        return self.mint(HOOK, number)
+
+    def read_hook(self, token: str) -> str | None:
+        """The delivery's public id in a token of `sign_hook`, None if it is not ours."""
+        number = self.read(HOOK, token)
+        return None if number is None else encode_id(number)
 
     def _mac(self, key: str, purpose: str, data: bytes) -> bytes:
         bound = self._bound.get((key, purpose))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol, runtime_checkable
 
-from plugins.contract import Accepted, Message, Rejected
+from plugins.contract import Accepted, Deferred, Message, Rejected
 
 FeedbackKind = Literal[
     "accepted", "delivered", "failed", "bounced", "complained", "opened", "clicked", "replied", "unsubscribed", "resubscribed"
@@ -63,8 +63,9 @@ class Feedback:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubt:
-    """A message whose fate is unknown. `message` is rendered anew with the words and the instant of then; None if that cannot be
-    done any more. `handed_over_at`: the provider can have it from then on."""
+    """A message whose fate is unknown. `message` is rendered anew with the words and the instant of then; None, and `address` "", if
+    that cannot be done any more: the recipient has changed since, and what was sent may have been another text to another address.
+    `handed_over_at`: the provider can have it from then on."""
 
     id: str
     address: str
@@ -72,8 +73,10 @@ class Doubt:
     message: Message | None = None
 
 
-Settled = Accepted | Rejected
-"""What a look-up may say: the provider has it, or surely never took it and never will."""
+Settled = Accepted | Rejected | Deferred
+"""What a look-up may say. Accepted: the provider has it. Rejected: it surely will not reach anyone, neither this one nor another try: the
+delivery ends. Deferred: the provider surely never took it, and a new try may succeed: due again, the rules decide. Say nothing of
+one that you merely did not find: a list may be late."""
 
 
 @runtime_checkable

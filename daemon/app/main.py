@@ -167,7 +167,7 @@ class Daemon:
         flights = Flights(self.clock.instant, self.opened.gate.shut)
         self.sending = Sending(
             world, self.setup, owner=self.opened.began.id, flights=flights, gate=self.opened.gate, writer=writer, plans=plans,
-            pace=self.ports.pace, scarce=self._scarce,
+            pace=self.ports.pace, links=self.links, scarce=self._scarce,
         )  # fmt: skip
 
     def _compose_intake(self, world: World) -> None:

@@ -26,6 +26,7 @@ from daemon.dispatch.work import PlanBook
 from daemon.dns import Dns
 from daemon.errors import HomingError, StoreUnavailableError
 from daemon.ids import Ids
+from daemon.links import Links
 from daemon.metrics import Metrics
 from daemon.model.delivery import Instant, Reason
 from daemon.net import Net
@@ -74,12 +75,12 @@ class Sending(Service):
 
     def __init__(
         self, world: World, setup: Setup, *, owner: int, flights: Flights, gate: Gate, writer: MessageWriter, plans: PlanBook, pace: Pace,
-        scarce: Callable[[], str | None] = lambda: None,
+        links: Links, scarce: Callable[[], str | None] = lambda: None,
     ) -> None:  # fmt: skip
         super().__init__("sending")
         self._world, self._setup, self._owner, self._pace = world, setup, owner, pace
         self._flights, self._gate, self._writer, self._plans = flights, gate, writer, plans
-        self._scarce = scarce
+        self._links, self._scarce = links, scarce
         self._running: dict[str, _Running] = {}
         self.failed: dict[str, str] = {}
         self._loop: ClaimLoop | None = None
@@ -194,6 +195,7 @@ class Sending(Service):
         context = Context(
             provider=loaded.provider, settings=loaded.settings, clock=world.clock, rng=world.ids.rng(), dns=world.dns,
             open_stream=world.net.open_stream, http=session, log=world.log.bind(provider=loaded.provider),
+            hook_url=self._links.hook_url(loaded.provider) if self._setup.config.http.public_url else None, sign=self._links.sign_hook,
         )  # fmt: skip
         try:
             channel = loaded.make()

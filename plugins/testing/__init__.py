@@ -10,6 +10,7 @@ Light to import; the parts that need an HTTP library load it when a channel is p
 """
 
 from plugins.testing.conformance import check_channel, run_conformance
+from plugins.testing.hooks import hook_request, with_header
 from plugins.testing.http_peer import HttpPeer, Reply
 from plugins.testing.peers import Act, Behaviour, FolderPeer, Peer
 from plugins.testing.report import STATEMENTS, Finding, Report, Rule, Verdict
@@ -29,5 +30,7 @@ __all__ = [
     "SmtpPeer",
     "Verdict",
     "check_channel",
+    "hook_request",
     "run_conformance",
+    "with_header",
 ]

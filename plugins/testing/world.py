@@ -18,6 +18,9 @@ from typing import Any
 from plugins.contract import Context, Secret, Stream
 
 START = datetime(2027, 3, 1, 3, 0, tzinfo=UTC)
+HOOKS = "https://hooks.example.com/hooks"
+"""Where the kit's world is reached by providers: `Context.hook_url` without the provider's name."""
+TOKEN = "kit-token-"  # noqa: S105  # no secret: what the kit's `Context.sign` puts before an id
 TURNS = 12
 SETTLE_SECONDS = 0.004
 
@@ -132,6 +135,11 @@ class KitLog:
         self.events.append((level, event, {**self.bound, **fields}))
 
 
+def sign(delivery: str) -> str:
+    """`Context.sign` of the kit: the id can be read in the token."""
+    return TOKEN + delivery
+
+
 def make_context(settings: Any, clock: KitClock, log: KitLog, http: Any, *, provider: str) -> Context[Any]:
     """A `Context` of the kit's own things; `http` is the session of `plugins.http.open_http`."""
     return Context(
@@ -143,6 +151,8 @@ def make_context(settings: Any, clock: KitClock, log: KitLog, http: Any, *, prov
         open_stream=open_stream,
         http=http,
         log=log.bind(provider=provider),
+        hook_url=f"{HOOKS}/{provider}",
+        sign=sign,
     )
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from daemon.disk import SystemDisk
 from daemon.errors import ConfigError
-from daemon.ids import MAX_ID, SystemIds
+from daemon.ids import MAX_ID, SystemIds, encode_id
 from daemon.links import UNSUBSCRIBE, KeyRing, Links, open_ring, rotate_ring
 
 IDS = SystemIds()
@@ -119,3 +119,14 @@ def test_symlinked_ring_is_refused(tmp_path: Path) -> None:
     (tmp_path / "links.key").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ConfigError, match="cannot be read"):
         open_ring(tmp_path / "links.key", DISK, IDS)
+
+
+def test_a_token_of_a_hook_names_its_delivery_and_nothing_else() -> None:
+    """What `Context.sign` gives comes back as the same id; an unsubscribe link's token is none."""
+    token = LINKS.sign_hook(encode_id(4711))
+    assert LINKS.read_hook(token) == encode_id(4711)
+    assert LINKS.read_hook(TOKEN) is None
+    assert LINKS.read(UNSUBSCRIBE, token) is None
+    assert LINKS.hook_url("twilio") == "https://go.example.com/hooks/twilio"
+    with pytest.raises(ValueError, match="not a delivery's id"):
+        LINKS.sign_hook("4711")
