@@ -112,6 +112,11 @@ class Sending(Service):
         if self._loop is not None:
             self._loop.wake()
 
+    def freed(self) -> None:
+        """A line has room."""
+        if self._loop is not None:
+            self._loop.freed()
+
     def alive(self) -> bool:
         """The claim loop made a turn lately: what the watchdog asks."""
         return self._loop is None or self._world.clock.monotonic() - self._loop.last_claim < 30.0
@@ -221,6 +226,7 @@ class Sending(Service):
             bucket=bucket,
             breaker=Breaker(),
             wake=self.wake,
+            freed=self.freed,
         )
         line.start()
         self._running[loaded.provider] = _Running(loaded, channel, line, session.close, domains)

@@ -39,7 +39,8 @@ class Writer(Protocol):
 
 
 class Line:
-    """`kind`: the channel that recipients perceive. `wake` is called when room appears. `start`/`drain` make and end the senders."""
+    """`kind`: the channel that recipients perceive. `wake` is called when something may be due again, `freed` when there is room.
+    `start`/`drain` make and end the senders."""
 
     def __init__(
         self,
@@ -57,13 +58,15 @@ class Line:
         bucket: Bucket,
         breaker: Breaker,
         wake: Callable[[], None],
+        freed: Callable[[], None] = lambda: None,
     ) -> None:
         self.provider, self.kind, self.channel = provider, kind, channel
         self.stopped: str | None = None
         self.trouble: str | None = None
         self.bucket, self.breaker = bucket, breaker
         self._store, self._flights, self._clock, self._ids = store, flights, clock, ids
-        self._log, self._metrics, self._writer, self._wake = log, metrics, writer, wake
+        self._log, self._metrics, self._writer = log, metrics, writer
+        self._wake, self._freed = wake, freed
         self.destinations = Destinations(channel.capabilities.concurrency)
         self._ready = Ready(self.destinations, self._domain, channel.capabilities.batch)
         self._in_hand = 0
@@ -197,7 +200,7 @@ class Line:
                 self._log.error("send_failed", provider=self.provider, error=f"{type(failure).__name__}: {failure}", deliveries=len(batch))
             finally:
                 self._in_hand -= len(batch)
-                self._wake()
+                self._freed()
 
     def _next_batch(self) -> list[Envelope]:
         """A fair part of what is ready. A slow destination may have one sender's place when others stay free for the rest."""
@@ -245,6 +248,8 @@ class Line:
                 self._ended_at(domain, None)
             turn.open.clear()
             await self._records.finish(session, error)
+            if not session.all_accepted:
+                self._wake()
 
     def _ended(self, turn: Turn, envelope: Envelope, seconds: float | None) -> None:
         domain = turn.open.pop(envelope.public_id, None)

@@ -26,6 +26,8 @@ from daemon.store.writer import Lane, Writes
 from plugins.contract import Log
 
 POLL_SECONDS = 1.0
+GATHER_SECONDS = 0.05
+"""What falls due within so long is claimed together: a claim of one row costs nearly as much as one of twenty."""
 ROOM_SECONDS = 0.1
 """How soon to look again when no line had room: a rate's tokens come with time."""
 UNSERVED = 200
@@ -60,10 +62,17 @@ class ClaimLoop:
         self._woken = asyncio.Event()
         self._epoch = owner << 32
         self.last_claim = clock.monotonic()
+        self._left = True
+        """There may be more due than was claimed."""
         self._stopped = False
 
     def wake(self) -> None:
         self._woken.set()
+
+    def freed(self) -> None:
+        """A line has room again, and nothing became due by that: worth a claim only where the last one left something."""
+        if self._left:
+            self._woken.set()
 
     def stop(self) -> None:
         """Let `run` end after the turn it is in. Cancelled in the middle of a claim it would leave rows that are claimed and in
@@ -92,12 +101,13 @@ class ClaimLoop:
                 put_off = True
                 self._log.error("claim_put_off", error=str(error))
             self.last_claim = self._clock.monotonic()
+            self._left = result is None or not result.drained
             if result is not None and result.taken and not result.drained:
                 continue
             idle = result is not None or put_off or self._gate.reasons() or self._scarce()
             wait = self._poll_seconds if idle else self._room_seconds
             if result is not None and result.next_due is not None:
-                wait = min(wait, max((result.next_due - self._clock.instant()) / SECOND, 0.001))
+                wait = min(wait, max((result.next_due - self._clock.instant()) / SECOND, GATHER_SECONDS))
             try:
                 async with asyncio.timeout(wait):
                     await self._woken.wait()

@@ -15,7 +15,7 @@ from daemon.dispatch.work import Envelope
 from daemon.model.delivery import Instant
 from daemon.store.flight import Flights, Kind, Result, Step, StepDone
 from daemon.store.writer import Lane, Writes
-from plugins.contract import Deferred, Outcome, Unknown
+from plugins.contract import Accepted, Deferred, Outcome, Unknown
 
 
 class Watch(Protocol):
@@ -42,6 +42,8 @@ class SendSession:
         self._asked: set[str] = set()
         self._granted: set[str] = set()
         self._pending: list[Result] = []
+        self.all_accepted = True
+        """False: something went back to the queue, or made room for another message to its person."""
 
     @property
     def closing(self) -> bool:
@@ -73,6 +75,7 @@ class SendSession:
                 del self._open[envelope.public_id]  # the store put it back to due
         granted = frozenset([envelope.public_id for envelope in going])
         self._granted |= granted
+        self.all_accepted &= len(going) == len(wanted)
         self._watch.granted(going, len(wanted) - len(going), done.at)
         return granted
 
@@ -82,11 +85,13 @@ class SendSession:
             self._watch.fault("reported a message twice, or one that is not its own", self._all.get(id))
             return
         self._watch.reported(envelope, outcome)
+        self.all_accepted &= type(outcome) is Accepted
         self._pending.append(to_result(envelope, outcome, self._clock(), self._rng))
 
     def settle(self, results: Sequence[Result]) -> None:
         """Results of messages that the plugin never got (they could not be made): recorded with the next step."""
         self._pending += results
+        self.all_accepted = False
 
     @property
     def unrecorded(self) -> bool:
@@ -124,6 +129,7 @@ class SendSession:
 
     def _give_back(self, envelope: Envelope, error: str | None) -> None:
         del self._open[envelope.public_id]
+        self.all_accepted = False
         now = self._clock()
         again_at = now if error is None else now + 5_000_000
         row = envelope.claimed.row
