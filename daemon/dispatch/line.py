@@ -58,7 +58,7 @@ class Line:
         bucket: Bucket,
         breaker: Breaker,
         wake: Callable[[], None],
-        freed: Callable[[], None] = lambda: None,
+        freed: Callable[[], None],
     ) -> None:
         self.provider, self.kind, self.channel = provider, kind, channel
         self.stopped: str | None = None

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, func, select, tuple_
 
 from daemon.model.delivery import Instant
 from daemon.store import schema as s
-from daemon.store.sql import fetch
+from daemon.store.sql import fetch, walk
 
 MAX_LANES = 32
 """Lanes of one channel, queue and priority that a claim may choose from."""
@@ -63,18 +63,13 @@ _OF_GROUP = (
     s.lane.c.priority == bindparam("priority"),
     RUNNING.exists(),
 )
-_DUE = (
+_LANES = (
     select(s.lane.c.id, s.lane.c.head)
-    .where(*_OF_GROUP, s.lane.c.head.is_not(None), s.lane.c.head <= bindparam("now"))
+    .where(*_OF_GROUP, s.lane.c.head.is_not(None))
     .order_by(s.lane.c.head, s.lane.c.id)
-    .limit(bindparam("n"))
+    .limit(MAX_LANES)
 )
-_LATER = (
-    select(s.lane.c.head)
-    .where(*_OF_GROUP, s.lane.c.head.is_not(None), s.lane.c.head > bindparam("now"))
-    .order_by(s.lane.c.head)
-    .limit(1)
-)
+"""Read one by one, to the first that is not due."""
 
 
 def first_lanes(conn: Connection, now: Instant) -> Lanes:
@@ -84,8 +79,9 @@ def first_lanes(conn: Connection, now: Instant) -> Lanes:
     group: tuple[str, str, int] = ("", "", -1)
     while found := fetch(conn, _NEXT_GROUP, _GROUP_NAMES, group):
         channel, queue, priority = group = (found[0][0], found[0][1], found[0][2])
-        rows = fetch(conn, _DUE, (*_GROUP_NAMES, "now", "n"), (*group, now, MAX_LANES))
-        due += [DueLane(id=lane, queue=queue, priority=priority, channel=channel, head=head) for lane, head in rows]
-        if len(rows) < MAX_LANES:
-            later += [row[0] for row in fetch(conn, _LATER, (*_GROUP_NAMES, "now"), (*group, now))]
+        for lane, head in walk(conn, _LANES, _GROUP_NAMES, group):
+            if head > now:
+                later.append(head)
+                break
+            due.append(DueLane(id=lane, queue=queue, priority=priority, channel=channel, head=head))
     return Lanes(due=due, next_due=min(later, default=None))

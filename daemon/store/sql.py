@@ -90,6 +90,18 @@ def fetch(conn: Connection, statement: Query, names: tuple[str, ...] = (), value
     return found
 
 
+def walk(conn: Connection, statement: Query, names: tuple[str, ...] = (), values: Row = ()) -> Iterable[tuple[Any, ...]]:
+    """As `fetch`, but the rows are looked for as they are asked for: for who may stop early, before the next statement."""
+    text, order, constants = _compiled(statement, conn.dialect, names)
+    if order is not None:
+        values = _ordered((*values, *constants), order)
+    cursor = _cursor(conn)
+    if cursor is None:
+        return fetch(conn, statement, names, values)
+    found: sqlite3.Cursor = _run(conn, cursor.execute, text, values)
+    return found
+
+
 @lru_cache(maxsize=128)
 def _shape(statement: Query) -> Callable[[tuple[Any, ...]], Any]:
     names = list(statement.selected_columns.keys())

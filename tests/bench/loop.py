@@ -125,6 +125,7 @@ async def measure(path: Path, count: int) -> dict[str, float]:
     line = Line(
         provider="nothing", kind="email", channel=channel, store=store, flights=flights, clock=clock, ids=ids, log=get_log(), metrics=metrics,
         writer=Plain(), bucket=Bucket(rate=None), breaker=Breaker(), wake=lambda: loop.wake(),
+        freed=lambda: loop.freed(),
     )  # fmt: skip
     loop = ClaimLoop(
         store=store, clock=clock, gate=gate, fair=Fair({}), judging=Judging(RULES, {"email": "email"}, {}), plans=plans,

@@ -84,6 +84,7 @@ async def make_line(world: World, behaviour: Behaviour, *, held: frozenset[int] 
     return Line(
         provider="relay", kind="email", channel=Scripted(behaviour), store=store or world.store, flights=world.flights, clock=clock, ids=SystemIds(),
         log=get_log(), metrics=Metrics(clock), writer=Plain(held), bucket=Bucket(rate=None), breaker=Breaker(), wake=lambda: None,
+        freed=lambda: None,
     )  # fmt: skip
 
 
