@@ -82,12 +82,12 @@ class Records:
 
     async def finish(self, session: SendSession, error: str | None) -> None:
         """A send call is over: what it left open is settled, also when its sender is cancelled meanwhile."""
-        settling = asyncio.ensure_future(self._settle(session, error))
         try:
-            await asyncio.shield(settling)
-        except asyncio.CancelledError:
-            await settling
-            raise
+            try:
+                await self._settle(session, error)
+            except asyncio.CancelledError:
+                await self._settle(session, error)  # what the store had not answered is said again; twice is harmless
+                raise
         except Exception as failure:  # noqa: BLE001 - supervision: the flights stay, and the next start puts them in doubt
             self._log.error("outcomes_not_recorded", error=f"{type(failure).__name__}: {failure}")
 
