@@ -11,6 +11,7 @@ from typing import Any
 
 from plugins import hookspecs
 from plugins.contract import API_VERSION, GRANT_SECONDS
+from plugins.testing.audience_kit import RULES as AUDIENCE_RULES
 from plugins.testing.report import STATEMENTS
 
 INTRODUCTION = f"""\
@@ -26,6 +27,14 @@ RULES = f"""\
 ## What a channel must keep to
 
 The conformance kit checks these rules (`homing plugins test NAME`); a grant is good for {GRANT_SECONDS:g} seconds.
+
+| rule | what it says |
+|---|---|
+"""
+AUDIENCES = """\
+## What a plugin for an advertising platform must keep to
+
+The same command checks these; the words are in `plugins/audience.py`, what an audience is in [audiences.md](audiences.md).
 
 | rule | what it says |
 |---|---|
@@ -46,4 +55,5 @@ def hooks_page() -> str:
         signature = str(inspect.signature(function)).replace("'", "")
         parts.append(f"## `{name}{signature}`\n\n{inspect.getdoc(function)}\n")
     rows = "".join(f"| `{rule.value}` | {statement} |\n" for rule, statement in STATEMENTS.items())
-    return "\n".join([*parts, RULES + rows])
+    ours = "".join(f"| `{rule}` | {statement} |\n" for rule, statement in AUDIENCE_RULES.items())
+    return "\n".join([*parts, RULES + rows, AUDIENCES + ours])

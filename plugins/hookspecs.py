@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import pluggy
 
+from plugins.audience import AudienceChannel
 from plugins.contract import Channel
 
 PROJECT = "homing"
@@ -29,4 +30,14 @@ def register_channels() -> Sequence[type[Channel]]:  # type: ignore[empty-body] 
     settings of that table. A class must have `name`, `channel`, `address`, `settings_type`, `capabilities` and the coroutine
     methods `start`, `send` and `stop`; `SimpleChannel` brings the last three. Only the class whose `name` is the one that
     the config asks for is used. Keep it quick and free of side effects: no network, no threads.
+    """
+
+
+@hookspec
+def register_audiences() -> Sequence[type[AudienceChannel]]:  # type: ignore[empty-body]
+    """Return the classes for advertising platforms that this plugin brings: retargeting audiences, kept as state.
+
+    Called as `register_channels` is, under the same conditions. A class must have `name`, `settings_type`, `capabilities`, the plain
+    method `handles` and the coroutine methods `start`, `ensure`, `sync` and `stop`; `poll` and `size` are optional. The daemon makes one
+    instance for each provider table; such a provider is never a line that messages are sent over.
     """

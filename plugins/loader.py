@@ -1,6 +1,6 @@
-"""Loads the channel plugins that the config names, and nothing else; a bad one never stops the others.
+"""Loads the plugins that the config names (channels, advertising platforms), and nothing else; a bad one never stops the others.
 
-In: provider tables (name, plugin, settings) and the drop-in folders. Out: `Loading`, the loaded channels with their checked
+In: provider tables (name, plugin, settings) and the drop-in folders. Out: `Loading`, what was loaded with its checked
 settings and a list of problems. A plugin is found by its name alone: the name of an entry point of the group
 `homing.plugins`, or of a file `NAME.py` in a drop-in folder (`discovery`). The built-in channels come through the same door.
 A loaded plugin runs in this process with all its rights: that is why only the config can ask for one.
@@ -19,6 +19,7 @@ from typing import Any
 import pluggy
 
 from plugins import hookspecs
+from plugins.audience import AudienceCapabilities, AudienceChannel
 from plugins.contract import API_VERSION, Capabilities, Channel
 from plugins.discovery import Found, PluginRefusedError, find_plugins, nearest
 from plugins.settings import Locate, Problem, SettingsRefusedError, read_settings
@@ -53,6 +54,21 @@ class LoadedChannel:
         return self.channel_class()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedAudience:
+    """A provider of audiences that can be started."""
+
+    provider: str
+    plugin: str
+    audience_class: type[AudienceChannel]
+    settings: Any
+    origin: str
+
+    def make(self) -> AudienceChannel:
+        """As `LoadedChannel.make`."""
+        return self.audience_class()
+
+
 class ProblemKind(StrEnum):
     """What a problem means for the start."""
 
@@ -73,10 +89,11 @@ class LoadProblem(Problem):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loading:
-    """What came of it: a channel for every provider that has none of the problems."""
+    """What came of it: a channel, or an advertising platform, for every provider that has none of the problems."""
 
     channels: tuple[LoadedChannel, ...]
     problems: tuple[LoadProblem, ...]
+    audiences: tuple[LoadedAudience, ...] = ()
 
 
 def load_channels(providers: Iterable[ProviderTable], *, plugin_dirs: Sequence[Path] = (), locate: Locate = lambda _: "") -> Loading:
@@ -86,7 +103,7 @@ def load_channels(providers: Iterable[ProviderTable], *, plugin_dirs: Sequence[P
     """
     found = find_plugins(plugin_dirs)
     problems = [_folder_problem(index, folder, locate) for index, folder in enumerate(plugin_dirs) if not folder.is_dir()]
-    channels: list[LoadedChannel] = []
+    loaded: list[LoadedChannel | LoadedAudience] = []
     classes: dict[str, type[Any] | PluginRefusedError] = {}
     for provider in providers:
         at = ("providers", provider.name, "plugin")
@@ -95,17 +112,20 @@ def load_channels(providers: Iterable[ProviderTable], *, plugin_dirs: Sequence[P
                 raise SettingsRefusedError([_unknown(provider.plugin, found, locate(at), ".".join(at))])
             if provider.plugin not in classes:
                 classes[provider.plugin] = _load_or_refusal(found[provider.plugin])
-            channels.append(_provide(provider, classes[provider.plugin], found[provider.plugin][0].origin, locate))
+            loaded.append(_provide(provider, classes[provider.plugin], found[provider.plugin][0].origin, locate))
         except SettingsRefusedError as error:
             problems += [_problem(ProblemKind.CONFIG, provider, each) for each in error.problems]
         except PluginRefusedError as refusal:
             problem = Problem(where=locate(at), key=".".join(at), what=str(refusal))
             problems.append(_problem(ProblemKind.PLUGIN, provider, problem))
-    return Loading(channels=tuple(channels), problems=tuple(problems))
+    return Loading(
+        channels=tuple(each for each in loaded if isinstance(each, LoadedChannel)), problems=tuple(problems),
+        audiences=tuple(each for each in loaded if isinstance(each, LoadedAudience)),
+    )  # fmt: skip
 
 
 def load_plugin(name: str, *, plugin_dirs: Sequence[Path] = ()) -> type[Any]:
-    """The channel class of one plugin, for `homing plugins test NAME`. PluginRefusedError says why there is none."""
+    """The class of one plugin, of a channel or an audience, for `homing plugins test NAME`. PluginRefusedError says why there is none."""
     found = find_plugins(plugin_dirs)
     if name not in found:
         close = nearest(name, found)
@@ -115,7 +135,7 @@ def load_plugin(name: str, *, plugin_dirs: Sequence[Path] = ()) -> type[Any]:
 
 
 def load_class(places: Sequence[Found]) -> type[Any]:
-    """Import the one place where a plugin was found and return its channel class; PluginRefusedError with the reason."""
+    """Import the one place where a plugin was found and return its class; PluginRefusedError with the reason."""
     if len(places) > 1:
         where = " and ".join(place.origin for place in places)
         raise PluginRefusedError(f"more than one plugin has this name: {where}; rename or remove all but one")
@@ -129,9 +149,36 @@ def load_class(places: Sequence[Found]) -> type[Any]:
     if len(named) != 1:
         names = ", ".join(f'"{getattr(each, "name", None)}"' for each in classes) or "no channel"
         raise PluginRefusedError(f'{place.origin} must register exactly one channel whose name is "{place.name}", but registers {names}')
-    channel_class: type[Any] = named[0]
-    check_class(channel_class)
-    return channel_class
+    plugin_class: type[Any] = named[0]
+    if is_audience(plugin_class):
+        check_audience_class(plugin_class)
+    else:
+        check_class(plugin_class)
+    return plugin_class
+
+
+def is_audience(plugin_class: Any) -> bool:
+    """Is it the class of an advertising platform? By its shape: it syncs, and sends nothing."""
+    return hasattr(plugin_class, "sync") and not hasattr(plugin_class, "send")
+
+
+def check_audience_class(audience_class: Any) -> None:
+    """PluginRefusedError unless the class has the shape of `plugins.audience.AudienceChannel`."""
+    label = getattr(audience_class, "__name__", repr(audience_class))
+    if not isinstance(getattr(audience_class, "name", None), str):
+        raise PluginRefusedError(f"{label} has no name (text)")
+    _check_settings_type(audience_class, label)
+    capabilities = getattr(audience_class, "capabilities", AudienceCapabilities())
+    if not isinstance(capabilities, AudienceCapabilities | property):
+        raise PluginRefusedError(f"{label}.capabilities is no AudienceCapabilities")
+    if isinstance(capabilities, AudienceCapabilities):
+        if capabilities.batch < 1:
+            raise PluginRefusedError(f"{label}.capabilities: batch must be at least 1")
+        if capabilities.asynchronous and not inspect.iscoroutinefunction(getattr(audience_class, "poll", None)):
+            raise PluginRefusedError(f"{label} answers later (asynchronous), but has no `async def poll`")
+    _check_methods(audience_class, label, ("start", "ensure", "sync", "stop"))
+    if not callable(handles := getattr(audience_class, "handles", None)) or inspect.iscoroutinefunction(handles):
+        raise PluginRefusedError(f"{label} has no plain method `handles`")
 
 
 def check_class(channel_class: Any) -> None:
@@ -144,19 +191,27 @@ def check_class(channel_class: Any) -> None:
         raise PluginRefusedError(f'{label}.channel is "{channel_class.channel}": it must be a lower-case word')
     if channel_class.address not in ADDRESSES:
         raise PluginRefusedError(f'{label}.address is "{channel_class.address}": it must be one of {", ".join(ADDRESSES)}')
-    settings_type = getattr(channel_class, "settings_type", None)
-    if not (isinstance(settings_type, type) and is_dataclass(settings_type)):
-        raise PluginRefusedError(f"{label}.settings_type is no dataclass")
+    _check_settings_type(channel_class, label)
     capabilities = getattr(channel_class, "capabilities", Capabilities())
     if not isinstance(capabilities, Capabilities | property):
         raise PluginRefusedError(f"{label}.capabilities is no Capabilities")
     if isinstance(capabilities, Capabilities) and min(capabilities.concurrency, capabilities.batch, capabilities.unit) < 1:
         raise PluginRefusedError(f"{label}.capabilities: concurrency, batch and unit must be at least 1")
-    for method in ("start", "send", "stop"):
-        if not inspect.iscoroutinefunction(getattr(channel_class, method, None)):
+    _check_methods(channel_class, label, ("start", "send", "stop"))
+
+
+def _check_settings_type(plugin_class: Any, label: str) -> None:
+    settings_type = getattr(plugin_class, "settings_type", None)
+    if not (isinstance(settings_type, type) and is_dataclass(settings_type)):
+        raise PluginRefusedError(f"{label}.settings_type is no dataclass")
+
+
+def _check_methods(plugin_class: Any, label: str, methods: Sequence[str]) -> None:
+    for method in methods:
+        if not inspect.iscoroutinefunction(getattr(plugin_class, method, None)):
             raise PluginRefusedError(f"{label} has no `async def {method}`")
-    if inspect.isabstract(channel_class):
-        raise PluginRefusedError(f"{label} leaves {', '.join(sorted(channel_class.__abstractmethods__))} unwritten")
+    if inspect.isabstract(plugin_class):
+        raise PluginRefusedError(f"{label} leaves {', '.join(sorted(plugin_class.__abstractmethods__))} unwritten")
 
 
 def _load_or_refusal(places: Sequence[Found]) -> type[Any] | PluginRefusedError:
@@ -167,7 +222,7 @@ def _load_or_refusal(places: Sequence[Found]) -> type[Any] | PluginRefusedError:
 
 
 def _registered(module: Any, place: Found) -> list[Any]:
-    """What the plugin's own `register_channels` returns; its hooks are checked and called by themselves."""
+    """What the plugin's own `register_channels` and `register_audiences` return; its hooks are checked and called by themselves."""
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     try:
@@ -176,23 +231,27 @@ def _registered(module: Any, place: Found) -> list[Any]:
     except pluggy.PluginValidationError as error:
         names = [each for each in vars(hookspecs) if each.startswith("register_")]
         raise PluginRefusedError(f"{place.origin}: {error} (the hooks are: {', '.join(names)})") from error
-    functions = [impl.function for impl in manager.hook.register_channels.get_hookimpls()]
-    if not functions:
-        raise PluginRefusedError(f"{place.origin} has no function register_channels marked with @hookimpl")
-    classes = _call(functions[0], place)
+    hooks = {name: getattr(manager.hook, name).get_hookimpls() for name in ("register_channels", "register_audiences")}
+    if not any(hooks.values()):
+        raise PluginRefusedError(f"{place.origin} has no function register_channels or register_audiences marked with @hookimpl")
+    return [each for name, impls in hooks.items() for impl in impls for each in _classes(name, impl.function, place)]
+
+
+def _classes(hook: str, function: Callable[[], Any], place: Found) -> Sequence[type[Any]]:
+    classes = _call(hook, function, place)
     if not isinstance(classes, list | tuple) or not all(isinstance(each, type) for each in classes):
-        raise PluginRefusedError(f"{place.origin}: register_channels must return a list of classes, not {_kind(classes)}")
-    return list(classes)
+        raise PluginRefusedError(f"{place.origin}: {hook} must return a list of classes, not {_kind(classes)}")
+    return classes
 
 
-def _call(function: Callable[[], Any], place: Found) -> Any:
+def _call(hook: str, function: Callable[[], Any], place: Found) -> Any:
     try:
         result = function()
     except Exception as error:  # isolation: the plugin is not loaded, the others are
-        raise PluginRefusedError(f"{place.origin}: register_channels raised {type(error).__name__}: {error}") from error
+        raise PluginRefusedError(f"{place.origin}: {hook} raised {type(error).__name__}: {error}") from error
     if inspect.iscoroutine(result):
         result.close()
-        raise PluginRefusedError(f"{place.origin}: register_channels must be a plain function, not `async def`")
+        raise PluginRefusedError(f"{place.origin}: {hook} must be a plain function, not `async def`")
     return result
 
 
@@ -200,11 +259,15 @@ def _kind(value: Any) -> str:
     return f"a list with {value!r}" if isinstance(value, list | tuple) else type(value).__name__
 
 
-def _provide(provider: ProviderTable, loaded: type[Any] | PluginRefusedError, origin: str, locate: Locate) -> LoadedChannel:
+def _provide(
+    provider: ProviderTable, loaded: type[Any] | PluginRefusedError, origin: str, locate: Locate
+) -> LoadedChannel | LoadedAudience:
     if isinstance(loaded, PluginRefusedError):
         raise loaded
     try:
         settings = read_settings(loaded.settings_type, provider.settings, path=("providers", provider.name), locate=locate)
+        if is_audience(loaded):
+            return LoadedAudience(provider=provider.name, plugin=provider.plugin, audience_class=loaded, settings=settings, origin=origin)
         channel, address = stands_for(loaded, settings)
     except SettingsRefusedError:
         raise

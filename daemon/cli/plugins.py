@@ -58,14 +58,15 @@ def test(cli: Cli, name: str, words: tuple[str, ...], more: tuple[str, ...], fol
     What leads to the real provider (url, host and port) is replaced by the peer's address. Exit code 1 if a rule is broken.
     """
     from plugins.discovery import PluginRefusedError
-    from plugins.loader import load_plugin
+    from plugins.loader import is_audience, load_plugin
     from plugins.settings import SettingsRefusedError, table_from_words
+    from plugins.testing.audience_kit import check_audience
     from plugins.testing.conformance import check_channel
 
     try:
         channel: type[Any] = load_plugin(name, plugin_dirs=_folders(cli, folders))
         settings: dict[str, Any] = table_from_words(channel.settings_type, [*words, *more])
-        report = check_channel(channel, settings)
+        report: Any = check_audience(channel, settings) if is_audience(channel) else check_channel(channel, settings)
     except PluginRefusedError as refusal:
         raise PluginError(str(refusal)) from None
     except SettingsRefusedError as error:

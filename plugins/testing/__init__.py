@@ -9,6 +9,7 @@
 Light to import; the parts that need an HTTP library load it when a channel is played.
 """
 
+from plugins.testing.audience_kit import AudienceReport, check_audience, run_audience_conformance, some_members
 from plugins.testing.conformance import check_channel, run_conformance
 from plugins.testing.hooks import hook_request, with_header
 from plugins.testing.http_peer import HttpPeer, Reply
@@ -19,6 +20,7 @@ from plugins.testing.smtp_peer import SmtpPeer
 __all__ = [
     "STATEMENTS",
     "Act",
+    "AudienceReport",
     "Behaviour",
     "Finding",
     "FolderPeer",
@@ -29,8 +31,11 @@ __all__ = [
     "Rule",
     "SmtpPeer",
     "Verdict",
+    "check_audience",
     "check_channel",
     "hook_request",
+    "run_audience_conformance",
     "run_conformance",
+    "some_members",
     "with_header",
 ]

@@ -22,7 +22,7 @@ def test_every_hook_is_documented() -> None:
     for name, function in hook_functions():
         assert f"## `{name}(" in page
         assert inspect.getdoc(function) in page
-    assert [name for name, _ in hook_functions()] == ["register_channels"]
+    assert [name for name, _ in hook_functions()] == ["register_channels", "register_audiences"]
     assert all(f"| `{rule.value}` | {STATEMENTS[rule]} |" in page for rule in Rule)
 
 
@@ -57,3 +57,18 @@ def test_a_secret_never_shows_itself() -> None:
     assert "canary" not in f"{secret} {secret!r} {[secret]} {secret}"
     assert secret.reveal() == "canary"
     assert secret == Secret("canary") != Secret("other")
+
+
+def test_hook_register_audiences() -> None:
+    """An implementation is found and returns classes; what it makes of them: test_audience_kit."""
+
+    class Plugin:
+        @hookimpl
+        def register_audiences(self) -> list[type[object]]:
+            return [object]
+
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    manager.register(Plugin())
+    manager.check_pending()
+    assert manager.hook.register_audiences() == [[object]]
