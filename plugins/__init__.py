@@ -40,7 +40,7 @@ from plugins.contract import (
     Stream,
     Unknown,
 )
-from plugins.feedback import BadSignature, Doubt, Feedback, FeedbackKind, Price, Settled, WebhookRequest
+from plugins.feedback import BadSignature, Doubt, Feedback, FeedbackKind, Price, Settled, TakesSubscriptions, WebhookRequest
 from plugins.grant import Grant
 from plugins.hookspecs import hookimpl
 from plugins.simple import SimpleChannel
@@ -85,6 +85,7 @@ __all__ = [
     "Stream",
     "SyncOutcome",
     "Synced",
+    "TakesSubscriptions",
     "Unknown",
     "WebhookRequest",
     "hookimpl",

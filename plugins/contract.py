@@ -59,6 +59,8 @@ class Message:
 
     `text` and `html` are strings; `text_pieces` and `html_pieces` are the same bodies in pieces, where the template's
     own text is the *same* `str` object in every message of a template, so that a channel may encode it once.
+    `addresses`: all of the recipient's addresses that the channel may use for this one delivery, `address` the first: one e-mail address or
+    phone; each push subscription, as JSON text.
     `head` has the template's head lines beyond the subject (`preheader`, `title`, `icon`..) plus `from`, `from_name`,
     `reply_to` where the campaign sets them.
     """
@@ -81,6 +83,8 @@ class Message:
     expires_at: datetime
     ttl: float
     attempt: int = 1
+    token: str | None = None
+    """Proof of this delivery for what comes back from the recipient's own device (a push that was clicked): `POST /push/clicks`."""
     copy: bool = False
     """A second copy after a doubt (`on_doubt = "resend_once"`): mark it where the channel can."""
     test: bool = False
@@ -96,10 +100,15 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """The provider took the message and answers for it from here on."""
+    """The provider took the message and answers for it from here on.
+
+    `gone`, as in each outcome: those of `Message.addresses` that the provider says are dead for good. They are removed with the outcome,
+    in one transaction, whatever became of the message. Only for addresses of which a recipient has several (push).
+    """
 
     provider_id: str | None = None
     detail: str | None = None
+    gone: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +118,7 @@ class Rejected:
     scope: Scope = "message"
     code: str | None = None
     detail: str | None = None
+    gone: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +136,7 @@ class Deferred:
     detail: str | None = None
     nothing_sent: bool = False
     throttled: bool = False
+    gone: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +145,7 @@ class Unknown:
 
     code: str | None = None
     detail: str | None = None
+    gone: tuple[str, ...] = ()
 
 
 Outcome = Accepted | Rejected | Deferred | Unknown

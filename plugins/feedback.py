@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from plugins.contract import Accepted, Deferred, Message, Rejected
 
@@ -91,6 +91,26 @@ class TakesFeedback(Protocol):
 class Reconciles(Protocol):
     async def reconcile(self, doubts: Sequence[Doubt]) -> Mapping[str, Settled]:
         """By id, what became of some of them; those that it does not mention stay in doubt. May be asked again, hours later."""
+        ...
+
+
+@runtime_checkable
+class TakesSubscriptions(Protocol):
+    """A channel whose addresses come from the recipients' browsers (`address = "push"`), by way of Homing's public door."""
+
+    @property
+    def public_key(self) -> str:
+        """The application server key that a browser subscribes under, base64url."""
+        ...
+
+    @property
+    def origins(self) -> Sequence[str]:
+        """Web sites whose pages may register subscriptions from the browser, e.g. "https://shop.example.com"."""
+        ...
+
+    def check_subscription(self, subscription: Mapping[str, Any]) -> str:
+        """What `PushSubscription.toJSON()` gave, as the address text that is kept, the same for the same subscription; ValueError with what
+        is wrong, in words for the shop's engineers. No I/O."""
         ...
 
 

@@ -1,0 +1,211 @@
+"""Web push: the channel itself. Holds what lives as long as the provider: the proof of who we are, and what is known of each push service.
+
+A message goes to all subscriptions of its recipient under one handover. All that can fail without harm (reading, composing, encrypting)
+comes before it. A push service that wants to be left alone gets nothing meanwhile: its messages go back with the time, unasked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from channels.webpush.encrypt import Encryptor
+from channels.webpush.hosts import AllowList
+from channels.webpush.house import House
+from channels.webpush.payload import BadPayload, compose, urgency
+from channels.webpush.settings import Settings
+from channels.webpush.subscription import BadSubscription, Subscription, read, read_strictly
+from channels.webpush.vapid import BadKey, Vapid
+from channels.webpush.verdicts import Answer, conclude, judge
+from plugins import Capabilities, Context, Deferred, Grant, Message, NotSent, Outcome, Rejected, Session
+from plugins.http import retry_after
+
+LONGEST_TTL = 28 * 86_400
+"""Four weeks: more is refused by FCM."""
+UNREACHED_WAIT = 15.0
+MOST_HOUSES = 1000
+EXPLAINED = frozenset({400, 401, 403, 406, 409, 413, 422})
+SAID = 2048
+"""Octets of an answer that are looked at, of one whose status alone does not say enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Push:
+    """One subscription's request, ready to go."""
+
+    subscription: Subscription
+    house: House
+    body: bytes
+
+
+class WebPush:
+    """Web push by the browsers' own services. See `Settings` for the keys."""
+
+    name: ClassVar[str] = "webpush"
+    channel: ClassVar[str] = "push"
+    address: ClassVar[str] = "push"
+    settings_type: ClassVar[type] = Settings
+    capabilities: Capabilities = Capabilities(concurrency=8, batch=32, unit=1)
+
+    def __init__(self) -> None:
+        self._places: asyncio.Semaphore | None = None
+        self._houses: dict[str, House] = {}
+        self._numbers = itertools.count()
+
+    async def start(self, context: Context[Settings]) -> None:
+        """Asks nobody yet. ValueError if the key is none."""
+        settings = context.settings
+        try:
+            self._vapid = Vapid(settings.vapid_private_key.reveal(), settings.subject)
+        except BadKey as error:
+            raise ValueError(f"vapid_private_key: {error}") from None
+        self._context, self._http, self._clock = context, context.http, context.clock
+        self._allowed = AllowList(settings.allow_hosts)
+        self._encryptor = Encryptor()
+        self._houses = {}
+        self._places = asyncio.Semaphore(settings.pool)
+
+    async def stop(self) -> None:
+        """Holds nothing but what the context's owner closes."""
+        self._places = None
+
+    # what a shop's page and the public door ask (plugins.TakesSubscriptions)
+
+    @property
+    def public_key(self) -> str:
+        return self._vapid.public_key
+
+    @property
+    def origins(self) -> Sequence[str]:
+        settings: Settings = self._context.settings
+        return settings.origins
+
+    def check_subscription(self, subscription: Mapping[str, Any]) -> str:
+        """The subscription as it is kept; ValueError with what is wrong."""
+        return read_strictly(subscription, self._allowed)
+
+    # sending
+
+    async def send(self, batch: Sequence[Message], session: Session) -> None:
+        """Each message by itself: one that fails, in whatever manner, leaves the others alone."""
+        if self._places is None:
+            raise RuntimeError("send() was called before start() or after stop()")
+        work = (self._send_one(message, session, self._places) for message in batch)
+        failures = [result for result in await asyncio.gather(*work, return_exceptions=True) if isinstance(result, BaseException)]
+        if failures:
+            raise failures[0]  # of the session: what is not reported goes back to due
+
+    async def _send_one(self, message: Message, session: Session, places: asyncio.Semaphore) -> None:
+        async with places:
+            if session.closing:
+                return
+            made = self._prepare(message)
+            if not isinstance(made, tuple):
+                session.report(message.id, made)
+                return
+            pushes, answers, head = made
+            grant = Grant(self._clock)
+            if message.id not in await session.handover([message.id]):
+                return
+            left = self._left(message)
+            if grant.expired or left < 0:
+                session.report(message.id, Deferred(nothing_sent=True, code="grant_expired"))
+                return
+            head["TTL"] = str(left)
+            with grant.held():
+                if len(pushes) == 1:
+                    answers.append(await self._post(pushes[0], head))
+                else:
+                    answers += await asyncio.gather(*(self._post(push, head) for push in pushes))
+            session.report(message.id, conclude(answers, self._jitter()))
+
+    def _left(self, message: Message) -> int:
+        """Whole seconds that a push service may keep it: never past the close of the window; negative if it is over."""
+        left = (message.expires_at - self._clock.now()).total_seconds()
+        return min(int(left), LONGEST_TTL) if left > 0 else -1
+
+    def _prepare(self, message: Message) -> tuple[list[_Push], list[Answer], dict[str, str]] | Outcome:
+        """The requests, what is known already of other subscriptions, the headers; or the outcome, if nothing can go now."""
+        topic = self._vapid.topic(message.campaign, message.recipient)
+        try:
+            plain = compose(message, topic)
+        except BadPayload as error:
+            return Rejected(scope="message", code=error.code, detail=str(error))
+        now = self._clock.monotonic()
+        pushes: list[_Push] = []
+        answers: list[Answer] = []
+        for text in message.addresses or (message.address,):
+            try:
+                found = read(text, self._allowed)
+            except BadSubscription as error:
+                answers.append(Answer(text, "refused", "bad_subscription", str(error)))
+                continue
+            house = self._house(found.endpoint.origin)
+            if wait := house.wait(now):
+                answers.append(Answer(text, "unsent", "paused", f"{found.endpoint.host} is left alone for now", wait, throttled=True))
+                continue
+            try:
+                pushes.append(_Push(found, house, self._encryptor.encrypt(plain, found.public, found.auth)))
+            except ValueError:
+                answers.append(Answer(text, "gone", "bad_key", "the subscription's key is no point of P-256"))
+        if not pushes:
+            return conclude(answers, self._jitter())
+        head = {"Content-Encoding": "aes128gcm", "Content-Type": "application/octet-stream", "Urgency": urgency(message), "Topic": topic}
+        return pushes, answers, head
+
+    def _house(self, origin: str) -> House:
+        house = self._houses.get(origin)
+        if house is None:
+            if len(self._houses) >= MOST_HOUSES:
+                self._houses = {name: known for name, known in self._houses.items() if known.waiting or known.paused_until}
+            house = self._houses[origin] = House(origin, self._context.settings.pool)
+        return house
+
+    def _jitter(self) -> float:
+        return 1.0 + 4.0 * self._context.rng.random()
+
+    async def _post(self, push: _Push, head: Mapping[str, str]) -> Answer:
+        """One request, and what its answer means. What has left and is not answered is unknown."""
+        subscription, house, clock = push.subscription, push.house, self._clock
+        headers = {**head, "Authorization": self._vapid.authorization(house.origin, clock.now().timestamp())}
+        number = next(self._numbers)
+        house.waiting[number] = clock.monotonic()
+        try:
+            async with self._http.post(subscription.endpoint.url, data=push.body, headers=headers) as reply:
+                status, told = reply.status, reply.headers
+                said = await reply.content.read(SAID) if status in EXPLAINED else b""
+        except NotSent as error:
+            house.failed(clock.monotonic(), self._context.rng)
+            return Answer(subscription.text, "unsent", "not_sent", _line(error), UNREACHED_WAIT)
+        except Exception as error:  # noqa: BLE001 - whatever ends it after the first byte leaves it in doubt
+            house.failed(clock.monotonic(), self._context.rng)
+            return Answer(subscription.text, "unknown", type(error).__name__, _line(error) or f"no answer of {subscription.endpoint.host}")
+        finally:
+            del house.waiting[number]
+        after = retry_after(told.get("Retry-After"), clock.now())
+        answer = judge(subscription.text, status, said.decode("utf-8", "replace"), after, proven=house.proven, id=_id(told.get("Location")))
+        return self._learn(house, answer)
+
+    def _learn(self, house: House, answer: Answer) -> Answer:
+        if answer.kind == "accepted":
+            house.accepted()
+        elif answer.throttled:
+            pause = house.throttled(self._clock.monotonic(), answer.after)
+            return Answer(answer.text, "later", answer.code, answer.detail, pause, throttled=True)
+        elif answer.kind == "unknown":
+            house.failed(self._clock.monotonic(), self._context.rng)
+        else:
+            house.answered()
+        return answer
+
+
+def _id(location: str | None) -> str | None:
+    """The message's own address at the push service, as its id."""
+    return location if location is not None and len(location) <= 300 else None
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]

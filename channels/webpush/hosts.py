@@ -1,0 +1,112 @@
+"""Web push: which addresses may be posted to. An endpoint comes from a browser, so from anybody: only push services that the operator
+trusts, by exact host name or by a suffix with a dot before it, over https, on the usual port, without a user's name in it.
+
+An entry with a scheme (`http://127.0.0.1:9000`) allows that one origin; plain http only on this machine, for tests. Pure.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from plugins import SettingError
+
+WELL_KNOWN = (
+    "fcm.googleapis.com",
+    "*.push.services.mozilla.com",
+    "*.notify.windows.com",
+    "web.push.apple.com",
+    "*.push.apple.com",
+)
+"""The push services of Chrome, Edge and others, Firefox, old Edge, Safari."""
+MAX_ENDPOINT = 2000
+"""Characters."""
+
+_name = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]")
+_visible = re.compile(r"[\x21-\x7e]+")
+
+
+class BadEndpoint(ValueError):
+    """The address of a subscription is none that we would post to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where to post. `origin`: scheme and authority, which is also the audience of the proof (RFC 8292 §2)."""
+
+    url: str
+    origin: str
+    host: str
+
+
+class AllowList:
+    """`entries`: "host", "*.suffix" or an origin. SettingError for each that is none of these."""
+
+    def __init__(self, entries: Iterable[str]) -> None:
+        self._hosts: set[str] = set()
+        self._suffixes: list[str] = []
+        self._origins: set[str] = set()
+        for entry in entries:
+            self._add(entry.strip().lower())
+
+    def _add(self, entry: str) -> None:
+        if "://" in entry:
+            self._origins.add(_origin_entry(entry))
+        elif entry.startswith("*.") and _name.fullmatch(entry[2:]):
+            self._suffixes.append(entry[1:])
+        elif _name.fullmatch(entry):
+            self._hosts.add(entry)
+        else:
+            raise SettingError("allow_hosts", f'"{entry}" is no host name, "*.suffix" or origin such as "https://push.example.com:8443"')
+
+    def check(self, url: str) -> Endpoint:
+        """The endpoint in its parts. BadEndpoint with what is wrong."""
+        if not 0 < len(url) <= MAX_ENDPOINT or _visible.fullmatch(url) is None or "\\" in url:
+            raise BadEndpoint("is no address of a push service")
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            raise BadEndpoint("is no address of a push service") from None
+        host = parts.hostname or ""
+        if parts.username is not None or parts.password is not None or "@" in parts.netloc:
+            raise BadEndpoint("has a user's name in it")
+        if parts.fragment or "#" in url:
+            raise BadEndpoint("has a fragment")
+        origin = f"{parts.scheme}://{parts.netloc.lower()}"
+        if origin in self._origins:
+            return Endpoint(url, origin, host)
+        if parts.scheme != "https":
+            raise BadEndpoint("is not https")
+        if port not in (None, 443) or parts.netloc.lower() not in (host, f"{host}:443"):
+            raise BadEndpoint("names another port than 443")
+        if not (host in self._hosts or (_name.fullmatch(host) and any(host.endswith(suffix) for suffix in self._suffixes))):
+            raise BadEndpoint("is not of a push service in allow_hosts")
+        return Endpoint(url, f"https://{host}", host)
+
+
+def _origin_entry(entry: str) -> str:
+    try:
+        parts = urlsplit(entry)
+        fits = bool(parts.hostname) and parts.scheme in ("http", "https") and not parts.query and not parts.fragment
+        _ = parts.port
+    except ValueError:
+        fits = False
+    if not fits or parts.path not in ("", "/") or "@" in entry:
+        raise SettingError("allow_hosts", f'"{entry}" is no origin such as "https://push.example.com:8443"')
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise SettingError("allow_hosts", f'"{entry}": http is for a push service on this machine only')
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def is_loopback(host: str) -> bool:
+    """True when the name or address cannot leave this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
