@@ -54,7 +54,7 @@ async def run_conformance(
         check_class(kind)
     except PluginRefusedError as refusal:
         return _only(Rule.SHAPE, str(refusal), channel_class)
-    peer, named = choose_peer(kind.settings_type, kind.channel, peer, reply)
+    peer, named = choose_peer(kind.settings_type, kind.channel, kind.address, peer, reply)
     note = await lead_to(peer, settings)
     make = settings_maker(kind.settings_type, settings, peer)
     await peer.start()
@@ -72,7 +72,7 @@ async def run_conformance(
         settings_for=make,
         peer=peer,
         channel=channel,
-        address_of=address or address_maker(needs),
+        address_of=address or getattr(peer, "address_of", None) or address_maker(needs),
         patience=patience,
     )
     return await _play_all(subject, named, [note] if note else [])

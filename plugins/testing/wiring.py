@@ -14,6 +14,7 @@ from plugins.contract import Secret
 from plugins.settings import field_keys, read_settings
 from plugins.testing.http_peer import URL_NAMES, HttpPeer, Reply
 from plugins.testing.peers import FolderPeer, NoPeer, Peer
+from plugins.testing.push_peer import PushPeer
 from plugins.testing.smtp_peer import SmtpPeer
 
 KIT_SECRET = "kit-secret-7f3a91c0"  # noqa: S105  # no secret: a value to look for in logs
@@ -22,9 +23,11 @@ UNUSED = ("username", "password", "relays")
 """Settings of an SMTP channel that would lead it elsewhere or ask for what the kit's server does not offer."""
 
 
-def choose_peer(settings_type: type[Any], channel: str, given: Peer | None, reply: Reply | None) -> tuple[Peer, str]:
-    """The peer for a channel, and its name for the report."""
+def choose_peer(settings_type: type[Any], channel: str, address: str, given: Peer | None, reply: Reply | None) -> tuple[Peer, str]:
+    """The peer for a channel that needs this kind of address, and its name for the report."""
     keys = field_keys(settings_type).keys()
+    if given is None and address == "push" and "folder" not in keys:
+        return PushPeer(reply), "push service of the kit"
     if given is not None:
         return given, f"your {type(given).__name__}"
     if reply is not None or any(name in keys for name in URL_NAMES) or any("url" in key for key in keys):
@@ -86,6 +89,8 @@ def _of_peer(settings_type: type[Any], table: Mapping[str, Any], peers_own: Mapp
         if key not in table and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     }
     own: dict[str, Any] = {key: Secret(KIT_SECRET) for key in missing if hints[fields[key].name] is Secret}
+    if isinstance(peer, PushPeer):
+        return own | {key: value for key, value in peers_own.items() if key in missing or key == "allow_hosts"}
     if isinstance(peer, HttpPeer):
         return own | {key: peer.origin for key in missing if key in URL_NAMES or "url" in key}
     if isinstance(peer, SmtpPeer):

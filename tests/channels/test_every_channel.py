@@ -15,6 +15,7 @@ from plugins import Secret
 from plugins.discovery import GROUP
 from plugins.loader import ProviderTable, load_channels, load_plugin
 from plugins.testing import Verdict, check_channel
+from plugins.testing.push_peer import VAPID_KEY
 
 BUILT_IN = sorted(point.name for point in importlib.metadata.entry_points(group=GROUP) if point.value.startswith("channels."))
 SMALLEST: Mapping[str, Mapping[str, Any]] = {
@@ -22,8 +23,10 @@ SMALLEST: Mapping[str, Mapping[str, Any]] = {
     "console": {},
     "webhook": {"url": "https://letters.example.com/homing", "secret": "kit-secret-7f3a91c0"},
     "export": {"folder": "lists"},
+    "webpush": {"vapid_private_key": VAPID_KEY, "subject": "mailto:ops@shop.example.com"},
 }
-STANDS_FOR = {"smtp": "email", "console": "email", "webhook": "webhook", "export": "export"}
+SECRETS = ("secret", "vapid_private_key")
+STANDS_FOR = {"webpush": "push", "smtp": "email", "console": "email", "webhook": "webhook", "export": "export"}
 FOLDER = {"doubt", "refusal", "gives_back"}
 UNCHECKED: Mapping[str, set[str]] = {"console": FOLDER, "export": FOLDER | {"parallel"}}
 """Rules that the kit cannot try on a channel: a folder does not refuse, and lists are written one after the other."""
@@ -46,7 +49,7 @@ def test_a_built_in_channel_conforms(name: str) -> None:
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_a_built_in_channel_is_loaded_by_its_smallest_settings(name: str) -> None:
     """The loader takes it from its entry point and makes an instance."""
-    given = {key: Secret(value) if key == "secret" else value for key, value in SMALLEST[name].items()}
+    given = {key: Secret(value) if key in SECRETS else value for key, value in SMALLEST[name].items()}
     loading = load_channels([ProviderTable(name="one", plugin=name, settings=given)])
     assert loading.problems == ()
     assert loading.channels[0].make() is not None
