@@ -52,6 +52,23 @@ def test_lanes_and_flights_of_an_older_store_get_what_they_keep_now(tmp_path: Pa
         assert conn.execute("SELECT campaign, lane, attempts, doubted FROM flight").fetchall() == [(5, 7, 2, 1)]
 
 
+def test_recipients_of_an_older_store_keep_their_rows(tmp_path: Path) -> None:
+    """From 0002: the table is written anew, every value as it was, and a second row of one id is refused as before."""
+    path = tmp_path / "old.db"
+    upgrade(path, to="0002")
+    given = [
+        (9, "nine", "a@b.co", "+62811", "Asia/Jakarta", "id", "ID", '{"a":1}', b"e", b"p", 3, 1, 10, 11),
+        (7, "seven", None, None, None, None, None, None, None, None, 0, 0, 12, 13),
+    ]
+    with closing(sqlite3.connect(path)) as conn, conn:
+        conn.executemany(f"INSERT INTO recipient VALUES ({', '.join('?' * 14)})", given)
+    assert upgrade(path) == "0002"
+    with closing(sqlite3.connect(path)) as conn:
+        assert conn.execute("SELECT * FROM recipient").fetchall() == sorted(given)
+        with pytest.raises(sqlite3.IntegrityError, match=r"recipient\.id"):
+            conn.execute("INSERT INTO recipient (id, key, created_at, updated_at) VALUES (7, 'other', 1, 1)")
+
+
 async def test_an_upgrade_of_an_up_to_date_store_does_nothing(tmp_path: Path) -> None:
     """It may be run at any time while the daemon is down."""
     await Store.open(tmp_path / "homing.db").close()

@@ -49,6 +49,13 @@ async def test_a_row_sets_clears_and_leaves(world: World) -> None:
     ]
 
 
+async def test_new_recipients_lie_behind_those_that_are_there(world: World) -> None:
+    """In order of arrival, whatever their ids: a job's rows are written and read together, not each among those of all others."""
+    await write(world, row(500, "first"), row(900, "second", line=2))
+    await write(world, row(100, "third"), row(700, "fourth", line=2))
+    assert await world.sql("SELECT key FROM recipient ORDER BY rowid") == [("first",), ("second",), ("third",), ("fourth",)]
+
+
 async def test_a_row_that_says_nothing_new_writes_nothing(world: World) -> None:
     """A nightly export of everyone costs reads, not writes."""
     await write(world, row(5, "c", email="a@b.co", traits={"a": 1}))
