@@ -51,7 +51,8 @@ recipient = _table(
 )
 """`id` = 63-bit hash of `key` (store.recipients.person_id): one finds a recipient by its key without asking the store for a number.
 BIGINT, and so not SQLite's rowid: the rows lie in order of arrival, and only the narrow index of `id` is in the order of the hash
-(ADR 0002: a new recipient would else cost a random page of wide rows). `*_hash` = keyed HMAC of the normalised address. `guard` is raised by everything that may forbid a send."""
+(ADR 0002: a new recipient would else cost a random page of wide rows). `*_hash` = keyed HMAC of the normalised address. `guard` is raised
+by everything that may forbid a send."""
 
 consent = _table(
     "consent",
