@@ -172,7 +172,8 @@ class SettingError(ValueError):
 class Capabilities:
     """What a channel can do; the daemon plans by it.
 
-    concurrency: how many `send()` calls may run at once (for SMTP: connections) · batch: messages a `send()` gets ·
+    concurrency: how many `send()` calls may run at once (for SMTP: connections) · spare: so many more, only while others of them wait
+    for an answer much longer than is usual · batch: messages a `send()` gets ·
     unit: messages that one irreversible act carries (1 for SMTP, SMS, push; n for a bulk API) · max_text: characters
     of text accepted, None = no limit · idempotent: seconds for which the provider honours `Message.id` as a key, 0 = not:
     `SimpleChannel` then asks again after an `Unknown` while the grant lasts, under the same id ·
@@ -184,6 +185,7 @@ class Capabilities:
     unit: int = 1
     max_text: int | None = None
     idempotent: float = 0.0
+    spare: int = 0
     daily_spend: float | None = None
 
 

@@ -197,6 +197,8 @@ def check_class(channel_class: Any) -> None:
         raise PluginRefusedError(f"{label}.capabilities is no Capabilities")
     if isinstance(capabilities, Capabilities) and min(capabilities.concurrency, capabilities.batch, capabilities.unit) < 1:
         raise PluginRefusedError(f"{label}.capabilities: concurrency, batch and unit must be at least 1")
+    if isinstance(capabilities, Capabilities) and capabilities.spare < 0:
+        raise PluginRefusedError(f"{label}.capabilities: spare must not be negative")
     _check_methods(channel_class, label, ("start", "send", "stop"))
 
 

@@ -1,12 +1,14 @@
 """SMTP: the channel itself. Holds what lives as long as the provider: settings, connections, the composer; work is done by `Courier`.
 
-One `send()` call uses one connection for its batch, so `capabilities.concurrency` is the number of connections. Messages come from
+One `send()` call uses one connection for its batch, so `capabilities.concurrency` is the number of connections, and `spare` of those that
+are opened only while others hang: none for an hour after the relay has refused one. Messages come from
 the daemon's dispatch, outcomes go back through the session; the relay is the only other party.
 """
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import ssl
 from collections.abc import Sequence
 from typing import ClassVar
@@ -18,6 +20,9 @@ from channels.smtp.pool import Opener, Pool
 from channels.smtp.session import Offer, Terms, open_session
 from channels.smtp.settings import Endpoint, Settings
 from plugins import Capabilities, Context, Message, Session
+
+SPARE_PAUSE = 3600.0
+"""For so long a relay that has refused a spare connection is not asked for another."""
 
 
 class SmtpChannel:
@@ -47,26 +52,31 @@ class SmtpChannel:
             rng=context.rng,
             log=context.log,
             idle_seconds=settings.idle_seconds,
+            size=settings.pool,
         )
-        self._places = asyncio.Semaphore(settings.pool)
-        self.capabilities = Capabilities(concurrency=settings.pool, batch=50, unit=1)
+        self._places = asyncio.Semaphore(settings.pool + settings.spare)
+        self.capabilities = Capabilities(concurrency=settings.pool, batch=50, unit=1, spare=settings.spare)
 
     async def send(self, batch: Sequence[Message], session: Session) -> None:
         """Carry the batch over one connection (see `courier`). More calls at once than connections wait for their turn."""
-        if self._pool is None or self._places is None:
+        pool = self._pool
+        if pool is None or self._places is None:
             raise RuntimeError("send() was called before start() or after stop()")
         settings = self._context.settings
         async with self._places:
             courier = Courier(
                 batch=batch,
                 session=session,
-                pool=self._pool,
+                pool=pool,
                 composer=self._composer,
                 clock=self._context.clock,
                 block_seconds=settings.block_seconds,
                 link_limit=settings.messages_per_connection,
             )
             await courier.run()
+        refused = self._context.clock.monotonic() < pool.refused_at + SPARE_PAUSE
+        if refused != (self.capabilities.spare < settings.spare):
+            self.capabilities = dataclasses.replace(self.capabilities, spare=0 if refused else settings.spare)
 
     async def stop(self) -> None:
         """Say goodbye to the relays. Harmless without a start, and twice."""

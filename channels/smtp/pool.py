@@ -8,6 +8,7 @@ final dot with garbage is left alone for 15 minutes (F10). Nothing here knows a 
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,6 +23,8 @@ FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 300.0
 QUARANTINE = 900.0
 STRIKES = 3
+SPARE_WAIT = 1.0
+"""What was to go over a spare connection that is refused is tried again so soon."""
 
 Opener = Callable[[Endpoint, str], Awaitable[tuple[Exchange, Offer]]]
 """Opens a session with a relay under a name for the evidence. Raises CannotOpen."""
@@ -58,16 +61,23 @@ class Pool:
     """The connections of one provider."""
 
     def __init__(
-        self, *, endpoints: Sequence[Endpoint], open_session: Opener, clock: Clock, rng: random.Random, log: Log, idle_seconds: float
-    ) -> None:
+        self, *, endpoints: Sequence[Endpoint], open_session: Opener, clock: Clock, rng: random.Random, log: Log, idle_seconds: float,
+        size: int,
+    ) -> None:  # fmt: skip
+        """`size`: connections beyond so many are spare ones: good to have, and nobody's failure if they are refused."""
         self._relays = [Relay(endpoint) for endpoint in endpoints]
         self._open_session = open_session
         self._clock = clock
         self._rng = rng
         self._log = log
         self._idle_seconds = idle_seconds
+        self._size = size
         self._links: set[Link] = set()
+        self._lent = 0
+        """Connections in somebody's hands, and those that are being opened for somebody."""
         self._count = 0
+        self.refused_at = -math.inf
+        """When a spare connection was refused, monotonic."""
         self._reaper: asyncio.TimerHandle | None = None
         self._stopped = False
 
@@ -77,7 +87,17 @@ class Pool:
         return len(self._links)
 
     async def borrow(self) -> Link:
-        """A connection in good order: an idle one, or a new one to the first relay that opens. Raises CannotOpen."""
+        """A connection in good order: an idle one, or a new one to the first relay that opens. Raises CannotOpen; for a spare one that is
+        refused with an outcome that blames nobody."""
+        spare = self._lent >= self._size
+        self._lent += 1
+        try:
+            return await self._borrow(spare=spare)
+        except BaseException:
+            self._lent -= 1
+            raise
+
+    async def _borrow(self, *, spare: bool) -> Link:
         refusals: list[Deferred] = []
         for relay in self._relays:
             if (link := self._idle_link(relay)) is not None:
@@ -89,12 +109,17 @@ class Pool:
             try:
                 return await self._open(relay)
             except CannotOpen as refusal:
+                if spare:
+                    self.refused_at = self._clock.monotonic()
+                    self._log.info("smtp.spare_refused", relay=str(relay.endpoint), detail=refusal.outcome.detail)
+                    continue
                 self._rest(relay, refusal.outcome)
                 refusals.append(replace(refusal.outcome, after=relay.rests_until - self._clock.monotonic()))
-        raise _Unreachable(_worst(refusals))
+        raise _Unreachable(_NO_SPARE if spare else _worst(refusals))
 
     def give_back(self, link: Link, *, more: bool = True) -> None:
         """Return a lent connection. It is kept if it owes nothing and `more` may go over it."""
+        self._lent -= 1
         if not more or self._stopped or not link.exchange.quiet:
             self._links.discard(link)
             link.exchange.quit()
@@ -201,6 +226,9 @@ class _Unreachable(CannotOpen):
     def __init__(self, outcome: Deferred) -> None:
         super().__init__(outcome.code or "unreachable", outcome.detail or "no relay can be reached")
         self.outcome = outcome
+
+
+_NO_SPARE = Deferred(nothing_sent=True, after=SPARE_WAIT, code="no_spare", detail="the relay takes no more connections")
 
 
 def _worst(refusals: Sequence[Deferred]) -> Deferred:

@@ -48,7 +48,10 @@ class Settings:
     """The provider's keys; the key `from` is the field `from_`. Durations in seconds.
 
     host, port: the relay (port by `tls`: 587, 465 or 25). relays: more of them as "host:port", tried in this order when the first
-    refuses. tls: "starttls" and "implicit" never fall back to plaintext. pool: connections, and so messages in flight, at most.
+    refuses. tls: "starttls" and "implicit" never fall back to plaintext. pool: connections, and so messages in flight. spare: so many more
+    connections, opened only while others wait for an answer much longer than is usual, so that a destination that hangs behind the relay
+    costs the others nothing; 0 = none. Relays allow 20 of one client (Exchange) to 50 (Postfix); one that refuses a spare connection is
+    not asked for another for an hour.
     ca_file: the only authority to trust, instead of the system's. verify = false takes any certificate: for a relay on loopback.
     local_hostname: what EHLO says, by default the domain of `from`. messages_per_connection: 0 = no limit.
     """
@@ -60,6 +63,7 @@ class Settings:
     username: str | None = None
     password: Secret | None = None
     pool: int = 10
+    spare: int = 2
     local_hostname: str | None = None
     relays: tuple[str, ...] = ()
     verify: bool = True
@@ -143,6 +147,8 @@ class Settings:
             problems.append("port: must be between 1 and 65535")
         if not 0 < self.pool <= 1000:
             problems.append("pool: must be between 1 and 1000")
+        if not 0 <= self.spare <= 100:
+            problems.append("spare: must be between 0 and 100")
         if self.messages_per_connection < 0:
             problems.append("messages_per_connection: must not be negative (0 = no limit)")
         durations = ("idle_seconds", "connect_seconds", "envelope_seconds", "data_seconds", "block_seconds", "dot_seconds")

@@ -72,10 +72,11 @@ class Line:
         self._in_hand = 0
         self._idle: deque[asyncio.Future[None]] = deque()
         """Senders that wait for something that they may begin, and are not called yet."""
-        self._free = 0
-        """Senders without a batch, called ones too."""
+        self._busy = 0
+        """Senders with a batch."""
+        self._places = max(1, channel.capabilities.concurrency)
         self._patience = Patience(
-            destinations=self.destinations, ready=self._ready, places=max(1, channel.capabilities.concurrency), clock=clock,
+            destinations=self.destinations, ready=self._ready, places=self._places, clock=clock,
             late=self._late, moved=lambda: self._call_senders(len(self._idle)), crawls=self._crawls,
         )  # fmt: skip
         self._records = Records(store=store, flights=flights, clock=clock, log=log.bind(provider=provider), wake=wake)
@@ -117,7 +118,7 @@ class Line:
         for _ in envelopes:
             self.bucket.reserve(now)
         self._ready.put(envelopes)
-        self._call_senders(len(envelopes))
+        self._call_senders(min(len(envelopes), self._open_places() - self._busy))
 
     def _call_senders(self, most: int) -> None:
         """Let idle senders look whether there is something to begin."""
@@ -134,7 +135,7 @@ class Line:
         return (envelope.claimed.row.email or "").rpartition("@")[2].lower()
 
     def start(self) -> None:
-        for number in range(max(1, self.channel.capabilities.concurrency)):
+        for number in range(self._places + self.channel.capabilities.spare):
             self._senders.append(asyncio.get_running_loop().create_task(self._run(), name=f"send-{self.provider}-{number}"))
 
     async def drain(self, seconds: float, *, ending: bool = True) -> None:
@@ -183,31 +184,37 @@ class Line:
             while not batch and not self._closing:
                 waiting = asyncio.get_running_loop().create_future()
                 self._idle.append(waiting)
-                self._free += 1
                 try:
                     await waiting
                 finally:
-                    self._free -= 1
                     if waiting in self._idle:
                         self._idle.remove(waiting)
                 batch = self._next_batch()
             if not batch:
                 return
             self._in_hand += len(batch)
+            self._busy += 1
             try:
                 await self._send(batch)
             except Exception as failure:  # noqa: BLE001 - supervision: a sender outlives a failing store; its flights stay claimed
                 self._log.error("send_failed", provider=self.provider, error=f"{type(failure).__name__}: {failure}", deliveries=len(batch))
             finally:
                 self._in_hand -= len(batch)
+                self._busy -= 1
                 self._freed()
+
+    def _open_places(self) -> int:
+        """How many senders may have a batch now: those that hang make no use of their places, so the channel's spare ones stand in."""
+        if self._busy < self._places or not (spare := self.channel.capabilities.spare):
+            return self._places
+        return self._places + min(spare, self._patience.hanging())
 
     def _next_batch(self) -> list[Envelope]:
         """A fair part of what is ready. A slow destination may have one sender's place when others stay free for the rest."""
-        if not self._ready or self._closing:
+        if not self._ready or self._closing or (free := self._open_places() - self._busy) <= 0:
             return []
-        alone = self._free > len(self._senders) // 4
-        batch = self._ready.take(-(-len(self._ready) // (self._free + 1)), self._clock.monotonic(), alone=alone)
+        alone = free > self._places // 4 + 1
+        batch = self._ready.take(-(-len(self._ready) // free), self._clock.monotonic(), alone=alone)
         if not batch:
             self._patience.watch()
         return batch
@@ -229,6 +236,8 @@ class Line:
             if envelope.message is None:
                 self._ended(turn, envelope, None)
         self._patience.begin(turn)
+        if self._idle and self._busy >= self._places and self.destinations.is_slow(turn.domain):
+            self._call_senders(1)  # a spare one
         if held:
             self._metrics.held(self.provider, len(held))
             session.settle(held)
@@ -289,7 +298,7 @@ class Line:
         now = self._clock.instant()
         unsent = isinstance(outcome, Deferred) and (outcome.nothing_sent or outcome.scope == "provider")
         self._ended(turn, envelope, None if unsent else seconds)
-        if self._idle and self._ready:
+        if self._idle and self._busy < self._places and self._ready:
             self._call_senders(1)
         self._metrics.outcome(self.provider, self.kind, type(outcome).__name__.lower())
         if isinstance(outcome, Unknown):

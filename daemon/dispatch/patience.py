@@ -101,12 +101,12 @@ class Patience:
 
     def begin(self, turn: Turn) -> None:
         self._turns[turn] = None
-        self.soon()
+        self.soon(LOOK_SECONDS)
 
     def end(self, turn: Turn) -> None:
         self._turns.pop(turn, None)
 
-    def soon(self, seconds: float = LOOK_SECONDS) -> None:
+    def soon(self, seconds: float) -> None:
         """Look in so many seconds, or when it is planned, whichever is sooner."""
         due = self._clock.monotonic() + seconds
         if self._timer is not None:
@@ -129,6 +129,13 @@ class Patience:
         """Sessions of calls that wait for longer than is usual."""
         now, patience = self._clock.monotonic(), self._destinations.patience
         return [turn.session for turn in self._turns if turn.session is not None and turn.age(now) > patience]
+
+    def hanging(self) -> int:
+        """Calls that wait for much longer than is usual, or for a destination that is known to be slow; 0 when so many of them do that it
+        must be the relay."""
+        now, unusual = self._clock.monotonic(), self._destinations.unusual
+        count = sum(turn.age(now) > unusual or self._destinations.is_slow(turn.domain) for turn in self._turns)
+        return count if count <= max(1, len(self._turns) // 2) else 0
 
     def _look(self) -> None:
         self._timer = None

@@ -20,6 +20,7 @@ from daemon.model.delivery import SECOND, Instant
 
 START = 1
 SLOW_SECONDS = 2.0
+HANG_SECONDS = 1.0
 USUAL = 0.25
 """Seconds, until answers tell more."""
 TIMES_USUAL = 8
@@ -72,6 +73,11 @@ class Destinations:
     def patience(self) -> float:
         """Seconds after which an answer is late."""
         return max(SLOW_SECONDS, TIMES_USUAL * self._usual)
+
+    @property
+    def unusual(self) -> float:
+        """Seconds without an answer after which somebody else may have the place."""
+        return max(HANG_SECONDS, TIMES_USUAL * self._usual)
 
     def is_slow(self, domain: str) -> bool:
         return domain in self._slow

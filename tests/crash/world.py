@@ -16,6 +16,8 @@ from contextlib import closing
 from pathlib import Path
 
 CONNECTIONS = 10
+SPARE = 2
+"""Connections that the SMTP channel opens beyond its pool while others hang, by default."""
 READY_SECONDS = 30.0
 
 CONFIG = """

@@ -422,6 +422,50 @@ async def test_a_destination_that_hangs_holds_one_place_and_the_rest_goes_on(wor
     assert (await world.tally())["accepted", ""] == 31
 
 
+@pytest.mark.promise("P10")
+@pytest.mark.parametrize("hanging", ["one", "all"])
+async def test_a_call_that_hangs_gives_its_place_to_a_spare_one(
+    world: World, quick: None, monkeypatch: pytest.MonkeyPatch, hanging: str
+) -> None:
+    """So many as ever go on beside it; when nobody is answered it is the relay, and more calls would not help."""
+    monkeypatch.setattr("daemon.pacing.destinations.HANG_SECONDS", 0.05)
+    monkeypatch.setattr(Scripted, "capabilities", Capabilities(concurrency=2, batch=1, spare=2))
+    for_ever = asyncio.Event()
+    on_the_way: list[str] = []
+    most = 0
+
+    async def hang(batch: Sequence[Message], session: Session) -> None:
+        nonlocal most
+        [message] = batch
+        assert await session.handover([message.id])
+        on_the_way.append(message.address)
+        most = max(most, len(on_the_way))
+        if hanging == "all" or message.address.endswith("@slow.example"):
+            await for_ever.wait()
+        else:
+            await asyncio.sleep(0.02)
+        on_the_way.remove(message.address)
+        session.report(message.id, Accepted())
+
+    await world.store.write(Lane.BULK, add_job, 1, people=range(1, 31))
+    await world.sql("UPDATE recipient SET email = CASE id WHEN 1 THEN 'p@slow.example' ELSE 'p' || id || '@d' || id || '.example' END")
+    line = await make_line(world, hang)
+    line.start()
+    await line.put(envelopes((await world.claim()).claimed))
+    try:
+        if hanging == "one":
+            async with asyncio.timeout(20):
+                while (await world.tally()).get(("accepted", ""), 0) < 29:
+                    await asyncio.sleep(0.01)
+            assert most == 3
+        else:
+            await asyncio.sleep(0.3)
+            assert most == 2
+    finally:
+        for_ever.set()
+        await line.drain(5)
+
+
 async def test_a_provider_that_crawls_is_left_for_another_one(world: World, quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing comes back while another provider stands by: it is not available, and what it has not begun is due again."""
     monkeypatch.setattr("daemon.dispatch.line.CRAWL_SECONDS", 0.2)

@@ -36,17 +36,51 @@ async def test_a_connection_is_used_again_by_the_next_batch() -> None:
 
 async def test_capabilities_follow_the_pool() -> None:
     """The daemon plans by it: one batch per connection."""
-    async with channel(port=1, pool=3) as sender:
-        assert (sender.capabilities.concurrency, sender.capabilities.unit) == (3, 1)
+    async with channel(port=1, pool=3, spare=4) as sender:
+        assert (sender.capabilities.concurrency, sender.capabilities.spare, sender.capabilities.unit) == (3, 4, 1)
 
 
 async def test_more_batches_than_connections_wait_for_their_turn() -> None:
-    """The relay never sees more than `pool` connections."""
+    """The relay never sees more than `pool` connections and the spare ones."""
     async with Peer() as peer:
-        async with channel(port=peer.port, pool=2) as sender:
+        async with channel(port=peer.port, pool=2, spare=1) as sender:
             await asyncio.gather(*(sender.send(batch(2, f"b{n}-"), Line()) for n in range(8)))
-        assert peer.connections == 2
+        assert peer.connections == 3
     assert len(peer.taken) == 16
+
+
+@pytest.mark.promise("P10")
+async def test_a_spare_connection_that_is_refused_is_nobodys_failure() -> None:
+    """A relay that allows no more than `pool`: what was to go over it is tried again at once, the relay goes on, its rate is not cut, and
+    for an hour it is not asked again."""
+    clock, log = Clock(), Silence()
+    answered = asyncio.Event()
+
+    async def wait(id: str) -> None:
+        await answered.wait()
+
+    async with (
+        Peer(script={"connect": ["220 peer.example ESMTP", "421 4.7.0 too many connections"]}) as peer,
+        channel(clock, log, port=peer.port, pool=1, spare=1) as sender,
+    ):
+        first, second, third = Line(), Line(), Line()
+        first.asked = wait
+        sending = asyncio.create_task(sender.send(batch(1, "a"), first))
+        while not first.events:
+            await asyncio.sleep(0.01)
+        assert sender.capabilities.spare == 1
+        await sender.send(batch(2, "b"), second)
+        assert {brief(outcome) for outcome in second.outcomes.values()} == {"deferred message nothing_sent"}
+        assert sender.capabilities.spare == 0
+        answered.set()
+        await sending
+        await sender.send(batch(1, "c"), third)
+        assert sender.capabilities.spare == 0
+        clock.pushed += 3600.0
+        await sender.send(batch(1, "d"), Line())
+        assert sender.capabilities.spare == 1
+    assert [mail.id for mail in peer.taken] == ["a1", "c1", "d1"]
+    assert [event for event, _ in log.events] == ["smtp.spare_refused"]
 
 
 async def test_an_idle_connection_that_the_relay_closed_is_replaced() -> None:

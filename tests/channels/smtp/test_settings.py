@@ -73,6 +73,8 @@ def test_credentials_in_clear_are_for_loopback_only(host: str) -> None:
         ({"port": 0}, "port:"),
         ({"port": 65536}, "port:"),
         ({"pool": 0}, "pool:"),
+        ({"spare": -1}, "spare:"),
+        ({"spare": 101}, "spare:"),
         ({"local_hostname": "a b"}, "local_hostname:"),
         ({"relays": ["a:b"]}, "relays:"),
         ({"relays": ["[::1"]}, "relays:"),

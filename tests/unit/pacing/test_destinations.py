@@ -102,6 +102,17 @@ def test_slow_is_measured_against_the_others():
     assert list(all_.slow()) == ["d0.example"]
 
 
+def test_what_hangs_is_known_sooner_than_who_is_slow():
+    """A second is enough to give its place to somebody else; with a relay that takes longer for everybody it is longer."""
+    all_ = Destinations(10)
+    for _ in range(100):
+        answered(all_, "d.example", 0.02)
+    assert (all_.unusual, all_.patience) == (1.0, 2.0)
+    for _ in range(200):
+        answered(all_, "d.example", 1.0)
+    assert all_.unusual == all_.patience > 7.0
+
+
 def test_a_few_slow_answers_do_not_move_what_is_usual():
     """The median is learnt, not the mean."""
     all_ = Destinations(10)

@@ -139,6 +139,10 @@ BAD: dict[str, tuple[str, str]] = {
         CHANNEL.format(name="It", plugin="nounit") + "    capabilities = Capabilities(unit=0)\n" + REGISTER.format(name="It"),
         r"concurrency, batch and unit must be at least 1",
     ),
+    "nospare": (
+        CHANNEL.format(name="It", plugin="nospare") + "    capabilities = Capabilities(spare=-1)\n" + REGISTER.format(name="It"),
+        r"spare must not be negative",
+    ),
     "noname": ("class It: ...\n" + REGISTER.format(name="It"), r'"noname", but registers "None"'),
 }
 
