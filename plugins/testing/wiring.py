@@ -1,6 +1,6 @@
 """How the kit leads a channel to its peer: which peer fits its settings, and what in them is replaced.
 
-HTTP: every http(s) address among the values, and required settings called url, base_url or the like. SMTP: host, port and tls.
+HTTP: every http(s) address among the values and defaults, and required settings called url, base_url or the like. SMTP: host, port and tls.
 A folder: the setting called folder. Secrets that are required and not given get a value that is easy to find in a log.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, get_type_hints
+from typing import Any, TypeGuard, get_type_hints
 
 from plugins.contract import Secret
 from plugins.settings import field_keys, read_settings
@@ -71,7 +71,7 @@ def _led(value: Any, peer: Peer) -> Any:
     """The value with each http(s) address in it led to the HTTP peer."""
     if not isinstance(peer, HttpPeer):
         return value
-    if isinstance(value, str) and value.startswith(("http://", "https://")):
+    if _is_url(value):
         return peer.lead(value)
     if isinstance(value, list | tuple):
         return type(value)(_led(each, peer) for each in value)
@@ -92,11 +92,16 @@ def _of_peer(settings_type: type[Any], table: Mapping[str, Any], peers_own: Mapp
     if isinstance(peer, PushPeer):
         return own | {key: value for key, value in peers_own.items() if key in missing or key == "allow_hosts"}
     if isinstance(peer, HttpPeer):
+        own |= {key: peer.lead(field.default) for key, field in fields.items() if key not in table and _is_url(field.default)}
         return own | {key: peer.origin for key in missing if key in URL_NAMES or "url" in key}
     if isinstance(peer, SmtpPeer):
         own |= {key: SENDER for key in missing if key == "from"}
         own |= {key: _empty(fields[key]) for key in UNUSED if key in table and key in fields and key not in missing}
     return own | {key: value for key, value in peers_own.items() if key in fields or not isinstance(peer, SmtpPeer)}
+
+
+def _is_url(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and value.startswith(("http://", "https://"))
 
 
 def _empty(field: dataclasses.Field[Any]) -> Any:

@@ -24,9 +24,10 @@ SMALLEST: Mapping[str, Mapping[str, Any]] = {
     "webhook": {"url": "https://letters.example.com/homing", "secret": "kit-secret-7f3a91c0"},
     "export": {"folder": "lists"},
     "webpush": {"vapid_private_key": VAPID_KEY, "subject": "mailto:ops@shop.example.com"},
+    "sms_twilio": {"account_sid": "AC" + "0" * 32, "auth_token": "kit-secret-7f3a91c0", "from": "+15005550006"},
 }
-SECRETS = ("secret", "vapid_private_key")
-STANDS_FOR = {"webpush": "push", "smtp": "email", "console": "email", "webhook": "webhook", "export": "export"}
+SECRETS = ("secret", "vapid_private_key", "auth_token")
+STANDS_FOR = {"webpush": "push", "sms_twilio": "sms", "smtp": "email", "console": "email", "webhook": "webhook", "export": "export"}
 FOLDER = {"doubt", "refusal", "gives_back"}
 UNCHECKED: Mapping[str, set[str]] = {"console": FOLDER, "export": FOLDER | {"parallel"}}
 """Rules that the kit cannot try on a channel: a folder does not refuse, and lists are written one after the other."""
@@ -60,6 +61,6 @@ def test_a_built_in_channel_is_loaded_by_its_smallest_settings(name: str) -> Non
 def test_importing_a_channel_imports_neither_the_daemon_nor_an_http_library(name: str) -> None:
     """What a channel needs beyond the socket is loaded when it is started."""
     module = next(point.value for point in importlib.metadata.entry_points(group=GROUP) if point.name == name)
-    program = f"import sys, {module}; print([m for m in sys.modules if m.split('.')[0] in ('daemon', 'aiohttp', 'aiosmtpd')])"
+    program = f"import sys, {module}; print([m for m in sys.modules if m.split('.')[0] in ('daemon', 'aiohttp', 'aiosmtpd', 'twilio', 'phonenumbers')])"
     done = subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -1,0 +1,115 @@
+"""Twilio SMS: the official SDK's asynchronous client over the daemon's guarded HTTP session. Imported when a channel starts.
+
+The SDK's own HTTP client makes a session without a deadline (it ignores `timeout`), and has no way to see the headers of an error
+or to tell what was surely not sent; the subclass here keeps its interface and brings all three. No request is ever repeated.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+from twilio.http.async_http_client import AsyncTwilioHttpClient
+from twilio.http.response import Response
+from twilio.rest import Client
+
+from channels.sms_twilio.settings import Settings
+from channels.sms_twilio.verdicts import Answer
+
+CONNECT_SECONDS = 8.0
+"""Shorter than a grant, and than a request: what ends by it was surely not sent."""
+NO_ENVIRONMENT = {"TWILIO_EDGE": ""}
+"""Given to the SDK in place of the process's environment, where TWILIO_REGION and the like would change the address."""
+
+
+class RefusedError(Exception):
+    """Twilio answered with something else than a result."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(f"HTTP {answer.status}")
+        self.answer = answer
+
+
+class GuardedClient(AsyncTwilioHttpClient):  # type: ignore[misc]  # the SDK has no types
+    """The SDK's HTTP client on a session that is not its own: never closed here. Logs nothing: addresses would be in it."""
+
+    def __init__(self, session: aiohttp.ClientSession, seconds: float) -> None:
+        super().__init__(pool_connections=False, timeout=seconds)
+        self._shared = session
+        seconds = min(seconds, session.timeout.total or seconds)
+        connect = min(CONNECT_SECONDS, seconds / 2)
+        self._limits = aiohttp.ClientTimeout(total=seconds, connect=connect, sock_connect=connect)
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        params: Mapping[str, Any] | None = None,
+        data: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        auth: tuple[str, str] | None = None,
+        timeout: float | None = None,
+        allow_redirects: bool = False,
+    ) -> Response:
+        """The reply, if it is a result (2xx and JSON); RefusedError otherwise, and what the session raises."""
+        sent = {**(headers or {}), **({"Authorization": aiohttp.encode_basic_auth(*auth)} if auth else {})}
+        body = urlencode(data, doseq=True).encode() if data else None
+        async with self._shared.request(
+            method, url, params=params, data=body, headers=sent, timeout=self._limits, allow_redirects=False
+        ) as reply:
+            text = await _read(reply)
+            if not 200 <= reply.status < 300:
+                raise RefusedError(Answer(status=reply.status, message=_object(text), after=reply.headers.get("Retry-After")))
+            return Response(reply.status, text, reply.headers)
+
+
+async def _read(reply: aiohttp.ClientResponse) -> str:
+    """The body; of a refusal none if it cannot be read: its status says enough."""
+    try:
+        return (await reply.read()).decode("utf-8", "replace")
+    except (aiohttp.ClientError, TimeoutError):
+        if 400 <= reply.status < 500:
+            return ""
+        raise
+
+
+def _object(text: str) -> Mapping[str, Any] | None:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+class Messages:
+    """The Message resource of the account: what the channel needs of the SDK."""
+
+    def __init__(self, session: aiohttp.ClientSession, settings: Settings) -> None:
+        key = settings.api_key_secret
+        self._client = Client(
+            username=settings.api_key_sid or settings.account_sid,
+            password=(key or settings.auth_token).reveal(),
+            account_sid=settings.account_sid,
+            http_client=GuardedClient(session, settings.request_seconds),
+            environment=NO_ENVIRONMENT,
+        )
+        self._client.api.base_url = settings.base_url.rstrip("/")
+        self._messages = self._client.api.v2010.account.messages  # loads the SDK's many modules here, not at the first message
+
+    async def create(self, **fields: Any) -> Answer:
+        """Send one message; see `MessageList.create_async` of the SDK for the fields. Raises what the HTTP session raises."""
+        try:
+            made = await self._messages.create_async(**fields)
+        except RefusedError as refused:
+            return refused.answer
+        return Answer(status=201, message={"sid": made.sid, "status": made.status, "error_code": made.error_code})
+
+    async def sent_to(self, number: str, since: datetime | None, limit: int) -> list[Any]:
+        """The messages to a number, newest first: those sent since an instant, or (None) all. RefusedError, and what the session raises."""
+        filters = {} if since is None else {"date_sent_after": since}
+        found: list[Any] = await self._messages.list_async(to=number, limit=limit, page_size=limit, **filters)
+        return found
