@@ -23,6 +23,7 @@ _SID = re.compile(r"[0-9a-fA-F]{32}")
 _NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 _SHORT = re.compile(r"[0-9]{3,8}")
 _ALPHANUMERIC = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9 &+_-]{1,11}")
+_SENDERS = (_NUMBER, _SHORT, _ALPHANUMERIC)
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 
@@ -98,13 +99,13 @@ class Settings:
             yield Problem("from", "give exactly one of from and messaging_service_sid")
         elif self.messaging_service_sid is not None and not _is_sid(self.messaging_service_sid, "MG"):
             yield Problem("messaging_service_sid", "must be MG and 32 hexadecimal digits")
-        elif self.from_ is not None and not any(form.fullmatch(self.from_) for form in (_NUMBER, _SHORT, _ALPHANUMERIC)):
+        elif self.from_ is not None and not any(form.fullmatch(self.from_) for form in _SENDERS):
             yield Problem("from", "must be a number such as +6281111111111, a short code, or a sender name of up to 11 letters and digits")
+        elif not self.countries and not _home(self.from_):
+            yield Problem("countries", "is missing: name the countries that messages may go to (a sender that is no phone number has none)")
         for country in self.countries:
             if _COUNTRY.fullmatch(country) is None:
                 yield Problem("countries", f'"{country}" is no country code such as "ID"')
-        if not self.countries and not _home(self.from_):
-            yield Problem("countries", "is missing: name the countries that messages may go to (a sender that is no phone number has none)")
 
     def _price_problems(self) -> Iterator[Problem]:
         for country, price in self.prices.items():
