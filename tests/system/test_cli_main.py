@@ -160,7 +160,8 @@ def test_plugins_are_listed_with_their_providers(homing: CliWorld) -> None:
     folder.mkdir()
     (folder / "pager.py").write_text('"""A drop-in."""\n', encoding="utf-8")
     found = {plugin["plugin"]: plugin["providers"] for plugin in homing.ok("plugins", "list", "--plugin-dir", str(folder))}
-    assert found == {"console": [], "pager": [], "smtp": ["relay"]}
+    assert {"console", "pager", "smtp"} <= found.keys()
+    assert {plugin: providers for plugin, providers in found.items() if providers} == {"smtp": ["relay"]}
 
 
 @pytest.mark.slow
