@@ -26,7 +26,7 @@ from daemon.pacing.bucket import Bucket
 from daemon.pacing.destinations import Destinations
 from daemon.store.flight import Flights, Result
 from daemon.store.writer import Writes
-from plugins.contract import Channel, Deferred, Log, Message, Unknown
+from plugins.contract import Channel, Deferred, Log, Message, Rejected, Unknown
 
 CRAWL_SECONDS = 10.0
 """Answers that take so long are failures of a provider when another one of its channel stands by."""
@@ -305,6 +305,8 @@ class Line:
             self._log.warning("in_doubt", provider=self.provider, delivery=envelope.public_id, code=outcome.code, detail=outcome.detail)
             self._troubled(outcome.code, outcome.detail)
             turn.error()
+        elif isinstance(outcome, Deferred | Rejected) and outcome.scope == "operator":
+            self._stop(outcome)
         elif isinstance(outcome, Deferred):
             self._deferred(outcome, now, turn)
         elif self.spare and seconds > CRAWL_SECONDS:
@@ -317,12 +319,13 @@ class Line:
         """What an operator reads of a provider that fails; until it answers again."""
         self.trouble = cut(": ".join(filter(None, (code, detail)))) or "it failed without a word"
 
+    def _stop(self, outcome: Deferred | Rejected) -> None:
+        """Only an operator can end it."""
+        if self.stopped is None:
+            self.stopped = outcome.detail or outcome.code or "the provider refuses us"
+            self._log.error("provider_stopped", provider=self.provider, code=outcome.code, detail=outcome.detail)
+
     def _deferred(self, outcome: Deferred, now: int, turn: Turn) -> None:
-        if outcome.scope == "operator":
-            if self.stopped is None:
-                self.stopped = outcome.detail or outcome.code or "the provider refuses us"
-                self._log.error("provider_stopped", provider=self.provider, code=outcome.code, detail=outcome.detail)
-            return
         if outcome.scope == "provider":
             self._troubled(outcome.code, outcome.detail)
         if outcome.throttled and outcome.scope == "provider":

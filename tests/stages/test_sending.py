@@ -285,6 +285,20 @@ async def test_a_provider_that_refuses_us_stops_and_burns_no_attempt(world: Worl
     assert await world.sql("SELECT DISTINCT state, attempts FROM delivery") == [("due", 0)]
 
 
+async def test_a_provider_that_refuses_the_message_and_us_stops_too(world: World) -> None:
+    """A webhook that answers 401: this message is refused, the next ones are spared."""
+
+    async def refused(batch: Sequence[Message], session: Session) -> None:
+        for message in batch[:1]:
+            await session.handover([message.id])
+            session.report(message.id, Rejected(scope="operator", code="401", detail="wrong secret"))
+
+    line = await send(world, refused, people=[7, 8])
+    assert line.stopped == "wrong secret"
+    assert line.room() == 0
+    assert sorted(await world.sql("SELECT state FROM delivery")) == [("due",), ("rejected",)]
+
+
 @pytest.mark.promise("F6")
 async def test_a_failing_connection_is_one_error_however_many_messages_it_had(world: World) -> None:
     """The breaker counts calls, not messages; a doubt counts too."""
