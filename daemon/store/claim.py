@@ -120,7 +120,7 @@ def claim_due(
             heads += found
             lasts.append(heads[-1])
     if not heads:
-        return ClaimResult(claimed=(), judged={}, taken=0, next_due=lanes.next_due)
+        return ClaimResult(claimed=(), judged={}, taken=0, next_due=lanes.next_due, drained=not lanes.due)
     rows = due_rows(conn, (head[2] for head in heads))
     rivals: list[DueRow] = []
     if contest and len(lanes.due) > 1:

@@ -154,3 +154,11 @@ async def test_who_need_not_wait_for_a_turn_any_longer_is_due_now(world: World) 
     assert await world.sql("SELECT not_before, delivery FROM due ORDER BY 1, 2") == [(NOW + 5, 1), (NOW + 5, 3), (NOW + 70, 2)]
     assert await world.sql("SELECT head FROM lane") == [(NOW + 5,)]
     assert await world.sql("SELECT not_before FROM delivery WHERE id IN (1, 3)") == [(NOW + 5,), (NOW + 5,)]
+
+
+async def test_what_is_due_and_was_not_asked_for_is_left(world: World) -> None:
+    """A channel without room, beside one that has room and nothing due: whoever has room next must know that there is something."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[7])
+    assert not (await world.claim(share=lambda lanes: [])).drained
+    assert (await world.claim()).taken == 1
+    assert (await world.claim(share=lambda lanes: [])).drained
