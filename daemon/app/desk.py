@@ -31,6 +31,10 @@ ACCEPTABLE = {Reason.CLOCK_UNTRUSTED: "--accept-clock", Reason.RESTORED: "--acce
 """Holds that an operator may accept, and the word for it."""
 
 
+async def _nothing() -> None:
+    return
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hooks:
     """What only a running daemon has; without one, nothing.
@@ -44,7 +48,7 @@ class Hooks:
     providers: Callable[[], Sequence[Json]] = tuple
     reload: Callable[[], Awaitable[None]] | None = None
     accept_restore: Callable[[], Awaitable[None]] | None = None
-    clock_accepted: Callable[[], None] = lambda: None
+    clock_accepted: Callable[[], Awaitable[None]] = _nothing
     test: Callable[[str, Sequence[str], str | None, str | None], Awaitable[Json]] | None = None
     findings: Callable[[int], None] = lambda _: None
 
@@ -230,7 +234,7 @@ class Desk:
                 await self._accept_restore()
             if accept_clock and Reason.CLOCK_UNTRUSTED in self._gate.latched():
                 await self._store.write(Lane.EXIT, recover.accept_clock, self._clock.instant())
-                self._hooks.clock_accepted()
+                await self._hooks.clock_accepted()
             remove_stop_file(self._config().homing.state_dir, self._disk)
             self._gate.open(Reason.KILL_SWITCH, *(reason for reason, yes in accepted.items() if yes))
             await self._store.write(Lane.EXIT, recover.save_gate, self._gate.latched())

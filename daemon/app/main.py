@@ -35,7 +35,7 @@ from daemon.intake.spool import Spool
 from daemon.intake.suppressing import Suppressing
 from daemon.links import Links, open_ring
 from daemon.metrics import Metrics, Reading
-from daemon.model.delivery import SECOND, Instant
+from daemon.model.delivery import SECOND, Instant, Reason
 from daemon.notify import Notifier
 from daemon.reports.explain import Explaining
 from daemon.service import Service, Signals, Supervisor
@@ -148,6 +148,7 @@ class Daemon:
         self.audit = Audit(
             store=world.store, sent=opened.journal, clock=self.clock, executor=self.ports.slow, log=self.log, metrics=self.metrics,
             config=self.setup.config, look_seconds=self.ports.pace.audit_seconds,
+            trusted=lambda: Reason.CLOCK_UNTRUSTED not in opened.gate.latched(),
         )  # fmt: skip
         if opened.damage is not None:
             return [self._compose_web(doors)]
@@ -194,11 +195,15 @@ class Daemon:
         trials = Trials(world, self.opened.gate, lambda: self.setup, self.sending, self.links)
         hooks = Hooks(
             wake=self.sending.wake, providers=self.sending.status, reload=self._reload, accept_restore=self._accept_restore,
-            clock_accepted=self.sending.clock_accepted, test=trials.send, findings=self.metrics.audit_open,
+            clock_accepted=self._clock_accepted, test=trials.send, findings=self.metrics.audit_open,
         )  # fmt: skip
         self.desk = Desk(
             store=world.store, clock=self.clock, gate=self.opened.gate, disk=self.disk, config=lambda: self.setup.config, hooks=hooks
         )  # fmt: skip
+
+    async def _clock_accepted(self) -> None:
+        self.sending.clock_accepted()
+        await self.audit.clock_accepted()
 
     def _compose_doors(self, world: World) -> Doors:
         """What the web's doors lead to; a simulation goes in without the web."""

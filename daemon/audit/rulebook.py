@@ -55,6 +55,11 @@ def add_page(kept: str | None, config: Config, since: int) -> str | None:
     return _spell([*book[-(KEPT - 1) :], {"since": since, "rules": rules}])
 
 
+def turn_back(kept: str | None, now: int) -> str | None:
+    """The stored book without what was added after `now`, by a clock that was set back since: sends from `now` on have other rules."""
+    return _spell([page for page in json.loads(kept) if page["since"] <= now]) if kept else None
+
+
 def open_book(kept: str | None) -> Sequence[Page]:
     """The pages, the oldest first."""
     return [_page(entry["since"], entry["rules"]) for entry in (json.loads(kept) if kept else [])]

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from daemon.audit.counting import Contact
 from daemon.audit.judge import SETTLED, Finding, Send, Terms, judge
-from daemon.audit.rulebook import Page, add_page, open_book, pages_at
+from daemon.audit.rulebook import Page, add_page, open_book, pages_at, turn_back
 from daemon.clock import Clock
 from daemon.config import Config
 from daemon.errors import StoreUnavailableError
@@ -34,6 +34,8 @@ BEHIND_SECONDS = 2.0
 """Between two batches while sending goes on: at most 250 handovers a second, about one hundredth of a core."""
 QUIET_SECONDS = 0.2
 """The same when nothing was sent for a minute."""
+LATE_BATCHES = 20
+"""When a clock is accepted that was set back, so many batches of what is not judged yet are judged first, and no more."""
 LOGGED = 20
 """Findings of one batch that are logged one by one; the store keeps more."""
 TERMS = 500
@@ -48,6 +50,7 @@ class SentLog(Protocol):
         ...
 
     def after(self, at: Instant, limit: int) -> Sequence[tuple[Instant, Sequence[int]]]: ...
+    def set_back(self, now: Instant) -> None: ...
 
 
 class Audit(Service):
@@ -55,14 +58,17 @@ class Audit(Service):
 
     def __init__(
         self, *, store: Writes, sent: SentLog, clock: Clock, executor: Executor, log: Log, metrics: Metrics, config: Config,
-        look_seconds: float = LOOK_SECONDS,
+        look_seconds: float = LOOK_SECONDS, trusted: Callable[[], bool] = lambda: True,
     ) -> None:  # fmt: skip
+        """`trusted()`: the clock is held for right."""
         super().__init__("audit")
         self._store, self._sent, self._clock, self._executor = store, sent, clock, executor
         self._log, self._metrics, self._config, self._look_seconds = log, metrics, config, look_seconds
         self._book: Sequence[Page] = ()
         self._terms: OrderedDict[tuple[int, int], Terms] = OrderedDict()
+        self._trusted = trusted
         self._at: Instant = 0
+        self._turning = asyncio.Lock()
 
     async def run(self) -> None:
         await self.begin()
@@ -82,6 +88,8 @@ class Audit(Service):
         self._at = progress.at if progress.at is not None else now
         self._metrics.audit_open(progress.open)
         await self.configure(self._config)
+        if self._at > now and self._trusted():  # accepted while no daemon ran
+            await self.clock_accepted()
 
     async def configure(self, config: Config) -> None:
         """These are the rules from now on."""
@@ -92,8 +100,31 @@ class Audit(Service):
             await self._store.write(Lane.BULK, kept.keep_rules, changed)
         self._book = open_book(changed or book)
 
+    async def clock_accepted(self) -> None:
+        """An operator takes the clock for right. If it was set back, what went out by the old one is judged first, and then instants are
+        counted anew: else nothing would be looked at until the old time is reached again."""
+        async with self._turning:
+            for _ in range(LATE_BATCHES):
+                if not await self._turn():
+                    break
+            now = self._clock.instant()
+            if now >= self._at:
+                return
+            await self._executor.run(self._sent.set_back, now)
+            book = turn_back(await self._store.read(kept.read_rules), now)
+            book = add_page(book, self._config, now) or book
+            if book is not None:
+                await self._store.write(Lane.BULK, kept.keep_rules, book)
+                self._book = open_book(book)
+            await self._store.write(Lane.BULK, kept.keep_audit, now, 0, 0, ())
+            self._at = now
+
     async def turn(self) -> bool:
         """Judge a batch. True when more waits."""
+        async with self._turning:
+            return await self._turn()
+
+    async def _turn(self) -> bool:
         newest = self._sent.newest
         if newest is not None and newest <= self._at:
             self._metrics.audit_behind(0.0)

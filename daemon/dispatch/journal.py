@@ -2,7 +2,8 @@
 
 Written by the writer's thread after each handover commit and before the grant is answered; synced once a second by the
 dispatcher. If the journal is ahead of the database at start, the database is an older copy: sending is held, and the
-journal says what was sent since. One text line a commit: `COMMIT INSTANT ID ID ..`; the first line names the installation.
+journal says what was sent since. One text line a commit: `COMMIT INSTANT ID ID ..`; the first line names the installation. After an
+operator has accepted a clock that was set back a new file begins with `clock INSTANT`: from there on instants grow again.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ KEPT = 16
 """Full files kept beside the current one: about 50 million handovers. A backup older than they reach cannot be accepted."""
 NEAR_BYTES = 16 * 1024
 MAGIC = "homing-journal"
+SET_BACK = "clock"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,12 +97,8 @@ class Journal:
             return self._after(at, limit)
 
     def _after(self, at: Instant, limit: int) -> list[tuple[Instant, list[int]]]:
-        for path in self._files():
-            try:
-                file = self._disk.open_regular(path)
-            except FileNotFoundError:
-                continue
-            with file:
+        for path in self._era():
+            with self._disk.open_regular(path) as file:
                 found, count = [], 0
                 _seek(file, at)
                 for line in file:
@@ -127,6 +125,17 @@ class Journal:
         files = [*(self._kept(number) for number in range(KEPT, 0, -1)), self.path]
         return [path for path in files if self._disk.exists(path)]
 
+    def _era(self) -> list[Path]:
+        """The files since the clock was last accepted after it had been set back, the oldest first: only in these do instants grow."""
+        era: list[Path] = []
+        for path in reversed(self._files()):
+            era.insert(0, path)
+            with self._disk.open_regular(path) as file:
+                file.readline()
+                if file.readline().startswith(SET_BACK.encode()):
+                    break
+        return era
+
     def _kept(self, number: int) -> Path:
         return self.path.with_name(f"{self.path.name}.{number}")
 
@@ -141,6 +150,18 @@ class Journal:
             self.close()
             self._name(nonce, commit)
             self._move_on(self._rotate)
+
+    def set_back(self, now: Instant) -> None:
+        """An operator takes a clock for right that is behind lines of before: in the next file instants are counted from `now` on."""
+        with self._moving:
+            last = self.tail()
+            if last.nonce is None:
+                return
+            self.close()
+            self._name(last.nonce, last.commit)
+            self._head += f"{SET_BACK} {now}\n".encode()
+            self._move_on(self._rotate)
+            self.newest = None
 
     def _rotate(self) -> None:
         """Each step may be the last: the new file is whole before the old one loses its name."""

@@ -23,7 +23,7 @@ from daemon.log import get_log
 from daemon.metrics import Metrics
 from daemon.store import audit as kept
 from daemon.store.flight import Kind
-from daemon.store.recover import begin
+from daemon.store.recover import accept_clock, begin
 from daemon.store.writer import Lane, Store
 from tests.store.conftest import World, add_job, outcome
 
@@ -221,6 +221,38 @@ async def test_an_audit_goes_on_where_it_was(bench: Bench, monkeypatch: pytest.M
     assert len(await bench.found(again)) == 2
     progress = await bench.world.store.read(kept.read_progress)
     assert (progress.judged, progress.found) == (50, 2)
+
+
+@pytest.mark.promise("F32")
+@pytest.mark.parametrize("when", ["while it runs", "before the start"])
+async def test_after_a_clock_that_was_set_back_is_accepted_the_audit_goes_on(bench: Bench, when: str) -> None:
+    """What went out by the old clock is judged, once, and so is what goes out now, under the rules of now: not first when the old time
+    is reached again. The journal is still no older than the store."""
+    audit = await bench.audit()
+    await bench.send(1, [7])
+    assert await bench.found(audit) == []
+    await bench.send(2, [8])
+    await bench.world.sql("UPDATE touch SET zone = 'America/Los_Angeles' WHERE person = 8")
+    bench.world.now = NOON - 5 * HOUR  # seven in the morning
+    await bench.world.store.write(Lane.EXIT, accept_clock, bench.world.now)
+    if when == "while it runs":
+        await audit.clock_accepted()
+        await audit.clock_accepted()
+    else:
+        audit = await bench.audit(start="06:00")
+    assert await bench.found(audit) == [("window", "window")]
+    bench.world.now += HOUR
+    await bench.send(3, [9])
+    await bench.send(4, [10])
+    await bench.world.sql("UPDATE touch SET zone = 'Asia/Tehran' WHERE person = 10")
+    early = [("window", "window")] if when == "while it runs" else []
+    assert await bench.found(audit) == [("window", "window"), *early, ("window", "window")]
+    progress = await bench.world.store.read(kept.read_progress)
+    assert (progress.judged, progress.at) == (4, bench.journal.tail().at)
+    again = await bench.audit("09:00" if early else "06:00")
+    assert len(await bench.found(again)) == progress.found
+    assert bench.journal.reaches(0)
+    assert sorted(id for batch in bench.journal.since(0) for id in batch) == [1000, 2000, 3000, 4000]
 
 
 async def test_what_was_sent_before_the_first_audit_is_not_judged(bench: Bench) -> None:
