@@ -23,6 +23,12 @@ from daemon.ids import MAX_ID, Ids, decode_id, encode_id
 
 UNSUBSCRIBE = "unsubscribe"
 """The purpose of `/u/{token}`."""
+PUSH_CLICK = "push-click"
+"""The purpose of the token in a push: which delivery a click that the browser reports is about."""
+PUSH_JOIN = "push-join"
+"""The purpose of the token by which a browser is registered: whose it is. With the period in which it was made."""
+JOIN_PERIOD = 30 * 86_400
+"""Seconds. A join token is good for the rest of its period and all of the next."""
 HOOK = "hook"
 """The purpose of the token in `/hooks/{provider}?t=TOKEN`: which delivery a provider's feedback is about."""
 
@@ -127,6 +133,18 @@ class Links:
         """The delivery's public id in a token of `sign_hook`, None if it is not ours."""
         number = self.read(HOOK, token)
         return None if number is None else encode_id(number)
+
+    def join_token(self, person: int, now: float) -> str:
+        """By which a browser may be registered for this person (the store's number), for 30 to 60 days. `now`: seconds of UTC."""
+        return self.mint(f"{PUSH_JOIN} {int(now // JOIN_PERIOD)}", person)
+
+    def read_join(self, token: str, now: float) -> int | None:
+        """The person of a join token; None if it is not ours or too old."""
+        period = int(now // JOIN_PERIOD)
+        for purpose in (f"{PUSH_JOIN} {period}", f"{PUSH_JOIN} {period - 1}"):
+            if (person := self.read(purpose, token)) is not None:
+                return person
+        return None
 
     def _mac(self, key: str, purpose: str, data: bytes) -> bytes:
         bound = self._bound.get((key, purpose))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import date, datetime
 from functools import lru_cache
 from typing import NamedTuple
@@ -24,7 +25,7 @@ from daemon.policy.subject import ANY, NOTHING, Candidate, PersonFacts
 from daemon.store.claim import Fetch, Judged
 from daemon.store.facts import DueRow, Known
 
-UNKNOWN_KINDS = {"email": "email", "sms": "phone", "call": "phone", "whatsapp": "phone"}
+UNKNOWN_KINDS = {"email": "email", "sms": "phone", "call": "phone", "whatsapp": "phone", "push": "push"}
 
 
 @lru_cache(maxsize=4096)
@@ -61,8 +62,8 @@ def _moment(value: date | datetime) -> date | Instant:
 
 
 def facts_of(row: DueRow, known: Known, kinds: Mapping[str, str]) -> PersonFacts:
-    """What is known of the row's person. `kinds`: channel -> address kind (email, phone, recipient)."""
-    values = {"email": row.email, "phone": row.phone, "recipient": row.recipient}
+    """What is known of the row's person. `kinds`: channel -> address kind (email, phone, push, recipient)."""
+    values = {"email": row.email, "phone": row.phone, "recipient": row.recipient, "push": known.push[0].text if known.push else None}
     suppressed: Mapping[str, Reason] = NOTHING
     blocked: Mapping[str, Reason] = NOTHING
     if known.suppressions:
@@ -110,6 +111,8 @@ class Judging:
         self.crowds = crowds or {}
         self.rules = rules
         self.kinds = {**UNKNOWN_KINDS, **kinds}
+        self.pushed: AbstractSet[str] = frozenset(channel for channel, kind in self.kinds.items() if kind == "push")
+        """Channels whose addresses are push subscriptions."""
         self.domains = domains
 
     def bind(
@@ -133,6 +136,7 @@ class Judgement:
         """Slow destination -> how many this claim has let go to it."""
         self.horizon = now - judging.rules.horizon if judging.rules.horizon else now
         self.contest = bool(judging.rules.caps)
+        self.pushed = judging.pushed
 
     def prepare(self, versions: frozenset[tuple[int, int]], fetch: Fetch) -> None:
         """Load and compile the campaign versions that are not in the book yet (store.claim.Prepare)."""
@@ -173,20 +177,21 @@ class Judgement:
             unserved = [candidate for candidate in candidates if not self._providers.get(candidate.channel)]
             verdicts += [(candidate, decide(candidate, facts, rules, self._now)) for candidate in unserved if candidate.id not in rivals]
         judged += [
-            self._judged(planned[candidate.id], candidate, decision, label, facts)
+            self._judged(planned[candidate.id], candidate, decision, label, facts, known)
             for candidate, decision in verdicts
             if candidate.id not in rivals
         ]
         return judged
 
-    def _judged(self, row: DueRow, candidate: Candidate, decision: Decision, label: str | None, facts: PersonFacts) -> Judged:
+    def _judged(self, row: DueRow, candidate: Candidate, decision: Decision, label: str | None, facts: PersonFacts, known: Known) -> Judged:
         provider = self._providers.get(row.channel, "")
         if decision.verdict is Verdict.SEND:
             decision = self._serve(row, decision, provider, facts)
         kind = self._judging.kinds.get(row.channel)
         digest = row.email_hash if kind == "email" else row.phone_hash if kind == "phone" else None
         uncapped = candidate.transactional and bool(self._judging.rules.caps)
-        return Judged(row, decision, state_after(decision), candidate.topic, label, provider, digest, uncapped)
+        push = known.push if kind == "push" else ()
+        return Judged(row, decision, state_after(decision), candidate.topic, label, provider, digest, uncapped, push)
 
     def _serve(self, row: DueRow, decision: Decision, provider: str, facts: PersonFacts) -> Decision:
         """A Send stands only if a provider serves the channel and the destination's bucket has room."""
@@ -209,7 +214,7 @@ class Judgement:
             )
         buckets, crowd = self._judging.domains.get(provider), self._judging.crowds.get(provider)
         address = facts.address.get(row.channel) or ""
-        if (not buckets and not crowd) or "@" not in address:
+        if (not buckets and not crowd) or "@" not in address or self._judging.kinds.get(row.channel) != "email":
             return decision
         domain = address.rpartition("@")[2].lower()
         bucket = (buckets.get(domain) or buckets.get("*")) if buckets else None

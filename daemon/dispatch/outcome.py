@@ -45,8 +45,9 @@ def to_result(envelope: Envelope, outcome: object, now: Instant, rng: random.Ran
     match outcome:
         case Accepted():
             return Result(
-                delivery=row.delivery, epoch=epoch, kind=Kind.ACCEPTED, provider_id=cut(outcome.provider_id), detail=cut(outcome.detail)
-            )
+                delivery=row.delivery, epoch=epoch, kind=Kind.ACCEPTED, provider_id=cut(outcome.provider_id), detail=cut(outcome.detail),
+                gone=_gone(envelope, outcome),
+            )  # fmt: skip
         case Rejected():
             return Result(
                 delivery=row.delivery,
@@ -55,6 +56,7 @@ def to_result(envelope: Envelope, outcome: object, now: Instant, rng: random.Ran
                 scope=outcome.scope,
                 code=cut(outcome.code),
                 detail=cut(outcome.detail),
+                gone=_gone(envelope, outcome),
             )
         case Deferred():
             return _deferred(envelope, outcome, now, rng)
@@ -64,7 +66,18 @@ def to_result(envelope: Envelope, outcome: object, now: Instant, rng: random.Ran
             code, detail = "plugin", f"the plugin reported {type(outcome).__name__}, which is no outcome"
     campaign = envelope.plan.campaign
     again = campaign.purpose is Purpose.TRANSACTIONAL and campaign.on_doubt == "resend_once" and not row.doubted
-    return Result(delivery=row.delivery, epoch=epoch, kind=Kind.UNKNOWN, code=cut(code), detail=cut(detail), resend=again)
+    return Result(
+        delivery=row.delivery, epoch=epoch, kind=Kind.UNKNOWN, code=cut(code), detail=cut(detail), resend=again,
+        gone=_gone(envelope, outcome),
+    )  # fmt: skip
+
+
+def _gone(envelope: Envelope, outcome: object) -> list[bytes]:
+    """The subscriptions that the outcome says are dead: of those that the delivery was sent to, no others."""
+    gone = getattr(outcome, "gone", ())
+    if not gone or not isinstance(gone, tuple | list | set | frozenset):
+        return []
+    return [address.hash for address in envelope.claimed.push if address.text in gone]
 
 
 def _deferred(envelope: Envelope, outcome: Deferred, now: Instant, rng: random.Random) -> Result:
@@ -82,6 +95,7 @@ def _deferred(envelope: Envelope, outcome: Deferred, now: Instant, rng: random.R
     return Result(
         delivery=row.delivery, epoch=envelope.claimed.epoch, kind=Kind.DEFERRED, scope=outcome.scope, code=cut(outcome.code),
         detail=cut(outcome.detail), again_at=now + wait, burnt=burnt, exhausted=burnt and row.attempts + 1 >= BACKOFF.attempts,
+        gone=_gone(envelope, outcome),
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from daemon.clock import Clock, to_datetime
 from daemon.content.render import Rendered, RenderError
 from daemon.content.variables import build_variables
 from daemon.dispatch.work import Envelope, PlanBook
-from daemon.links import Links
+from daemon.links import PUSH_CLICK, Links
 from daemon.model.campaign import Purpose
 from daemon.model.delivery import SECOND, Decision, Instant, Verdict
 from daemon.model.recipient import Recipient
@@ -23,7 +23,7 @@ from plugins.contract import Message
 
 
 class MessageWriter:
-    """`kinds`: channel -> address kind (email, phone, recipient)."""
+    """`kinds`: channel -> address kind (email, phone, push, recipient)."""
 
     def __init__(self, plans: PlanBook, links: Links, kinds: Mapping[str, str], clock: Clock) -> None:
         self._plans, self._links, self._kinds, self._clock = plans, links, kinds, clock
@@ -62,11 +62,13 @@ class MessageWriter:
     def _message(self, envelope: Envelope, rendered: Rendered, link: str, now: Instant) -> Message:
         row = envelope.claimed.row
         addresses = {"email": row.email, "phone": row.phone, "recipient": row.recipient}
-        address = addresses.get(self._kinds.get(row.channel, "recipient")) or ""
+        kind = self._kinds.get(row.channel, "recipient")
+        push = tuple(address.text for address in envelope.claimed.push) if kind == "push" else ()
+        address = (push[0] if push else addresses.get(kind)) or ""
         return Message(
             id=envelope.public_id,
             address=address,
-            addresses=(address,),
+            addresses=push or (address,),
             channel=row.channel,
             recipient=row.recipient,
             locale=rendered.locale,
@@ -82,5 +84,6 @@ class MessageWriter:
             expires_at=to_datetime(envelope.claimed.closes),
             ttl=max(0.0, (envelope.claimed.closes - now) / SECOND),
             attempt=row.attempts + 1,
+            token=self._links.mint(PUSH_CLICK, row.delivery) if kind == "push" else None,
             copy=row.doubted,
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -20,8 +21,9 @@ from daemon.model.delivery import Decision, Instant, Reason, State, Verdict
 from daemon.store import schema as s
 from daemon.store.campaigns import body_of
 from daemon.store.due import DueKey, put_due, take_heads
-from daemon.store.facts import DueRow, Known, due_rows, known_of, rivals_of
+from daemon.store.facts import PUSHED, DueRow, Known, due_rows, known_of, rivals_of
 from daemon.store.lanes import DueLane, first_lanes
+from daemon.store.push import PushAddress
 from daemon.store.sql import fetch, ids, in_list, many
 from daemon.store.tallies import Tallies
 from daemon.store.wake import due_waves
@@ -29,7 +31,7 @@ from daemon.store.wake import due_waves
 
 class Judged(NamedTuple):
     """A verdict to be written, and the state that it leads to. For Send: `topic` and `zone` go into the touch, `address_hash`
-    fences suppression; `uncapped`: it goes whatever the caps say, and counts."""
+    fences suppression; `uncapped`: it goes whatever the caps say, and counts; `push`: the subscriptions that it goes to."""
 
     row: DueRow
     decision: Decision
@@ -39,6 +41,7 @@ class Judged(NamedTuple):
     provider: str = ""
     address_hash: bytes | None = None
     uncapped: bool = False
+    push: Sequence[PushAddress] = ()
 
 
 class Claimed(NamedTuple):
@@ -49,6 +52,7 @@ class Claimed(NamedTuple):
     provider: str
     closes: Instant
     zone: str | None
+    push: Sequence[PushAddress] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +110,7 @@ _HISTORY_NAMES = ("delivery", "reason", "first", "last", "count")
 
 def claim_due(
     conn: Connection, *, now: Instant, owner: int, epoch: int, horizon: Instant, share: Share, judge: Judge, contest: bool,
-    prepare: Prepare,
+    prepare: Prepare, pushed: AbstractSet[str] = PUSHED,
 ) -> ClaimResult:  # fmt: skip
     """Take what `share` picks of the due lanes and write what `judge` says. `contest`: a cap exists, so look for rivals."""
     lanes = first_lanes(conn, now)
@@ -127,7 +131,7 @@ def claim_due(
         rivals = rivals_of(conn, rows, due_waves(conn), now)
     versions = [(row.campaign, version) for row in (*rows, *rivals) for version in (row.version, row.newest)]
     prepare(frozenset(versions), partial(body_of, conn))
-    judged = judge([*rows, *rivals], known_of(conn, rows, horizon), frozenset([row.delivery for row in rivals]))
+    judged = judge([*rows, *rivals], known_of(conn, rows, horizon, pushed), frozenset([row.delivery for row in rivals]))
     take_heads(conn, lasts)
     if len(rows) != len(heads):
         mine = {row.delivery for row in rows}
@@ -174,7 +178,7 @@ def write_verdicts(conn: Connection, judged: Sequence[Judged], *, now: Instant, 
                 row.job_guard, row.queue_guard, closes, row.channel, item.topic, item.zone, item.provider, item.address_hash, now, None,
                 row.campaign, row.lane, row.attempts, row.doubted, item.uncapped,
             ))  # fmt: skip
-            claimed.append(Claimed(row, epoch, item.provider, closes, item.zone))
+            claimed.append(Claimed(row, epoch, item.provider, closes, item.zone, item.push))
             continue
         reason = decision.reason
         if reason is None:

@@ -6,6 +6,7 @@ Read in the claim's transaction, under the writer (PostgreSQL: under the person'
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_colum
 from daemon.model.delivery import Instant, State
 from daemon.policy.caps import Touch
 from daemon.store import schema as s
+from daemon.store.push import PushAddress, push_addresses
 from daemon.store.sql import fetch, ids, in_list
 
 
@@ -78,6 +80,8 @@ class Known:
     consents: dict[tuple[str, str], str]
     suppressions: list[tuple[str, SuppressionRow]]
     """(address kind, row): which of the person's addresses is suppressed and how."""
+    push: Sequence[PushAddress] = ()
+    """Read only where one of the rows needs it."""
 
 
 _COLUMNS: dict[str, ColumnElement[Any]] = {
@@ -185,10 +189,17 @@ def due_rows(conn: Connection, deliveries: Iterable[int]) -> list[DueRow]:
     return [DueRow._make(row) for row in fetch(conn, _ROWS, ("ids",), (ids(deliveries),))]
 
 
-def known_of(conn: Connection, rows: Iterable[DueRow], horizon: Instant) -> dict[int, Known]:
-    """What the rules may look at of the rows' persons; touches after `horizon` only."""
+PUSHED = frozenset({"push"})
+"""The channels that reach people by push subscriptions, where nobody says otherwise."""
+
+
+def known_of(conn: Connection, rows: Iterable[DueRow], horizon: Instant, pushed: AbstractSet[str] = PUSHED) -> dict[int, Known]:
+    """What the rules may look at of the rows' persons; touches after `horizon` only. `pushed`: channels whose rows need subscriptions."""
     known: dict[int, Known] = {}
+    reached: set[int] = set()
     for row in rows:
+        if row.channel in pushed:
+            reached.add(row.person)
         if row.person not in known:
             known[row.person] = Known(touches=[], consents={}, suppressions=[])
     persons = ids(sorted(known))
@@ -200,4 +211,7 @@ def known_of(conn: Connection, rows: Iterable[DueRow], horizon: Instant) -> dict
         known[person].consents[channel, topic] = state
     for person, kind, channel, scope, reason in fetch(conn, _SUPPRESSED, ("persons",), (persons,)):
         known[person].suppressions.append((kind, SuppressionRow(channel=channel, scope=scope, reason=reason)))
+    if reached:
+        for person, addresses in push_addresses(conn, sorted(reached)).items():
+            known[person].push = addresses
     return known

@@ -19,6 +19,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from daemon.model.delivery import Instant, Reason, State
 from daemon.store import schema as s
 from daemon.store.due import put_due
+from daemon.store.push import REMOVE as REMOVE_PUSH
 from daemon.store.sql import fetch, ids, in_list, many
 from daemon.store.tallies import Tallies
 from daemon.store.wake import WAITS_FOR_SLOT, wake
@@ -37,7 +38,8 @@ class Kind(StrEnum):
 
 
 class Result(NamedTuple):
-    """What became of one claimed delivery. For `deferred`: `again_at` = when to ask again, `burnt` = it used up an attempt."""
+    """What became of one claimed delivery. For `deferred`: `again_at` = when to ask again, `burnt` = it used up an attempt.
+    `gone`: push subscriptions that are to be removed."""
 
     delivery: int
     epoch: int
@@ -52,6 +54,7 @@ class Result(NamedTuple):
     exhausted: bool = False
     resend: bool = False
     decision: str | None = None
+    gone: Sequence[bytes] = ()
 
 
 class Step(NamedTuple):
@@ -170,6 +173,7 @@ class _Writes:
         self.attempts: list[tuple[Any, ...]] = []
         self.due: list[tuple[int, int, int]] = []
         self.suppressed: list[tuple[Any, ...]] = []
+        self.removed: list[tuple[bytes]] = []
         self.tallies = Tallies()
 
     def write(self, conn: Connection) -> None:
@@ -181,6 +185,7 @@ class _Writes:
         put_due(conn, self.due)
         many(conn, _SUPPRESS, ("hash", "channel", "scope", "reason", "at", "source"), self.suppressed)
         raise_guards(conn, [row[0] for row in self.suppressed])
+        many(conn, REMOVE_PUSH, ("b_hash",), self.removed)
         self.tallies.write(conn)
         if self.freed:
             wake(conn, self.freed, self.now, WAITS_FOR_SLOT)
@@ -284,6 +289,7 @@ def record(conn: Connection, outcomes: Sequence[Result], now: Instant) -> None:
 
 def _record_one(writes: _Writes, flight: _Flight, result: Result, now: Instant, tried: int) -> None:
     writes.gone.append((flight.delivery,))
+    writes.removed += [(hash,) for hash in result.gone]
     surely_failed = result.kind in (Kind.REJECTED, Kind.DEFERRED, Kind.HELD)
     if surely_failed:
         writes.freed.add(flight.person)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, Protocol
@@ -186,6 +187,7 @@ class Verdicts(Protocol):
     """The rules, bound to one instant, exactly as a claim asks them (`dispatch.judge`)."""
 
     horizon: Instant
+    pushed: AbstractSet[str]
 
     def prepare(self, versions: frozenset[tuple[int, int]], fetch: Callable[[int, int], str], /) -> None: ...
     def __call__(self, rows: Sequence[DueRow], known: Mapping[int, Known], rivals: frozenset[int], /) -> Sequence[Judged]: ...
@@ -267,7 +269,7 @@ def _decide_now(conn: Connection, deliveries: Sequence[DeliveryRow], now: Instan
     if not rows:
         return {}
     verdicts.prepare(frozenset((row.campaign, version) for row in rows for version in (row.version, row.newest)), partial(body_of, conn))
-    known = known_of(conn, rows, verdicts.horizon)
+    known = known_of(conn, rows, verdicts.horizon, verdicts.pushed)
     together = [row for row in rows if row.delivery in takeable]
     groups = [together, *([row] for row in rows if row.delivery not in takeable)]
     return {item.row.delivery: item.decision for group in groups if group for item in verdicts(group, known, frozenset())}

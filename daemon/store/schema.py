@@ -67,6 +67,20 @@ consent = _table(
 )
 """`topic` "*" = all topics. `state`: granted | withdrawn | pending (double opt-in not yet confirmed)."""
 
+push_subscription = _table(
+    "push_subscription",
+    Column("hash", BLOB, primary_key=True),
+    _int("person"),
+    _text("address"),
+    _text("family", null=True),
+    _int("created_at"),
+    _int("last_seen_at"),
+    Index("push_subscription_person", "person"),
+    clustered=True,
+)
+"""A browser that may be pushed to. `hash` of its endpoint: one browser, one row, and it belongs to whom it was registered for last.
+`address`: endpoint and keys, as the channel is given them. `family`: of the browser, for people who look at a list."""
+
 suppression = _table(
     "suppression",
     Column("hash", BLOB, primary_key=True),

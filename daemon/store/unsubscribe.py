@@ -16,6 +16,8 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from daemon.model.delivery import Instant, Reason
 from daemon.policy.subject import ANY
 from daemon.store import schema as s
+from daemon.store.facts import PUSHED
+from daemon.store.push import forget
 from daemon.store.sql import ids, in_list
 from daemon.store.wake import wake
 
@@ -102,5 +104,7 @@ def unsubscribe(conn: Connection, delivery: int, *, now: Instant, how: str) -> U
             sharers = list(conn.execute(_CLAIMED, {"hash": address}).scalars())
     if not changed:
         return Unsubscribed(channel=row.channel, locale=row.locale, changed=False, woken=0)
+    if row.channel in PUSHED:
+        forget(conn, [row.person])
     conn.execute(_RAISE_GUARD, {"b_person": row.person, "sharers": ids(sharers)})
     return Unsubscribed(channel=row.channel, locale=row.locale, changed=True, woken=wake(conn, [row.person], now))
