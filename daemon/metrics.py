@@ -89,6 +89,7 @@ class Metrics:
         self._jobs = counter("jobs", "Jobs that intake answered", "source", "result")
         self._rows = counter("job_rows", "Recipient rows of jobs", "result")
         self._unsubscribed = counter("unsubscribes", "Unsubscribes applied", "channel", "how")
+        self._push = counter("push_events", "What browsers told us of pushes", "what")
         self._requests = counter("http_requests", "Requests answered", "listener", "route", "method", "status")
         self._cut = counter("http_connections_cut", "Connections closed for a limit", "listener", "why")
         self._audited = counter("audit_judged", "Handovers that the audit has looked at again", "verdict")
@@ -176,6 +177,10 @@ class Metrics:
     def unsubscribed(self, channel: str, how: str) -> None:
         """An unsubscribe took effect: how = one_click or page."""
         self._add(self._unsubscribed, (channel, how), 1)
+
+    def push(self, what: str, n: int = 1) -> None:
+        """Browsers: joined, left or clicked."""
+        self._add(self._push, (what,), n)
 
     def request(self, listener: str, route: str, method: str, status: int, seconds: float) -> None:
         """A request was answered. `route` is the route's pattern, never the path."""

@@ -108,9 +108,9 @@ class TakesSubscriptions(Protocol):
         """Web sites whose pages may register subscriptions from the browser, e.g. "https://shop.example.com"."""
         ...
 
-    def check_subscription(self, subscription: Mapping[str, Any]) -> str:
-        """What `PushSubscription.toJSON()` gave, as the address text that is kept, the same for the same subscription; ValueError with what
-        is wrong, in words for the shop's engineers. No I/O."""
+    def check_subscription(self, subscription: Mapping[str, Any]) -> tuple[str, str]:
+        """What `PushSubscription.toJSON()` gave, as (its endpoint, by which it is known again; the address text that messages will carry).
+        ValueError with what is wrong, in words for the shop's engineers that go on after "the subscription ". No I/O."""
         ...
 
 

@@ -83,8 +83,8 @@ class WebPush:
         settings: Settings = self._context.settings
         return settings.origins
 
-    def check_subscription(self, subscription: Mapping[str, Any]) -> str:
-        """The subscription as it is kept; ValueError with what is wrong."""
+    def check_subscription(self, subscription: Mapping[str, Any]) -> tuple[str, str]:
+        """The subscription's endpoint, and all of it as it is kept; ValueError with what is wrong."""
         return read_strictly(subscription, self._allowed)
 
     # sending

@@ -32,7 +32,10 @@ def compose(message: Message, tag: str) -> bytes:
     """The octets to be encrypted, at most `MAX_PLAIN`. `tag`: a later push of the same tag takes this one's place on the screen."""
     head = message.head
     body = message.text.strip()
-    shown: dict[str, Any] = {"title": head.get("title") or message.subject or body[:60], "body": body, "tag": tag, "id": message.id}
+    title = head.get("title") or message.subject or body[:60]
+    if message.test and head.get("title"):
+        title = f"[TEST] {title}"
+    shown: dict[str, Any] = {"title": title, "body": body, "tag": tag, "id": message.id}
     if message.token is not None:
         shown["token"] = message.token
     for key in ("icon", "image", "url"):

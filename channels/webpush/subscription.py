@@ -62,8 +62,9 @@ def read_object(data: Mapping[str, Any], allowed: AllowList, text: str = "") -> 
     return Subscription(text, where, public, auth)
 
 
-def read_strictly(data: Mapping[str, Any], allowed: AllowList) -> str:
-    """A browser's subscription in the one spelling that is kept. BadSubscription, also for a key that is no point of P-256."""
+def read_strictly(data: Mapping[str, Any], allowed: AllowList) -> tuple[str, str]:
+    """A browser's subscription: its endpoint, and all of it in the one spelling that is kept. BadSubscription, also for a key that is no
+    point of P-256."""
     from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 
     found = read_object(data, allowed)
@@ -74,7 +75,7 @@ def read_strictly(data: Mapping[str, Any], allowed: AllowList) -> str:
     text = spell(found.endpoint.url, found.public, found.auth)
     if len(text) > MAX_TEXT:
         raise BadSubscription("is longer than any subscription")
-    return text
+    return found.endpoint.url, text
 
 
 def spell(endpoint: str, public: bytes, auth: bytes) -> str:

@@ -27,6 +27,7 @@ from daemon.clock import Clock, SystemClock
 from daemon.dispatch.judge import Judgement, Judging
 from daemon.dispatch.render import MessageWriter
 from daemon.dispatch.work import PlanBook
+from daemon.feedback.push import Pushing
 from daemon.feedback.unsubscribe import Unsubscribing
 from daemon.intake.accept import Intake
 from daemon.intake.addresses import load_pepper
@@ -210,10 +211,14 @@ class Daemon:
         self.unsubscribing = Unsubscribing(
             store=world.store, clock=self.clock, log=self.log, metrics=self.metrics, woken=self.sending.wake
         )  # fmt: skip
+        self.pushing = Pushing(
+            store=world.store, links=self.links, clock=self.clock, log=self.log, metrics=self.metrics, taker=self.sending.taker,
+            woken=self.sending.wake,
+        )  # fmt: skip
         self.suppressing = Suppressing(store=world.store, pepper=self.pepper, clock=self.clock)
         return Doors(
             store=world.store, intake=self.intake, operations=self.desk, explainer=self._explaining(world, self.opened),
-            unsubscribing=self.unsubscribing, suppressions=self.suppressing,
+            unsubscribing=self.unsubscribing, pushing=self.pushing, suppressions=self.suppressing,
             links=self.links, not_ready=self._not_ready, changed=self._changed, degraded=self._scarce,
         )  # fmt: skip
 

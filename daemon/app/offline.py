@@ -29,6 +29,7 @@ from daemon.dispatch.stop_file import NAME as STOP_FILE
 from daemon.dispatch.work import PlanBook
 from daemon.errors import StoreUnavailableError
 from daemon.executor import ThreadExecutor
+from daemon.feedback.push import Pushing
 from daemon.feedback.unsubscribe import Unsubscribing
 from daemon.ids import Ids, SystemIds
 from daemon.intake.accept import Intake
@@ -116,11 +117,13 @@ async def _served(
         await accept_store(await _opened(setup, lock, store, gate), ids, clock)
 
     desk = Desk(store=store, clock=clock, gate=gate, disk=disk, config=lambda: config, hooks=Hooks(accept_restore=accept_restore))
+    links = Links(open_ring(state_dir / "links.key", disk, ids), config.http.public_base)
     doors = Doors(
         store=store, intake=intake, operations=desk, explainer=_explaining(setup, store, gate, clock),
         unsubscribing=Unsubscribing(store=store, clock=clock, log=log, metrics=metrics, woken=lambda: None),
         suppressions=Suppressing(store=store, pepper=pepper, clock=clock), not_ready=lambda: "no daemon runs",
-        links=Links(open_ring(state_dir / "links.key", disk, ids), config.http.public_base), changed=expansion.poke,
+        links=links, changed=expansion.poke,
+        pushing=Pushing(store=store, links=links, clock=clock, log=log, metrics=metrics, taker=lambda: None),
     )  # fmt: skip
     server = ControlServer(
         doors=doors, http=config.http, state_dir=folder, clock=clock, ids=ids, log=log, metrics=metrics, version=version("homing")

@@ -25,6 +25,7 @@ from daemon.dispatch.render import MessageWriter
 from daemon.dispatch.work import PlanBook
 from daemon.dns import Dns
 from daemon.errors import HomingError, StoreUnavailableError
+from daemon.feedback.push import Taker
 from daemon.ids import Ids
 from daemon.links import Links
 from daemon.metrics import Metrics
@@ -38,6 +39,7 @@ from daemon.store.held import HeldWhere, release_some_held
 from daemon.store.recover import load_buckets, save_buckets
 from daemon.store.writer import Lane, Writes
 from plugins.contract import Channel, Context, Log
+from plugins.feedback import TakesSubscriptions
 from plugins.loader import LoadedChannel
 
 DRAIN_SECONDS = 30.0
@@ -106,6 +108,13 @@ class Sending(Service):
         rests = [(line.kind, Resting(name, line.detail or "", line.rests_until(now))) for name, line in self.lines.items()]
         rests.sort(key=lambda item: (item[1].until is None, item[1].until or 0), reverse=True)
         return dict(rests)
+
+    def taker(self) -> Taker | None:
+        """The first provider whose channel takes browsers' subscriptions."""
+        for running in self._running.values():
+            if isinstance(running.channel, TakesSubscriptions):
+                return Taker(running.loaded.channel, running.channel)
+        return None
 
     def wake(self) -> None:
         """Something may be due that was not: claim at once."""

@@ -73,6 +73,13 @@ SCHEMAS: Mapping[str, dict[str, Any]] = {
         paused_queues=_list(TEXT), paused_campaigns=_list(TEXT), heartbeat_at=_or_null(WHEN), providers=_list({"type": "object"}),
         queues=_list({"type": "object"}), audit={"type": "object"},
     ),
+    "Push": _object("recipient", "fresh", "subscriptions", recipient=TEXT, fresh={"type": "boolean"}, subscriptions=COUNT),
+    "PushDoor": _object(
+        "recipient", "public_key", "token", "token_good_until", "subscriptions",
+        recipient=TEXT, public_key=TEXT, token=TEXT, token_good_until=WHEN,
+        subscriptions=_list(_object("host", host=TEXT, family=_or_null(TEXT), created_at=WHEN, last_seen_at=WHEN)),
+    ),
+    "Removed": _object("removed", removed=COUNT),
     "NewToken": _object("name", "token", "scopes", name=TEXT, token=TEXT, scopes=_list(TEXT), created_at=WHEN),
 }  # fmt: skip
 

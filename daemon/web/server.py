@@ -20,6 +20,7 @@ from daemon.clock import Clock
 from daemon.config.schema import HttpTable
 from daemon.config.values import Address
 from daemon.errors import HomingError
+from daemon.feedback.push import Pushing
 from daemon.feedback.unsubscribe import Unsubscribing
 from daemon.ids import Ids
 from daemon.links import Links
@@ -33,6 +34,7 @@ from daemon.web.answering import Answering
 from daemon.web.api_jobs import JobDoor, JobsApi
 from daemon.web.api_operate import OperateApi
 from daemon.web.api_people import Explainer, PeopleApi
+from daemon.web.api_push import PushApi
 from daemon.web.api_suppressions import SuppressionDoor, SuppressionsApi
 from daemon.web.api_system import SystemApi
 from daemon.web.connection import Limits, Listening, Runner
@@ -40,6 +42,7 @@ from daemon.web.control import open_socket, remove_socket
 from daemon.web.fields import Cursors
 from daemon.web.operations import Operations
 from daemon.web.public import PublicPages
+from daemon.web.push_pages import PushPages
 from daemon.web.route import Route, Routing
 from plugins.contract import Log
 
@@ -62,6 +65,7 @@ class Doors:
     operations: Operations
     explainer: Explainer
     unsubscribing: Unsubscribing
+    pushing: Pushing
     suppressions: SuppressionDoor
     links: Links
     not_ready: Callable[[], str | None]
@@ -136,6 +140,9 @@ class WebServer(Service):
         PublicPages(
             links=doors.links, unsubscribing=doors.unsubscribing, clock=self._clock, limits=limits, trusted=self._http.trusted_proxies
         ).add_to(app)
+        PushPages(
+            pushing=doors.pushing, home=self._http.public_base, clock=self._clock, limits=limits, trusted=self._http.trusted_proxies
+        ).add_to(app)
         return app
 
     def _admin_app(self, answering: Answering, limits: Limits) -> web.Application:
@@ -150,9 +157,10 @@ class WebServer(Service):
             not_ready=doors.not_ready, degraded=doors.degraded, document=self._document,
         )  # fmt: skip
         people = PeopleApi(store=doors.store, explainer=doors.explainer, cursors=cursors)
+        push = PushApi(pushing=doors.pushing)
         operate = OperateApi(operations=doors.operations, cursors=cursors)
         listed = SuppressionsApi(door=doors.suppressions, clock=self._clock, limits=limits, cursors=cursors)
-        self.routes = (*jobs.routes(), *people.routes(), *listed.routes(), *operate.routes(), *system.routes())
+        self.routes = (*jobs.routes(), *people.routes(), *push.routes(), *listed.routes(), *operate.routes(), *system.routes())
         Routing(access=access, clock=self._clock, limits=limits).add(app, self.routes)
         return app
 

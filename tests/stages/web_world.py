@@ -15,6 +15,7 @@ from daemon.disk import SystemDisk
 from daemon.dispatch.judge import Judging
 from daemon.dispatch.work import PlanBook
 from daemon.errors import GuardRefusedError, NotFoundError
+from daemon.feedback.push import Pushing, Taker
 from daemon.feedback.unsubscribe import Unsubscribing
 from daemon.ids import SystemIds
 from daemon.intake.addresses import load_pepper
@@ -145,6 +146,8 @@ class WebWorld:
     ready: list[str] = field(default_factory=list)
     sessions: list[aiohttp.ClientSession] = field(default_factory=list)
     tokens: int = 0
+    takers: list[Taker] = field(default_factory=list)
+    """The provider that takes push subscriptions, if there is one."""
 
     @classmethod
     async def open(cls, folder: Path, *, limits: Limits = QUICK, config: str = CONFIG, http: str = "") -> WebWorld:
@@ -155,6 +158,7 @@ class WebWorld:
         plans = PlanBook({})
         judging = Judging(rules, {"email": "email"}, {})
         why: list[str] = []
+        takers: list[Taker] = []
         explaining = Explaining(
             store=inner.store, clock=clock, bind=lambda now: judging.bind(plans, {"email": "relay"}, {"email"}, now), rules=lambda: rules,
             gate=lambda: operator.shut,
@@ -162,6 +166,7 @@ class WebWorld:
         doors = Doors(
             store=inner.store, intake=inner.intake, operations=operator, explainer=explaining, links=links,
             suppressions=Suppressing(store=inner.store, pepper=load_pepper(folder / "pepper.key", ids, SystemDisk()), clock=clock),
+            pushing=Pushing(store=inner.store, links=links, clock=clock, log=inner.log, metrics=metrics, taker=lambda: takers[0] if takers else None),
             unsubscribing=Unsubscribing(store=inner.store, clock=clock, log=inner.log, metrics=metrics),
             not_ready=lambda: why[0] if why else None,
         )  # fmt: skip
@@ -172,7 +177,7 @@ class WebWorld:
         )  # fmt: skip
         await server.start()
         await server.ready()
-        return cls(inner, server, operator, links, metrics, why)
+        return cls(inner, server, operator, links, metrics, why, takers=takers)
 
     async def close(self) -> None:
         for session in self.sessions:
