@@ -90,6 +90,7 @@ class Metrics:
         self._rows = counter("job_rows", "Recipient rows of jobs", "result")
         self._unsubscribed = counter("unsubscribes", "Unsubscribes applied", "channel", "how")
         self._push = counter("push_events", "What browsers told us of pushes", "what")
+        self._feedback = counter("feedback", "Reports of providers", "provider", "kind", "how")
         self._requests = counter("http_requests", "Requests answered", "listener", "route", "method", "status")
         self._cut = counter("http_connections_cut", "Connections closed for a limit", "listener", "why")
         self._audited = counter("audit_judged", "Handovers that the audit has looked at again", "verdict")
@@ -181,6 +182,10 @@ class Metrics:
     def push(self, what: str, n: int = 1) -> None:
         """Browsers: joined, left or clicked."""
         self._add(self._push, (what,), n)
+
+    def feedback(self, provider: str, kind: str, how: str) -> None:
+        """A provider reported this kind: how = recorded, known, parked, foreign, erased."""
+        self._add(self._feedback, (provider, kind, how), 1)
 
     def request(self, listener: str, route: str, method: str, status: int, seconds: float) -> None:
         """A request was answered. `route` is the route's pattern, never the path."""

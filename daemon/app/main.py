@@ -27,10 +27,12 @@ from daemon.clock import Clock, SystemClock
 from daemon.dispatch.judge import Judgement, Judging
 from daemon.dispatch.render import MessageWriter
 from daemon.dispatch.work import PlanBook
+from daemon.feedback.ingest import Ingesting
+from daemon.feedback.joining import Joining
 from daemon.feedback.push import Pushing
 from daemon.feedback.unsubscribe import Unsubscribing
 from daemon.intake.accept import Intake
-from daemon.intake.addresses import load_pepper
+from daemon.intake.addresses import hash_text, load_pepper
 from daemon.intake.body import Bodies
 from daemon.intake.spool import Spool
 from daemon.intake.suppressing import Suppressing
@@ -42,6 +44,7 @@ from daemon.reports.explain import Explaining
 from daemon.service import Service, Signals, Supervisor
 from daemon.store.flight import Flights
 from daemon.store.read import read_overview
+from daemon.store.unsubscribe import ADDRESS_KINDS
 from daemon.web.server import Doors, WebServer
 
 
@@ -158,7 +161,7 @@ class Daemon:
             horizon=lambda: self.setup.rules.horizon, observe=self._observe, executor=self.ports.slow, bell=self.ports.bell,
             pace=self.ports.pace, watched=Watched(store=opened.store, lock=opened.lock, room=opened.room),
         )  # fmt: skip
-        services: list[Service] = [self.housekeeping, self.audit, self.sending, self.expansion, self.spool]
+        services: list[Service] = [self.housekeeping, self.audit, self.sending, self.joining, self.expansion, self.spool]
         if self.ports.doors:
             services.insert(1, self._compose_web(doors))
         return services
@@ -208,8 +211,16 @@ class Daemon:
 
     def _compose_doors(self, world: World) -> Doors:
         """What the web's doors lead to; a simulation goes in without the web."""
+        self.joining = Joining(
+            store=world.store, clock=self.clock, log=self.log, ingesting=lambda: self.ingesting, channels=self._channels
+        )  # fmt: skip
         self.unsubscribing = Unsubscribing(
             store=world.store, clock=self.clock, log=self.log, metrics=self.metrics, woken=self.sending.wake
+        )  # fmt: skip
+        self.ingesting = Ingesting(
+            store=world.store, clock=self.clock, log=self.log, metrics=self.metrics, receivers=self.sending,
+            hash_address=functools.partial(hash_text, self.pepper), channels=self._channels, woken=self.sending.wake,
+            parked=self.joining.poke,
         )  # fmt: skip
         self.pushing = Pushing(
             store=world.store, links=self.links, clock=self.clock, log=self.log, metrics=self.metrics, taker=self.sending.taker,
@@ -218,7 +229,7 @@ class Daemon:
         self.suppressing = Suppressing(store=world.store, pepper=self.pepper, clock=self.clock)
         return Doors(
             store=world.store, intake=self.intake, operations=self.desk, explainer=self._explaining(world, self.opened),
-            unsubscribing=self.unsubscribing, pushing=self.pushing, suppressions=self.suppressing,
+            unsubscribing=self.unsubscribing, ingesting=self.ingesting, pushing=self.pushing, suppressions=self.suppressing,
             links=self.links, not_ready=self._not_ready, changed=self._changed, degraded=self._scarce,
         )  # fmt: skip
 
@@ -238,6 +249,10 @@ class Daemon:
             return Judging(self.setup.rules, self.kinds, {}).bind(plans, self.sending.serving(), known, now, self.sending.resting(now))
 
         return Explaining(store=world.store, clock=world.clock, bind=bind, rules=lambda: self.setup.rules, gate=opened.gate.reasons)
+
+    def _channels(self) -> list[str]:
+        """All channels that a person can be reached over: what a complaint closes."""
+        return sorted({*self.kinds, *ADDRESS_KINDS})
 
     def _expanded(self) -> None:
         self.spool.poke()  # made after the expansion that calls this

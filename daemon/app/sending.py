@@ -25,6 +25,7 @@ from daemon.dispatch.render import MessageWriter
 from daemon.dispatch.work import PlanBook
 from daemon.dns import Dns
 from daemon.errors import HomingError, StoreUnavailableError
+from daemon.feedback.ingest import Receiver
 from daemon.feedback.push import Taker
 from daemon.ids import Ids
 from daemon.links import Links
@@ -94,6 +95,15 @@ class Sending(Service):
     @property
     def lines(self) -> Mapping[str, Line]:
         return {name: running.line for name, running in self._running.items()}
+
+    def known(self, provider: str) -> bool:
+        """The config names it."""
+        return provider in self._setup.config.providers
+
+    def receiver(self, provider: str) -> Receiver | None:
+        """Who reads what this provider posts to its hook; None while it does not run."""
+        running = self._running.get(provider)
+        return None if running is None else Receiver(running.loaded.channel, running.loaded.address, running.channel)
 
     def serving(self) -> dict[str, str]:
         """Channel -> the provider that serves it now."""

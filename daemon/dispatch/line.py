@@ -27,6 +27,7 @@ from daemon.pacing.destinations import Destinations
 from daemon.store.flight import Flights, Result
 from daemon.store.writer import Writes
 from plugins.contract import Channel, Deferred, Log, Message, Rejected, Unknown
+from plugins.feedback import TakesFeedback
 
 CRAWL_SECONDS = 10.0
 """Answers that take so long are failures of a provider when another one of its channel stands by."""
@@ -64,6 +65,7 @@ class Line:
         self.stopped: str | None = None
         self.trouble: str | None = None
         self.bucket, self.breaker = bucket, breaker
+        self._traced = isinstance(channel, TakesFeedback)
         self._store, self._flights, self._clock, self._ids = store, flights, clock, ids
         self._log, self._metrics, self._writer = log, metrics, writer
         self._wake, self._freed = wake, freed
@@ -230,7 +232,9 @@ class Line:
             else:
                 held.append(made)
         turn = Turn(self, {envelope.public_id: self._domain(envelope) for envelope in batch}, self._clock)
-        session = SendSession(ready, self._store, self._flights, self._clock.instant, self._ids.rng(), turn, lambda: self._closing)
+        session = SendSession(
+            ready, self._store, self._flights, self._clock.instant, self._ids.rng(), turn, lambda: self._closing, traced=self._traced
+        )  # fmt: skip
         turn.session = session
         for envelope in batch:
             if envelope.message is None:

@@ -33,12 +33,13 @@ class SendSession:
 
     def __init__(
         self, batch: Sequence[Envelope], store: Writes, flights: Flights, clock: Callable[[], Instant], rng: random.Random, watch: Watch,
-        closing: Callable[[], bool],
+        closing: Callable[[], bool], *, traced: bool = False,
     ) -> None:  # fmt: skip
+        """`traced`: the provider's own ids are kept, to find deliveries by them in its feedback."""
         self._open = {envelope.public_id: envelope for envelope in batch}
         self._all = dict(self._open)
         self._store, self._flights, self._clock, self._rng = store, flights, clock, rng
-        self._watch, self._closing = watch, closing
+        self._watch, self._closing, self._traced = watch, closing, traced
         self._asked: set[str] = set()
         self._granted: set[str] = set()
         self._pending: list[Result] = []
@@ -86,7 +87,8 @@ class SendSession:
             return
         self._watch.reported(envelope, outcome)
         self.all_accepted &= type(outcome) is Accepted
-        self._pending.append(to_result(envelope, outcome, self._clock(), self._rng))
+        result = to_result(envelope, outcome, self._clock(), self._rng)
+        self._pending.append(result._replace(traced=True) if self._traced else result)
 
     def settle(self, results: Sequence[Result]) -> None:
         """Results of messages that the plugin never got (they could not be made): recorded with the next step."""

@@ -18,7 +18,9 @@ from daemon.errors import ConfigError, Problem
 from daemon.intake.emails import AddressError, email_key, parse_email
 from daemon.intake.phones import parse_phone
 
-__all__ = ["AddressError", "address_hash", "email_hash", "load_pepper", "parse_address", "parse_email", "parse_phone", "phone_hash"]
+__all__ = [
+    "AddressError", "address_hash", "email_hash", "hash_text", "load_pepper", "parse_address", "parse_email", "parse_phone", "phone_hash",
+]  # fmt: skip
 
 EMAIL, PHONE = "email", "phone"
 
@@ -87,6 +89,15 @@ def hasher(pepper: bytes, kind: str) -> Callable[[str], bytes]:
 def address_hash(pepper: bytes, kind: str, address: str) -> bytes:
     """The hash of an address in its kept form; `kind` is "email" or "phone"."""
     return email_hash(pepper, address) if kind == EMAIL else phone_hash(pepper, address)
+
+
+def hash_text(pepper: bytes, kind: str, text: str) -> bytes | None:
+    """The hash of an address as a provider writes it; None if it is none of this kind."""
+    try:
+        found, kept = parse_address(text)
+    except AddressError:
+        return None
+    return address_hash(pepper, found, kept) if found == kind else None
 
 
 def load_pepper(path: Path, ids: Entropy, disk: Disk) -> bytes:

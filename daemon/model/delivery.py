@@ -42,15 +42,18 @@ FINAL = frozenset({State.ACCEPTED, State.REJECTED, State.DROPPED, State.EXPIRED,
 
 TRANSITIONS: Mapping[State, frozenset[State]] = {
     State.PLANNED: frozenset({State.DUE, State.HELD, State.DROPPED, State.EXPIRED, State.CANCELLED, State.HELD_OUT, State.IN_DOUBT}),
-    State.DUE: frozenset({State.CLAIMED, State.HELD, State.DROPPED, State.EXPIRED, State.CANCELLED, State.HELD_OUT, State.IN_DOUBT}),
+    State.DUE: frozenset({
+        State.CLAIMED, State.HELD, State.DROPPED, State.EXPIRED, State.CANCELLED, State.HELD_OUT, State.IN_DOUBT,
+        State.ACCEPTED,
+    }),
     State.CLAIMED: frozenset({
         State.HANDED_OVER, State.DUE, State.HELD, State.DROPPED, State.EXPIRED, State.CANCELLED, State.ACCEPTED, State.REJECTED, State.IN_DOUBT,
     }),
     State.HANDED_OVER: frozenset({State.ACCEPTED, State.REJECTED, State.IN_DOUBT, State.DUE, State.EXPIRED}),
     State.IN_DOUBT: frozenset({State.ACCEPTED, State.REJECTED, State.DUE}),
-    State.HELD: frozenset({State.DUE, State.DROPPED, State.EXPIRED, State.CANCELLED, State.IN_DOUBT}),
+    State.HELD: frozenset({State.DUE, State.DROPPED, State.EXPIRED, State.CANCELLED, State.IN_DOUBT, State.ACCEPTED}),
     State.ACCEPTED: frozenset(),
-    State.REJECTED: frozenset(),
+    State.REJECTED: frozenset({State.ACCEPTED}),
     State.DROPPED: frozenset(),
     State.EXPIRED: frozenset(),
     State.CANCELLED: frozenset(),
@@ -58,7 +61,8 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
 }
 """`claimed -> rejected`: refused before anything irreversible (at MAIL or RCPT). `handed_over -> due`: a sure failure, or an
 unused grant given back. `in_doubt -> due`: an operator says that it was not sent. `planned|due|held -> in_doubt`: the send journal
-knows it, or a second copy will not go and the first one's fate is unknown. `claimed -> accepted|in_doubt`: a plugin sent without leave."""
+knows it, or a second copy will not go and the first one's fate is unknown. `claimed -> accepted|in_doubt`: a plugin sent without leave. `due|held -> accepted`: the provider reports that it has it after
+all. `rejected -> accepted`: as before, where a report had made it rejected."""
 
 
 class Verdict(StrEnum):

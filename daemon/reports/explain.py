@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from daemon.clock import Clock, iso
 from daemon.ids import encode_id
@@ -17,9 +17,12 @@ from daemon.policy.rules import Rules
 from daemon.policy.subject import PersonFacts
 from daemon.policy.tz import utc_text
 from daemon.reports.sentences import Teller
+from daemon.store.feedback import FeedbackRow
 from daemon.store.read import Attempt, DeliveryRow, Evidence, Verdicts, Waited, read_evidence
 from daemon.store.writer import Writes
+from plugins.feedback import FeedbackKind
 
+REPORTED: frozenset[str] = frozenset(get_args(FeedbackKind))
 HANDED = (State.CLAIMED, State.HANDED_OVER, State.ACCEPTED, State.IN_DOUBT, State.REJECTED)
 
 
@@ -94,7 +97,7 @@ def _delivery(row: DeliveryRow, evidence: Evidence, gate: Mapping[str, str], tel
         "rule": {"name": told.rule[0], "version": told.rule[1]} if told.rule else None,
         "facts": dict(told.facts),
         "checks": [list(check) for check in told.checks],
-        "history": [_waited(item) for item in evidence.waited.get(row.id, ())],
+        "history": [_waited(item) for item in (*evidence.waited.get(row.id, ()), *_reported(evidence.feedback.get(row.id, ())))],
         "text": _text(row, told, teller, now),
     }
 
@@ -109,7 +112,7 @@ def _tell(row: DeliveryRow, evidence: Evidence, gate: Mapping[str, str], now: In
         return _blocked(row, told, gate)
     told = _from_store(row)
     if row.state in HANDED:
-        facts = _facts_of_sending(row, evidence.attempts.get(row.id, ()))
+        facts = _facts_of_sending(row, evidence.attempts.get(row.id, ())) | _facts_of_feedback(evidence.feedback.get(row.id, ()))
         return told._replace(verdict=Verdict.SEND.value, until=None, facts=facts, decided_at=told.decided_at or row.handed_over_at)
     return told
 
@@ -151,6 +154,25 @@ def _facts_of_sending(row: DeliveryRow, attempts: Sequence[Attempt]) -> dict[str
         last = attempts[-1]
         facts |= {"outcome": last.outcome, "scope": last.scope, "code": last.code, "detail": last.detail, "answered_at": _time(last.at)}
     return {key: value for key, value in facts.items() if value is not None}
+
+
+def _facts_of_feedback(reports: Sequence[FeedbackRow]) -> dict[str, Any]:
+    """When it arrived, by the provider's word; or, if it never will, what the provider said of that."""
+    facts: dict[str, Any] = {}
+    for report in reports:
+        if report.kind == "delivered":
+            facts.setdefault("delivered_at", _time(report.at))
+        elif report.kind in ("failed", "bounced", "complained"):
+            facts["reported"] = {"kind": report.kind, "code": report.code, "detail": report.detail, "at": _time(report.at)}
+    return facts
+
+
+def _reported(reports: Sequence[FeedbackRow]) -> list[Waited]:
+    """Providers' reports as lines of the history, one a kind."""
+    kinds: dict[str, list[Instant]] = defaultdict(list)
+    for report in reports:
+        kinds[report.kind].append(report.at)
+    return [Waited(kind, min(times), max(times), len(times)) for kind, times in kinds.items()]
 
 
 def _blocked(row: DeliveryRow, told: Told, gate: Mapping[str, str]) -> Told:
@@ -223,9 +245,12 @@ def render_text(answer: Mapping[str, Any]) -> str:
             checks = " ".join(f"{name}:{result}" for name, result in delivery["checks"])
             if checks:
                 lines.append(f"    checks: {checks}")
-            lines += [
-                f"    before: {item['reason']} {item['count']}x, {item['first']} to {item['last']}" for item in delivery["history"]
-            ]  # fmt: skip
+            lines += [_passed(item, delivery["state"]) for item in delivery["history"]]
     if not answer["enrolments"]:
         lines.append("\nNo delivery was made for this recipient.")
     return "\n".join(lines)
+
+
+def _passed(item: Mapping[str, Any], state: str) -> str:
+    word = "reported" if item["reason"] in REPORTED and state in HANDED else "before"
+    return f"    {word}: {item['reason']} {item['count']}x, {item['first']} to {item['last']}"

@@ -85,18 +85,28 @@ class Teller:
         at, provider = self._instant(facts.get("handed_over_at")), facts.get("provider") or "the provider"
         said = " ".join(str(part) for part in (facts.get("code"), facts.get("detail")) if part)
         said = f": {said}" if said else ""
+        later = self._reported(facts)
         match state:
             case State.CLAIMED:
                 return "Is being sent now."
             case State.HANDED_OVER:
                 return f"Handed over to {provider} on {self.when(at)}; its answer is awaited."
             case State.ACCEPTED:
-                return f"Sent: {provider} accepted it on {self.when(self._instant(facts.get('accepted_at')) or at)}."
+                return f"Sent: {provider} accepted it on {self.when(self._instant(facts.get('accepted_at')) or at)}.{later}"
             case State.IN_DOUBT:
                 advice = "It is never sent again by itself; `homing doubt resolve` closes it."
                 return f"In doubt: handed over to {provider} on {self.when(at)}, and whether it was accepted is not known{said}. {advice}"
             case _:
                 return f"Not sent: {provider} refused it for good{said}."
+
+    def _reported(self, facts: Mapping[str, Any]) -> str:
+        """What the provider told of it since."""
+        delivered, reported = facts.get("delivered_at"), facts.get("reported")
+        words = f" It arrived on {self.when(self._instant(delivered))}." if delivered else ""
+        if reported:
+            why = " ".join(str(part) for part in (reported["code"], reported["detail"]) if part)
+            words += f" Later it was reported as {reported['kind']}{f' ({why})' if why else ''}."
+        return words
 
     def going(self, not_before: Instant, now: Instant, facts: Mapping[str, Any]) -> str:
         """Nothing stands in its way. With `outcome` in the facts: a try was made and surely failed."""

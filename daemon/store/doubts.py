@@ -1,18 +1,20 @@
-"""Deliveries in doubt: a provider may have accepted them, nobody knows. Listed with their evidence, closed by an operator.
+"""Deliveries in doubt: a provider may have accepted them, nobody knows. Listed with their evidence, closed by an operator, by
+a provider's feedback, or by a look-up at the provider.
 
-Never sent again by the machine. `sent` keeps the touch; `unsent` gives it back, makes the delivery due and wakes what
-waited for that slot: the rules decide it anew.
+Never sent again by the machine. Who says that it was sent keeps the touch; who says that it was not gives it back, makes the
+delivery due and wakes what waited for that slot: the rules decide it anew.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from daemon.errors import NotFoundError
-from daemon.model.delivery import Instant, State
+from daemon.model.delivery import Instant, Reason, State
 from daemon.store import schema as s
 from daemon.store.due import put_due
 from daemon.store.held import open_lanes
@@ -79,8 +81,28 @@ def count_doubts(conn: Connection) -> int:
     return conn.execute(select(func.count()).select_from(s.delivery).where(s.delivery.c.state == State.IN_DOUBT.value)).scalar_one()
 
 
+class Evidence(NamedTuple):
+    """What closes a doubt, kept as one more attempt: who says so, and how."""
+
+    outcome: str
+    detail: str
+    code: str | None = None
+    scope: str | None = None
+
+
 def resolve_doubt(conn: Connection, delivery: int, now: Instant, *, sent: bool) -> State:
     """Close one doubt by an operator's word. Returns the delivery's new state. NotFoundError if it is not in doubt."""
+    evidence = Evidence(f"resolved_{'sent' if sent else 'unsent'}", "an operator resolved the doubt")
+    return close_doubt(conn, delivery, now, State.ACCEPTED if sent else State.DUE, evidence)
+
+
+def close_doubt(
+    conn: Connection, delivery: int, now: Instant, to: State, evidence: Evidence, *, provider_id: str | None = None
+) -> State:  # fmt: skip
+    """Close one doubt: accepted; rejected, for good; or due, to be decided anew. The last two give its touches back.
+
+    Returns `to`. NotFoundError if it is not in doubt (any more).
+    """
     row = conn.execute(
         select(
             s.delivery.c.job, s.delivery.c.lane, s.delivery.c.person, s.delivery.c.provider, s.delivery.c.handed_over_at, s.wave.c.channel
@@ -90,28 +112,36 @@ def resolve_doubt(conn: Connection, delivery: int, now: Instant, *, sent: bool) 
     ).first()  # fmt: skip
     if row is None:
         raise NotFoundError("no delivery in doubt has this id; `homing doubt list` shows those that are")
-    state = State.ACCEPTED if sent else State.DUE
     tallies = Tallies()
-    tallies.move(row.job, State.IN_DOUBT, "", state, "")
+    reason = Reason.REJECTED_BY_PROVIDER.value if to is State.REJECTED else None
+    tallies.move(row.job, State.IN_DOUBT, "", to, reason or "")
     tallies.write(conn)
-    n = (conn.execute(select(func.max(s.attempt.c.n)).where(s.attempt.c.delivery == delivery)).scalar() or 0) + 1
-    conn.execute(
-        insert(s.attempt).values(
-            delivery=delivery, n=n, at=now, provider=row.provider or "", outcome=f"resolved_{'sent' if sent else 'unsent'}", scope=None,
-            code=None, detail="an operator resolved the doubt", handed_over_at=row.handed_over_at,
-        )
-    )  # fmt: skip
-    if sent:
-        conn.execute(update(s.delivery).where(s.delivery.c.id == delivery).values(state=state.value, ended_at=now, key=None))
-        return state
-    lane = open_lanes(conn, {(row.job, row.channel): row.lane})[row.job, row.channel]
-    conn.execute(
-        update(s.delivery)
-        .where(s.delivery.c.id == delivery)
-        .values(state=state.value, reason=None, key=None, lane=lane, not_before=now, handed_over_at=None, provider=None)
-    )
-    put_due(conn, [(lane, now, delivery)])
+    give_evidence(conn, delivery, now, evidence, provider=row.provider, handed_over_at=row.handed_over_at)
+    change = update(s.delivery).where(s.delivery.c.id == delivery)
+    if to is State.ACCEPTED:
+        known = {} if provider_id is None else {"provider_id": provider_id}
+        conn.execute(change.values(state=to.value, ended_at=now, key=None, **known))
+        return to
+    if to is State.REJECTED:
+        conn.execute(change.values(state=to.value, reason=reason, ended_at=now, key=None, handed_over_at=None))
+    else:
+        lane = open_lanes(conn, {(row.job, row.channel): row.lane})[row.job, row.channel]
+        conn.execute(change.values(state=to.value, reason=None, key=None, lane=lane, not_before=now, handed_over_at=None, provider=None))
+        put_due(conn, [(lane, now, delivery)])
     touches = (s.touch.c.person == row.person, s.touch.c.delivery == delivery)  # of a second copy too
     if conn.execute(delete(s.touch).where(*touches)).rowcount:
         wake(conn, [row.person], now, WAITS_FOR_SLOT)
-    return state
+    return to
+
+
+def give_evidence(
+    conn: Connection, delivery: int, now: Instant, evidence: Evidence, *, provider: str | None, handed_over_at: Instant | None
+) -> None:  # fmt: skip
+    """One more attempt of the delivery, behind those that there are."""
+    n = (conn.execute(select(func.max(s.attempt.c.n)).where(s.attempt.c.delivery == delivery)).scalar() or 0) + 1
+    conn.execute(
+        insert(s.attempt).values(
+            delivery=delivery, n=n, at=now, provider=provider or "", outcome=evidence.outcome, scope=evidence.scope, code=evidence.code,
+            detail=evidence.detail, handed_over_at=handed_over_at,
+        )
+    )  # fmt: skip

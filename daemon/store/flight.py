@@ -39,7 +39,7 @@ class Kind(StrEnum):
 
 class Result(NamedTuple):
     """What became of one claimed delivery. For `deferred`: `again_at` = when to ask again, `burnt` = it used up an attempt.
-    `gone`: push subscriptions that are to be removed."""
+    `gone`: push subscriptions that are to be removed. `traced`: its provider will name it by `provider_id` in its feedback."""
 
     delivery: int
     epoch: int
@@ -55,6 +55,7 @@ class Result(NamedTuple):
     resend: bool = False
     decision: str | None = None
     gone: Sequence[bytes] = ()
+    traced: bool = False
 
 
 class Step(NamedTuple):
@@ -147,6 +148,8 @@ _ATTEMPT = _attempt_insert.on_conflict_do_nothing()
 _ATTEMPT_NAMES = ("delivery", "n", "at", "provider", "outcome", "scope", "code", "detail", "handed_over_at")
 _suppress_insert = upsert(s.suppression)
 _SUPPRESS = _suppress_insert.on_conflict_do_nothing()
+_ref_insert = upsert(s.provider_ref)
+_TRACE = _ref_insert.on_conflict_do_nothing()
 _RAISE_GUARDS = (
     update(s.recipient)
     .where(s.recipient.c.id.in_(select(s.flight.c.person).where(in_list(func.hex(s.flight.c.address_hash), "hashes"))))
@@ -174,6 +177,7 @@ class _Writes:
         self.due: list[tuple[int, int, int]] = []
         self.suppressed: list[tuple[Any, ...]] = []
         self.removed: list[tuple[bytes]] = []
+        self.traced: list[tuple[str, str, int]] = []
         self.tallies = Tallies()
 
     def write(self, conn: Connection) -> None:
@@ -184,6 +188,7 @@ class _Writes:
         many(conn, _ATTEMPT, _ATTEMPT_NAMES, self.attempts)
         put_due(conn, self.due)
         many(conn, _SUPPRESS, ("hash", "channel", "scope", "reason", "at", "source"), self.suppressed)
+        many(conn, _TRACE, ("provider", "provider_id", "delivery"), self.traced)
         raise_guards(conn, [row[0] for row in self.suppressed])
         many(conn, REMOVE_PUSH, ("b_hash",), self.removed)
         self.tallies.write(conn)
@@ -319,6 +324,8 @@ def _record_one(writes: _Writes, flight: _Flight, result: Result, now: Instant, 
         writes.touched.append((flight.person, now, flight.delivery, flight.channel, flight.campaign, flight.topic, flight.zone))
     key = "doubt" if flight.doubted or result.resend else None
     provider = flight.provider if result.kind is not Kind.HELD else None
+    if result.traced and result.provider_id is not None:
+        writes.traced.append((flight.provider, result.provider_id, flight.delivery))
     writes.recorded.append((
         flight.delivery, state.value, reason.value if reason else None, not_before, attempts, provider, result.provider_id, handed_over_at,
         ended, key, result.decision,

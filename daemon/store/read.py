@@ -24,6 +24,7 @@ from daemon.store.campaigns import body_of
 from daemon.store.claim import Judged
 from daemon.store.doubts import count_doubts
 from daemon.store.facts import DueRow, Known, due_rows, known_of
+from daemon.store.feedback import FeedbackRow, feedback_of
 from daemon.store.lanes import RUNNING
 from daemon.store.operate import OPEN_JOBS, totals
 from daemon.store.recipients import person_id
@@ -221,6 +222,7 @@ class Evidence:
     decisions: Mapping[int, Decision]
     attempts: Mapping[int, Sequence[Attempt]]
     waited: Mapping[int, Sequence[Waited]]
+    feedback: Mapping[int, Sequence[FeedbackRow]]
 
 
 _ATTEMPTS = (
@@ -252,9 +254,12 @@ def read_evidence(conn: Connection, key: str, *, campaign: str | None, now: Inst
         attempts[delivery].append(Attempt(*rest))
     for delivery, *rest in conn.execute(_WAITED, {"ids": numbers}):
         waited[delivery].append(Waited(*rest))
+    feedback: dict[int, list[FeedbackRow]] = defaultdict(list)
+    for report in feedback_of(conn, person.id):
+        feedback[report.delivery].append(report)
     return Evidence(
         person=person, deliveries=wanted, decisions=decisions, attempts={d: rows[-EVIDENCE:] for d, rows in attempts.items()},
-        waited=dict(waited),
+        waited=dict(waited), feedback=dict(feedback),
     )  # fmt: skip
 
 

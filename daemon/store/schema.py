@@ -311,6 +311,58 @@ incarnation = _table(
 bucket = _table("bucket", _text("name", key=True), _text("state"), clustered=True)
 """Rate limits and breakers, saved over restarts."""
 
+provider_ref = _table(
+    "provider_ref",
+    _text("provider", key=True),
+    _text("provider_id", key=True),
+    _int("delivery", key=True),
+    clustered=True,
+)
+"""Which delivery a provider means by an id of its own. Written for providers that give feedback, so that mail pays nothing for it."""
+
+feedback = _table(
+    "feedback",
+    _int("person", key=True),
+    _int("delivery", key=True),
+    Column("hash", BLOB, primary_key=True),
+    _text("kind", key=True),
+    _text("provider", key=True),
+    _text("event", key=True),
+    _int("human", key=True),
+    _text("channel"),
+    _int("at"),
+    _text("code", null=True),
+    _text("detail", null=True),
+    Index("feedback_event", "provider", "event", sqlite_where=text("event <> ''")),
+    Index("feedback_hash", "hash", sqlite_where=text("hash <> x''")),
+    clustered=True,
+)
+"""What was learned after an outcome. About a delivery (person and delivery set) or about an address alone (both 0); `hash` of the address
+where it matters, else empty. `event` = the provider's id of it, "" = none: then the same kind again is the same event, of the
+earliest instant."""
+
+feedback_parked = _table(
+    "feedback_parked",
+    _int("id", key=True),
+    Column("digest", BLOB, nullable=False),
+    _text("item"),
+    _int("received_at"),
+    UniqueConstraint("digest"),
+)
+"""Feedback that came before what it is about: of an unknown id of the provider, or of a delivery whose outcome is not recorded yet.
+`item` = JSON; tried again until it finds its delivery, or for three days."""
+
+spend = _table(
+    "spend",
+    _text("provider", key=True),
+    _int("day", key=True),
+    _text("currency", key=True),
+    _int("micros"),
+    _int("parts"),
+    clustered=True,
+)
+"""What was handed over to a provider on a local day (days since 1970) will cost, in millionths; written with the handover."""
+
 token = _table(
     "token",
     Column("hash", BLOB, primary_key=True),

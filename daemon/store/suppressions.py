@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, literal_column, select, tuple_
+from sqlalchemy import Connection, delete, literal_column, or_, select, tuple_
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from daemon.model.delivery import Instant
 from daemon.store import schema as s
 from daemon.store.flight import raise_guards
 from daemon.store.sql import many
+from daemon.store.unsubscribe import STOP
 
 MARKETING, ALL = "marketing", "all"
 ANY_CHANNEL = "*"
@@ -49,7 +50,11 @@ _insert = upsert(s.suppression)
 _ADD = _insert.on_conflict_do_update(
     index_elements=[s.suppression.c.hash, s.suppression.c.channel],
     set_={name: _insert.excluded[name] for name in ("scope", "reason", "at", "source")},
-    where=(s.suppression.c.scope == literal_column(f"'{MARKETING}'")) & (_insert.excluded.scope == literal_column(f"'{ALL}'")),
+    where=or_(
+        (s.suppression.c.scope == literal_column(f"'{MARKETING}'")) & (_insert.excluded.scope == literal_column(f"'{ALL}'")),
+        # what a STOP made, a START would lift: who else suppresses it takes it over
+        s.suppression.c.source.like(literal_column(f"'{STOP}%'")) & (s.suppression.c.reason == _insert.excluded.reason),
+    ),
 )
 
 

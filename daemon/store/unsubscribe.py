@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, literal_column, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
@@ -23,6 +24,8 @@ from daemon.store.wake import wake
 
 ADDRESS_KINDS: Mapping[str, str] = {"email": "email", "sms": "phone", "call": "phone", "whatsapp": "phone"}
 """Channel -> the column of the person's address there."""
+STOP = "stop:"
+"""Begins the source of what a STOP over a channel made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +60,19 @@ _WHO = (
     .where(s.delivery.c.id == bindparam("delivery"))
 )  # fmt: skip
 _consent = upsert(s.consent)
-_WITHDRAW = _consent.on_conflict_do_update(
+WITHDRAW = _consent.on_conflict_do_update(
     index_elements=[s.consent.c.person, s.consent.c.channel, s.consent.c.topic],
     set_={"state": _consent.excluded.state, "at": _consent.excluded.at, "source": _consent.excluded.source, "text": _consent.excluded.text},
 )
-_SUPPRESS = upsert(s.suppression).on_conflict_do_nothing()
+_STANDS = select(_C.state, _C.source).where(_C.person == bindparam("person"), _C.channel == bindparam("channel"), _C.topic == ANY)
+_suppression = upsert(s.suppression)
+_SUPPRESS = _suppression.on_conflict_do_nothing()
+_SUPPRESS_FOR_GOOD = _suppression.on_conflict_do_update(
+    index_elements=[s.suppression.c.hash, s.suppression.c.channel],
+    set_={"at": _suppression.excluded.at, "source": _suppression.excluded.source},
+    where=s.suppression.c.source.startswith(STOP) & (s.suppression.c.reason == Reason.SUPPRESSED.value),
+)
+"""What a START could lift stays for good when somebody else says it too."""
 _CLAIMED = select(s.flight.c.person).where(s.flight.c.address_hash == bindparam("hash"))
 _RAISE_GUARD = (
     update(s.recipient)
@@ -90,21 +101,47 @@ def unsubscribe(conn: Connection, delivery: int, *, now: Instant, how: str) -> U
         return None
     if row.erased is None or row.erased:
         return Unsubscribed(channel=row.channel, locale=None, changed=False, woken=0)
-    changed = row.state != "withdrawn"
-    source = f"unsubscribe:{how}"
+    changed, woken = withdraw(conn, row.person, row.channel, address_on(row, row.channel), source=f"unsubscribe:{how}", now=now)
+    return Unsubscribed(channel=row.channel, locale=row.locale, changed=changed, woken=woken)
+
+
+def address_on(row: Any, channel: str) -> bytes | None:
+    """The hash of the address that a row of a recipient (`email_hash`, `phone_hash`) has for a channel."""
+    found: bytes | None = {"email": row.email_hash, "phone": row.phone_hash}.get(ADDRESS_KINDS.get(channel, ""))
+    return found
+
+
+def withdraw(
+    conn: Connection, person: int, channel: str, address: bytes | None, *, source: str, now: Instant
+) -> tuple[bool, int]:  # fmt: skip
+    """No marketing to this person over a channel, nor to the address there, whoever has it. Returns (it is news, rows woken).
+
+    A later START lifts what a STOP made (`source` begins with `stop:`); so whoever else says it takes it over.
+    """
+    state, said = conn.execute(_STANDS, {"person": person, "channel": channel}).first() or (None, None)
+    changed = state != "withdrawn" or (is_stop(said) and not is_stop(source))
     if changed:
-        consent = {"person": row.person, "channel": row.channel, "topic": ANY, "state": "withdrawn", "at": now}
-        conn.execute(_WITHDRAW, {**consent, "source": source, "text": None})
-    address = {"email": row.email_hash, "phone": row.phone_hash}.get(ADDRESS_KINDS.get(row.channel, ""))
+        consent = {"person": person, "channel": channel, "topic": ANY, "state": "withdrawn", "at": now}
+        conn.execute(WITHDRAW, {**consent, "source": source, "text": None})
     sharers: list[int] = []
-    if address is not None:
-        suppression = {"hash": address, "channel": row.channel, "scope": "marketing", "reason": Reason.SUPPRESSED.value, "at": now}
-        if conn.execute(_SUPPRESS, {**suppression, "source": source}).rowcount:
-            changed = True
-            sharers = list(conn.execute(_CLAIMED, {"hash": address}).scalars())
+    if address is not None and suppress_marketing(conn, address, channel, source=source, now=now):
+        changed = True
+        sharers = list(conn.execute(_CLAIMED, {"hash": address}).scalars())
     if not changed:
-        return Unsubscribed(channel=row.channel, locale=row.locale, changed=False, woken=0)
-    if row.channel in PUSHED:
-        forget(conn, [row.person])
-    conn.execute(_RAISE_GUARD, {"b_person": row.person, "sharers": ids(sharers)})
-    return Unsubscribed(channel=row.channel, locale=row.locale, changed=True, woken=wake(conn, [row.person], now))
+        return False, 0
+    if channel in PUSHED:
+        forget(conn, [person])
+    conn.execute(_RAISE_GUARD, {"b_person": person, "sharers": ids(sharers)})
+    return True, wake(conn, [person], now)
+
+
+def suppress_marketing(conn: Connection, address: bytes, channel: str, *, source: str, now: Instant) -> bool:
+    """The address gets no marketing over the channel, at commit. True: that is news. Guards are the caller's to raise."""
+    suppression = {"hash": address, "channel": channel, "scope": "marketing", "reason": Reason.SUPPRESSED.value, "at": now}
+    statement = _SUPPRESS if is_stop(source) else _SUPPRESS_FOR_GOOD
+    return bool(conn.execute(statement, {**suppression, "source": source}).rowcount)
+
+
+def is_stop(source: str | None) -> bool:
+    """A consent or suppression that a STOP over its channel made: a START there lifts it."""
+    return (source or "").startswith(STOP)

@@ -20,6 +20,7 @@ from daemon.clock import Clock
 from daemon.config.schema import HttpTable
 from daemon.config.values import Address
 from daemon.errors import HomingError
+from daemon.feedback.ingest import Ingesting
 from daemon.feedback.push import Pushing
 from daemon.feedback.unsubscribe import Unsubscribing
 from daemon.ids import Ids
@@ -40,6 +41,7 @@ from daemon.web.api_system import SystemApi
 from daemon.web.connection import Limits, Listening, Runner
 from daemon.web.control import open_socket, remove_socket
 from daemon.web.fields import Cursors
+from daemon.web.hooks import HookPages
 from daemon.web.operations import Operations
 from daemon.web.public import PublicPages
 from daemon.web.push_pages import PushPages
@@ -71,6 +73,8 @@ class Doors:
     not_ready: Callable[[], str | None]
     changed: Callable[[], None] = lambda: None
     degraded: Callable[[], str | None] = lambda: None
+    ingesting: Ingesting | None = None
+    """None: no daemon runs, so nobody listens to providers."""
 
 
 class WebServer(Service):
@@ -140,6 +144,10 @@ class WebServer(Service):
         PublicPages(
             links=doors.links, unsubscribing=doors.unsubscribing, clock=self._clock, limits=limits, trusted=self._http.trusted_proxies
         ).add_to(app)
+        if doors.ingesting is not None:
+            HookPages(
+                links=doors.links, ingesting=doors.ingesting, clock=self._clock, limits=limits, trusted=self._http.trusted_proxies
+            ).add_to(app)
         PushPages(
             pushing=doors.pushing, home=self._http.public_base, clock=self._clock, limits=limits, trusted=self._http.trusted_proxies
         ).add_to(app)

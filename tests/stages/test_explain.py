@@ -17,6 +17,7 @@ from daemon.policy.rules import compile_rules
 from daemon.reports.explain import Explaining, render_text
 from daemon.reports.sentences import Teller
 from daemon.store.claim import claim_due
+from daemon.store.feedback import Report, hear
 from daemon.store.flight import Flights, Kind, Result, Step
 from daemon.store.recover import begin
 from daemon.store.unsubscribe import unsubscribe
@@ -151,6 +152,31 @@ async def test_what_was_sent_is_told_with_the_provider_s_answer(world: ExplainWo
     assert delivery["facts"]["provider_id"] == "abc"
     assert delivery["next_possible_at"] is None
     assert delivery["text"] == "Sent: relay accepted it on Sun 22 Nov 11:40 Jakarta time."
+
+
+async def test_what_the_provider_reported_since_is_told(world: ExplainWorld) -> None:
+    """In the history with its times, in the facts with the provider's words, and for eyes."""
+    await world.drop(person())
+    await world.send(Kind.ACCEPTED, provider_id="abc")
+    [row] = await world.inner.sql("SELECT id FROM delivery")
+    reports = [
+        Report("relay", "email", "delivered", NOW + SECOND, row[0]),
+        Report("relay", "email", "opened", NOW + 2 * SECOND, row[0], event="1"),
+        Report("relay", "email", "opened", NOW + 3 * SECOND, row[0], event="2"),
+        Report("relay", "email", "complained", NOW + 4 * SECOND, row[0], code="fbl", detail="spam"),
+    ]
+    await world.inner.store.write(Lane.EXIT, hear, reports, channels=("email",), now=NOW + HOUR)
+    answer = await world.explainer.explain("c-1")
+    [delivery] = answer["enrolments"][0]["deliveries"]
+    assert [(item["reason"], item["first"], item["last"], item["count"]) for item in delivery["history"]] == [
+        ("delivered", iso(NOW + SECOND, digits=0), iso(NOW + SECOND, digits=0), 1),
+        ("opened", iso(NOW + 2 * SECOND, digits=0), iso(NOW + 3 * SECOND, digits=0), 2),
+        ("complained", iso(NOW + 4 * SECOND, digits=0), iso(NOW + 4 * SECOND, digits=0), 1),
+    ]
+    assert delivery["facts"]["delivered_at"] == iso(NOW + SECOND, digits=0)
+    assert delivery["facts"]["reported"]["code"] == "fbl"
+    assert delivery["text"].endswith("Jakarta time. It arrived on Sun 22 Nov 11:40 Jakarta time. Later it was reported as complained (fbl spam).")
+    assert "    reported: opened 2x" in render_text(answer)
 
 
 @pytest.mark.promise("P3", "P7")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,10 +16,11 @@ from daemon.disk import SystemDisk
 from daemon.dispatch.judge import Judging
 from daemon.dispatch.work import PlanBook
 from daemon.errors import GuardRefusedError, NotFoundError
+from daemon.feedback.ingest import Ingesting, Receiver
 from daemon.feedback.push import Pushing, Taker
 from daemon.feedback.unsubscribe import Unsubscribing
 from daemon.ids import SystemIds
-from daemon.intake.addresses import load_pepper
+from daemon.intake.addresses import hash_text, load_pepper
 from daemon.intake.suppressing import Suppressing
 from daemon.links import KeyRing, Links
 from daemon.metrics import Metrics
@@ -135,6 +137,20 @@ class Operator:
 
 
 @dataclass
+class Providers:
+    """Plays the running providers for the hooks."""
+
+    running: dict[str, Receiver] = field(default_factory=dict)
+    names: set[str] = field(default_factory=set)
+
+    def known(self, provider: str) -> bool:
+        return provider in self.running or provider in self.names
+
+    def receiver(self, provider: str) -> Receiver | None:
+        return self.running.get(provider)
+
+
+@dataclass
 class WebWorld:
     """`admin`, `public`: where the listeners are. `control()`: a session over the control socket."""
 
@@ -146,6 +162,7 @@ class WebWorld:
     ready: list[str] = field(default_factory=list)
     sessions: list[aiohttp.ClientSession] = field(default_factory=list)
     tokens: int = 0
+    receivers: Providers = field(default_factory=Providers)
     takers: list[Taker] = field(default_factory=list)
     """The provider that takes push subscriptions, if there is one."""
 
@@ -159,15 +176,20 @@ class WebWorld:
         judging = Judging(rules, {"email": "email"}, {})
         why: list[str] = []
         takers: list[Taker] = []
+        receivers, pepper = Providers(), load_pepper(folder / "pepper.key", ids, SystemDisk())
         explaining = Explaining(
             store=inner.store, clock=clock, bind=lambda now: judging.bind(plans, {"email": "relay"}, {"email"}, now), rules=lambda: rules,
             gate=lambda: operator.shut,
         )  # fmt: skip
         doors = Doors(
             store=inner.store, intake=inner.intake, operations=operator, explainer=explaining, links=links,
-            suppressions=Suppressing(store=inner.store, pepper=load_pepper(folder / "pepper.key", ids, SystemDisk()), clock=clock),
+            suppressions=Suppressing(store=inner.store, pepper=pepper, clock=clock),
             pushing=Pushing(store=inner.store, links=links, clock=clock, log=inner.log, metrics=metrics, taker=lambda: takers[0] if takers else None),
             unsubscribing=Unsubscribing(store=inner.store, clock=clock, log=inner.log, metrics=metrics),
+            ingesting=Ingesting(
+                store=inner.store, clock=clock, log=inner.log, metrics=metrics, receivers=receivers,
+                hash_address=functools.partial(hash_text, pepper), channels=lambda: ["email"],
+            ),
             not_ready=lambda: why[0] if why else None,
         )  # fmt: skip
         free = inner.config.http.model_copy(update={"listen": Address("127.0.0.1", 0), "public_listen": Address("127.0.0.1", 0)})
@@ -177,7 +199,7 @@ class WebWorld:
         )  # fmt: skip
         await server.start()
         await server.ready()
-        return cls(inner, server, operator, links, metrics, why, takers=takers)
+        return cls(inner, server, operator, links, metrics, why, takers=takers, receivers=receivers)
 
     async def close(self) -> None:
         for session in self.sessions:
