@@ -49,7 +49,8 @@ class Ingesting:
 
     def __init__(
         self, *, store: Writes, clock: Clock, log: Log, metrics: Metrics, receivers: Receivers,
-        hash_address: Callable[[str, str], bytes | None], channels: Callable[[], Sequence[str]], woken: Callable[[], None] = lambda: None, parked: Callable[[], None] = lambda: None,
+        hash_address: Callable[[str, str], bytes | None], channels: Callable[[], Sequence[str]],
+        woken: Callable[[], None] = lambda: None, parked: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         self._store, self._clock, self._log, self._metrics, self._receivers = store, clock, log, metrics, receivers
         self._hash_address, self._channels, self._woken, self._parked = hash_address, channels, woken, parked
