@@ -77,6 +77,7 @@ requirements: $(READY_TO_TEST)  ## pin the newest allowed versions with their ha
 
 clean:  ## remove the environment and all caches
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	find daemon channels plugins -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PY):
 	@test -n "$(PYTHON)" || { echo 'homing needs Python >= 3.11; name it with: make PYTHON=/path/to/python3.11' >&2; exit 1; }
@@ -86,6 +87,7 @@ $(READY_TO_RUN): requirements/build.txt requirements/run.txt pyproject.toml | $(
 	$(PIP) install --quiet --require-hashes -r requirements/build.txt
 	$(PIP) install --quiet --require-hashes -r requirements/run.txt
 	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	$(PY) -m compileall -q --invalidation-mode checked-hash daemon channels plugins
 	@touch $@
 
 $(READY_TO_TEST): $(READY_TO_RUN) requirements/dev.txt

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ssl
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 @contextmanager
@@ -18,3 +20,38 @@ def without(module: str) -> Iterator[None]:
         yield
     finally:
         del sys.modules[module]
+
+
+class _Late(ssl.SSLContext):
+    """Until its first connection; then it reads the machine's authorities and is an `SSLContext` as any other."""
+
+    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
+        return _ready(self).wrap_bio(*args, **kwargs)
+
+    def wrap_socket(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
+        return _ready(self).wrap_socket(*args, **kwargs)
+
+
+def _ready(context: ssl.SSLContext) -> ssl.SSLContext:
+    context.__class__ = ssl.SSLContext
+    context.set_default_verify_paths()
+    return context
+
+
+@contextmanager
+def authorities_later() -> Iterator[None]:
+    """Inside, a TLS context that is made reads the machine's certificate authorities at its first connection, not now. A library that
+    makes some when it is imported, used or not, spends 20 ms on each. Nothing is trusted meanwhile: without authorities every peer
+    is refused."""
+    made: list[ssl.SSLContext] = []
+
+    def note(context: ssl.SSLContext) -> None:
+        made.append(context)
+
+    ssl.SSLContext.set_default_verify_paths = note  # type: ignore[assignment, method-assign]  # hides that of its base
+    try:
+        yield
+    finally:
+        del ssl.SSLContext.set_default_verify_paths
+        for context in made:
+            context.__class__ = _Late
