@@ -91,6 +91,7 @@ class Metrics:
         self._unsubscribed = counter("unsubscribes", "Unsubscribes applied", "channel", "how")
         self._push = counter("push_events", "What browsers told us of pushes", "what")
         self._feedback = counter("feedback", "Reports of providers", "provider", "kind", "how")
+        self._reconciled = counter("doubts_reconciled", "Doubts that a look-up at the provider settled", "provider", "state")
         self._requests = counter("http_requests", "Requests answered", "listener", "route", "method", "status")
         self._cut = counter("http_connections_cut", "Connections closed for a limit", "listener", "why")
         self._audited = counter("audit_judged", "Handovers that the audit has looked at again", "verdict")
@@ -186,6 +187,10 @@ class Metrics:
     def feedback(self, provider: str, kind: str, how: str) -> None:
         """A provider reported this kind: how = recorded, known, parked, foreign, erased."""
         self._add(self._feedback, (provider, kind, how), 1)
+
+    def reconciled(self, provider: str, state: str) -> None:
+        """A look-up settled a doubt: state = accepted, rejected, due."""
+        self._add(self._reconciled, (provider, state), 1)
 
     def request(self, listener: str, route: str, method: str, status: int, seconds: float) -> None:
         """A request was answered. `route` is the route's pattern, never the path."""

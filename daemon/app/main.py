@@ -25,6 +25,7 @@ from daemon.audience.expand import Expansion
 from daemon.audit.service import Audit
 from daemon.clock import Clock, SystemClock
 from daemon.dispatch.judge import Judgement, Judging
+from daemon.dispatch.reconcile import Reconciling
 from daemon.dispatch.render import MessageWriter
 from daemon.dispatch.work import PlanBook
 from daemon.feedback.ingest import Ingesting
@@ -161,7 +162,9 @@ class Daemon:
             horizon=lambda: self.setup.rules.horizon, observe=self._observe, executor=self.ports.slow, bell=self.ports.bell,
             pace=self.ports.pace, watched=Watched(store=opened.store, lock=opened.lock, room=opened.room),
         )  # fmt: skip
-        services: list[Service] = [self.housekeeping, self.audit, self.sending, self.joining, self.expansion, self.spool]
+        services: list[Service] = [
+            self.housekeeping, self.audit, self.sending, self.joining, self._compose_reconciling(world), self.expansion, self.spool,
+        ]  # fmt: skip
         if self.ports.doors:
             services.insert(1, self._compose_web(doors))
         return services
@@ -173,6 +176,13 @@ class Daemon:
         self.sending = Sending(
             world, self.setup, owner=self.opened.began.id, flights=flights, gate=self.opened.gate, writer=writer, plans=plans,
             pace=self.ports.pace, links=self.links, scarce=self._scarce,
+        )  # fmt: skip
+
+    def _compose_reconciling(self, world: World) -> Reconciling:
+        plans = PlanBook({"currency": self.setup.config.shop.currency})
+        return Reconciling(
+            store=world.store, clock=self.clock, log=self.log, metrics=self.metrics, askers=self.sending, plans=plans,
+            writer=MessageWriter(plans, self.links, self.kinds, self.clock), settled=self.sending.wake, found=self.joining.poke,
         )  # fmt: skip
 
     def _compose_intake(self, world: World) -> None:

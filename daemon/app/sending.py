@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,7 +40,7 @@ from daemon.store.held import HeldWhere, release_some_held
 from daemon.store.recover import load_buckets, save_buckets
 from daemon.store.writer import Lane, Writes
 from plugins.contract import Channel, Context, Log
-from plugins.feedback import TakesSubscriptions
+from plugins.feedback import Doubt, Reconciles, TakesSubscriptions
 from plugins.loader import LoadedChannel
 
 DRAIN_SECONDS = 30.0
@@ -71,6 +71,26 @@ class _Running:
     line: Line
     close: Callable[[], object]
     domains: Mapping[str, Bucket] = field(default_factory=dict)
+    looking: set[asyncio.Task[object]] = field(default_factory=set)
+    """Look-ups under way; they end when the channel is closed."""
+
+    async def look_up(self, doubts: Sequence[Doubt]) -> object:
+        """Ask the channel's `reconcile`. Whatever it raises is raised, CancelledError when the channel is closed meanwhile."""
+        task = asyncio.create_task(self._reconcile(doubts), name=f"reconcile-{self.loaded.provider}")
+        self.looking.add(task)
+        try:
+            return await task
+        finally:
+            task.cancel()
+            self.looking.discard(task)
+
+    async def _reconcile(self, doubts: Sequence[Doubt]) -> object:
+        plugin: Any = self.channel
+        try:
+            found: object = await plugin.reconcile(doubts)
+        except SystemExit as error:  # in a task of its own it would end the daemon
+            raise RuntimeError(f"the plugin called sys.exit({error.code})") from None
+        return found
 
 
 class Sending(Service):
@@ -104,6 +124,10 @@ class Sending(Service):
         """Who reads what this provider posts to its hook; None while it does not run."""
         running = self._running.get(provider)
         return None if running is None else Receiver(running.loaded.channel, running.loaded.address, running.channel)
+
+    def reconcilers(self) -> Mapping[str, Callable[[Sequence[Doubt]], Awaitable[object]]]:
+        """Who can say what became of messages, by provider."""
+        return {name: running.look_up for name, running in self._running.items() if isinstance(running.channel, Reconciles)}
 
     def serving(self) -> dict[str, str]:
         """Channel -> the provider that serves it now."""
@@ -289,6 +313,8 @@ class Sending(Service):
             self._world.log.error("provider_not_closed", error=f"{type(failure).__name__}: {failure}")
 
     async def _close(self, running: _Running, *, ending: bool = True) -> None:
+        for task in running.looking:
+            task.cancel()
         await running.line.drain(DRAIN_SECONDS, ending=ending)
         try:
             async with asyncio.timeout(DRAIN_SECONDS):

@@ -28,9 +28,9 @@ class MessageWriter:
     def __init__(self, plans: PlanBook, links: Links, kinds: Mapping[str, str], clock: Clock) -> None:
         self._plans, self._links, self._kinds, self._clock = plans, links, kinds, clock
 
-    def render(self, envelope: Envelope) -> Message | Result:
-        """The message, or the result that holds the delivery."""
-        row, now = envelope.claimed.row, self._clock.instant()
+    def render(self, envelope: Envelope, *, now: Instant | None = None) -> Message | Result:
+        """The message, or the result that holds the delivery. `now`: as it was made at that instant."""
+        row, now = envelope.claimed.row, self._clock.instant() if now is None else now
         try:
             rendered, link = self._render(envelope, now)
         except RenderError as error:
