@@ -2,11 +2,13 @@
 
 Below the reserve nothing new is claimed, expanded or taken in; above twice the reserve it goes on by itself. The ballast is a
 file beside the store that only takes up room: when the store reports a full disk it is given up, so that what is on its way can
-still be recorded. `look` blocks (call it beside the loop), `give_up` is called by the store's writer.
+still be recorded. `look` blocks (call it beside the loop), `give_up` and `refused` are called by the store's writer.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +18,8 @@ from daemon.disk import Disk
 RESERVE_BYTES = 64 * 1024 * 1024
 BALLAST_BYTES = 16 * 1024 * 1024
 BALLAST = "ballast"
+PROBE = "probe"
+PROBE_BYTES = 64 * 1024
 MIB = 1024 * 1024
 
 
@@ -74,6 +78,19 @@ class Room:
             except OSError:
                 return False
             return was
+
+    def refused(self) -> bool:
+        """The store could not write and does not know why: true when its folder takes no file either, for want of room. A quota shows so:
+        the disk has room, but not for us. Raises nothing."""
+        path = self._folders[0] / PROBE
+        try:
+            self._disk.allocate(path, PROBE_BYTES)
+        except OSError as error:
+            return error.errno in (errno.ENOSPC, errno.EDQUOT)
+        finally:
+            with contextlib.suppress(OSError):
+                self._disk.remove(path)
+        return False
 
     def _left_behind(self) -> bool:
         """A daemon before this one made it: at a start on a full disk it serves this one."""

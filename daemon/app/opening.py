@@ -72,7 +72,7 @@ async def open_state(setup: Setup, ports: Ports) -> Opened:
         gate = Gate(homing.state_dir / STOP_FILE, {Reason.STORE_DAMAGED.value: damage})
         return Opened(lock=lock, store=store, journal=journal, gate=gate, began=NOT_BEGUN, room=room, damage=damage)
     try:
-        store.make_room = room.give_up
+        store.make_room, store.no_room = room.give_up, room.refused
         now = clock.instant()
         began = await store.write(Lane.EXIT, begin, now, ports.node, ports.ids.nonce())
         gate = Gate(homing.state_dir / STOP_FILE, await store.read(load_gate), clock, disk.exists)

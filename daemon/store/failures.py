@@ -15,6 +15,8 @@ from daemon.errors import StoreBrokenError, StoreUnavailableError
 
 FULL = frozenset({"SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"})
 """No room. The second: the index of the write-ahead log could not grow, which SQLite calls an I/O error."""
+WRITE = "SQLITE_IOERR_WRITE"
+"""A write that failed with anything but ENOSPC: a disk quota that is used up looks to SQLite like a broken disk."""
 BUSY = frozenset({"SQLITE_BUSY", "SQLITE_LOCKED"})
 BROKEN = ("SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_READONLY")
 """Beginnings of the names. READONLY: of a file that could be written before; a disk with errors is remounted so."""
@@ -26,15 +28,12 @@ def error_name(failure: BaseException) -> str:
     return str(getattr(inner, "sqlite_errorname", None) or "")
 
 
-def is_full(failure: BaseException) -> bool:
-    return error_name(failure) in FULL
-
-
-def told(failure: BaseException, *, reading: bool = False) -> BaseException:
-    """The failure in words for the operator: StoreUnavailableError, StoreBrokenError; everything else as it is."""
+def told(failure: BaseException, *, reading: bool = False, full: bool = False) -> BaseException:
+    """The failure in words for the operator: StoreUnavailableError, StoreBrokenError; everything else as it is. `full`: for want of
+    room, whatever SQLite calls it."""
     name = error_name(failure)
     inner = getattr(failure, "orig", None) or failure
-    if name in FULL or name in BUSY:
+    if full or name in FULL or name in BUSY:
         return StoreUnavailableError(f"the store cannot be written now ({inner}); make room on its disk")
     if name.startswith(BROKEN) and not (reading and name.startswith("SQLITE_READONLY")):
         return broken(f"{inner} ({name})")
@@ -60,6 +59,13 @@ class Kept:
         """Called once when it breaks, in whatever thread finds out."""
         self.make_room: Callable[[], bool] = _nothing
         """Called in the writer's thread when the disk is full and what is on its way cannot be recorded; true: try again."""
+        self.no_room: Callable[[], bool] = _nothing
+        """Called in the writer's thread when a write failed and SQLite does not say why; true: the disk, or a quota on it, is full."""
+
+    def is_full(self, failure: BaseException) -> bool:
+        """It failed for want of room, which passes."""
+        name = error_name(failure)
+        return name in FULL or (name == WRITE and self.no_room())
 
     def condemn(self, error: StoreBrokenError) -> None:
         """It is not used any more, and the rest of the daemon is told."""

@@ -80,6 +80,7 @@ class KeptStore(Writes, Protocol):
     frozen: StoreUnavailableError | None
     when_broken: Callable[[], object]
     make_room: Callable[[], bool]
+    no_room: Callable[[], bool]
 
     def condemn(self, error: StoreBrokenError) -> None: ...
     def check_file(self) -> None: ...
@@ -254,9 +255,10 @@ class Store(failures.Kept):
                 else:
                     answers = [self._savepoint(conn, call) for call in calls]
         except BaseException as failure:  # supervision: the error goes to whoever waits, the writer lives on
-            error = self._found(failures.told(failure))
+            full = self.is_full(failure)
+            error = self._found(failures.told(failure, full=full))
             if self.broken is None and not conn.in_transaction():
-                if failures.is_full(failure) and calls[0].lane <= Lane.EXIT and self.make_room():
+                if full and calls[0].lane <= Lane.EXIT and self.make_room():
                     return self._transact(calls)
                 if len(calls) > 1:
                     return [answer for call in calls for answer in self._transact([call])]  # one bad item must not spoil the others'
@@ -300,7 +302,7 @@ class Store(failures.Kept):
             with conn.begin_nested():
                 return (call.future, call.act(conn, *call.args, **call.kwargs), None)
         except Exception as error:  # supervision: one act's failure is its caller's
-            told = self._found(failures.told(error))
+            told = self._found(failures.told(error, full=self.is_full(error)))
             if self.broken is not None or not conn.connection.driver_connection.in_transaction:  # type: ignore[union-attr]
                 raise  # a full disk ended the whole transaction, the others' work too: each is done again alone
             return (call.future, None, told)
@@ -320,7 +322,7 @@ class Store(failures.Kept):
         try:
             [(left, _, _)] = raw.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if cut else 'PASSIVE'})").fetchall()
         except (sqlite3.Error, MemoryError) as failure:  # a full disk: the log only grows, until there is room
-            told = failures.told(failure)
+            told = failures.told(failure, full=self.is_full(failure))
             self._found(told if isinstance(told, HomingError) else failures.broken(f"its log cannot be copied back: {failure}"))
             return
         finally:

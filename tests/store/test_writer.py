@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -364,3 +366,51 @@ async def test_a_broken_store_is_closed_without_writing_its_log_back(tmp_path: P
     again = Store.open(tmp_path / "homing.db")
     assert await again.read(keys) == ["before"]
     await again.close()
+
+
+BEYOND = """
+import asyncio, os, resource, signal, sys
+from pathlib import Path
+from sqlalchemy import text
+from daemon.errors import StoreUnavailableError
+from daemon.store.writer import Lane, Store
+
+def put(conn, size):
+    conn.execute(text("INSERT INTO meta (key, value) VALUES (hex(randomblob(8)), hex(randomblob(:n)))"), {"n": size})
+
+def count(conn):
+    return conn.execute(text("SELECT count(*) FROM meta WHERE length(value) > 1000")).scalar_one()
+
+async def main():
+    store = Store.open(Path(sys.argv[1]))
+    store.no_room = lambda: sys.argv[2] == "quota"
+    await store.write(Lane.BULK, put, 1000)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (os.stat(sys.argv[1] + "-wal").st_size, resource.RLIM_INFINITY))
+    for lane in (Lane.BULK, Lane.HANDOVER):
+        try:
+            await store.write(lane, put, 200_000)
+        except Exception as error:
+            print(type(error).__name__)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    try:
+        await store.write(Lane.BULK, put, 200_000)
+        print(await store.read(count))
+    except Exception as error:
+        print(type(error).__name__)
+    await store.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.promise("F22", "F24")
+@pytest.mark.parametrize(
+    ("why", "said"), [("quota", ["StoreUnavailableError", "StoreUnavailableError", "2"]), ("broken", ["StoreBrokenError"] * 3)]
+)
+def test_a_write_that_fails_for_a_quota_passes_and_for_anything_else_breaks_the_store(tmp_path: Path, why: str, said: list[str]) -> None:
+    """SQLite calls both an I/O error (here a real one, of a limit on the file's size): what else the folder takes decides."""
+    done = subprocess.run(
+        [sys.executable, "-c", BEYOND, str(tmp_path / "homing.db"), why], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.split() == said

@@ -55,3 +55,26 @@ def test_a_folder_that_is_gone_begins_nothing_new_until_it_is_back(tmp_path: Pat
     place.mkdir()
     room.look()
     assert room.scarce is None
+
+
+class _Quota(SystemDisk):
+    """Has room, and takes no file for this reason."""
+
+    __slots__ = ("reason",)
+
+    def allocate(self, path: Path, size: int, *, mode: int = 0o600) -> None:
+        super().allocate(path, 1, mode=mode)
+        if self.reason:
+            raise OSError(self.reason, "refused")
+
+
+@pytest.mark.promise("F22", "F24")
+@pytest.mark.parametrize(
+    ("reason", "refused"), [(errno.EDQUOT, True), (errno.ENOSPC, True), (errno.EIO, False), (errno.EMFILE, False), (0, False)]
+)
+def test_a_quota_that_is_used_up_shows_when_a_file_is_tried(tmp_path: Path, reason: int, refused: bool) -> None:
+    """The disk says that it has room; a disk with errors is no full one. Nothing is left behind."""
+    disk = _Quota()
+    disk.reason = reason
+    assert Room(disk, (tmp_path,)).refused() is refused
+    assert list(tmp_path.iterdir()) == []
