@@ -2,7 +2,7 @@
 
 A token is bound to one purpose (a click token can never unsubscribe) and carries only a delivery's integer id; it says
 nothing about the person and never expires. Keys live in a ring file of mode 0600 in the state folder: the newest mints,
-all of them verify, so that a rotation leaves the links of sent mail alive. Does not know what a purpose does: `daemon/web`
+all of them verify, so that who adds a line leaves the links of sent mail alive. Does not know what a purpose does: `daemon/web`
 reads tokens, `daemon/dispatch` mints them.
 
     token = v1.KID.base64url(payload of 8 bytes || first 16 bytes of HMAC-SHA256(HMAC-SHA256(secret, purpose), payload))
@@ -61,10 +61,6 @@ class KeyRing:
         """A ring with one new key, in memory only."""
         return KeyRing((_new_key(ids),))
 
-    def rotated(self, ids: Ids) -> KeyRing:
-        """The ring with a new key that mints from now on; the old ones go on verifying."""
-        return KeyRing((*self.keys, _new_key(ids)))
-
 
 def open_ring(path: Path, disk: Disk, ids: Ids) -> KeyRing:
     """Read the ring file, or create it with one key if there is none. ConfigError if the file is unsafe or broken.
@@ -77,13 +73,6 @@ def open_ring(path: Path, disk: Disk, ids: Ids) -> KeyRing:
         ring = KeyRing.fresh(ids)
         disk.write_atomic(path, _spell(ring), mode=0o600)
         return ring
-
-
-def rotate_ring(path: Path, disk: Disk, ids: Ids) -> KeyRing:
-    """Add a key to the ring file; it is replaced whole, so that a crash leaves either the old or the new one."""
-    ring = open_ring(path, disk, ids).rotated(ids)
-    disk.write_atomic(path, _spell(ring), mode=0o600)
-    return ring
 
 
 class Links:

@@ -81,11 +81,6 @@ class Pool:
         self._reaper: asyncio.TimerHandle | None = None
         self._stopped = False
 
-    @property
-    def open_links(self) -> int:
-        """Connections that are open now, lent or idle."""
-        return len(self._links)
-
     async def borrow(self) -> Link:
         """A connection in good order: an idle one, or a new one to the first relay that opens. Raises CannotOpen; for a spare one that is
         refused with an outcome that blames nobody."""

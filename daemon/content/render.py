@@ -131,20 +131,9 @@ class Renderer:
         self.fallbacks = 0
         """Parts whose quick form gave up so far, so that the library rendered them (about: the count is not locked)."""
 
-    @property
-    def share_compiled(self) -> float:
-        """The share of the parts of all templates that have a quick form."""
-        files = [compiled for each in self._templates.values() for compiled in each.values()]
-        parts = [part for file in files for part in (*file.head.values(), file.html, file.text) if part]
-        return sum(part.quick is not None for part in parts) / len(parts)
-
     def needs(self, step: str, channel: str, locale: str | None = None) -> tuple[Need, ...]:
         """The variables of the template that a recipient of this locale would get."""
         return self._choose(step, channel, locale)[0].needs
-
-    def variants(self) -> list[tuple[str, str, str | None, str]]:
-        """(step, channel, locale, file) of each template."""
-        return [(*key, locale, compiled.file) for key, files in self._templates.items() for locale, compiled in files.items()]
 
     def render(
         self,

@@ -1,45 +1,43 @@
 """An SMTP server with a log of its own, for crash and load tests: `python -m tests.crash.server PORT LOG [--delay] [--drop]`.
 
-Pipelining, one line of JSON in LOG for each message it took (and for each connection it dropped after the dot), flushed
-before it answers. The answer to the dot comes after 0 to `--delay` ms; with `--drop` P it breaks that share of connections
-there instead, in half of the cases after it took the message.
+Pipelining, one line of JSON in LOG for each message it took (and for each connection it dropped after the dot), written (one `write` to
+an append-only file) before it answers. The answer to the dot comes after 0 to `--delay` ms; with `--drop` P it breaks that share of
+connections there instead, in half of the cases after it took the message. `Conversation` is what `tests.crash.zoo` shares with it.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
+import os
 import random
 import re
 import time
-from typing import IO
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 DELIVERY = re.compile(rb"^X-Homing-Delivery: *(\S+)\r$", re.MULTILINE | re.IGNORECASE)
 SUBJECT = re.compile(rb"^Subject: *([^\r]*)\r$", re.MULTILINE | re.IGNORECASE)
 UNSUBSCRIBE = re.compile(rb"^List-Unsubscribe:\s*<([^>]+)>\r$", re.MULTILINE | re.IGNORECASE)
 
 
-class Server:
-    def __init__(self, log: IO[str], delay_ms: float, drop: float, seed: int) -> None:
-        self.log, self.delay_ms, self.drop = log, delay_ms, drop
-        self.random = random.Random(seed)
+class Conversation:
+    """An SMTP server but for what it does with DATA: override `data`."""
 
-    def write(self, kind: str, recipient: str, body: bytes) -> None:
-        head = body.partition(b"\r\n\r\n")[0] + b"\r\n"
-        named = {"delivery": DELIVERY, "subject": SUBJECT, "unsubscribe": UNSUBSCRIBE}
-        said = {name: found[1].decode() if (found := pattern.search(head)) else None for name, pattern in named.items()}
-        row = {"kind": kind, "at": time.time(), "to": recipient, **said, "bytes": len(body)}
-        self.log.write(json.dumps(row) + "\n")
-        self.log.flush()
+    def __init__(self, log: Path, delay_ms: float, seed: int) -> None:
+        self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._delay, self.random = delay_ms / 1000, random.Random(seed)
+
+    def write(self, row: dict[str, Any]) -> None:
+        os.write(self._log, json.dumps(row).encode() + b"\n")
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             await self._talk(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            pass
-        finally:
-            writer.close()
+        writer.close()
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 crash.test ESMTP\r\n")
@@ -52,37 +50,69 @@ class Server:
                 recipient = line.partition(b"<")[2].partition(b">")[0].decode()
                 writer.write(b"250 2.1.5 ok\r\n")
             elif verb == b"DATA":
-                writer.write(b"354 go ahead\r\n")
-                body = await reader.readuntil(b"\r\n.\r\n")
-                if self.delay_ms:
-                    await asyncio.sleep(self.random.random() * self.delay_ms / 1000)
-                if self.random.random() < self.drop:
-                    self.write("dropped_taken" if self.random.random() < 0.5 else "dropped_lost", recipient, body)
-                    writer.transport.abort()
+                if not await self.data(reader, writer, recipient):
                     return
-                self.write("accepted", recipient, body)
-                writer.write(b"250 2.0.0 taken\r\n")
             elif verb == b"QUIT":
                 writer.write(b"221 2.0.0 bye\r\n")
                 return
             else:
                 writer.write(b"250 2.0.0 ok\r\n")
 
+    async def content(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        """Ask for it and read it, dot and all; the delay before the answer is over then."""
+        writer.write(b"354 go ahead\r\n")
+        body = await reader.readuntil(b"\r\n.\r\n")
+        if self._delay:
+            await asyncio.sleep(self.random.random() * self._delay)
+        return body
 
-async def main() -> None:
+    async def data(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, recipient: str) -> bool:
+        """What is done when DATA comes. False when the connection is over."""
+        raise NotImplementedError
+
+    async def listen(self, ports: Iterable[int]) -> None:
+        """Serve on loopback until cancelled."""
+        async with contextlib.AsyncExitStack() as stack:
+            for port in ports:
+                listener = await asyncio.start_server(self.serve, "127.0.0.1", port, limit=32 * 1024 * 1024)
+                await stack.enter_async_context(listener)
+            await asyncio.Event().wait()
+
+
+class Server(Conversation):
+    def __init__(self, log: Path, delay_ms: float, drop: float, seed: int) -> None:
+        super().__init__(log, delay_ms, seed)
+        self._drop = drop
+
+    def note(self, kind: str, recipient: str, body: bytes) -> None:
+        head = body.partition(b"\r\n\r\n")[0] + b"\r\n"
+        named = {"delivery": DELIVERY, "subject": SUBJECT, "unsubscribe": UNSUBSCRIBE}
+        said = {name: found[1].decode() if (found := pattern.search(head)) else None for name, pattern in named.items()}
+        self.write({"kind": kind, "at": time.time(), "to": recipient, **said, "bytes": len(body)})
+
+    async def data(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, recipient: str) -> bool:
+        body = await self.content(reader, writer)
+        if self.random.random() < self._drop:
+            self.note("dropped_taken" if self.random.random() < 0.5 else "dropped_lost", recipient, body)
+            writer.transport.abort()
+            return False
+        self.note("accepted", recipient, body)
+        writer.write(b"250 2.0.0 taken\r\n")
+        return True
+
+
+def arguments(ports: str, **more: float) -> argparse.Namespace:
+    """`ports`: how the first one is called; `more`: options beyond `--delay` and `--seed`, with their defaults."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("port", type=int)
-    parser.add_argument("log")
+    parser.add_argument("ports", metavar=ports, type=lambda text: [int(port) for port in text.split(",")])
+    parser.add_argument("log", type=Path)
     parser.add_argument("--delay", type=float, default=50.0)
-    parser.add_argument("--drop", type=float, default=0.01)
     parser.add_argument("--seed", type=int, default=1)
-    given = parser.parse_args()
-    with open(given.log, "a", encoding="ascii") as log:
-        server = Server(log, given.delay, given.drop, given.seed)
-        listener = await asyncio.start_server(server.serve, "127.0.0.1", given.port, limit=32 * 1024 * 1024)
-        async with listener:
-            await listener.serve_forever()
+    for name, default in more.items():
+        parser.add_argument(f"--{name}", type=float, default=default)
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    given = arguments("PORT", drop=0.01)
+    asyncio.run(Server(given.log, given.delay, given.drop, given.seed).listen(given.ports))

@@ -21,20 +21,15 @@ Every seventh connection waits half a second for its banner.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import contextlib
 import itertools
-import json
-import os
-import random
-import re
 import socket
 import struct
 import time
 from pathlib import Path
 
-DELIVERY = re.compile(rb"^X-Homing-Delivery: *(\S+)\r$", re.MULTILINE | re.IGNORECASE)
+from tests.crash.server import DELIVERY, Conversation, arguments
+
 TAKEN = frozenset({"accepted", "taken", "hang", "drip", "garbage"})
 """Kinds of log lines that say: this message is in the server's hands."""
 UNSURE = frozenset({"lost", "taken", "hang", "drip", "garbage"})
@@ -42,46 +37,22 @@ UNSURE = frozenset({"lost", "taken", "hang", "drip", "garbage"})
 WORDS = ("lost", "taken", "hang", "drip", "garbage", "later", "never", "bye", "nodata", "reset")
 
 
-class Zoo:
+class Zoo(Conversation):
     def __init__(self, log: Path, delay_ms: float, seed: int) -> None:
-        self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self._delay, self._random = delay_ms / 1000, random.Random(seed)
+        super().__init__(log, delay_ms, seed)
         self._connections = itertools.count(1)
         self._met: set[str] = set()
 
     def note(self, kind: str, recipient: str, begun: float = 0.0, body: bytes = b"") -> None:
         found = DELIVERY.search(body)
-        row = {"kind": kind, "at": time.time(), "begun": begun, "to": recipient, "delivery": found[1].decode() if found else None}
-        os.write(self._log, json.dumps(row).encode() + b"\n")
+        self.write({"kind": kind, "at": time.time(), "begun": begun, "to": recipient, "delivery": found[1].decode() if found else None})
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if next(self._connections) % 7 == 0:
             await asyncio.sleep(0.5)
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            await self._talk(reader, writer)
-        writer.close()
+        await super().serve(reader, writer)
 
-    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"220 zoo.test ESMTP\r\n")
-        recipient = ""
-        while line := await reader.readline():
-            verb = line[:4].upper()
-            if verb == b"EHLO":
-                writer.write(b"250-zoo.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE 50000000\r\n")
-            elif verb == b"RCPT":
-                recipient = line.partition(b"<")[2].partition(b">")[0].decode()
-                writer.write(b"250 2.1.5 ok\r\n")
-            elif verb == b"DATA":
-                if not await self._data(reader, writer, recipient):
-                    return
-            elif verb == b"QUIT":
-                writer.write(b"221 2.0.0 bye\r\n")
-                return
-            else:
-                writer.write(b"250 2.0.0 ok\r\n")
-
-    async def _data(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, recipient: str) -> bool:
-        """False when the connection is over."""
+    async def data(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, recipient: str) -> bool:
         word = recipient.partition(".")[0]
         if word in ("bye", "nodata") and recipient not in self._met:
             self._met.add(recipient)
@@ -92,9 +63,7 @@ class Zoo:
                 writer.transport.abort()
             return False
         begun = time.time()
-        writer.write(b"354 go ahead\r\n")
-        body = await reader.readuntil(b"\r\n.\r\n")
-        await asyncio.sleep(self._random.random() * self._delay)
+        body = await self.content(reader, writer)
         kind = word if word in UNSURE or word in ("later", "never") else "accepted"
         self.note(kind, recipient, begun, body)
         return await self._answer(word, reader, writer)
@@ -134,20 +103,6 @@ class Zoo:
         return True
 
 
-async def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("ports")
-    parser.add_argument("log", type=Path)
-    parser.add_argument("--delay", type=float, default=50.0)
-    parser.add_argument("--seed", type=int, default=1)
-    given = parser.parse_args()
-    zoo = Zoo(given.log, given.delay, given.seed)
-    async with contextlib.AsyncExitStack() as stack:
-        for port in given.ports.split(","):
-            listener = await asyncio.start_server(zoo.serve, "127.0.0.1", int(port), limit=32 * 1024 * 1024)
-            await stack.enter_async_context(listener)
-        await asyncio.Event().wait()
-
-
 if __name__ == "__main__":
-    asyncio.run(main())
+    given = arguments("PORT[,PORT..]")
+    asyncio.run(Zoo(given.log, given.delay, given.seed).listen(given.ports))

@@ -204,7 +204,7 @@ async def test_a_session_that_raises_ends_the_batch_and_the_connection() -> None
             with pytest.raises(RuntimeError, match="the store is gone"):
                 await sender.send(batch(2), line)
             assert sender._pool is not None
-            assert sender._pool.open_links == 0
+            assert not sender._pool._links
     assert not peer.complete
 
 

@@ -143,7 +143,7 @@ async def test_idle_connections_are_closed_by_themselves() -> None:
         await asyncio.gather(*(sender.send(batch(1, f"b{n}-"), Line()) for n in range(3)))
         assert sender._pool is not None
         async with asyncio.timeout(2):
-            while sender._pool.open_links:
+            while sender._pool._links:
                 await asyncio.sleep(0.01)
         async with asyncio.timeout(2):
             while peer.commands.count("QUIT") < 3:

@@ -48,7 +48,8 @@ def test_version_is_the_same_after_the_store(tmp_path: Path) -> None:
     back = CampaignVersion.from_json(version.to_json())
     assert back == version
     assert back.to_json() == version.to_json()
-    assert Renderer(back).variants() == [("reminder", "email", None, "reminder.email.liquid")]
+    variables = {"recipient": {"first_name": "Sari"}, "vars": {}, "unsubscribe_url": "https://x.example/u/t"}
+    assert Renderer(back).render("reminder", "email", None, variables) == Renderer(version).render("reminder", "email", None, variables)
 
 
 def test_version_of_an_unknown_form_is_refused() -> None:
