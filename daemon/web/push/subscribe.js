@@ -8,6 +8,7 @@
   const settings = script ? script.dataset : {};
   const home = script ? script.src.replace(/\/push\/subscribe\.js.*$/, "") : "";
   const worker = settings.worker || "/push/worker.js";
+  const scope = settings.scope || "/";
   const supported = "serviceWorker" in navigator && "PushManager" in window && "Notification" in window;
   const SEEN = "homing-push-seen";
   const DAY = 86400000;
@@ -33,12 +34,19 @@
   }
 
   async function registration() {
-    await navigator.serviceWorker.register(worker, settings.scope ? { scope: settings.scope } : undefined);
-    return navigator.serviceWorker.ready;
+    const found = await navigator.serviceWorker.register(worker, { scope });
+    const coming = found.active ? null : found.waiting || found.installing;
+    if (coming && coming.state !== "activated") {
+      await new Promise((done, failed) => coming.addEventListener("statechange", () => {
+        if (coming.state === "activated") done();
+        if (coming.state === "redundant") failed(new Error("homing: the worker could not be installed"));
+      }));
+    }
+    return found;
   }
 
   async function current() {
-    const known = supported ? await navigator.serviceWorker.getRegistration(settings.scope || "/") : null;
+    const known = supported ? await navigator.serviceWorker.getRegistration(scope) : null;
     return known ? known.pushManager.getSubscription() : null;
   }
 
