@@ -24,6 +24,9 @@ from daemon.errors import Problem, nearest
 
 EMAIL = "email"
 EMAIL_HEAD = ("subject", "preheader")
+PUSH_HEAD = ("title", "icon", "image", "url", "actions", "urgency")
+HEADS = {EMAIL: (EMAIL_HEAD, "mail"), "push": (PUSH_HEAD, "push")}
+"""Channel -> its head lines; other channels take any."""
 MAX_FILE = 128 * 1024
 """Characters; mail programs cut a mail off at about 100 KB."""
 MAX_HEAD = 500
@@ -157,8 +160,9 @@ def _read_head(file: TemplateFile, lines: list[str], channel: str) -> int:
 
 
 def _head_line(file: TemplateFile, key: str, value: str, line: int, channel: str) -> None:
-    if channel == EMAIL and key not in EMAIL_HEAD:
-        file.fault(line, "unknown head line of a mail", key, nearest(key, EMAIL_HEAD))
+    known, what = HEADS.get(channel, ((key,), ""))
+    if key not in known:
+        file.fault(line, f"unknown head line of a {what}", key, nearest(key, known))
     elif key in file.head:
         file.fault(line, "given twice", key)
     else:

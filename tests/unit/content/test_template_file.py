@@ -110,3 +110,10 @@ def test_wrong_file_names_are_explained(name: str, what: str, near: str | None) 
     found, suggestion = fault_of_name(name, STEPS)
     assert found.startswith(what)
     assert suggestion == near
+
+
+def test_a_push_has_head_lines_of_its_own() -> None:
+    """A slip of the pen would leave the notification without its link."""
+    file = parse_file("cart.push.liquid", "---\ntitle: Hi\nurl: /cart\nlink: /x\nacton: [A]\n---\nBody\n", channel="push")
+    assert [(problem.key, problem.suggestion) for problem in file.problems] == [("link", None), ("acton", "actions")]
+    assert not parse_file("x.letter.liquid", "---\nstreet: x\n---\nBody\n", channel="letter").problems
