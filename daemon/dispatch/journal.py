@@ -43,6 +43,7 @@ class Journal:
 
     def __init__(self, path: Path, disk: Disk | None = None) -> None:
         self.path, self._disk = path, disk or SystemDisk()
+        self._old = [self._kept(number) for number in range(KEPT, 0, -1)]
         self._file: DiskFile | None = None
         self._size = 0
         self._unsynced = False
@@ -122,8 +123,7 @@ class Journal:
 
     def _files(self) -> list[Path]:
         """The files that are there, the oldest first."""
-        files = [*(self._kept(number) for number in range(KEPT, 0, -1)), self.path]
-        return [path for path in files if self._disk.exists(path)]
+        return [path for path in (*self._old, self.path) if self._disk.exists(path)]
 
     def _era(self) -> list[Path]:
         """The files since the clock was last accepted after it had been set back, the oldest first: only in these do instants grow."""
@@ -271,9 +271,9 @@ class Journal:
 def _parts(line: bytes) -> list[int]:
     """Commit, instant and deliveries of a whole line; nothing of any other."""
     parts = line.split()
-    if len(parts) < 3 or not line.endswith(b"\n") or not all(part.isdigit() for part in parts):
+    if len(parts) < 3 or not line.endswith(b"\n") or not b"".join(parts).isdigit():
         return []
-    return [int(part) for part in parts]
+    return list(map(int, parts))
 
 
 def _seek(file: BinaryIO, at: Instant) -> None:

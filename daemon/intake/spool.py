@@ -12,7 +12,7 @@ import errno
 import json
 import os
 import stat
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -45,6 +45,11 @@ class _Waiting:
     inode: int
 
 
+def _folders(config: Config) -> list[tuple[str, Path, Path]]:
+    """(queue, its folder, that folder's `new`)."""
+    return [(queue, config.spool.path / queue, config.spool.path / queue / "new") for queue in sorted(config.queues)]
+
+
 class Spool(Service):
     """Watches `new` of each queue. `poke()` = look now. Signals: `spool_taken(file, job)`, `spool_done(file, folder)`."""
 
@@ -70,12 +75,12 @@ class Spool(Service):
         self._bell = asyncio.Event()
         self._waiting: dict[tuple[str, str], _Waiting] = {}
         self._put_off: set[tuple[str, str]] = set()
-        self._config = config
+        self._config, self._folders = config, _folders(config)
 
     def configure(self, config: Config) -> None:
         """Take another config (start and reload): the folders of its queues are made. ConfigError if one cannot be trusted."""
         make_folders(config, self._disk)
-        self._config = config
+        self._config, self._folders = config, _folders(config)
 
     def poke(self) -> None:
         """Look at the folders now."""
@@ -99,18 +104,25 @@ class Spool(Service):
 
     async def look(self) -> None:
         """One round over all folders."""
-        for queue in sorted(self._config.queues):
-            folder = self._config.spool.path / queue
-            try:
-                names = await self._executor.run(self._disk.names, folder / "new")
-            except OSError as error:
-                self._hold_back((queue, "new"), str(error))
+        for queue, folder, found in await self._executor.run(self._listed):
+            if isinstance(found, OSError):
+                self._hold_back((queue, "new"), str(found))
                 continue
-            for name in names:
+            for name in found:
                 if self.stopping.is_set():
                     return
                 if not name.startswith(".") and not name.endswith(".head.json"):
                     await self._one(queue, folder, name)
+
+    def _listed(self) -> list[tuple[str, Path, Sequence[str] | OSError]]:
+        """What lies in each queue's folder, or why that cannot be told."""
+        listed: list[tuple[str, Path, Sequence[str] | OSError]] = []
+        for queue, folder, new in self._folders:
+            try:
+                listed.append((queue, folder, self._disk.names(new)))
+            except OSError as error:
+                listed.append((queue, folder, error))
+        return listed
 
     async def _one(self, queue: str, folder: Path, name: str) -> None:
         """Take in a file, or finish one whose job is expanded. Whatever is wrong with a file ends in `failed`."""

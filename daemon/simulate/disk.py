@@ -91,6 +91,8 @@ class SimDisk:
         self._made = 0
         self._rng = random.Random(f"disk {seed}")
         self._folders: dict[Path, _Folder] = {Path("/"): _Folder()}
+        self._places: dict[Path, tuple[Path, str]] = {}
+        """Path -> (its folder, its name): the same few are asked for again and again."""
         self._inner: dict[Path, set[str]] = {}
         """Folder -> the names of the folders in it."""
         self.left = capacity
@@ -177,8 +179,10 @@ class SimDisk:
         return sorted(self._folder(folder).names.keys() | self._inner.get(folder, set()))
 
     def exists(self, path: Path) -> bool:
-        parent = self._folders.get(path.parent)
-        return path in self._folders or (parent is not None and path.name in parent.names)
+        if (place := self._places.get(path)) is None:
+            place = self._places[path] = path.parent, path.name
+        folder = self._folders.get(place[0])
+        return (folder is not None and place[1] in folder.names) or path in self._folders
 
     def status(self, path: Path) -> os.stat_result:
         if path in self._folders:
@@ -219,9 +223,10 @@ class SimDisk:
         self.left -= count
 
     def _folder(self, path: Path) -> _Folder:
-        if path not in self._folders:
+        found = self._folders.get(path)
+        if found is None:
             raise FileNotFoundError(errno.ENOENT, "no such folder", str(path))
-        return self._folders[path]
+        return found
 
     def _nodes(self) -> list[_Node]:
         """Each file once, in an order that is the same in every run."""

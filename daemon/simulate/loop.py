@@ -60,12 +60,15 @@ class SimFuture(asyncio.Future[Any]):
 
 
 class SimHandle(asyncio.Handle):
-    """A callback that is to run. Made for each step: no more than a step needs."""
+    """A callback that is to run. Made for each step: no more than a step needs, and in one frame."""
 
     __slots__ = ()
 
     def __init__(self, callback: Callable[..., object], args: Sequence[Any], loop: SimLoop, context: Context | None) -> None:
-        _fill(self, callback, args, loop, context)
+        made: Any = self  # the base class says too little of what it has
+        made._context = copy_context() if context is None else context
+        made._loop, made._callback, made._args = loop, callback, args
+        made._cancelled, made._repr, made._source_traceback = False, None, None
 
 
 class SimTimer(asyncio.TimerHandle):
@@ -76,15 +79,11 @@ class SimTimer(asyncio.TimerHandle):
     def __init__(
         self, when: float, callback: Callable[..., object], args: Sequence[Any], loop: SimLoop, context: Context | None
     ) -> None:
-        _fill(self, callback, args, loop, context)
-        self._when, self._scheduled = when, False
-
-
-def _fill(handle: Any, callback: Callable[..., object], args: Sequence[Any], loop: SimLoop, context: Context | None) -> None:
-    """What `asyncio.Handle` has."""
-    handle._context = copy_context() if context is None else context
-    handle._loop, handle._callback, handle._args = loop, callback, args
-    handle._cancelled, handle._repr, handle._source_traceback = False, None, None
+        made: Any = self
+        made._context = copy_context() if context is None else context
+        made._loop, made._callback, made._args = loop, callback, args
+        made._cancelled, made._repr, made._source_traceback = False, None, None
+        made._when, made._scheduled = when, False
 
 
 class Owner(Protocol):
@@ -146,18 +145,21 @@ class SimLoop(asyncio.base_events.BaseEventLoop):
     def call_later(
         self, delay: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        return self.call_at(self._now + delay, callback, *args, context=context)
+        return self._set(self._now + delay, callback, args, context)
 
     def call_at(
         self, when: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """Timers of one instant fire in the order in which they were set, before the shuffle."""
-        self._check_closed()  # type: ignore[attr-defined]
+        return self._set(when, callback, args, context)
+
+    def _set(self, when: float, callback: Callable[..., object], args: Sequence[Any], context: Context | None) -> asyncio.TimerHandle:
         timer = SimTimer(when, callback, args, self, context)
         if (owner := self.owner.get()) is not None and not owner.alive:
             timer.cancel()  # the dead set no clock: what looks again each second would look for ever
             return timer
-        heapq.heappush(self._timers, (when, self._next(), timer))
+        self._numbers += 1
+        heapq.heappush(self._timers, (when, self._numbers, timer))
         return timer
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
@@ -170,16 +172,17 @@ class SimLoop(asyncio.base_events.BaseEventLoop):
         if self.steps >= self._limit:
             limit, self._limit = self._limit, sys.maxsize  # so that the tasks can still be cancelled
             raise TooManySteps(f"{limit} steps by {self._now:.6f} s; running: {self._waiting()}")
-        while self._timers and self._timers[0][2].cancelled():
-            heapq.heappop(self._timers)
+        timers = self._timers
+        while timers and timers[0][2]._cancelled:
+            heapq.heappop(timers)
         if not ready and not self._stopping:  # type: ignore[attr-defined]
-            if not self._timers:
+            if not timers:
                 raise Deadlock(f"nothing can run at {self._now:.6f} s; waiting: {self._waiting()}")
-            self._now = max(self._now, self._timers[0][0])
+            self._now = max(self._now, timers[0][0])
             self._told.append(f"at {self._now:.9f}")
-        while self._timers and self._timers[0][0] <= self._now:
-            timer = heapq.heappop(self._timers)[2]
-            if not timer.cancelled():
+        while timers and timers[0][0] <= self._now:
+            timer = heapq.heappop(timers)[2]
+            if not timer._cancelled:
                 ready.append(timer)
         batch = list(ready)
         ready.clear()
@@ -190,12 +193,19 @@ class SimLoop(asyncio.base_events.BaseEventLoop):
             if handle._cancelled:
                 continue
             self.steps += 1
-            told.append(_label(handle._callback))
-            if len(told) > 500:
-                self._hash()
-            handle._run()
+            callback = handle._callback
+            owner = getattr(callback, "__self__", None)
+            told.append(owner.get_name() if type(owner) is SimTask else _label(callback))
+            try:
+                handle._context.run(callback, *handle._args)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # as `Handle._run`
+                self.call_exception_handler({"message": f"in {_label(callback)}", "exception": error, "handle": handle})
             while alarms and self.steps >= alarms[0][0]:
                 heapq.heappop(alarms)[2]()
+        if len(told) > 500:
+            self._hash()
 
     def _waiting(self) -> str:
         names = sorted(f"{task.get_name()} in {task.get_coro()!s:.80}".split(" at 0x")[0] for task in asyncio.all_tasks(self))
@@ -219,9 +229,9 @@ class SimLoop(asyncio.base_events.BaseEventLoop):
         return task
 
     def create_future(self) -> asyncio.Future[Any]:
-        future = SimFuture.__new__(SimFuture)
-        future.number = self._next()
-        future.__init__(loop=self)  # type: ignore[misc]
+        future = SimFuture(loop=self)
+        self._numbers += 1
+        future.number = self._numbers
         return future
 
     def _note_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -289,6 +299,6 @@ for _name in BANNED:
 def _label(callback: Any) -> str:
     """What a step runs, in words that are the same in every run: the task's name, else the callback's."""
     owner = getattr(callback, "__self__", None)
-    if type(owner) is SimTask or isinstance(owner, asyncio.Task):
+    if isinstance(owner, asyncio.Task):
         return owner.get_name()
     return getattr(callback, "__qualname__", type(callback).__name__)
