@@ -22,7 +22,7 @@ from daemon.store import schema as s
 from daemon.store.campaigns import body_of
 from daemon.store.due import DueKey, put_due, take_heads
 from daemon.store.facts import PUSHED, DueRow, Known, due_rows, known_of, rivals_of
-from daemon.store.lanes import DueLane, first_lanes
+from daemon.store.lanes import DueLane, first_lanes, heads_of
 from daemon.store.push import PushAddress
 from daemon.store.sql import fetch, ids, in_list, many
 from daemon.store.tallies import Tallies
@@ -138,10 +138,12 @@ def claim_due(
         raise LookupError(f"due rows without a delivery: {[head[2] for head in heads if head[2] not in mine][:5]}")
     claimed = write_verdicts(conn, judged, now=now, owner=owner, epoch=epoch)
     counts = Counter([(verdict.decision.verdict, verdict.decision.reason) for verdict in judged])
-    if len(drained) < len(lanes.due):
-        return ClaimResult(claimed=claimed, judged=counts, taken=len(heads), next_due=None, drained=False)
-    left = first_lanes(conn, now)  # a verdict may have put something back to due at once
-    return ClaimResult(claimed=claimed, judged=counts, taken=len(heads), next_due=left.next_due, drained=not left.due)
+    next_due = lanes.next_due
+    over = len(drained) == len(lanes.due) and not lanes.more
+    for head in heads_of(conn, drained) if over else ():  # a verdict may have put something back to due, even at once
+        over = over and head > now
+        next_due = head if next_due is None else min(next_due, head)
+    return ClaimResult(claimed=claimed, judged=counts, taken=len(heads), next_due=next_due if over else None, drained=over)
 
 
 _CAPPED = select(s.flight.c.person).where(s.flight.c.handed_over == 0, s.flight.c.uncapped == 0)

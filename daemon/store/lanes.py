@@ -7,14 +7,14 @@ are, so those that lie ahead are passed by one by one (3 µs each).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, func, select, tuple_
 
 from daemon.model.delivery import Instant
 from daemon.store import schema as s
-from daemon.store.sql import fetch, walk
+from daemon.store.sql import fetch, ids, in_list, walk
 
 MAX_LANES = 32
 """Lanes of one channel, queue and priority that a claim may choose from."""
@@ -38,6 +38,8 @@ class Lanes:
 
     due: Sequence[DueLane]
     next_due: Instant | None
+    more: bool
+    """Some group may have more of them."""
 
 
 RUNNING = (
@@ -72,16 +74,27 @@ _LANES = (
 """Read one by one, to the first that is not due."""
 
 
+_HEADS = select(s.lane.c.head).where(in_list(s.lane.c.id, "lanes"), s.lane.c.head.is_not(None))
+
+
 def first_lanes(conn: Connection, now: Instant) -> Lanes:
     """What claiming may choose from."""
     due: list[DueLane] = []
     later: list[Instant] = []
+    more = False
     group: tuple[str, str, int] = ("", "", -1)
     while found := fetch(conn, _NEXT_GROUP, _GROUP_NAMES, group):
         channel, queue, priority = group = (found[0][0], found[0][1], found[0][2])
+        before = len(due)
         for lane, head in walk(conn, _LANES, _GROUP_NAMES, group):
             if head > now:
                 later.append(head)
                 break
             due.append(DueLane(id=lane, queue=queue, priority=priority, channel=channel, head=head))
-    return Lanes(due=due, next_due=min(later, default=None))
+        more = more or len(due) - before == MAX_LANES
+    return Lanes(due=due, next_due=min(later, default=None), more=more)
+
+
+def heads_of(conn: Connection, lanes: Iterable[int]) -> list[Instant]:
+    """When the first rows of these lanes are due; those that are empty have none."""
+    return [head for (head,) in fetch(conn, _HEADS, ("lanes",), (ids(lanes),))]

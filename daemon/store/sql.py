@@ -13,6 +13,7 @@ from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, CompoundSelect, Connection, Select, Table, bindparam, func, select
@@ -41,10 +42,10 @@ def ids(values: Iterable[int | str]) -> str:
 
 
 class _Text(NamedTuple):
-    """A compiled statement: `order` = places in (values of `names`, constants), None where the values come as they are."""
+    """A compiled statement: `order` puts (values of `names`, constants) into the text's order; None where the values come as they are."""
 
     text: str
-    order: tuple[int, ...] | None
+    order: Callable[[Row], tuple[Any, ...]] | None
     constants: tuple[Any, ...]
 
 
@@ -58,7 +59,13 @@ def _compiled(statement: Statement, dialect: Dialect, names: tuple[str, ...]) ->
         raise ValueError(f"statement has parameters {sorted(unknown)} that are not among {names}")
     known = (*names, *constants)
     places = tuple(known.index(name) for name in order)
-    return _Text(str(compiled), None if places == tuple(range(len(names))) else places, tuple(constants.values()))
+    return _Text(str(compiled), None if places == tuple(range(len(names))) else _picking(places), tuple(constants.values()))
+
+
+def _picking(places: tuple[int, ...]) -> Callable[[Row], tuple[Any, ...]]:
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda row: tuple([row[place] for place in places])
 
 
 def many(conn: Connection, statement: UpdateBase, names: tuple[str, ...], rows: Sequence[Row]) -> int:
@@ -71,35 +78,41 @@ def many(conn: Connection, statement: UpdateBase, names: tuple[str, ...], rows: 
         return 0
     text, order, constants = _compiled(statement, conn.dialect, names)
     if order is not None:
-        rows = [_ordered((*row, *constants), order) for row in rows]
+        rows = [order((*row, *constants)) for row in rows]
     cursor = _cursor(conn)
     if cursor is None:
         return conn.exec_driver_sql(text, list(map(tuple, rows))).rowcount
-    return int(_run(conn, cursor.executemany, text, rows).rowcount)
+    try:
+        done: int = cursor.executemany(text, rows).rowcount
+    except sqlite3.Error as error:
+        raise _told(conn, text, error) from error
+    return done
 
 
 def fetch(conn: Connection, statement: Query, names: tuple[str, ...] = (), values: Row = ()) -> list[tuple[Any, ...]]:
     """The rows of a `select`, as the driver's tuples; `statement`, `names` and `values` as for `many`."""
     text, order, constants = _compiled(statement, conn.dialect, names)
     if order is not None:
-        values = _ordered((*values, *constants), order)
+        values = order((*values, *constants))
     cursor = _cursor(conn)
     if cursor is None:
         return [tuple(row) for row in conn.exec_driver_sql(text, tuple(values))]
-    found: list[tuple[Any, ...]] = _run(conn, cursor.execute, text, values).fetchall()
-    return found
+    try:
+        return cursor.execute(text, values).fetchall()
+    except sqlite3.Error as error:
+        raise _told(conn, text, error) from error
 
 
 def walk(conn: Connection, statement: Query, names: tuple[str, ...] = (), values: Row = ()) -> Iterable[tuple[Any, ...]]:
     """As `fetch`, but the rows are looked for as they are asked for: for who may stop early, before the next statement."""
     text, order, constants = _compiled(statement, conn.dialect, names)
-    if order is not None:
-        values = _ordered((*values, *constants), order)
     cursor = _cursor(conn)
     if cursor is None:
         return fetch(conn, statement, names, values)
-    found: sqlite3.Cursor = _run(conn, cursor.execute, text, values)
-    return found
+    try:
+        return cursor.execute(text, values if order is None else order((*values, *constants)))
+    except sqlite3.Error as error:
+        raise _told(conn, text, error) from error
 
 
 @lru_cache(maxsize=128)
@@ -121,23 +134,17 @@ def value(conn: Connection, statement: Query, names: tuple[str, ...] = (), value
     return found[0][0] if found else None
 
 
-def _ordered(values: Row, order: tuple[int, ...]) -> tuple[Any, ...]:
-    return tuple([values[place] for place in order])
-
-
 def _cursor(conn: Connection) -> sqlite3.Cursor | None:
     """The driver's own cursor, inside the transaction that is open; None where Core has to begin one, or it is another engine."""
     if not conn.in_transaction():
         return None
-    raw = conn.connection.driver_connection
+    raw: Any = conn.connection.dbapi_connection
     return raw.cursor() if type(raw) is sqlite3.Connection else None
 
 
-def _run(conn: Connection, call: Callable[[str, Any], Any], text: str, values: Any) -> Any:
-    try:
-        return call(text, values)
-    except sqlite3.Error as error:  # as Core would tell it
-        raise DBAPIError.instance(text, None, error, sqlite3.Error, hide_parameters=True, dialect=conn.dialect) from error
+def _told(conn: Connection, text: str, error: sqlite3.Error) -> BaseException:
+    """As Core would tell it."""
+    return DBAPIError.instance(text, None, error, sqlite3.Error, hide_parameters=True, dialect=conn.dialect)
 
 
 @lru_cache(maxsize=256)
@@ -175,6 +182,8 @@ def pour(conn: Connection, text: str, rows: Sequence[Row]) -> int:
         some = rows[start:end]
         statement = _poured(text, len(some[0]), len(some))
         values = tuple(chain.from_iterable(some))
-        done = _run(conn, cursor.execute, statement, values) if cursor is not None else conn.exec_driver_sql(statement, values)
-        changed += done.rowcount
+        try:
+            changed += (cursor.execute if cursor is not None else conn.exec_driver_sql)(statement, values).rowcount
+        except sqlite3.Error as error:
+            raise _told(conn, statement, error) from error
     return changed
