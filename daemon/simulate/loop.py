@@ -200,7 +200,7 @@ class SimLoop(asyncio.base_events.BaseEventLoop):
                 handle._context.run(callback, *handle._args)
             except (SystemExit, KeyboardInterrupt):
                 raise
-            except BaseException as error:  # as `Handle._run`
+            except BaseException as error:  # noqa: BLE001 - as `Handle._run`
                 self.call_exception_handler({"message": f"in {_label(callback)}", "exception": error, "handle": handle})
             while alarms and self.steps >= alarms[0][0]:
                 heapq.heappop(alarms)[2]()

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, bindparam, func, insert, literal_column, sele
 
 from daemon.model.delivery import Instant
 from daemon.store import schema as s
-from daemon.store.sql import fetch, ids, in_list, value
+from daemon.store.sql import fetch, ids, in_list, many, value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +42,14 @@ _DIGEST = select(s.campaign_version.c.digest).where(
     s.campaign_version.c.campaign == bindparam("b_campaign"), s.campaign_version.c.version == bindparam("b_version")
 )
 
+_LAST, _NEW = select(func.max(s.campaign.c.id)), insert(s.campaign)
+_NEW_VERSION, _VERSION_NAMES = insert(s.campaign_version), ("campaign", "version", "digest", "body", "loaded_at")
+_MOVES_ON = (
+    update(s.campaign)
+    .where(s.campaign.c.id == bindparam("b_id"))
+    .values(version=bindparam("b_version"), status=bindparam("b_status"), guard=s.campaign.c.guard + literal_column("1"))
+)
+
 
 def register(conn: Connection, loaded: Sequence[Loaded], file_status: Mapping[str, str | None], now: Instant) -> dict[str, Registered]:
     """Store the versions that are new. The file's status counts at the first load, and again whenever the file changes it;
@@ -50,8 +58,8 @@ def register(conn: Connection, loaded: Sequence[Loaded], file_status: Mapping[st
     for item in loaded:
         found = fetch(conn, _STANDS, ("b_name",), (item.name,))
         if not found:
-            number = (conn.execute(select(func.max(s.campaign.c.id))).scalar() or 0) + 1
-            conn.execute(insert(s.campaign).values(id=number, name=item.name, status=item.status, version=0))
+            number = (value(conn, _LAST) or 0) + 1
+            many(conn, _NEW, ("id", "name", "status", "version"), [(number, item.name, item.status, 0)])
             status, version = item.status, 0
         else:
             number, status, version = found[0]
@@ -60,14 +68,10 @@ def register(conn: Connection, loaded: Sequence[Loaded], file_status: Mapping[st
             out[item.name] = Registered(id=number, name=item.name, status=status, version=version, fresh=False)
             continue
         version += 1
-        conn.execute(insert(s.campaign_version).values(campaign=number, version=version, digest=item.digest, body=item.body, loaded_at=now))
+        many(conn, _NEW_VERSION, _VERSION_NAMES, [(number, version, item.digest, item.body, now)])
         if file_status.get(item.name) not in (None, item.status):
             status = item.status
-        conn.execute(
-            update(s.campaign)
-            .where(s.campaign.c.id == number)
-            .values(version=version, status=status, guard=s.campaign.c.guard + literal_column("1"))
-        )
+        many(conn, _MOVES_ON, ("b_id", "b_version", "b_status"), [(number, version, status)])
         out[item.name] = Registered(id=number, name=item.name, status=status, version=version, fresh=True)
     return out
 

@@ -158,7 +158,7 @@ _COUNT_ANEW = (
 def _count_anew(conn: Connection, persons: Collection[int]) -> Collection[int]:
     """What is claimed for these persons already, and must respect the caps, was judged with one touch less in its count than there
     will be: it loses its leave, and is decided anew. Returns those whose guard was raised."""
-    return set(conn.execute(_COUNT_ANEW, {"persons": ids(sorted(persons))}).scalars()) if persons else ()
+    return {person for (person,) in fetch(conn, _COUNT_ANEW, ("persons",), (ids(sorted(persons)),))} if persons else ()
 
 
 def write_verdicts(conn: Connection, judged: Sequence[Judged], *, now: Instant, owner: int, epoch: int) -> list[Claimed]:

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from daemon.errors import NotFoundError
 from daemon.model.delivery import Instant, Reason, State
 from daemon.store import schema as s
 from daemon.store.due import put_due
 from daemon.store.held import open_lanes
-from daemon.store.sql import ids, in_list
+from daemon.store.sql import ids, in_list, many, rows, value
 from daemon.store.tallies import Tallies
 from daemon.store.wake import WAITS_FOR_SLOT, wake
 
@@ -51,7 +51,7 @@ class Doubt:
 
 def list_doubts(conn: Connection, after: int, limit: int) -> list[Doubt]:
     """At most `limit` doubts with a delivery number above `after`, in that order."""
-    rows = conn.execute(
+    found = conn.execute(
         select(
             s.delivery.c.id, s.recipient.c.key, s.campaign.c.name, s.wave.c.step, s.wave.c.channel, s.delivery.c.provider,
             s.job.c.key.label("job"), s.delivery.c.handed_over_at,
@@ -64,7 +64,7 @@ def list_doubts(conn: Connection, after: int, limit: int) -> list[Doubt]:
         .order_by(s.delivery.c.id)
         .limit(limit)
     ).all()  # fmt: skip
-    tried: dict[int, list[Attempt]] = {row.id: [] for row in rows}
+    tried: dict[int, list[Attempt]] = {row.id: [] for row in found}
     evidence = select(s.attempt).where(in_list(s.attempt.c.delivery, "ids")).order_by(s.attempt.c.delivery, s.attempt.c.n)
     for row in conn.execute(evidence, {"ids": ids(tried)}):
         tried[row.delivery].append(Attempt(n=row.n, at=row.at, outcome=row.outcome, code=row.code, detail=row.detail))
@@ -73,12 +73,24 @@ def list_doubts(conn: Connection, after: int, limit: int) -> list[Doubt]:
             delivery=row.id, recipient=row.key, campaign=row.name, step=row.step, channel=row.channel, provider=row.provider, job=row.job,
             handed_over_at=row.handed_over_at, attempts=tried[row.id],
         )
-        for row in rows
+        for row in found
     ]  # fmt: skip
 
 
+_COUNT = select(func.count()).select_from(s.delivery).where(s.delivery.c.state == State.IN_DOUBT.value)
+_ONE = (
+    select(s.delivery.c.job, s.delivery.c.lane, s.delivery.c.person, s.delivery.c.provider, s.delivery.c.handed_over_at, s.wave.c.channel)
+    .join(s.wave, s.wave.c.id == s.delivery.c.wave)
+    .where(s.delivery.c.id == bindparam("b_id"), s.delivery.c.state == State.IN_DOUBT.value)
+)
+_LAST_TRY, _NEW_TRY = select(func.max(s.attempt.c.n)).where(s.attempt.c.delivery == bindparam("b_id")), insert(s.attempt)
+_TRY_NAMES = ("delivery", "n", "at", "provider", "outcome", "scope", "code", "detail", "handed_over_at")
+_NO_TOUCH = delete(s.touch).where(s.touch.c.person == bindparam("b_person"), s.touch.c.delivery == bindparam("b_id"))
+"""A second copy's too."""
+
+
 def count_doubts(conn: Connection) -> int:
-    return conn.execute(select(func.count()).select_from(s.delivery).where(s.delivery.c.state == State.IN_DOUBT.value)).scalar_one()
+    return int(value(conn, _COUNT))
 
 
 class Evidence(NamedTuple):
@@ -103,16 +115,10 @@ def close_doubt(
 
     Returns `to`. NotFoundError if it is not in doubt (any more).
     """
-    row = conn.execute(
-        select(
-            s.delivery.c.job, s.delivery.c.lane, s.delivery.c.person, s.delivery.c.provider, s.delivery.c.handed_over_at, s.wave.c.channel
-        )
-        .join(s.wave, s.wave.c.id == s.delivery.c.wave)
-        .where(s.delivery.c.id == delivery, s.delivery.c.state == State.IN_DOUBT.value)
-    ).first()  # fmt: skip
-    if row is None:
+    found = rows(conn, _ONE, ("b_id",), (delivery,))
+    if not found:
         raise NotFoundError("no delivery in doubt has this id; `homing doubt list` shows those that are")
-    tallies = Tallies()
+    row, tallies = found[0], Tallies()
     reason = Reason.REJECTED_BY_PROVIDER.value if to is State.REJECTED else None
     tallies.move(row.job, State.IN_DOUBT, "", to, reason or "")
     tallies.write(conn)
@@ -128,8 +134,7 @@ def close_doubt(
         lane = open_lanes(conn, {(row.job, row.channel): row.lane})[row.job, row.channel]
         conn.execute(change.values(state=to.value, reason=None, key=None, lane=lane, not_before=now, handed_over_at=None, provider=None))
         put_due(conn, [(lane, now, delivery)])
-    touches = (s.touch.c.person == row.person, s.touch.c.delivery == delivery)  # of a second copy too
-    if conn.execute(delete(s.touch).where(*touches)).rowcount:
+    if many(conn, _NO_TOUCH, ("b_person", "b_id"), [(row.person, delivery)]):
         wake(conn, [row.person], now, WAITS_FOR_SLOT)
     return to
 
@@ -138,10 +143,6 @@ def give_evidence(
     conn: Connection, delivery: int, now: Instant, evidence: Evidence, *, provider: str | None, handed_over_at: Instant | None
 ) -> None:  # fmt: skip
     """One more attempt of the delivery, behind those that there are."""
-    n = (conn.execute(select(func.max(s.attempt.c.n)).where(s.attempt.c.delivery == delivery)).scalar() or 0) + 1
-    conn.execute(
-        insert(s.attempt).values(
-            delivery=delivery, n=n, at=now, provider=provider or "", outcome=evidence.outcome, scope=evidence.scope, code=evidence.code,
-            detail=evidence.detail, handed_over_at=handed_over_at,
-        )
-    )  # fmt: skip
+    n = (value(conn, _LAST_TRY, ("b_id",), (delivery,)) or 0) + 1
+    said = (evidence.outcome, evidence.scope, evidence.code, evidence.detail)
+    many(conn, _NEW_TRY, _TRY_NAMES, [(delivery, n, now, provider or "", *said, handed_over_at)])

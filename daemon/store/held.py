@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, insert, null, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, insert, literal_column, null, or_, select, update
 
 from daemon.model.delivery import REASONS, Instant, Reason, State
 from daemon.model.job import JobState
 from daemon.store import schema as s
 from daemon.store.due import put_due
-from daemon.store.sql import ids, in_list, many
+from daemon.store.sql import fetch, ids, in_list, many, value
 from daemon.store.tallies import Tallies
 
 CHUNK = 500
@@ -219,6 +219,8 @@ _END = (
 def release_some_held(conn: Connection, where: HeldWhere, now: Instant, limit: int = CHUNK) -> int:
     """At most `limit` held deliveries become due now. Returns how many; 0 = none is left."""
     rows = _some_held(conn, where, limit)
+    if not rows:
+        return 0
     lanes = open_lanes(conn, {(row.job, row.channel): row.lane for row in rows})
     tallies = Tallies()
     for row in rows:
@@ -247,28 +249,30 @@ def cancel_some_held(conn: Connection, where: HeldWhere, now: Instant, limit: in
     return len(rows)
 
 
+_HAS_ENDED = or_(s.job.c.state == JobState.FINISHED.value, s.job.c.finished_at.is_not(None))
+_GOES_ON = case(
+    (s.job.c.state == literal_column(f"'{JobState.FINISHED.value}'"), literal_column(f"'{JobState.ACCEPTED.value}'")), else_=s.job.c.state
+)
+_REOPEN = update(s.job).where(in_list(s.job.c.id, "ids"), _HAS_ENDED).values(state=_GOES_ON, finished_at=null())
+_LANES_OF = select(s.lane.c.job, s.lane.c.channel, s.lane.c.priority, s.lane.c.id).where(in_list(s.lane.c.job, "ids"))
+_JOBS_OF = select(s.job.c.id, s.job.c.queue, s.job.c.priority, s.job.c.campaign).where(in_list(s.job.c.id, "ids"))
+_LAST_LANE, _NEW_LANE = select(func.max(s.lane.c.id)), insert(s.lane)
+_NEW_LANE_NAMES = ("id", "queue", "job", "priority", "channel", "campaign")
+
+
 def open_lanes(conn: Connection, wanted: Mapping[tuple[int, str], int]) -> dict[tuple[int, str], int]:
     """(job, channel) -> the lane for rows that come back to due. A finished job is opened again, a removed lane made anew.
     One that was cancelled stays so: its rows are swept, and it ends once more."""
-    jobs = {job for job, _ in wanted}
-    goes_on = case((s.job.c.state == JobState.FINISHED.value, JobState.ACCEPTED.value), else_=s.job.c.state)
-    has_ended = or_(s.job.c.state == JobState.FINISHED.value, s.job.c.finished_at.is_not(None))
-    reopened = update(s.job).where(in_list(s.job.c.id, "ids"), has_ended)
-    conn.execute(reopened.values(state=goes_on, finished_at=None), {"ids": ids(sorted(jobs))})
-    have = {
-        (row.job, row.channel, row.priority): row.id
-        for row in conn.execute(select(s.lane).where(in_list(s.lane.c.job, "ids")), {"ids": ids(sorted(jobs))})
-    }
+    jobs = ids(sorted({job for job, _ in wanted}))
+    many(conn, _REOPEN, ("ids",), [(jobs,)])
+    have = {(job, channel, priority): lane for job, channel, priority, lane in fetch(conn, _LANES_OF, ("ids",), (jobs,))}
+    about = {job: rest for job, *rest in fetch(conn, _JOBS_OF, ("ids",), (jobs,))}
     lanes: dict[tuple[int, str], int] = {}
-    which = select(s.job.c.id, s.job.c.queue, s.job.c.priority, s.job.c.campaign).where(in_list(s.job.c.id, "ids"))
-    facts = conn.execute(which, {"ids": ids(sorted(jobs))})
-    about = {row.id: row for row in facts}
     for job, channel in sorted(wanted):
-        queue, priority, campaign = about[job].queue, about[job].priority, about[job].campaign
+        queue, priority, campaign = about[job]
         number = have.get((job, channel, priority))
         if number is None:
-            number = (conn.execute(select(func.max(s.lane.c.id))).scalar() or 0) + 1
-            new = {"queue": queue, "job": job, "priority": priority, "channel": channel, "campaign": campaign}
-            conn.execute(insert(s.lane).values(id=number, **new))
+            number = (value(conn, _LAST_LANE) or 0) + 1
+            many(conn, _NEW_LANE, _NEW_LANE_NAMES, [(number, queue, job, priority, channel, campaign)])
         lanes[job, channel] = number
     return lanes

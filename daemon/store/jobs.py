@@ -18,7 +18,7 @@ from daemon.model.delivery import Instant, State
 from daemon.model.job import JobState, Receipt, RowError
 from daemon.store import schema as s
 from daemon.store.campaigns import Loaded, register
-from daemon.store.sql import fetch, ids, in_list, rows, value
+from daemon.store.sql import fetch, ids, in_list, many, rows, value
 
 KEPT_ERRORS = 100
 """Row errors that stand in the job itself; all of them are in its errors file."""
@@ -139,6 +139,11 @@ def _free_key(conn: Connection, key: str) -> None:
 
 _CAMPAIGN = select(s.campaign).where(s.campaign.c.name == bindparam("b_name"))
 _LAST_JOB = select(func.max(s.job.c.id))
+_NEW_JOB = insert(s.job)
+_NEW_JOB_NAMES = (
+    "id", "key", "queue", "campaign", "version", "digest", "state", "source", "received_at", "head", "format", "body", "offset", "line",
+    "expected", "priority", "not_before", "expires_at", "window",
+)  # fmt: skip
 
 
 def accept_job(conn: Connection, new: NewJob, now: Instant) -> Accepted:
@@ -157,12 +162,10 @@ def accept_job(conn: Connection, new: NewJob, now: Instant) -> Accepted:
     if found.status == "archived":
         raise IntakeError("invalid-job", f'the campaign "{new.campaign}" is archived: it takes no more jobs')
     number = (value(conn, _LAST_JOB) or 0) + 1
-    conn.execute(insert(s.job).values(
-        id=number, key=new.key, queue=new.queue, campaign=found.id, version=found.version, digest=new.digest,
-        state=JobState.RECEIVING.value, source=new.source, received_at=new.received_at, head=new.head, format=new.format, body=new.body,
-        offset=new.offset, line=new.line, expected=new.expected, priority=new.priority, not_before=new.not_before,
-        expires_at=new.expires_at, window=new.window,
-    ))  # fmt: skip
+    many(conn, _NEW_JOB, _NEW_JOB_NAMES, [(
+        number, new.key, new.queue, found.id, found.version, new.digest, JobState.RECEIVING.value, new.source, new.received_at, new.head,
+        new.format, new.body, new.offset, new.line, new.expected, new.priority, new.not_before, new.expires_at, new.window,
+    )])  # fmt: skip
     return Accepted(receipt=_receipt(_find(conn, new.key)), fresh=True)
 
 
@@ -286,6 +289,9 @@ _DOUBTS = exists().where(s.tally.c.job == s.lane.c.job, s.tally.c.state == State
 
 
 _ANY_ENDED = _ENDED.limit(1)
+_ENDS = update(s.job).where(in_list(s.job.c.id, "ids")).values(finished_at=bindparam("b_now"))
+_FINISHES = update(s.job).where(in_list(s.job.c.id, "ids")).values(state=bindparam("b_state"))
+_DROP_LANES = delete(s.lane).where(in_list(s.lane.c.job, "ids"), ~_DOUBTS)
 
 
 def any_ended(conn: Connection) -> bool:
@@ -304,9 +310,7 @@ def finish_jobs(conn: Connection, now: Instant) -> list[str]:
         return []
     numbers = ids(row.id for row in ended)
     finished = [row for row in ended if row.state == JobState.ACCEPTED.value]
-    conn.execute(update(s.job).where(in_list(s.job.c.id, "ids")).values(finished_at=now), {"ids": numbers})
-    conn.execute(
-        update(s.job).where(in_list(s.job.c.id, "ids")).values(state=JobState.FINISHED.value), {"ids": ids(row.id for row in finished)}
-    )
-    conn.execute(delete(s.lane).where(in_list(s.lane.c.job, "ids"), ~_DOUBTS), {"ids": numbers})
+    many(conn, _ENDS, ("ids", "b_now"), [(numbers, now)])
+    many(conn, _FINISHES, ("ids", "b_state"), [(ids(row.id for row in finished), JobState.FINISHED.value)])
+    many(conn, _DROP_LANES, ("ids",), [(numbers,)])
     return [row.key for row in finished]

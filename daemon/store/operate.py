@@ -19,6 +19,7 @@ from daemon.model.delivery import Instant, State
 from daemon.model.job import JobState
 from daemon.store import schema as s
 from daemon.store.held import WAITING
+from daemon.store.sql import fetch, value
 
 OPEN_JOBS = (JobState.RECEIVING.value, JobState.ACCEPTED.value, JobState.HELD.value, JobState.PAUSED.value)
 
@@ -164,18 +165,23 @@ def _refusal(name: str, old: CampaignStatus, new: CampaignStatus) -> str:
     return f'campaign "{name}" is {old.value}; `homing campaigns pause {name}` first'
 
 
+_BACKLOG = (
+    select(func.sum(s.tally.c.n))
+    .join(s.job, s.job.c.id == s.tally.c.job)
+    .where(s.job.c.state.in_([state for state in OPEN_JOBS if state != JobState.HELD]), s.tally.c.state.in_(WAITING))
+)
+_TOTALS = select(s.tally.c.state, s.tally.c.reason, func.sum(s.tally.c.n).label("n")).group_by(s.tally.c.state, s.tally.c.reason)
+
+
 def count_backlog(conn: Connection) -> int:
     """Deliveries that have not ended and are not held, nor their job: what the end of the kill switch lets go on."""
-    going = [state for state in OPEN_JOBS if state != JobState.HELD]
-    query = select(func.coalesce(func.sum(s.tally.c.n), 0)).join(s.job, s.job.c.id == s.tally.c.job)
-    return int(conn.execute(query.where(s.job.c.state.in_(going), s.tally.c.state.in_(WAITING))).scalar_one())
+    return int(value(conn, _BACKLOG) or 0)
 
 
 def totals(conn: Connection) -> dict[str, dict[str, int]]:
     """State -> reason ("" = none) -> deliveries, over all jobs."""
     found: dict[str, dict[str, int]] = defaultdict(dict)
-    counted = select(s.tally.c.state, s.tally.c.reason, func.sum(s.tally.c.n)).group_by(s.tally.c.state, s.tally.c.reason)
-    for state, reason, n in conn.execute(counted):
+    for state, reason, n in fetch(conn, _TOTALS):
         if n:
             found[state][reason] = n
     return dict(found)

@@ -217,8 +217,11 @@ def _set_progress(conn: Connection, job: int, progress: str) -> None:
     set_meta(conn, f"expansion:{job}", progress)
 
 
+_DROP_META = delete(s.meta).where(s.meta.c.key == bindparam("b_key"))
+
+
 def _drop_progress(conn: Connection, job: int) -> None:
-    conn.execute(delete(s.meta).where(s.meta.c.key == f"expansion:{job}"))
+    many(conn, _DROP_META, ("b_key",), [(f"expansion:{job}",)])
 
 
 def _noted(job: _Counts, errors: Sequence[RowError], note: Note) -> tuple[str | None, int]:
@@ -329,9 +332,8 @@ def _take_ids(conn: Connection, count: int, now: Instant, bits: int) -> int:
 
 _WAVE = select(s.wave.c.id).where(*(s.wave.c[name] == bindparam(name) for name in ("campaign", "step", "occurrence", "channel")))
 _LANE = select(s.lane.c.id).where(*(s.lane.c[name] == bindparam(name) for name in ("job", "priority", "channel")))
-
-
-_LAST_WAVE, _LAST_LANE, _NEW_LANE = select(func.max(s.wave.c.id)), select(func.max(s.lane.c.id)), insert(s.lane)
+_LAST_WAVE, _LAST_LANE = select(func.max(s.wave.c.id)), select(func.max(s.lane.c.id))
+_NEW_WAVE, _NEW_LANE = insert(s.wave), insert(s.lane)
 
 
 def _wave(conn: Connection, campaign: int, target: Target, occurrence: int) -> int:
@@ -339,7 +341,7 @@ def _wave(conn: Connection, campaign: int, target: Target, occurrence: int) -> i
     number = value(conn, _WAVE, tuple(key), tuple(key.values()))
     if number is None:
         number = (value(conn, _LAST_WAVE) or 0) + 1
-        conn.execute(insert(s.wave).values(id=number, **key))
+        many(conn, _NEW_WAVE, ("id", *key), [(number, *key.values())])
     return int(number)
 
 
@@ -354,6 +356,12 @@ def _lane(conn: Connection, work: Work, target: Target) -> int:
 
 
 _JOB = select(s.job).where(s.job.c.id == bindparam("b_id"))
+_ONE_MORE = s.job.c.guard + literal_column("1")
+_EXPANDED = (
+    update(s.job)
+    .where(s.job.c.id == bindparam("b_id"))
+    .values(state=bindparam("b_state"), reason=bindparam("b_reason"), expanded=literal_column("1"), guard=_ONE_MORE)
+)
 
 
 def end_expansion(conn: Connection, job: int, limits: Limits) -> JobState | None:
@@ -363,8 +371,7 @@ def end_expansion(conn: Connection, job: int, limits: Limits) -> JobState | None
         return None
     reason = _stopped_by(row.rows, row.expected, limits)
     state = JobState.HELD if reason else JobState.PAUSED if row.state == JobState.PAUSED.value else JobState.ACCEPTED
-    values = {"state": state.value, "reason": reason.value if reason else None, "expanded": 1, "guard": row.guard + 1}
-    conn.execute(update(s.job).where(s.job.c.id == job).values(**values))
+    many(conn, _EXPANDED, ("b_id", "b_state", "b_reason"), [(job, state.value, reason.value if reason else None)])
     _drop_progress(conn, job)
     return state
 

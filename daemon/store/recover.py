@@ -55,7 +55,7 @@ def set_meta(conn: Connection, key: str, text: str) -> None:
 
 _HEARTBEAT = select(func.max(s.incarnation.c.heartbeat_at))
 _OVERDUE = select(s.lane.c.id).where(s.lane.c.head <= bindparam("b_now")).limit(1)
-_LAST = select(func.max(s.incarnation.c.id))
+_LAST, _BEGUN = select(func.max(s.incarnation.c.id)), insert(s.incarnation)
 
 
 def begin(conn: Connection, now: Instant, node: str, nonce: str) -> Began:
@@ -70,7 +70,7 @@ def begin(conn: Connection, now: Instant, node: str, nonce: str) -> Began:
     last = value(conn, _HEARTBEAT)
     overdue = bool(fetch(conn, _OVERDUE, ("b_now",), (now,)))
     number = (value(conn, _LAST) or 0) + 1
-    conn.execute(insert(s.incarnation).values(id=number, node=node, started_at=now, heartbeat_at=now))
+    many(conn, _BEGUN, ("id", "node", "started_at", "heartbeat_at"), [(number, node, now, now)])
     returned, doubts = _settle(conn, now)
     return Began(
         id=number, nonce=stored, commit=commit, highest=highest, last_heartbeat=last, overdue=overdue, returned=returned, doubts=doubts
@@ -94,9 +94,12 @@ _EVIDENCE_NAMES = ("delivery", "n", "at", "provider", "outcome", "scope", "code"
 _NOT_BEFORE = update(s.delivery).where(s.delivery.c.id == bindparam("b_id")).values(not_before=bindparam("b_now"))
 
 
+_NONE_FLIES = delete(s.flight)
+
+
 def _give_evidence(conn: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
     """Attempts behind those that there are. `rows`: (delivery, *the columns after `n`)."""
-    tried = {row[0]: row[1] for row in conn.execute(ATTEMPT_COUNT, {"ids": ids(row[0] for row in rows)})} if rows else {}
+    tried = {row[0]: row[1] for row in fetch(conn, ATTEMPT_COUNT, ("ids",), (ids(row[0] for row in rows),))} if rows else {}
     many(conn, _EVIDENCE, _EVIDENCE_NAMES, [(row[0], tried.get(row[0], 0) + 1, *row[1:]) for row in rows])
 
 
@@ -120,7 +123,7 @@ def _settle(conn: Connection, now: Instant) -> tuple[int, list[int]]:
     _give_evidence(conn, evidence)
     put_due(conn, due)
     many(conn, _NOT_BEFORE, ("b_id", "b_now"), [(row[2], now) for row in due])
-    conn.execute(delete(s.flight))
+    many(conn, _NONE_FLIES, (), [()])
     if freed:
         wake(conn, freed, now, WAITS_FOR_SLOT)
     tallies.write(conn)
@@ -138,8 +141,15 @@ def heartbeat(conn: Connection, incarnation: int, now: Instant) -> bool:
     return True
 
 
+_ENDED = (
+    update(s.incarnation)
+    .where(s.incarnation.c.id == bindparam("b_id"))
+    .values(heartbeat_at=bindparam("b_now"), ended_at=bindparam("b_now"))
+)
+
+
 def end(conn: Connection, incarnation: int, now: Instant) -> None:
-    conn.execute(update(s.incarnation).where(s.incarnation.c.id == incarnation).values(heartbeat_at=now, ended_at=now))
+    many(conn, _ENDED, ("b_id", "b_now"), [(incarnation, now)])
 
 
 def load_gate(conn: Connection) -> dict[str, str]:
@@ -237,9 +247,10 @@ def mark_journaled(conn: Connection, sent: Mapping[int, Instant], now: Instant) 
 
 
 def load_buckets(conn: Connection) -> dict[str, str]:
-    return {row.name: row.state for row in conn.execute(select(s.bucket.c.name, s.bucket.c.state))}
+    return dict(fetch(conn, _BUCKETS))
 
 
+_BUCKETS = select(s.bucket.c.name, s.bucket.c.state)
 _bucket = upsert(s.bucket)
 _SAVE_BUCKET = _bucket.on_conflict_do_update(index_elements=[s.bucket.c.name], set_={"state": _bucket.excluded.state})
 

@@ -232,8 +232,11 @@ def find_work(conn: Connection) -> OpenWork:
     return OpenWork(jobs_to_expand(conn), jobs_to_release(conn), jobs_to_sweep(conn), any_ended(conn))
 
 
+_IN_USE = select(s.job.c.body).where(
+    s.job.c.finished_at.is_(None), s.job.c.state.in_((JobState.RECEIVING.value, JobState.PAUSED.value)), s.job.c.expanded == 0
+)
+
+
 def bodies_in_use(conn: Connection) -> set[str]:
     """File names of bodies that are still to be read."""
-    reading = s.job.c.state.in_((JobState.RECEIVING.value, JobState.PAUSED.value))
-    query = select(s.job.c.body).where(s.job.c.finished_at.is_(None), reading, s.job.c.expanded == 0)
-    return set(conn.execute(query).scalars())
+    return {body for (body,) in fetch(conn, _IN_USE)}

@@ -89,8 +89,8 @@ def many(conn: Connection, statement: UpdateBase, names: tuple[str, ...], rows: 
     return done
 
 
-def fetch(conn: Connection, statement: Query, names: tuple[str, ...] = (), values: Row = ()) -> list[tuple[Any, ...]]:
-    """The rows of a `select`, as the driver's tuples; `statement`, `names` and `values` as for `many`."""
+def fetch(conn: Connection, statement: Statement, names: tuple[str, ...] = (), values: Row = ()) -> list[tuple[Any, ...]]:
+    """The rows of a `select`, or of a write that returns some, as the driver's tuples; `statement`, `names` and `values` as for `many`."""
     text, order, constants = _compiled(statement, conn.dialect, names)
     if order is not None:
         values = order((*values, *constants))

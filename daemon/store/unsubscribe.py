@@ -19,7 +19,7 @@ from daemon.policy.subject import ANY
 from daemon.store import schema as s
 from daemon.store.facts import PUSHED
 from daemon.store.push import forget
-from daemon.store.sql import ids, in_list
+from daemon.store.sql import fetch, ids, in_list, many, rows
 from daemon.store.wake import wake
 
 ADDRESS_KINDS: Mapping[str, str] = {"email": "email", "sms": "phone", "call": "phone", "whatsapp": "phone"}
@@ -81,9 +81,18 @@ _RAISE_GUARD = (
 )
 
 
+_CONSENT_NAMES = ("person", "channel", "topic", "state", "at", "source", "text")
+_SUPPRESSION_NAMES = ("hash", "channel", "scope", "reason", "at", "source")
+
+
+def _subscriber(conn: Connection, delivery: int) -> Any:
+    found = rows(conn, _WHO, ("delivery",), (delivery,))
+    return found[0] if found else None
+
+
 def find_subscription(conn: Connection, delivery: int) -> Subscription | None:
     """What the link's page shows; None if there is no such delivery. Changes nothing."""
-    row = conn.execute(_WHO, {"delivery": delivery}).first()
+    row = _subscriber(conn, delivery)
     if row is None:
         return None
     active = row.erased == 0 and row.state != "withdrawn"
@@ -96,7 +105,7 @@ def unsubscribe(conn: Connection, delivery: int, *, now: Instant, how: str) -> U
     `how`: one_click (RFC 8058) or page; kept as the consent's source. Who shares the address and is claimed just now is
     decided anew too. None if there is no such delivery; an erased person has nothing left to be changed.
     """
-    row = conn.execute(_WHO, {"delivery": delivery}).first()
+    row = _subscriber(conn, delivery)
     if row is None:
         return None
     if row.erased is None or row.erased:
@@ -118,28 +127,27 @@ def withdraw(
 
     A later START lifts what a STOP made (`source` begins with `stop:`); so whoever else says it takes it over.
     """
-    state, said = conn.execute(_STANDS, {"person": person, "channel": channel}).first() or (None, None)
+    state, said = next(iter(fetch(conn, _STANDS, ("person", "channel"), (person, channel))), (None, None))
     changed = state != "withdrawn" or (is_stop(said) and not is_stop(source))
     if changed:
-        consent = {"person": person, "channel": channel, "topic": ANY, "state": "withdrawn", "at": now}
-        conn.execute(WITHDRAW, {**consent, "source": source, "text": None})
+        many(conn, WITHDRAW, _CONSENT_NAMES, [(person, channel, ANY, "withdrawn", now, source, None)])
     sharers: list[int] = []
     if address is not None and suppress_marketing(conn, address, channel, source=source, now=now):
         changed = True
-        sharers = list(conn.execute(_CLAIMED, {"hash": address}).scalars())
+        sharers = [person for (person,) in fetch(conn, _CLAIMED, ("hash",), (address,))]
     if not changed:
         return False, 0
     if channel in PUSHED:
         forget(conn, [person])
-    conn.execute(_RAISE_GUARD, {"b_person": person, "sharers": ids(sharers)})
+    many(conn, _RAISE_GUARD, ("b_person", "sharers"), [(person, ids(sharers))])
     return True, wake(conn, [person], now)
 
 
 def suppress_marketing(conn: Connection, address: bytes, channel: str, *, source: str, now: Instant) -> bool:
     """The address gets no marketing over the channel, at commit. True: that is news. Guards are the caller's to raise."""
-    suppression = {"hash": address, "channel": channel, "scope": "marketing", "reason": Reason.SUPPRESSED.value, "at": now}
+    suppression = (address, channel, "marketing", Reason.SUPPRESSED.value, now, source)
     statement = _SUPPRESS if is_stop(source) else _SUPPRESS_FOR_GOOD
-    return bool(conn.execute(statement, {**suppression, "source": source}).rowcount)
+    return bool(many(conn, statement, _SUPPRESSION_NAMES, [suppression]))
 
 
 def is_stop(source: str | None) -> bool:
