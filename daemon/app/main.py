@@ -183,6 +183,7 @@ class Daemon:
         return Reconciling(
             store=world.store, clock=self.clock, log=self.log, metrics=self.metrics, askers=self.sending, plans=plans,
             writer=MessageWriter(plans, self.links, self.kinds, self.clock), settled=self.sending.wake, found=self.joining.poke,
+            look_seconds=self.ports.pace.reconcile_seconds,
         )  # fmt: skip
 
     def _compose_intake(self, world: World) -> None:

@@ -60,6 +60,7 @@ class Pace:
     heartbeat_ticks: int = 5
     observe_ticks: int = 5
     audit_seconds: float = 60.0
+    reconcile_seconds: float = 15.0
     poll_seconds: float = 1.0
     room_seconds: float = 0.1
 

@@ -26,7 +26,6 @@ from daemon.store.writer import Lane, Writes
 from plugins.contract import Accepted, Deferred, Log, Message, Rejected
 from plugins.feedback import Doubt
 
-LOOK_SECONDS = 15.0
 ASK_SECONDS = 60.0
 """A look-up that takes longer is given up, and asked again at the next age."""
 BATCH = 50
@@ -54,7 +53,7 @@ class Reconciling(Service):
 
     def __init__(
         self, *, store: Writes, clock: Clock, log: Log, metrics: Metrics, askers: Askers, writer: MessageWriter, plans: PlanBook,
-        settled: Callable[[], None], found: Callable[[], None], look_seconds: float = LOOK_SECONDS,
+        settled: Callable[[], None], found: Callable[[], None], look_seconds: float,
     ) -> None:  # fmt: skip
         """`writer` and `plans`: of its own, since they are used beside the claims."""
         super().__init__("reconcile")
@@ -70,7 +69,7 @@ class Reconciling(Service):
         try:
             while not self.stopping.is_set():
                 await asyncio.wait({stopping}, timeout=self._look_seconds)
-                if not self.stopping.is_set():
+                if not self.stopping.is_set() and (self._asked or self._askers.reconcilers()):
                     await self._unless_stopping(stopping)
         finally:
             stopping.cancel()

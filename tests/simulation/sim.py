@@ -67,8 +67,9 @@ class Sim:
         self.rng = random.Random(f"sim {plan.seed}")
         self.faults = StoreFaults(plan.seed)
         self.pace = Pace(
-            tick_seconds=IDLE, heartbeat_ticks=2, observe_ticks=20, poll_seconds=IDLE, room_seconds=20, audit_seconds=IDLE
-        )
+            tick_seconds=IDLE, heartbeat_ticks=2, observe_ticks=20, poll_seconds=IDLE, room_seconds=20, audit_seconds=IDLE,
+            reconcile_seconds=IDLE,
+        )  # fmt: skip
         self.context = contextvars.copy_context()
         self.start = utc(plan.start)
         self.sea = Sea(
