@@ -14,6 +14,7 @@ _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _VALUES = {c: i for i, c in enumerate(_ALPHABET)} | {c.lower(): i for i, c in enumerate(_ALPHABET)}
 _VALUES |= {"O": 0, "o": 0, "I": 1, "i": 1, "L": 1, "l": 1}
 _LENGTH = 13
+_PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
 MAX_ID = (1 << 63) - 1
 
 
@@ -55,7 +56,11 @@ def encode_id(number: int) -> str:
     """A non-negative 63-bit integer as 13 characters of Crockford base32, so that order is kept. ValueError outside."""
     if not 0 <= number <= MAX_ID:
         raise ValueError(f"{number} is not a 63-bit id")
-    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(5 * (_LENGTH - 1), -1, -5))
+    pairs = _PAIRS  # two characters at a time: each message has an id
+    return (
+        f"{pairs[number >> 55 & 1023]}{pairs[number >> 45 & 1023]}{pairs[number >> 35 & 1023]}{pairs[number >> 25 & 1023]}"
+        f"{pairs[number >> 15 & 1023]}{pairs[number >> 5 & 1023]}{_ALPHABET[number & 31]}"
+    )
 
 
 def decode_id(text: str) -> int | None:

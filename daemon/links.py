@@ -11,11 +11,13 @@ reads tokens, `daemon/dispatch` mints them.
 from __future__ import annotations
 
 import base64
+import hashlib
 import hmac
 import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from daemon.disk import Disk
 from daemon.errors import ConfigError, Problem
@@ -34,6 +36,8 @@ HOOK = "hook"
 
 _SECRET_BYTES = 32
 _MAC_BYTES = 16
+_BLOCK = 64
+"""Bytes of a block of SHA-256."""
 _TOKEN = re.compile(r"v1\.([0-9a-f]{8})\.([A-Za-z0-9_-]{32})")
 _LINE = re.compile(r"([0-9a-f]{8}) ([0-9a-f]{64})")
 _HEADER = "# Keys of the links in sent messages, newest last. Losing a line kills the links minted with it.\n"
@@ -82,7 +86,8 @@ class Links:
         self._public_url = public_url.rstrip("/")
         self._secrets = {key.id: key.secret for key in ring.keys}
         self._newest = ring.keys[-1].id
-        self._bound: dict[tuple[str, str], bytes] = {}
+        self._bound: dict[tuple[str, str], tuple[Any, Any]] = {}
+        """(key, purpose) -> HMAC's two hashes with the key in them (RFC 2104): a token then costs a third."""
 
     def mint(self, purpose: str, payload: int) -> str:
         """A token for `payload` (0 .. 2**63 - 1), good for `purpose` only. ValueError outside that range."""
@@ -138,9 +143,14 @@ class Links:
     def _mac(self, key: str, purpose: str, data: bytes) -> bytes:
         bound = self._bound.get((key, purpose))
         if bound is None:
-            bound = hmac.digest(self._secrets[key], b"homing link v1 " + purpose.encode("ascii"), "sha256")
+            secret = hmac.digest(self._secrets[key], b"homing link v1 " + purpose.encode("ascii"), "sha256").ljust(_BLOCK, b"\0")
+            bound = hashlib.sha256(bytes(byte ^ 0x36 for byte in secret)), hashlib.sha256(bytes(byte ^ 0x5C for byte in secret))
             self._bound[key, purpose] = bound
-        return hmac.digest(bound, data, "sha256")[:_MAC_BYTES]
+        inner, outer = bound[0].copy(), bound[1].copy()
+        inner.update(data)
+        outer.update(inner.digest())
+        mac: bytes = outer.digest()[:_MAC_BYTES]
+        return mac
 
 
 def _new_key(ids: Ids) -> LinkKey:

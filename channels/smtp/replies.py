@@ -10,6 +10,8 @@ import re
 
 MAX_LINE = 8 * 1024
 MAX_REPLY = 64 * 1024
+_CODES = {b"%d" % code: code for code in range(200, 600)}
+_MARKS = (b" ", b"-", b"\r", b"")
 
 _status = re.compile(rb"([245]\.\d{1,3}\.\d{1,3})(?:\s|$)")
 _queue_id = re.compile(rb"(?:queued as|queued mail for delivery|id=|accepted for delivery:?)\s*<?([A-Za-z0-9][\w.@$+=-]*)", re.IGNORECASE)
@@ -87,8 +89,8 @@ class ReplyReader:
     def _line(self, line: bytes, replies: list[Reply]) -> None:
         if len(line) > MAX_LINE:
             raise Garbled(f"a line of more than {MAX_LINE} bytes")
-        head, mark = line[:3], line[3:4]
-        if len(head) != 3 or not head.isdigit() or not 200 <= (code := int(head)) < 600 or mark not in (b" ", b"-", b"\r", b""):
+        code, mark = _CODES.get(line[:3]), line[3:4]
+        if code is None or mark not in _MARKS:
             raise Garbled(repr(line[:80])[1:])
         if not self._lines:
             if mark != b"-":

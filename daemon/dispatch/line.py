@@ -70,7 +70,7 @@ class Line:
         self._log, self._metrics, self._writer = log, metrics, writer
         self._wake, self._freed = wake, freed
         self.destinations = Destinations(channel.capabilities.concurrency)
-        self._ready = Ready(self.destinations, self._domain, channel.capabilities.batch)
+        self._ready = Ready(self.destinations, channel.capabilities.batch)
         self._in_hand = 0
         self._idle: deque[asyncio.Future[None]] = deque()
         """Senders that wait for something that they may begin, and are not called yet."""
@@ -117,8 +117,9 @@ class Line:
 
     async def put(self, envelopes: Sequence[Envelope]) -> None:
         now = self._clock.instant()
-        for _ in envelopes:
+        for envelope in envelopes:
             self.bucket.reserve(now)
+            envelope.domain = self._domain(envelope)
         self._ready.put(envelopes)
         self._call_senders(min(len(envelopes), self._open_places() - self._busy))
 
@@ -231,7 +232,7 @@ class Line:
                 ready.append(envelope)
             else:
                 held.append(made)
-        turn = Turn(self, {envelope.public_id: self._domain(envelope) for envelope in batch}, self._clock)
+        turn = Turn(self, {envelope.public_id: envelope.domain for envelope in batch}, self._clock)
         session = SendSession(
             ready, self._store, self._flights, self._clock.instant, self._ids.rng(), turn, lambda: self._closing, traced=self._traced
         )  # fmt: skip

@@ -6,17 +6,17 @@ destination has no place for now is passed over, not waited for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from daemon.dispatch.work import Envelope
 from daemon.pacing.destinations import Destinations
 
 
 class Ready:
-    """`domain_of`: an envelope's destination, "" where there is none."""
+    """Envelopes by their `domain`, "" where there is none."""
 
-    def __init__(self, destinations: Destinations, domain_of: Callable[[Envelope], str], batch: int) -> None:
-        self._destinations, self._domain_of, self._batch = destinations, domain_of, batch
+    def __init__(self, destinations: Destinations, batch: int) -> None:
+        self._destinations, self._batch = destinations, batch
         self._rows: list[Envelope] = []
 
     def __len__(self) -> int:
@@ -24,7 +24,7 @@ class Ready:
 
     def put(self, envelopes: Iterable[Envelope]) -> None:
         for envelope in envelopes:
-            self._destinations.hold(self._domain_of(envelope))
+            self._destinations.hold(envelope.domain)
             self._rows.append(envelope)
 
     def take(self, share: int, now: float, *, alone: bool) -> list[Envelope]:
@@ -52,7 +52,7 @@ class Ready:
         batch: list[Envelope] = []
         destinations = self._destinations
         for envelope in rows:
-            domain = self._domain_of(envelope)
+            domain = envelope.domain
             slow = destinations.is_slow(domain)
             if not destinations.may(domain, now) or (slow and batch):
                 continue
@@ -64,7 +64,7 @@ class Ready:
 
     def _take_alone(self, now: float) -> list[Envelope]:
         for envelope in self._rows:
-            domain = self._domain_of(envelope)
+            domain = envelope.domain
             if self._destinations.may(domain, now, alone=True):
                 self._destinations.begin(domain)
                 return [envelope]
@@ -73,7 +73,7 @@ class Ready:
     def shed(self, domain: str) -> Sequence[Envelope]:
         """Take out those of a slow destination for which it will have no place for long."""
         count = self._destinations.too_many(domain)
-        mine = [envelope for envelope in self._rows if self._domain_of(envelope) == domain] if count else []
+        mine = [envelope for envelope in self._rows if envelope.domain == domain] if count else []
         return self._out(mine[max(0, len(mine) - count) :])
 
     def clear(self) -> Sequence[Envelope]:
@@ -84,5 +84,5 @@ class Ready:
         gone = set(map(id, envelopes))
         self._rows = [envelope for envelope in self._rows if id(envelope) not in gone]
         for envelope in envelopes:
-            self._destinations.let_go(self._domain_of(envelope))
+            self._destinations.let_go(envelope.domain)
         return envelopes

@@ -73,6 +73,8 @@ class Envelope:
     public_id: str
     plan: Plan
     message: Message | None = None
+    domain: str = ""
+    """Where it goes, as far as that can hold up others: an e-mail's domain. Set by its line."""
 
     @property
     def zone(self) -> str | None:
