@@ -7,6 +7,7 @@ that fails there is a `NotSent`. A request that has left is never repeated and n
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import socket
 from typing import TYPE_CHECKING, Any
@@ -109,6 +110,7 @@ class GuardedConnector(aiohttp.TCPConnector):
         return connection
 
 
+@functools.lru_cache(maxsize=256)
 def _is_literal(host: str) -> bool:
     try:
         ipaddress.ip_address(host.partition("%")[0])
@@ -131,18 +133,27 @@ class GuardedResponse(aiohttp.ClientResponse):
 
     async def read(self) -> bytes:
         if self._body is None:
-            parts, size = [], 0
             try:
-                async for part in self.content.iter_any():
-                    parts.append(part)
-                    size += len(part)
-                    if size > MAX_REPLY_BYTES:
-                        raise ReplyTooLargeError(f"the reply of {self.url.host} is longer than {MAX_REPLY_BYTES} bytes")
+                self._body = self.content.read_nowait() if self.content.is_eof() else await self._read_on()
+                if len(self._body) > MAX_REPLY_BYTES:
+                    raise self._too_large()
             except BaseException:
                 self.close()
                 raise
-            self._body = b"".join(parts)
         return await super().read()
+
+    async def _read_on(self) -> bytes:
+        """What did not come with the head, as a small body does."""
+        parts, size = [], 0
+        async for part in self.content.iter_any():
+            parts.append(part)
+            size += len(part)
+            if size > MAX_REPLY_BYTES:
+                raise self._too_large()
+        return b"".join(parts)
+
+    def _too_large(self) -> ReplyTooLargeError:
+        return ReplyTooLargeError(f"the reply of {self.url.host} is longer than {MAX_REPLY_BYTES} bytes")
 
 
 def build_session(

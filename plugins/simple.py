@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -35,8 +36,9 @@ class SimpleChannel(ABC, Generic[S]):
     address: ClassVar[str]
     settings_type: ClassVar[type[Any]]
     capabilities: Capabilities = Capabilities()
-    send_seconds: ClassVar[float] = 60.0
-    """`send_one` is ended after so long, and its message reported `Unknown`. The shared HTTP session gives up earlier."""
+    send_seconds: ClassVar[float | None] = 60.0
+    """`send_one` is ended after so long, and its message reported `Unknown`. The shared HTTP session gives up earlier. None: whatever
+    `send_one` awaits has a deadline of its own."""
 
     context: Context[S]
     settings: S
@@ -74,26 +76,36 @@ class SimpleChannel(ABC, Generic[S]):
         """Each message by itself: one that fails, in whatever manner, leaves the others alone."""
         if self._places is None:
             raise RuntimeError("send() was called before start() or after stop()")
-        work = (self._send_granted(message, session, self._places) for message in batch)
-        failures = [result for result in await asyncio.gather(*work, return_exceptions=True) if isinstance(result, BaseException)]
+        left, failures = deque(batch), list[BaseException]()
+        workers = min(len(batch), self.capabilities.concurrency)
+        await asyncio.gather(*(self._work(left, session, self._places, failures) for _ in range(workers)))
         if failures:
             raise failures[0]  # of the session, never of send_one: what is not reported goes back to due
 
-    async def _send_granted(self, message: Message, session: Session, places: asyncio.Semaphore) -> None:
+    async def _work(self, left: deque[Message], session: Session, places: asyncio.Semaphore, failures: list[BaseException]) -> None:
+        """Take one message after the other, in a place of its own: a task for each message costs as much again as asking for it."""
+        task = asyncio.current_task()
         async with places:
-            if session.closing:
-                return
-            grant = Grant(self.clock)
-            if message.id not in await session.handover([message.id]):
-                return
-            if grant.expired:
-                outcome: Outcome = Deferred(nothing_sent=True, code="grant_expired")
-            else:
-                with grant.held():
-                    outcome = await self._outcome_of(message)
-                    if isinstance(outcome, Unknown) and self.capabilities.idempotent:
-                        outcome = await self._ask_again(message, outcome, session, grant)
-            session.report(message.id, outcome)
+            while left and not session.closing:
+                try:
+                    await self._send_granted(left.popleft(), session)
+                except (Exception, asyncio.CancelledError) as error:
+                    if task is not None and task.cancelling():
+                        raise
+                    failures.append(error)  # of this message alone, a cancellation of its own too: the others go on
+
+    async def _send_granted(self, message: Message, session: Session) -> None:
+        grant = Grant(self.clock)
+        if message.id not in await session.handover([message.id]):
+            return
+        if grant.expired:
+            outcome: Outcome = Deferred(nothing_sent=True, code="grant_expired")
+        else:
+            with grant.held():
+                outcome = await self._outcome_of(message)
+                if isinstance(outcome, Unknown) and self.capabilities.idempotent:
+                    outcome = await self._ask_again(message, outcome, session, grant)
+        session.report(message.id, outcome)
 
     async def _ask_again(self, message: Message, doubt: Unknown, session: Session, grant: Grant) -> Outcome:
         """The provider takes a second request under the same id for the first one, so asking is harmless while the grant lasts.
@@ -109,8 +121,11 @@ class SimpleChannel(ABC, Generic[S]):
 
     async def _outcome_of(self, message: Message) -> Outcome:
         try:
-            async with asyncio.timeout(self.send_seconds):
+            if self.send_seconds is None:
                 outcome: object = await self.send_one(message)
+            else:
+                async with asyncio.timeout(self.send_seconds):
+                    outcome = await self.send_one(message)
         except NotSent as error:
             return Deferred(nothing_sent=True, scope="provider", code="not_sent", detail=_line(error))
         except (Exception, SystemExit) as error:  # a SystemExit in a task of its own would end the daemon

@@ -7,7 +7,7 @@ later comes in by callbacks (`callbacks`), what nobody knows is looked up (`look
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from channels.sms_twilio.callbacks import Callbacks
@@ -48,6 +48,8 @@ class TwilioChannel(SimpleChannel[Settings]):
     name, channel, address, settings_type = "sms_twilio", "sms", "phone", Settings
     capabilities = Capabilities(concurrency=20, batch=50, unit=1, max_text=MAX_CHARACTERS)
 
+    send_seconds = None  # all that it awaits is one request, which has `request_seconds`
+
     _messages: Messages | None = None
 
     async def start(self, context: Context[Settings]) -> None:
@@ -57,7 +59,6 @@ class TwilioChannel(SimpleChannel[Settings]):
             concurrency=settings.concurrency, batch=50, unit=1, max_text=MAX_CHARACTERS, daily_spend=settings.daily_spend
         )
         self._allowed = settings.allowed
-        self._sender = {"from_": settings.from_} if settings.from_ else {"messaging_service_sid": settings.messaging_service_sid}
         self._callbacks = Callbacks(settings)
         await super().start(context)
 
@@ -118,21 +119,17 @@ class TwilioChannel(SimpleChannel[Settings]):
         left = min(message.ttl, (message.expires_at - self.clock.now()).total_seconds())
         if left < 1:
             return Deferred(nothing_sent=True, code="too_late", detail="less than a second is left of its time")
-        fields: dict[str, Any] = {
-            "to": message.address,
-            "body": self.body_of(message),
-            "validity_period": int(min(left, MAX_VALIDITY)),
-            **self._sender,
-        }
-        if self.context.hook_url is not None and not message.test:
-            fields["status_callback"] = f"{self.context.hook_url}?t={quote(self.context.sign(message.id), safe='')}"
+        hook = self.context.hook_url
+        callback = None if hook is None or message.test else f"{hook}?t={quote(self.context.sign(message.id), safe='')}"
         try:
-            answer = await self._messages.create(**fields)
+            answer = await self._messages.create(
+                to=message.address, body=self.body_of(message), validity=int(min(left, MAX_VALIDITY)), callback=callback
+            )
         except NotSent:
             raise
         except Exception as error:  # noqa: BLE001  # after the first byte nothing but an answer says what Twilio did
             return Unknown(code=_kind_of(error), detail=" ".join(str(error).split())[:200] or "no readable answer came")
-        return judge(answer, self.clock.now())
+        return judge(answer, self.clock.now)
 
     def parse_feedback(self, request: WebhookRequest) -> Sequence[Feedback]:
         """See `plugins.feedback.TakesFeedback`."""

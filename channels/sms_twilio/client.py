@@ -6,11 +6,12 @@ or to tell what was surely not sent; the subclass here keeps its interface and b
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 
 import aiohttp
 from twilio.http.async_http_client import AsyncTwilioHttpClient
@@ -49,15 +50,15 @@ class GuardedClient(AsyncTwilioHttpClient):  # type: ignore[misc]  # the SDK has
         method: str,
         url: str,
         params: Mapping[str, Any] | None = None,
-        data: Mapping[str, Any] | None = None,
+        data: Mapping[str, Any] | bytes | None = None,
         headers: Mapping[str, str] | None = None,
         auth: tuple[str, str] | None = None,
         timeout: float | None = None,
         allow_redirects: bool = False,
     ) -> Response:
-        """The reply, if it is a result (2xx and JSON); RefusedError otherwise, and what the session raises."""
-        sent = {**(headers or {}), **({"Authorization": aiohttp.encode_basic_auth(*auth)} if auth else {})}
-        body = urlencode(data, doseq=True).encode() if data else None
+        """The reply, if it is a result (2xx); RefusedError otherwise, and what the session raises. `data`: a form, or its bytes."""
+        sent = {**(headers or {}), **({"Authorization": _authorization(auth)} if auth else {})}
+        body = data if isinstance(data, bytes) or data is None else urlencode(data, doseq=True).encode()
         async with self._shared.request(
             method, url, params=params, data=body, headers=sent, timeout=self._limits, allow_redirects=False
         ) as reply:
@@ -65,6 +66,22 @@ class GuardedClient(AsyncTwilioHttpClient):  # type: ignore[misc]  # the SDK has
             if not 200 <= reply.status < 300:
                 raise RefusedError(Answer(status=reply.status, message=_object(text), after=reply.headers.get("Retry-After")))
             return Response(reply.status, text, reply.headers)
+
+
+class Quoted(dict[int, str]):
+    """Characters as a form has them, each worked out once: `str.translate` with it is `quote_plus` at half its price."""
+
+    def __missing__(self, point: int) -> str:
+        self[point] = found = quote_plus(chr(point))
+        return found
+
+
+QUOTED = Quoted()
+
+
+@functools.lru_cache(maxsize=8)
+def _authorization(auth: tuple[str, str]) -> str:
+    return aiohttp.encode_basic_auth(*auth)
 
 
 async def _read(reply: aiohttp.ClientResponse) -> str:
@@ -99,14 +116,24 @@ class Messages:
         )
         self._client.api.base_url = settings.base_url.rstrip("/")
         self._messages = self._client.api.v2010.account.messages  # loads the SDK's many modules here, not at the first message
+        self._uri = self._client.api.v2010.absolute_url(f"/Accounts/{settings.account_sid}/Messages.json")
+        sender = {"From": settings.from_} if settings.from_ else {"MessagingServiceSid": settings.messaging_service_sid}
+        self._sender = urlencode(sender)
 
-    async def create(self, **fields: Any) -> Answer:
-        """Send one message; see `MessageList.create_async` of the SDK for the fields. Raises what the HTTP session raises."""
+    async def create(self, *, to: str, body: str, validity: int, callback: str | None) -> Answer:
+        """Send one message; `validity` in seconds. Raises what the HTTP session raises, ValueError for what is no JSON.
+
+        By the SDK's client, below its resource: that would parse the dates of each answer, a quarter of the whole request's CPU time.
+        """
+        form = f"To={to.translate(QUOTED)}&{self._sender}&ValidityPeriod={validity}&Body={body.translate(QUOTED)}"
+        if callback is not None:
+            form += f"&StatusCallback={callback.translate(QUOTED)}"
         try:
-            made = await self._messages.create_async(**fields)
+            reply = await self._client.request_async("POST", self._uri, data=form.encode("ascii"))
         except RefusedError as refused:
             return refused.answer
-        return Answer(status=201, message={"sid": made.sid, "status": made.status, "error_code": made.error_code})
+        made = json.loads(reply.text)
+        return Answer(status=reply.status_code, message=made if isinstance(made, dict) else None)
 
     async def sent_to(self, number: str, since: datetime | None, limit: int) -> list[Any]:
         """The messages to a number, newest first: those sent since an instant, or (None) all. RefusedError, and what the session raises."""

@@ -6,7 +6,7 @@ What a 4xx refuses was surely not taken; a 5xx, or what nobody can read, may hav
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -54,7 +54,7 @@ class Answer:
     after: str | None = None
 
 
-def judge(answer: Answer, now: datetime) -> Outcome:
+def judge(answer: Answer, now: Callable[[], datetime]) -> Outcome:
     """What an answer to the request that creates a message means for it."""
     message = answer.message or {}
     if 200 <= answer.status < 300:
@@ -76,9 +76,9 @@ def _created(message: Mapping[str, Any]) -> Outcome:
     return Accepted(provider_id=sid, detail=_text_of(status))
 
 
-def _refused(code: str, status: int, words: str | None, after: str | None, now: datetime) -> Outcome:
+def _refused(code: str, status: int, words: str | None, after: str | None, now: Callable[[], datetime]) -> Outcome:
     if code == DAILY_LIMIT:
-        return Deferred(scope="provider", after=after or _until_midnight(now), code=code, detail=words)
+        return Deferred(scope="provider", after=after or _until_midnight(now()), code=code, detail=words)
     if code in QUEUE_FULL:
         return Deferred(scope="provider", after=after or QUEUE_FULL_SECONDS, code=code, detail=words, throttled=True)
     if code == THROTTLED or status == 429:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
-from tests.bench import decisions, end_to_end, idle, importing, intake, jobs, loop, peers, push, smtp_channel, tarpit, ten_million
+from tests.bench import decisions, end_to_end, idle, importing, intake, jobs, loop, peers, push, sms, smtp_channel, tarpit, ten_million
 
 BENCHES = {
     "end-to-end: 10 KB multipart over 10 connections, one core": end_to_end.run,
@@ -15,6 +15,7 @@ BENCHES = {
     "idle: the start to the first claim, and a daemon that has nothing to do": idle.run,
     "tarpit: what one that answers too slowly costs the others": tarpit.run,
     "smtp channel alone: ready-made and templated messages": smtp_channel.run,
+    "sms: end to end beside a bare loop over Twilio's SDK, 100 requests at once, one core": sms.run,
     "loop: claim, policy, handover and outcome with a channel that does nothing, at 10 thousand and 10 million due": loop.run,
     "push: web push end to end beside a bare pywebpush loop and the crypto alone": push.run,
     "decisions: the rules alone": decisions.run,

@@ -21,7 +21,8 @@ from tests.bench.end_to_end import cpu_seconds
 from tests.bench.sms_sink import MESSAGE
 from tests.crash.world import CAMPAIGN, CONFIG, Installation, free_port
 
-CONCURRENCY = 20
+CONCURRENCY = 100
+"""What aiohttp's pool gives the reference. With less the daemon waits more: each message waits for the commit of its handover."""
 CORES = sorted(os.sched_getaffinity(0))
 CLIENT, SINK = str(CORES[0]), str(CORES[-1])
 GOAL = 0.8
@@ -132,7 +133,9 @@ def run(rounds: int = 5, count: int = 4000) -> None:
         rate, cpu = f"{statistics.median(rates):8,.0f}/s ({min(rates):,.0f}-{max(rates):,.0f})", f"{statistics.median(cpus):6.0f}"
         print(f"  {name:36} {rate}   {cpu} ({min(cpus):.0f}-{max(cpus):.0f}) CPU µs/message")
     ratios = [ours[0] / theirs[0] for ours, theirs in found]
-    print(f"  ratio {statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f}); goal >= {GOAL}")
+    cpus = [theirs[1] / ours[1] for ours, theirs in found]
+    by_cpu = f"{statistics.median(cpus):.2f} ({min(cpus):.2f}-{max(cpus):.2f})"
+    print(f"  ratio by rate {statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f}), by CPU time {by_cpu}; goal >= {GOAL}")
 
 
 if __name__ == "__main__":

@@ -142,7 +142,7 @@ async def test_an_address_that_is_not_in_the_settings_is_not_dialled(tmp_path: P
     """The guard of the shared session holds for the SDK too: it has no session of its own."""
     async with staged(tmp_path) as stage:
         client: Any = stage.channel._messages
-        client._client.api.base_url = "http://127.0.0.1:1"
+        client._uri = "http://127.0.0.1:1/2010-04-01/Accounts/AC/Messages.json"
         outcome = await stage.outcome()
     assert isinstance(outcome, Deferred)
     assert "not a public address" in str(outcome.detail)
@@ -153,7 +153,7 @@ async def test_the_daily_limit_waits_for_the_end_of_the_utc_day(tmp_path: Path) 
     from channels.sms_twilio.verdicts import Answer, judge
 
     async with staged(tmp_path) as stage:
-        outcome = judge(Answer(status=429, message={"code": 63038, "message": "daily limit"}), stage.clock.now())
+        outcome = judge(Answer(status=429, message={"code": 63038, "message": "daily limit"}), stage.clock.now)
     assert isinstance(outcome, Deferred)
     assert outcome.after == pytest.approx(21 * 3600, abs=5)  # the kit's day begins at 03:00
 
@@ -278,6 +278,16 @@ async def test_a_price_is_that_of_the_country_for_each_segment(tmp_path: Path) -
         assert stage.channel.capabilities.daily_spend == 20.0
 
 
+def test_a_form_is_quoted_as_the_library_does() -> None:
+    """Every character of the basic plane, and beyond."""
+    from urllib.parse import quote_plus
+
+    from channels.sms_twilio.client import QUOTED
+
+    text = "".join(map(chr, [*range(0xD800), *range(0xE000, 0x11000), 0x1F600]))
+    assert text.translate(QUOTED) == quote_plus(text)
+
+
 async def test_neither_token_nor_number_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Not by the channel, not by the SDK."""
     caplog.set_level(0)
@@ -302,7 +312,7 @@ async def test_a_failure_told_at_once_is_a_refusal(tmp_path: Path) -> None:
     from channels.sms_twilio.verdicts import Answer, judge
 
     async with staged(tmp_path) as stage:
-        now = stage.clock.now()
+        now = stage.clock.now
     dead = judge(Answer(status=201, message={"sid": "SM1", "status": "failed", "error_code": 30005}), now)
     other = judge(Answer(status=201, message={"sid": "SM1", "status": "failed", "error_code": None}), now)
     assert (dead, other) == (Rejected(scope="address", code="30005", detail="SM1"), Rejected(scope="message", detail="SM1"))

@@ -227,3 +227,25 @@ async def test_a_doubt_is_never_asked_again_without_a_key_or_past_the_grant(idem
     await channel.send(messages, line)
     assert channel.running == 1
     assert line.reports == {messages[0].id: [Unknown()]}
+
+
+async def test_a_cancellation_that_nobody_asked_for_costs_its_message_only() -> None:
+    """Raised by a library inside `send_one`: the neighbours go out, then send() says what happened."""
+    channel, line, messages = await started(KitClock(), KitLog()), Line(), batch(3)
+    channel.script[messages[0].id] = asyncio.CancelledError()
+    with pytest.raises(asyncio.CancelledError):
+        await channel.send(messages, line)
+    assert line.reports.keys() == {messages[1].id, messages[2].id}
+
+
+async def test_a_send_that_is_cancelled_leaves_nothing_running() -> None:
+    """A call that hangs ends with it, and no other begins."""
+    channel, line, messages = await started(KitClock(), KitLog()), Line(), batch(5)
+    channel.script = dict.fromkeys([message.id for message in messages], "hang")
+    sending = asyncio.ensure_future(channel.send(messages, line))
+    while channel.running < 2:
+        await asyncio.sleep(0)
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    assert (channel.running, len(line.asked), line.reports) == (0, 2, {})
