@@ -45,7 +45,8 @@ from daemon.room import Room
 from daemon.service import Signals
 from daemon.store.engine import StateLock
 from daemon.store.flight import last_commit
-from daemon.store.recover import Began, get_meta, load_gate
+from daemon.store.meta import get_meta
+from daemon.store.recover import Began, load_gate
 from daemon.store.writer import Store
 from daemon.web.control import open_socket, remove_socket
 from daemon.web.server import ADMIN, Doors, WebServer

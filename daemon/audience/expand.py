@@ -31,9 +31,10 @@ from daemon.policy.rules import Rules
 from daemon.service import Service, Signals
 from daemon.store.campaigns import body_of
 from daemon.store.jobs import finish_jobs, read_job
-from daemon.store.plan import ID_BITS, Batch, Chunk, Limits, Target, Work, end_expansion, fail_job, note_reading, plan_chunk, start_over
+from daemon.store.plan import Batch, Chunk, Limits, Target, Work, end_expansion, fail_job, note_reading, plan_chunk, start_over
 from daemon.store.receipts import error_json
 from daemon.store.release import Timed, ToSweep, find_work, read_planned, release_chunk, sweep_some
+from daemon.store.waves import ID_BITS
 from daemon.store.writer import Lane, Writes
 from plugins.contract import Log
 

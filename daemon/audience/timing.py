@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import functools
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
 from daemon.clock import to_instant
 from daemon.content.version import CampaignVersion
-from daemon.model.campaign import Campaign, Purpose, Step
+from daemon.model.campaign import Campaign, Mode, Purpose, Step
 from daemon.model.delivery import Instant, Reason
+from daemon.policy.channels import in_order
 from daemon.policy.hours import WindowError, WindowRule, parse_quiet_hours, parse_window
 from daemon.policy.rules import Rules
 from daemon.policy.spread import Stretch, due_stretch
@@ -33,7 +35,6 @@ class Outline:
 
     campaign: Campaign
     step: Step
-    channel: str
     window: WindowRule | None
 
     @classmethod
@@ -42,28 +43,61 @@ class Outline:
         campaign = CampaignVersion.from_json(body).campaign
         step = campaign.steps[0]
         window = parse_window(campaign.window) if campaign.window else None
-        return cls(campaign=campaign, step=step, channel=step.channels[0], window=window)
+        return cls(campaign=campaign, step=step, window=window)
 
     @property
     def one_per_address(self) -> str | None:
-        """The kind of address of which two rows of a job may not share one: marketing writes to a mailbox once (B12)."""
-        return ADDRESS_KINDS.get(self.channel) if self.campaign.purpose is Purpose.MARKETING else None
+        """The kind of address of which two rows of a job may not share one: marketing writes to a mailbox once (B12). Of several
+        channels, the step's first counts."""
+        return ADDRESS_KINDS.get(self.step.channels[0]) if self.campaign.purpose is Purpose.MARKETING else None
+
+    @property
+    def chooses(self) -> bool:
+        """Each recipient's channel is chosen when its delivery falls due."""
+        return len(self.step.channels) > 1 and self.step.mode is Mode.FIRST
 
     def target(self, work: Work, now: Instant) -> Target:
         """For `store.plan`. The end is a first guess: release sets it by the instant at which each falls due."""
         ends = work.expires_at if work.expires_at is not None else max(now, work.not_before or 0) + self.step.valid
-        return Target(step=self.step.name, channel=self.channel, again=self.campaign.again, expires_at=ends)
+        return Target(step=self.step.name, channels=self.step.planned, again=self.campaign.again, expires_at=ends)
 
 
 def time_rows(rows: Sequence[Planned], work: Work, outline: Outline, rules: Rules, now: Instant) -> list[Timed]:
-    """When each row falls due if it is released at `now`."""
+    """When each row falls due if it is released at `now`, and over which channel if the recipient has a choice."""
     candidate = _candidate(work, outline, now)
+    if len(outline.step.channels) > 1:
+        return _time_several(rows, candidate, outline, rules, now)
+    return _time_over(rows, candidate, outline, rules, now)
+
+
+def _time_several(rows: Sequence[Planned], candidate: Candidate, outline: Outline, rules: Rules, now: Instant) -> list[Timed]:
+    """Each channel has its own windows."""
+    by_channel: dict[str, list[Planned]] = defaultdict(list)
+    for row in rows:
+        by_channel[_choose(row, outline.step.channels) if outline.chooses else row.channel].append(row)
+    timed: list[Timed] = []
+    for channel, mine in by_channel.items():
+        moved = [row.channel != channel for row in mine]
+        over = _time_over(mine, candidate._replace(channel=channel), outline, rules, now)
+        timed += [item._replace(channel=channel) if move else item for item, move in zip(over, moved, strict=True)]
+    return timed
+
+
+def _choose(row: Planned, channels: Sequence[str]) -> str:
+    """The one that the recipient likes best of those for which there may be an address; the claim sees to the rest."""
+    addresses = {"email": row.email, "phone": row.phone}
+    order = in_order(channels, row.traits)
+    return next((channel for channel in order if addresses.get(ADDRESS_KINDS.get(channel, ""), "?")), order[0])
+
+
+def _time_over(rows: Sequence[Planned], candidate: Candidate, outline: Outline, rules: Rules, now: Instant) -> list[Timed]:
+    """The rows of one channel."""
     valid = outline.step.valid
     by_country = bool(rules.country_windows)
     stretches: dict[tuple[object, ...], Stretch] = {}
     timed: list[Timed] = []
     for row in rows:
-        delivery, lane, person, _, zone, phone, country, traits = row
+        delivery, lane, person, _, zone, phone, country, traits = row[:8]
         settled = zone is not None and explicit_zone(zone) is not None and not (by_country and country is None)
         where = zone, None if settled else phone, country, traits
         stretch = stretches.get(where)
@@ -91,7 +125,7 @@ def _candidate(work: Work, outline: Outline, now: Instant) -> Candidate:
     not_before = max(now, work.not_before or 0)
     ends = work.expires_at if work.expires_at is not None else not_before + SEARCH
     return Candidate(
-        id=0, person=0, campaign=campaign.name, step=outline.step.name, channel=outline.channel, purpose=campaign.purpose,
+        id=0, person=0, campaign=campaign.name, step=outline.step.name, channel=outline.step.channels[0], purpose=campaign.purpose,
         topic=campaign.topic, priority=work.priority, not_before=not_before, expires_at=ends, campaign_window=outline.window,
         job_window=_job_window(work.window) if work.window else None, ignore_window=campaign.ignore_window,
         starts=_moment(campaign.starts), ends=_moment(campaign.ends),

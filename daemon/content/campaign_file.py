@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from email.utils import parseaddr
@@ -19,14 +19,15 @@ from daemon.config.locate import find_line, locate_keys, syntax_error
 from daemon.config.values import BadValue, kind, one_of, parse_duration, parse_name, text
 from daemon.content.template_file import fault_of_head
 from daemon.errors import Problem, nearest
-from daemon.model.campaign import Campaign, CampaignStatus, Purpose, Step
+from daemon.model.campaign import REACTIONS, Campaign, CampaignStatus, Escalation, Mode, Purpose, Step
 
 NAME = "campaign.toml"
 NOT_YET = "not supported yet"
 
 LATER = frozenset({"goal", "exit", "holdout", "offers", "audience", "after"})
 LATER_ENROL = frozenset({"segment", "trigger", "anchor", "late", "min_gap"})
-LATER_STEP = frozenset({"day", "delay", "offer", "mode", "experiment", "escalate", "set", "call", "task", "subject", "hours"})
+LATER_ESCALATE = frozenset({"where"})
+LATER_STEP = frozenset({"day", "delay", "offer", "experiment", "set", "call", "task", "subject", "hours"})
 UTM_KEYS = ("source", "medium", "campaign", "term", "content", "id")
 
 WindowChecker = Callable[[Mapping[str, Any]], object]
@@ -158,8 +159,23 @@ def _step(table: _Table) -> Step | None:
     nowhere: tuple[str, ...] = ()
     channels = table.take("channels", _channels, nowhere)
     valid = table.take("valid", _life, Step(name="", channels=()).valid)
+    mode = table.take("mode", lambda value: _mode(value, channels), Mode.FIRST)
+    escalate = _escalation(table.inner("escalate", LATER_ESCALATE), channels, mode)
     table.close()
-    return Step(name=name, channels=channels, valid=valid) if name and channels else None
+    return Step(name=name, channels=channels, valid=valid, mode=mode, escalate=escalate) if name and channels else None
+
+
+def _escalation(table: _Table | None, channels: Sequence[str], mode: Mode) -> Escalation | None:
+    if table is None:
+        return None
+    nowhere: tuple[str, ...] = ()
+    if "to" not in table.table:
+        table.report.add((*table.path, "to"), "missing; it has no default")
+    to = table.take("to", lambda value: _other_channels(value, channels, mode), nowhere)
+    after = table.take("after", _life, Escalation(to=()).after)
+    unless = table.take("unless", _reactions, Escalation(to=()).unless)
+    table.close()
+    return Escalation(to=to, after=after, unless=unless) if to else None
 
 
 def _enrol(table: _Table | None, report: Report) -> int | None:
@@ -272,9 +288,29 @@ def _channels(value: Any) -> tuple[str, ...]:
     channels = tuple(_step_name(item) for item in value)
     if len(set(channels)) < len(channels):
         raise BadValue("names a channel twice")
-    if len(channels) > 1:
-        raise BadValue(f"more than one channel in a step is {NOT_YET}")
     return channels
+
+
+def _mode(value: Any, channels: Sequence[str]) -> Mode:
+    mode = Mode(one_of(value, Mode))
+    if len(channels) == 1:
+        raise BadValue("is for a step of several channels; this one has one")
+    return mode
+
+
+def _other_channels(value: Any, channels: Sequence[str], mode: Mode) -> tuple[str, ...]:
+    """Where an escalation may go: not to where the step's message has been anyway."""
+    to = _channels(value)
+    there = [channel for channel in to if channel in channels and (mode is Mode.ALL or len(channels) == 1)]
+    if there:
+        raise BadValue(f'has "{there[0]}", over which the step goes already')
+    return to
+
+
+def _reactions(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise BadValue('must be a list such as ["opened", "clicked"]')
+    return tuple(dict.fromkeys(one_of(item, REACTIONS) for item in value))
 
 
 def _short_text(value: Any) -> str:

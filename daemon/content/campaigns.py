@@ -160,7 +160,7 @@ def _missing(version: CampaignVersion) -> list[Problem]:
     return [
         Problem(where=f"{step.name}.{channel}{SUFFIX}:1", key="", what=f"missing: the template of step {step.name} for {channel}")
         for step in version.campaign.steps
-        for channel in step.channels
+        for channel in step.every_channel
         if (step.name, channel) not in bare
     ]
 

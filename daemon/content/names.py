@@ -22,7 +22,7 @@ class TemplateName:
 def read_template_name(name: str, steps: Iterable[Step]) -> TemplateName | None:
     """The parts of a good name, else None (`fault_of_name` says why)."""
     words = name.removesuffix(SUFFIX).split(".")
-    channels = {step.name: step.channels for step in steps}
+    channels = {step.name: step.every_channel for step in steps}
     if not name.endswith(SUFFIX) or len(words) not in (2, 3) or words[1] not in channels.get(words[0], ()):
         return None
     if len(words) == 2:
@@ -33,7 +33,7 @@ def read_template_name(name: str, steps: Iterable[Step]) -> TemplateName | None:
 def fault_of_name(name: str, steps: Iterable[Step]) -> tuple[str, str | None]:
     """(what is wrong, the nearest good name or None) of a name that `read_template_name` refuses."""
     words = name.removesuffix(SUFFIX).split(".")
-    channels = {step.name: step.channels for step in steps}
+    channels = {step.name: step.every_channel for step in steps}
     form = "a template's name is STEP.CHANNEL.liquid or STEP.CHANNEL.LOCALE.liquid"
     if len(words) < 2:
         return form, None

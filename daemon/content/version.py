@@ -15,7 +15,7 @@ from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any
 
-from daemon.model.campaign import Campaign, CampaignStatus, Purpose, Step
+from daemon.model.campaign import Campaign, CampaignStatus, Escalation, Mode, Purpose, Step
 from daemon.model.job import InlineMessage
 
 INLINE_STEP = "message"
@@ -90,12 +90,29 @@ def _campaign_to_plain(campaign: Campaign) -> dict[str, Any]:
         "ignore_window": campaign.ignore_window,
         "on_doubt": campaign.on_doubt,
         "again": campaign.again,
-        "steps": [{"name": step.name, "channels": list(step.channels), "valid": step.valid} for step in campaign.steps],
+        "steps": [_step_to_plain(step) for step in campaign.steps],
     }
 
 
+def _step_to_plain(step: Step) -> dict[str, Any]:
+    """What says nothing new is left out: the digest of a campaign of one channel is what it was before there were more."""
+    plain: dict[str, Any] = {"name": step.name, "channels": list(step.channels), "valid": step.valid}
+    if len(step.channels) > 1:
+        plain["mode"] = step.mode
+    if step.escalate is not None:
+        plain["escalate"] = {"to": list(step.escalate.to), "after": step.escalate.after, "unless": list(step.escalate.unless)}
+    return plain
+
+
+def _step_from_plain(plain: Mapping[str, Any]) -> Step:
+    more = plain.get("escalate")
+    escalate = Escalation(to=tuple(more["to"]), after=more["after"], unless=tuple(more["unless"])) if more else None
+    mode = Mode(plain.get("mode", Mode.FIRST))
+    return Step(name=plain["name"], channels=tuple(plain["channels"]), valid=plain["valid"], mode=mode, escalate=escalate)
+
+
 def _campaign_from_plain(plain: Mapping[str, Any]) -> Campaign:
-    steps = (Step(name=step["name"], channels=tuple(step["channels"]), valid=step["valid"]) for step in plain["steps"])
+    steps = map(_step_from_plain, plain["steps"])
     return Campaign(
         **{
             **plain,

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from daemon.clock import to_instant
+from daemon.dispatch.channels import elsewhere, not_needed
 from daemon.dispatch.work import Plan, PlanBook
 from daemon.model.delivery import SECOND, Decision, Instant, Reason, State, Verdict
 from daemon.pacing.bucket import Bucket
@@ -138,11 +139,15 @@ class Judgement:
         self.contest = bool(judging.rules.caps)
         self.pushed = judging.pushed
 
-    def prepare(self, versions: frozenset[tuple[int, int]], fetch: Fetch) -> None:
+    def prepare(self, versions: frozenset[tuple[int, int]], fetch: Fetch) -> list[tuple[int, int]]:
         """Load and compile the campaign versions that are not in the book yet (store.claim.Prepare)."""
+        reaching = []
         for campaign, version in sorted(versions):
-            self._plans.get(campaign, version, fetch)
+            plan = self._plans.get(campaign, version, fetch)
+            if plan is not None and any(not self.pushed.isdisjoint(step.every_channel) for step in plan.several.values()):
+                reaching.append((campaign, version))
         self._plans.trim(len(versions))
+        return reaching
 
     def __call__(self, rows: Sequence[DueRow], known: Mapping[int, Known], rivals: frozenset[int]) -> list[Judged]:
         by_person: dict[int, list[DueRow]] = {}
@@ -164,7 +169,9 @@ class Judgement:
         candidates, judged = [], []
         for row in rows:
             plan = self._plans.peek(row.campaign, row.version)
-            if plan is not None:
+            if row.escalates is not None and (decision := not_needed(row, plan, known, rules)) is not None:
+                judged += [Judged(row, decision, state_after(decision))] if row.delivery not in rivals else []
+            elif plan is not None:
                 planned[row.delivery] = row
                 candidates.append(candidate_of(row, plan))
             elif row.delivery not in rivals:
@@ -187,11 +194,15 @@ class Judgement:
         provider = self._providers.get(row.channel, "")
         if decision.verdict is Verdict.SEND:
             decision = self._serve(row, decision, provider, facts)
+        then = None
+        if decision.verdict is Verdict.DROP:
+            plan = self._plans.peek(row.campaign, row.version)
+            decision, then = elsewhere(row, plan, candidate, decision, facts, self._judging.rules, self._now)
         kind = self._judging.kinds.get(row.channel)
         digest = row.email_hash if kind == "email" else row.phone_hash if kind == "phone" else None
         uncapped = candidate.transactional and bool(self._judging.rules.caps)
         push = known.push if kind == "push" else ()
-        return Judged(row, decision, state_after(decision), candidate.topic, label, provider, digest, uncapped, push)
+        return Judged(row, decision, state_after(decision), candidate.topic, label, provider, digest, uncapped, push, then)
 
     def _serve(self, row: DueRow, decision: Decision, provider: str, facts: PersonFacts) -> Decision:
         """A Send stands only if a provider serves the channel and the destination's bucket has room."""

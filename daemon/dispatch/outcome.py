@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 
 from daemon.clock import to_datetime
+from daemon.dispatch.channels import after_acceptance, after_failure
 from daemon.dispatch.work import Envelope
 from daemon.model.campaign import Purpose
 from daemon.model.delivery import SECOND, Decision, Instant, Reason, Verdict
@@ -47,6 +48,7 @@ def to_result(envelope: Envelope, outcome: object, now: Instant, rng: random.Ran
             return Result(
                 delivery=row.delivery, epoch=epoch, kind=Kind.ACCEPTED, provider_id=cut(outcome.provider_id), detail=cut(outcome.detail),
                 gone=_gone(envelope, outcome),
+                then=after_acceptance(envelope, now) if envelope.plan.several else None,
             )  # fmt: skip
         case Rejected():
             return Result(
@@ -57,6 +59,7 @@ def to_result(envelope: Envelope, outcome: object, now: Instant, rng: random.Ran
                 code=cut(outcome.code),
                 detail=cut(outcome.detail),
                 gone=_gone(envelope, outcome),
+                then=after_failure(envelope, now) if outcome.scope == "address" else None,
             )
         case Deferred():
             return _deferred(envelope, outcome, now, rng)
@@ -92,10 +95,12 @@ def _deferred(envelope: Envelope, outcome: Deferred, now: Instant, rng: random.R
             wait = 0
         else:
             wait = BACKOFF.delay(row.attempts + 1, rng.random())
+    exhausted = burnt and row.attempts + 1 >= BACKOFF.attempts
     return Result(
         delivery=row.delivery, epoch=envelope.claimed.epoch, kind=Kind.DEFERRED, scope=outcome.scope, code=cut(outcome.code),
-        detail=cut(outcome.detail), again_at=now + wait, burnt=burnt, exhausted=burnt and row.attempts + 1 >= BACKOFF.attempts,
+        detail=cut(outcome.detail), again_at=now + wait, burnt=burnt, exhausted=exhausted,
         gone=_gone(envelope, outcome),
+        then=after_failure(envelope, now) if exhausted and outcome.scope == "address" else None,
     )  # fmt: skip
 
 

@@ -48,7 +48,7 @@ class MessageWriter:
         row, plan = envelope.claimed.row, envelope.plan
         if row.newest != row.version:
             newest = self._plans.peek(row.campaign, row.newest)
-            if newest is not None and any(step.name == row.step for step in newest.campaign.steps):
+            if newest is not None and any(step.name == row.step and row.channel in step.every_channel for step in newest.campaign.steps):
                 plan = newest
         link = self._links.unsubscribe_url(row.delivery)
         recipient = Recipient(

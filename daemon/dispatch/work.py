@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from daemon.content.render import Renderer
 from daemon.content.version import CampaignVersion
 from daemon.errors import ConfigError
-from daemon.model.campaign import Campaign
+from daemon.model.campaign import Campaign, Step
 from daemon.policy.hours import WindowError, WindowRule, parse_window
 from daemon.store.claim import Claimed
 from plugins.contract import Message
@@ -25,11 +25,14 @@ class Plan:
     campaign: Campaign
     window: WindowRule | None
     renderer: Renderer
+    several: Mapping[str, Step] = field(default_factory=dict)
+    """Steps by name, but for those of one channel after which nothing follows."""
 
     @classmethod
     def compile(cls, version: CampaignVersion, shop: Mapping[str, object]) -> Plan:
         window = parse_window(version.campaign.window) if version.campaign.window else None
-        return cls(campaign=version.campaign, window=window, renderer=Renderer(version, shop=shop))
+        several = {step.name: step for step in version.campaign.steps if not step.is_plain}
+        return cls(campaign=version.campaign, window=window, renderer=Renderer(version, shop=shop), several=several)
 
 
 class PlanBook:

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
-from daemon.model.delivery import HOUR
+from daemon.model.delivery import DAY, HOUR
 
 
 class Purpose(StrEnum):
@@ -23,12 +23,50 @@ class CampaignStatus(StrEnum):
     ARCHIVED = "archived"
 
 
+class Mode(StrEnum):
+    """What several channels of a step mean: the first on which the recipient can be reached, or one delivery on each."""
+
+    FIRST = "first"
+    ALL = "all"
+
+
+REACTIONS = ("opened", "clicked", "replied")
+"""What of a recipient may call an escalation off: kinds of feedback, of people and not of machines."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Escalation:
+    """What follows on another channel when the step's message was accepted and nothing came of it: the first of `to` that reaches
+    the recipient, `after` (microseconds) the acceptance, unless there was one of these reactions."""
+
+    to: tuple[str, ...]
+    after: int = 3 * DAY
+    unless: tuple[str, ...] = ("opened", "clicked")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     name: str
     channels: tuple[str, ...]
     valid: int = 72 * HOUR
     """Life after it first fell due, in microseconds."""
+    mode: Mode = Mode.FIRST
+    escalate: Escalation | None = None
+
+    @property
+    def every_channel(self) -> tuple[str, ...]:
+        """All that it may go over, each once: it has a template for each."""
+        return tuple(dict.fromkeys((*self.channels, *(self.escalate.to if self.escalate else ()))))
+
+    @property
+    def planned(self) -> tuple[str, ...]:
+        """The channels on which a delivery is planned from the start."""
+        return self.channels if self.mode is Mode.ALL else self.channels[:1]
+
+    @property
+    def is_plain(self) -> bool:
+        """One channel, and nothing follows: one delivery a recipient, whatever becomes of it."""
+        return len(self.channels) == 1 and self.escalate is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from daemon.ids import encode_id
 from daemon.model.delivery import Instant
 from daemon.store import engine as engines
 from daemon.store import schema as s
-from daemon.store.recover import get_meta, set_meta
+from daemon.store.meta import get_meta, set_meta
 from daemon.store.sql import fetch, ids, in_list
 
 KEPT_FINDINGS = 200

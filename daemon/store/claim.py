@@ -22,6 +22,7 @@ from daemon.store import schema as s
 from daemon.store.campaigns import body_of
 from daemon.store.due import DueKey, put_due, take_heads
 from daemon.store.facts import PUSHED, DueRow, Known, due_rows, known_of, rivals_of
+from daemon.store.follow import Then, follow
 from daemon.store.lanes import DueLane, first_lanes, heads_of
 from daemon.store.push import PushAddress
 from daemon.store.sql import fetch, ids, in_list, many
@@ -42,6 +43,8 @@ class Judged(NamedTuple):
     address_hash: bytes | None = None
     uncapped: bool = False
     push: Sequence[PushAddress] = ()
+    then: Then | None = None
+    """Of a Drop: where the person may be reached instead."""
 
 
 class Claimed(NamedTuple):
@@ -71,8 +74,9 @@ class ClaimResult:
 Share = Callable[[Sequence[DueLane]], Sequence[tuple[int, int]]]
 Fetch = Callable[[int, int], str]
 """(campaign, version) -> the stored body of a campaign version."""
-Prepare = Callable[[frozenset[tuple[int, int]], Fetch], None]
-"""Gets the (campaign, version) pairs that are about to be judged, to load what it does not have yet."""
+Prepare = Callable[[frozenset[tuple[int, int]], Fetch], Collection[tuple[int, int]] | None]
+"""Gets the (campaign, version) pairs that are about to be judged, to load what it does not have yet. Returns those of them of which
+a delivery may go over a push channel though its own is another."""
 Judge = Callable[[Sequence[DueRow], Mapping[int, Known], frozenset[int]], Sequence[Judged]]
 """(rows by person together, what is known, ids that are rivals only) -> verdicts for the rows that are not rivals."""
 
@@ -130,8 +134,8 @@ def claim_due(
     if contest and len(lanes.due) > 1:
         rivals = rivals_of(conn, rows, due_waves(conn), now)
     versions = [(row.campaign, version) for row in (*rows, *rivals) for version in (row.version, row.newest)]
-    prepare(frozenset(versions), partial(body_of, conn))
-    judged = judge([*rows, *rivals], known_of(conn, rows, horizon, pushed), frozenset([row.delivery for row in rivals]))
+    reaching = prepare(frozenset(versions), partial(body_of, conn)) or ()
+    judged = judge([*rows, *rivals], known_of(conn, rows, horizon, pushed, reaching), frozenset([row.delivery for row in rivals]))
     take_heads(conn, lasts)
     if len(rows) != len(heads):
         mine = {row.delivery for row in rows}
@@ -169,6 +173,7 @@ def write_verdicts(conn: Connection, judged: Sequence[Judged], *, now: Instant, 
     again: list[DueKey] = []
     decided: list[tuple[Any, ...]] = []
     history: list[tuple[Any, ...]] = []
+    followed: dict[int, Then] = {}
     send = Verdict.SEND
     raised = _count_anew(conn, {item.row.person for item in judged if item.uncapped and item.decision.verdict is send})
     for item in judged:
@@ -195,6 +200,8 @@ def write_verdicts(conn: Connection, judged: Sequence[Judged], *, now: Instant, 
             tallies.move(row.job, State.DUE, "", state, "")
         else:
             tallies.move(row.job, State.DUE, "", state, reason.value)
+            if item.then is not None:
+                followed[row.delivery] = item.then
         ended = None if state in (State.DUE, State.HELD, State.IN_DOUBT) else now
         key = "doubt" if row.doubted else decision.key
         decided.append((row.delivery, state.value, said, not_before, now, decision_json(decision), key, ended))
@@ -206,6 +213,7 @@ def write_verdicts(conn: Connection, judged: Sequence[Judged], *, now: Instant, 
     many(conn, _DECIDED, _DECIDED_NAMES, decided)
     many(conn, _HISTORY, _HISTORY_NAMES, history)
     tallies.write(conn)
+    follow(conn, followed, now)
     return claimed
 
 

@@ -5,9 +5,9 @@ Read in the claim's transaction, under the writer (PostgreSQL: under the person'
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_column, select, union_all
@@ -63,6 +63,8 @@ class DueRow(NamedTuple):
     campaign_guard: int
     job_guard: int
     queue_guard: int
+    escalates: int | None = None
+    """The accepted delivery that this one goes after, unless its recipient reacted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +84,8 @@ class Known:
     """(address kind, row): which of the person's addresses is suppressed and how."""
     push: Sequence[PushAddress] = ()
     """Read only where one of the rows needs it."""
+    reactions: dict[int, dict[str, Instant]] = field(default_factory=dict)
+    """What people did (not machines) about deliveries that others go after: delivery -> kind of feedback -> when first."""
 
 
 _COLUMNS: dict[str, ColumnElement[Any]] = {
@@ -121,6 +125,7 @@ _COLUMNS: dict[str, ColumnElement[Any]] = {
     "campaign_guard": s.campaign.c.guard,
     "job_guard": s.job.c.guard,
     "queue_guard": func.coalesce(s.queue.c.guard, 0),
+    "escalates": s.delivery.c.escalates,
 }
 """Field of `DueRow` -> where it comes from."""
 _ROW_FROM = (
@@ -193,12 +198,16 @@ PUSHED = frozenset({"push"})
 """The channels that reach people by push subscriptions, where nobody says otherwise."""
 
 
-def known_of(conn: Connection, rows: Iterable[DueRow], horizon: Instant, pushed: AbstractSet[str] = PUSHED) -> dict[int, Known]:
-    """What the rules may look at of the rows' persons; touches after `horizon` only. `pushed`: channels whose rows need subscriptions."""
+def known_of(
+    conn: Connection, rows: Iterable[DueRow], horizon: Instant, pushed: AbstractSet[str] = PUSHED,
+    reaching: Collection[tuple[int, int]] = (),
+) -> dict[int, Known]:  # fmt: skip
+    """What the rules may look at of the rows' persons; touches after `horizon` only. `pushed`: channels whose rows need subscriptions;
+    `reaching`: (campaign, version) pairs that may turn to such a channel."""
     known: dict[int, Known] = {}
     reached: set[int] = set()
     for row in rows:
-        if row.channel in pushed:
+        if row.channel in pushed or (reaching and (row.campaign, row.version) in reaching):
             reached.add(row.person)
         if row.person not in known:
             known[row.person] = Known(touches=[], consents={}, suppressions=[])

@@ -19,6 +19,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from daemon.model.delivery import Instant, Reason, State
 from daemon.store import schema as s
 from daemon.store.due import put_due
+from daemon.store.follow import Then, follow
 from daemon.store.push import REMOVE as REMOVE_PUSH
 from daemon.store.sql import fetch, ids, in_list, many
 from daemon.store.tallies import Tallies
@@ -56,6 +57,8 @@ class Result(NamedTuple):
     decision: str | None = None
     gone: Sequence[bytes] = ()
     traced: bool = False
+    then: Then | None = None
+    """What follows on another channel if it ends so: an escalation of what was accepted, a replacement of what surely failed."""
 
 
 class Step(NamedTuple):
@@ -178,6 +181,7 @@ class _Writes:
         self.suppressed: list[tuple[Any, ...]] = []
         self.removed: list[tuple[bytes]] = []
         self.traced: list[tuple[str, str, int]] = []
+        self.followed: dict[int, Then] = {}
         self.tallies = Tallies()
 
     def write(self, conn: Connection) -> None:
@@ -192,6 +196,7 @@ class _Writes:
         raise_guards(conn, [row[0] for row in self.suppressed])
         many(conn, REMOVE_PUSH, ("b_hash",), self.removed)
         self.tallies.write(conn)
+        follow(conn, self.followed, self.now)
         if self.freed:
             wake(conn, self.freed, self.now, WAITS_FOR_SLOT)
 
@@ -332,6 +337,8 @@ def _record_one(writes: _Writes, flight: _Flight, result: Result, now: Instant, 
     ))  # fmt: skip
     if state is State.DUE:
         writes.due.append((flight.lane, not_before, flight.delivery))
+    elif result.then is not None and state is (State.ACCEPTED if result.then.escalates else State.REJECTED):
+        writes.followed[flight.delivery] = result.then
     tallied = reason.value if reason and state is not State.DUE else ""
     writes.tallies.move(flight.job, State.CLAIMED, "", state, tallied)
 

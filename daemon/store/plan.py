@@ -13,20 +13,18 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, Text, Update, bindparam, cast, delete, func, insert, literal_column, select, update
+from sqlalchemy import Connection, Select, Text, Update, bindparam, cast, delete, literal_column, select, update
 
 from daemon.model.delivery import FINAL, Instant, Reason, State
 from daemon.model.job import JobState, RowError
 from daemon.store import schema as s
 from daemon.store.jobs import KEPT_ERRORS, errors_from_json, errors_to_json
+from daemon.store.meta import set_meta
 from daemon.store.recipients import PlanRow, upsert_recipients
-from daemon.store.recover import get_meta, set_meta
-from daemon.store.sql import fetch, ids, in_list, many, pour, pouring, rows, value
+from daemon.store.sql import fetch, ids, in_list, many, pour, pouring, rows
 from daemon.store.tallies import Tallies
+from daemon.store.waves import lane_of, take_ids, wave_of
 from daemon.store.writer import redone
-
-EPOCH_2020_MS = 1_577_836_800_000
-ID_BITS = 22
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +61,11 @@ class Work:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What the rows of a job are planned for. `again`: microseconds after the last walk's end, None = never;
-    `expires_at`: at the latest, until release gives each delivery its own."""
+    """What the rows of a job are planned for: each gets a delivery on each of `channels`. `again`: microseconds after the last
+    walk's end, None = never; `expires_at`: at the latest, until release gives each delivery its own."""
 
     step: str
-    channel: str
+    channels: tuple[str, ...]
     again: int | None
     expires_at: Instant
 
@@ -307,52 +305,23 @@ def _enrol(conn: Connection, work: Work, enrol: list[tuple[int, PlanRow]], targe
     """Write the planned deliveries. Returns their first and last id, or nothing."""
     if not enrol:
         return []
-    waves = {occurrence: _wave(conn, work.campaign, target, occurrence) for occurrence in sorted({item[0] for item in enrol})}
-    lane = _lane(conn, work, target)
-    first = _take_ids(conn, len(enrol), now, bits)
+    count = len(enrol) * len(target.channels)
+    number = first = take_ids(conn, count, now, bits)
     not_before = max(work.not_before or 0, now)
     planned = State.PLANNED.value
-    pour(conn, _INSERT_DELIVERY, [
-        (first + i, waves[occurrence], row[0], work.id, work.version, planned, lane, not_before, target.expires_at, row[12])
-        for i, (occurrence, row) in enumerate(enrol)
-    ])  # fmt: skip
+    occurrences = sorted({item[0] for item in enrol})
+    for channel in target.channels:
+        waves = {occurrence: wave_of(conn, (work.campaign, target.step, occurrence, channel)) for occurrence in occurrences}
+        lane = lane_of(conn, (work.id, work.priority, channel), work.queue, work.campaign)
+        pour(conn, _INSERT_DELIVERY, [
+            (number + i, waves[occurrence], row[0], work.id, work.version, planned, lane, not_before, target.expires_at, row[12])
+            for i, (occurrence, row) in enumerate(enrol)
+        ])  # fmt: skip
+        number += len(enrol)
     tallies = Tallies()
-    tallies.add(work.id, State.PLANNED, "", len(enrol))
+    tallies.add(work.id, State.PLANNED, "", count)
     tallies.write(conn)
-    return [first, first + len(enrol) - 1]
-
-
-def _take_ids(conn: Connection, count: int, now: Instant, bits: int) -> int:
-    """The first of `count` free ids: time above, random below, always above the last."""
-    last = get_meta(conn, "next_delivery_id")
-    first = max(int(last or 1), (now // 1000 - EPOCH_2020_MS << ID_BITS) | bits)
-    set_meta(conn, "next_delivery_id", str(first + count))
-    return first
-
-
-_WAVE = select(s.wave.c.id).where(*(s.wave.c[name] == bindparam(name) for name in ("campaign", "step", "occurrence", "channel")))
-_LANE = select(s.lane.c.id).where(*(s.lane.c[name] == bindparam(name) for name in ("job", "priority", "channel")))
-_LAST_WAVE, _LAST_LANE = select(func.max(s.wave.c.id)), select(func.max(s.lane.c.id))
-_NEW_WAVE, _NEW_LANE = insert(s.wave), insert(s.lane)
-
-
-def _wave(conn: Connection, campaign: int, target: Target, occurrence: int) -> int:
-    key = {"campaign": campaign, "step": target.step, "occurrence": occurrence, "channel": target.channel}
-    number = value(conn, _WAVE, tuple(key), tuple(key.values()))
-    if number is None:
-        number = (value(conn, _LAST_WAVE) or 0) + 1
-        many(conn, _NEW_WAVE, ("id", *key), [(number, *key.values())])
-    return int(number)
-
-
-def _lane(conn: Connection, work: Work, target: Target) -> int:
-    key = {"job": work.id, "priority": work.priority, "channel": target.channel}
-    number = value(conn, _LANE, tuple(key), tuple(key.values()))
-    if number is None:
-        number = (value(conn, _LAST_LANE) or 0) + 1
-        new = {"id": number, "queue": work.queue, "campaign": work.campaign, **key}
-        many(conn, _NEW_LANE, tuple(new), [tuple(new.values())])
-    return int(number)
+    return [first, first + count - 1]
 
 
 _JOB = select(s.job).where(s.job.c.id == bindparam("b_id"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
@@ -190,7 +190,7 @@ class Verdicts(Protocol):
     horizon: Instant
     pushed: AbstractSet[str]
 
-    def prepare(self, versions: frozenset[tuple[int, int]], fetch: Callable[[int, int], str], /) -> None: ...
+    def prepare(self, versions: frozenset[tuple[int, int]], fetch: Callable[[int, int], str], /) -> Collection[tuple[int, int]] | None: ...
     def __call__(self, rows: Sequence[DueRow], known: Mapping[int, Known], rivals: frozenset[int], /) -> Sequence[Judged]: ...
 
 
@@ -273,8 +273,9 @@ def _decide_now(conn: Connection, deliveries: Sequence[DeliveryRow], now: Instan
     rows = due_rows(conn, [row.id for row in deliveries if row.state in (State.DUE, State.PLANNED)])
     if not rows:
         return {}
-    verdicts.prepare(frozenset((row.campaign, version) for row in rows for version in (row.version, row.newest)), partial(body_of, conn))
-    known = known_of(conn, rows, verdicts.horizon, verdicts.pushed)
+    versions = frozenset((row.campaign, version) for row in rows for version in (row.version, row.newest))
+    reaching = verdicts.prepare(versions, partial(body_of, conn)) or ()
+    known = known_of(conn, rows, verdicts.horizon, verdicts.pushed, reaching)
     together = [row for row in rows if row.delivery in takeable]
     groups = [together, *([row] for row in rows if row.delivery not in takeable)]
     return {item.row.delivery: item.decision for group in groups if group for item in verdicts(group, known, frozenset())}

@@ -18,6 +18,7 @@ from daemon.model.delivery import Instant, State
 from daemon.store import schema as s
 from daemon.store.due import put_due, take_due
 from daemon.store.flight import ATTEMPT_COUNT, last_commit
+from daemon.store.meta import get_meta, set_meta
 from daemon.store.sql import fetch, ids, in_list, many, value
 from daemon.store.tallies import Tallies
 from daemon.store.wake import WAITS_FOR_SLOT, wake
@@ -37,20 +38,6 @@ class Began:
     overdue: bool
     returned: int
     doubts: Sequence[int]
-
-
-_META = select(s.meta.c.value).where(s.meta.c.key == bindparam("b_key"))
-_UPSERT = upsert(s.meta)
-_SET_META = _UPSERT.on_conflict_do_update(index_elements=[s.meta.c.key], set_={"value": _UPSERT.excluded.value})
-
-
-def get_meta(conn: Connection, key: str) -> str | None:
-    found: str | None = value(conn, _META, ("b_key",), (key,))
-    return found
-
-
-def set_meta(conn: Connection, key: str, text: str) -> None:
-    many(conn, _SET_META, ("key", "value"), [(key, text)])
 
 
 _HEARTBEAT = select(func.max(s.incarnation.c.heartbeat_at))

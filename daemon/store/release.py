@@ -20,11 +20,13 @@ from daemon.store.jobs import any_ended
 from daemon.store.plan import WORK, Work, jobs_to_expand, read_work
 from daemon.store.sql import fetch, ids, in_list, many, pour
 from daemon.store.tallies import Tallies
+from daemon.store.waves import lane_of, wave_of
 from daemon.store.writer import redone
 
 
 class Planned(NamedTuple):
-    """A planned delivery with what its first instant rests on. `traits` = JSON text, only if it names quiet hours."""
+    """A planned delivery with what its first instant and its channel rest on. `traits` = JSON text, only if it names quiet hours or
+    preferred channels."""
 
     delivery: int
     lane: int
@@ -34,24 +36,30 @@ class Planned(NamedTuple):
     phone: str | None
     country: str | None
     traits: str | None
+    email: str | None
+    channel: str
 
 
 class Timed(NamedTuple):
-    """`not_before` None: no instant before `expires_at` is allowed; it expires now, with `reason`."""
+    """`not_before` None: no instant before `expires_at` is allowed; it expires now, with `reason`. `channel`: it goes over this one
+    instead of that for which it was planned."""
 
     delivery: int
     lane: int
     not_before: Instant | None
     expires_at: Instant
     reason: str = ""
+    channel: str | None = None
 
 
+_TELLING = or_(*(func.instr(s.recipient.c.traits, name) > 0 for name in ("quiet_hours", "preferred_channels")))
 _PLANNED = (
     select(
         s.delivery.c.id, s.delivery.c.lane, s.recipient.c.id, s.recipient.c.key, s.recipient.c.zone, s.recipient.c.phone,
-        s.recipient.c.country, case((func.instr(s.recipient.c.traits, "quiet_hours") > 0, s.recipient.c.traits)),
+        s.recipient.c.country, case((_TELLING, s.recipient.c.traits)), s.recipient.c.email, s.wave.c.channel,
     )
     .join(s.recipient, s.recipient.c.id == s.delivery.c.person)
+    .join(s.wave, s.wave.c.id == s.delivery.c.wave)
     .where(
         s.delivery.c.id > bindparam("after"), s.delivery.c.id <= bindparam("last"), s.delivery.c.job == bindparam("job"),
         s.delivery.c.state == State.PLANNED.value,
@@ -100,6 +108,7 @@ def release_chunk(conn: Connection, job: int, timed: Sequence[Timed], cursor: in
     state, people = fetch(conn, _STANDS, ("b_id",), (job,))[0]
     if state != JobState.ACCEPTED.value:
         return False
+    timed = _move(conn, job, timed)
     due = [(item, item.not_before) for item in timed if item.not_before is not None]
     expired = [item for item in timed if item.not_before is None]
     changed = pour(conn, _DUE, [(at, item.expires_at, item.delivery) for item, at in due])
@@ -120,6 +129,30 @@ def release_chunk(conn: Connection, job: int, timed: Sequence[Timed], cursor: in
     return True
 
 
+_STEP = select(s.wave.c.id, s.wave.c.campaign, s.wave.c.step, s.wave.c.occurrence).where(in_list(s.wave.c.id, "waves"))
+_WAVES_OF = select(s.delivery.c.id, s.delivery.c.wave).where(in_list(s.delivery.c.id, "ids"))
+_LINE = select(s.job.c.priority, s.job.c.queue, s.job.c.campaign).where(s.job.c.id == bindparam("b_id"))
+_MOVED = (
+    update(s.delivery).where(s.delivery.c.id == bindparam("b_id")).values(wave=bindparam("b_wave"), lane=bindparam("b_lane"))
+)  # fmt: skip
+
+
+def _move(conn: Connection, job: int, timed: Sequence[Timed]) -> Sequence[Timed]:
+    """Those that go over another channel than was planned get its wave and its lane."""
+    moving = {item.delivery: item.channel for item in timed if item.channel is not None}
+    if not moving:
+        return timed
+    [(priority, queue, campaign)] = fetch(conn, _LINE, ("b_id",), (job,))
+    planned = dict(fetch(conn, _WAVES_OF, ("ids",), (ids(sorted(moving)),)))
+    steps = {row[0]: row[1:] for row in fetch(conn, _STEP, ("waves",), (ids(sorted(set(planned.values()))),))}
+    targets = {(planned[delivery], channel) for delivery, channel in moving.items()}
+    waves = {(wave, channel): wave_of(conn, (*steps[wave], channel)) for wave, channel in sorted(targets)}
+    lanes = {channel: lane_of(conn, (job, priority, channel), queue, campaign) for channel in sorted(set(moving.values()))}
+    rows = [(delivery, waves[planned[delivery], channel], lanes[channel]) for delivery, channel in moving.items()]
+    many(conn, _MOVED, ("b_id", "b_wave", "b_lane"), rows)
+    return [item if item.channel is None else item._replace(lane=lanes[item.channel]) for item in timed]
+
+
 _ENDING = (JobState.CANCELLED.value, JobState.FAILED.value)
 _SWEPT = (State.PLANNED.value, State.DUE.value, State.HELD.value)
 _TO_SWEEP = exists().where(s.tally.c.job == s.job.c.id, s.tally.c.state.in_(_SWEPT), s.tally.c.n > 0)
@@ -138,6 +171,14 @@ _UNDUE = (
     .order_by(s.delivery.c.id)
     .limit(bindparam("n"))
 )  # fmt: skip
+_SOME_HELD = exists().where(s.tally.c.job == bindparam("job"), s.tally.c.state == State.HELD.value, s.tally.c.n > 0)
+_HELD_LATER = (
+    select(s.delivery.c.id, s.delivery.c.state, s.delivery.c.reason)
+    .where(s.delivery.c.state == literal_column(f"'{State.HELD.value}'"), s.delivery.c.job == bindparam("job"), _SOME_HELD)
+    .order_by(s.delivery.c.reason, s.delivery.c.id)
+    .limit(bindparam("n"))
+)
+"""What follows another delivery has a number beyond those of its job; the held ones are found among all that is held."""
 _CANCEL = (
     update(s.delivery)
     .where(s.delivery.c.id == bindparam("b_id"))
@@ -190,7 +231,7 @@ def sweep_some(conn: Connection, job: ToSweep, after: int, now: Instant, limit: 
     ended: list[tuple[int, str, str | None]] = [(row.delivery, State.DUE.value, None) for row in taken]
     if len(ended) < limit:
         where = {"job": job.id, "after": max(after, job.first_id - 1), "last": job.last_id, "n": limit - len(ended)}
-        rest = conn.execute(_UNDUE, where).all()
+        rest = conn.execute(_UNDUE, where).all() or conn.execute(_HELD_LATER, {"job": job.id, "n": where["n"]}).all()
         ended += [(row.id, row.state, row.reason) for row in rest]
         after = rest[-1].id if rest else after
     if job.state == JobState.FAILED.value:

@@ -158,7 +158,7 @@ class StoreMachine(Machine):
         job, mine = open_jobs[pick % len(open_jobs)], work[pick % len(open_jobs)]
         known = self.model.persons
         persons = sorted((known.get((fresh := new_person(number)).id, fresh) for number in people), key=lambda person: person.id)
-        target = Target(step="message", channel="email", again=self.model.campaigns[job.campaign].again, expires_at=self.now + 3 * DAY)
+        target = Target(step="message", channels=("email",), again=self.model.campaigns[job.campaign].again, expires_at=self.now + 3 * DAY)
         rows = [plan_row(person, line) for line, person in enumerate(persons, 1)]
         batch = Batch(rows=rows, doubles=(), progress=f"{mine.progress or ''}.", last=False)
         assert self.do(plan_chunk, mine, batch, target, self.now, len(self.model.deliveries) + 1, _no_note)

@@ -1,0 +1,22 @@
+"""Single facts of the store, by name: the table `meta`."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, bindparam, select
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from daemon.store import schema as s
+from daemon.store.sql import many, value
+
+_META = select(s.meta.c.value).where(s.meta.c.key == bindparam("b_key"))
+_UPSERT = upsert(s.meta)
+_SET_META = _UPSERT.on_conflict_do_update(index_elements=[s.meta.c.key], set_={"value": _UPSERT.excluded.value})
+
+
+def get_meta(conn: Connection, key: str) -> str | None:
+    found: str | None = value(conn, _META, ("b_key",), (key,))
+    return found
+
+
+def set_meta(conn: Connection, key: str, text: str) -> None:
+    many(conn, _SET_META, ("key", "value"), [(key, text)])
