@@ -101,7 +101,9 @@ class QuickRows:
             locale = self._locale(locale) if locale is not None else None
         except (AddressError, _Unusual, TypeError):
             return None
-        if (traits and (traits.__class__ is not dict or "quiet_hours" in traits)) or (own and own.__class__ is not dict):
+        if traits and (traits.__class__ is not dict or "quiet_hours" in traits or "preferred_channels" in traits):
+            return None
+        if own and own.__class__ is not dict:
             return None
         return PlanRow(
             person_id(key), line, key, email, phone, zone, locale, country, named, self._spell(traits) if traits else None,

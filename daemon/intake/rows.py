@@ -261,6 +261,9 @@ def _traits(value: Any) -> Mapping[str, Any]:
             _check_quiet(tuple(texts))
         except WindowError as error:
             raise _Bad("traits.quiet_hours", "quiet_hours", plain(error.what, 200)) from None
+    preferred = traits.get("preferred_channels")
+    if preferred is not None and not (isinstance(preferred, list) and all(isinstance(name, str) for name in preferred)):
+        raise _Bad("traits.preferred_channels", "type", 'must be channels such as ["sms", "email"]')
     return traits
 
 

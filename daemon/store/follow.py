@@ -54,7 +54,7 @@ _FORMER = (
     )
     .join(s.wave, s.wave.c.id == s.delivery.c.wave)
     .join(s.job, s.job.c.id == s.delivery.c.job)
-    .where(in_list(s.delivery.c.id, "ids"), s.job.c.state.not_in((JobState.CANCELLED.value, JobState.FAILED.value)))
+    .where(in_list(s.delivery.c.id, "ids"), s.job.c.state != JobState.CANCELLED.value, s.job.c.state != JobState.FAILED.value)
 )  # fmt: skip
 _THERE = (
     select(s.delivery.c.person, s.wave.c.campaign, s.wave.c.step, s.wave.c.occurrence, s.wave.c.channel)

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from daemon.content.campaign_file import Surroundings, read_campaign
-from daemon.model.campaign import Campaign, CampaignStatus, Purpose, Step
+from daemon.model.campaign import Campaign, CampaignStatus, Escalation, Mode, Purpose, Step
 from daemon.model.delivery import DAY, HOUR
 
 STEP = '[[step]]\nname = "reminder"\nchannels = ["email"]\n'
+TWO = '[[step]]\nname = "reminder"\nchannels = ["email", "sms"]\n'
 ENROL = "[enrol]\njobs = true\n"
 FULL = """
 status = "active"
@@ -91,6 +92,23 @@ def test_smallest_campaign_is_a_marketing_draft() -> None:
     assert campaign.steps[0].valid == 72 * HOUR
 
 
+def test_a_step_may_name_several_channels() -> None:
+    """The first one that reaches the recipient, unless it says all; and another one later, where nothing came of it."""
+    campaign, problems = read(ENROL + TWO + 'escalate = { to = ["push", "sms"], after = "5d", unless = ["clicked"] }\n')
+    assert (campaign is not None, problems) == (True, [])
+    assert campaign is not None
+    [step] = campaign.steps
+    assert step == Step(
+        name="reminder", channels=("email", "sms"), mode=Mode.FIRST,
+        escalate=Escalation(to=("push", "sms"), after=5 * DAY, unless=("clicked",)),
+    )  # fmt: skip
+    assert (step.planned, step.every_channel) == (("email",), ("email", "sms", "push"))
+    campaign, problems = read(ENROL + TWO + 'mode = "all"\n')
+    assert (campaign is not None and campaign.steps[0].planned, problems) == (("email", "sms"), [])
+    campaign, problems = read(ENROL + STEP + 'escalate = { to = ["sms"] }\n')
+    assert (campaign is not None and campaign.steps[0].escalate, problems) == (Escalation(to=("sms",), after=3 * DAY), [])
+
+
 @pytest.mark.promise("B27")
 @pytest.mark.parametrize(
     ("content", "problem"),
@@ -124,7 +142,18 @@ def test_smallest_campaign_is_a_marketing_draft() -> None:
         (ENROL + STEP + "day = 45\n", "campaign.toml:6: step[1].day: not supported yet"),
         (ENROL + STEP + "valld = '3d'\n", 'campaign.toml:6: step[1].valld: unknown key; did you mean "valid"?'),
         (ENROL + STEP + "valid = '0s'\n", "campaign.toml:6: step[1].valid: must be more than 0"),
-        (ENROL + '[[step]]\nname = "a"\nchannels = ["email", "sms"]\n', "campaign.toml:5: step[1].channels: more than one channel"),
+        (ENROL + '[[step]]\nname = "a"\nchannels = ["email", "email"]\n', "campaign.toml:5: step[1].channels: names a channel twice"),
+        (ENROL + TWO + 'mode = "firts"\n', 'campaign.toml:6: step[1].mode: must be "first" or "all" (got "firts"); did you mean "first"?'),
+        (ENROL + STEP + 'mode = "all"\n', "campaign.toml:6: step[1].mode: is for a step of several channels; this one has one"),
+        (ENROL + STEP + 'escalate = { after = "3d" }\n', "campaign.toml:6: step[1].escalate.to: missing; it has no default"),
+        (ENROL + STEP + 'escalate = { to = "sms" }\n', "campaign.toml:6: step[1].escalate.to: must be a list of channels"),
+        (ENROL + STEP + 'escalate = { to = ["email"] }\n', 'campaign.toml:6: step[1].escalate.to: has "email", over which the step goes'),
+        (ENROL + TWO + 'mode = "all"\nescalate = { to = ["sms"] }\n', 'campaign.toml:7: step[1].escalate.to: has "sms", over which'),
+        (ENROL + STEP + 'escalate = { to = ["sms"], after = "soon" }\n', "campaign.toml:6: step[1].escalate.after: must be a duration"),
+        (ENROL + STEP + 'escalate = { to = ["sms"], unless = ["open"] }\n', 'campaign.toml:6: step[1].escalate.unless: must be "opened"'),
+        (ENROL + STEP + "escalate = { to = ['sms'], where = 'x' }\n", "campaign.toml:6: step[1].escalate.where: not supported yet"),
+        (ENROL + STEP + "escalate = { to = ['sms'], unles = [] }\n", 'campaign.toml:6: step[1].escalate.unles: unknown key; did you mean "unless"?'),
+        (ENROL + STEP + "escalate = 3\n", "campaign.toml:6: step[1].escalate: must be a table"),
         (ENROL + STEP + '[goal]\nevent = "x"\n', "campaign.toml:6: goal: not supported yet"),
         (ENROL + STEP + '[[audience]]\nfrom = "x"\n', "campaign.toml:6: audience: not supported yet"),
         (ENROL + '[window]\nstart = "9"\n' + STEP, 'campaign.toml:4: window.start: must be "HH:MM"; did you mean "09:00"?'),

@@ -55,7 +55,7 @@ numbers = st.one_of(
 )
 leaves = st.one_of(words, numbers, st.booleans(), st.none())
 trees = st.recursive(leaves, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(words, inner, max_size=3)), max_leaves=12)
-objects = st.dictionaries(words | st.just("quiet_hours"), trees, max_size=4)
+objects = st.dictionaries(words | st.sampled_from(["quiet_hours", "preferred_channels"]), trees, max_size=4)
 rows = st.fixed_dictionaries(
     {},
     optional={

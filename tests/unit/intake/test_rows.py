@@ -126,6 +126,8 @@ def test_the_error_of_the_contract_is_named_as_there() -> None:
         ({"id": "a", "vars": "x"}, [("vars", "type")]),
         ({"id": "a", "traits": {"quiet_hours": ["25:00-26:00"]}}, [("traits.quiet_hours", "quiet_hours")]),
         ({"id": "a", "traits": {"quiet_hours": 22}}, [("traits.quiet_hours", "type")]),
+        ({"id": "a", "traits": {"preferred_channels": "sms"}}, [("traits.preferred_channels", "type")]),
+        ({"id": "a", "traits": {"preferred_channels": ["sms", 1]}}, [("traits.preferred_channels", "type")]),
         ({"id": "a", "traits": {"quiet_hours": ["00:00-24:00"]}}, [("traits.quiet_hours", "quiet_hours")]),
         ({"id": "a", "emial": "x"}, [("emial", "unknown_field")]),
         ({"id": "a", "first_name": "Ana"}, [("first_name", "unknown_field")]),
