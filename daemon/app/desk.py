@@ -20,7 +20,7 @@ from daemon.dispatch.gate import Gate
 from daemon.dispatch.stop_file import make_stop_file, remove_stop_file
 from daemon.errors import GuardRefusedError, NotFoundError, UsageError
 from daemon.ids import encode_id
-from daemon.model.campaign import CampaignStatus
+from daemon.model.campaign import CampaignStatus, Step
 from daemon.model.delivery import SECOND, Instant, Reason
 from daemon.store import audit, doubts, held, operate, recover
 from daemon.store.jobs import cancel_job
@@ -128,7 +128,7 @@ class Desk:
         templates = [parsed for file in version.files if (parsed := read_template_name(file, steps)) is not None]
         return {
             **_campaign(facts),
-            "steps": [{"step": step.name, "channels": list(step.channels), "valid_seconds": step.valid // SECOND} for step in steps],
+            "steps": [_step(step) for step in steps],
             "locales": sorted({template.locale or "" for template in templates}),
             "window": version.campaign.window,
             "files": sorted(version.files),
@@ -306,6 +306,15 @@ def _campaign(facts: operate.CampaignFacts) -> Json:
         "jobs": facts.jobs,
         "deliveries": dict(facts.deliveries),
     }
+
+
+def _step(step: Step) -> Json:
+    found: dict[str, Any] = {"step": step.name, "channels": list(step.channels), "valid_seconds": step.valid // SECOND}
+    if len(step.channels) > 1:
+        found["mode"] = step.mode.value
+    if (more := step.escalate) is not None:
+        found["escalate"] = {"to": list(more.to), "after_seconds": more.after // SECOND, "unless": list(more.unless)}
+    return found
 
 
 def _group(group: held.HeldGroup) -> Json:

@@ -29,7 +29,7 @@ def show(cli: Cli, campaign: str) -> None:
 
 
 def _show(found: dict[str, Any]) -> None:
-    steps = ", ".join(f"{step['step']} ({', '.join(step['channels'])}, {step['valid_seconds'] // 3600} h)" for step in found["steps"])
+    steps = "; ".join(map(_step, found["steps"]))
     lines = (
         ("campaign", found["campaign"]),
         ("status", found["status"]),
@@ -46,6 +46,15 @@ def _show(found: dict[str, Any]) -> None:
     )
     for name, value in lines:
         screen.say(f"{name:<11}{screen.clean(value)}")
+
+
+def _step(step: dict[str, Any]) -> str:
+    """`offer (email, else sms, 72 h; push after 72 h unless opened or clicked)`"""
+    channels = (" and " if step.get("mode") == "all" else ", else ").join(step["channels"])
+    more = step.get("escalate")
+    unless = f" unless {' or '.join(more['unless'])}" if more and more["unless"] else ""
+    then = f"; {', else '.join(more['to'])} after {more['after_seconds'] // 3600} h{unless}" if more else ""
+    return f"{step['step']} ({channels}, {step['valid_seconds'] // 3600} h{then})"
 
 
 def _word(word: str, short: str, text: str) -> click.Command:

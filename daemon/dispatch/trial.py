@@ -36,6 +36,12 @@ class TrialSession:
         self.outcomes[id] = outcome
 
 
+def _suiting(to: Sequence[str], channel: Channel | None) -> list[str]:
+    """The addresses that are of the channel's kind; all of them where that cannot be told."""
+    kind = channel.address if channel is not None else ""
+    return [address for address in to if (kind != "email" or "@" in address) and (kind != "phone" or address.startswith("+"))]
+
+
 async def send_test(
     version: CampaignVersion,
     recipient: Recipient,
@@ -50,14 +56,14 @@ async def send_test(
     vars: Mapping[str, object],
     unsubscribe_url: str,
 ) -> list[dict[str, object]]:
-    """Send each step of the campaign once to each address; one object a message with its outcome or what is missing."""
+    """Send each step of the campaign over each of its channels once to each address that suits; one object a message with its outcome or what is missing."""
     if reasons := gate.reasons():
         raise GuardRefusedError(f"all sending is held: {'; '.join(reasons.values())}")
     renderer, now = Renderer(version, shop=shop), clock.instant()
     sent: list[dict[str, object]] = []
     for step in version.campaign.steps:
-        for kind in step.channels:
-            for address in to:
+        for kind in step.every_channel:
+            for address in _suiting(to, channels.get(kind)):
                 answer: dict[str, object] = {"step": step.name, "channel": kind, "to": address}
                 sent.append(answer)
                 channel = channels.get(kind)

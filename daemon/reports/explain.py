@@ -16,6 +16,7 @@ from daemon.model.delivery import FINAL, REASONS, Decision, Instant, Reason, Sta
 from daemon.policy.rules import Rules
 from daemon.policy.subject import PersonFacts
 from daemon.policy.tz import utc_text
+from daemon.reports.family import Family
 from daemon.reports.sentences import Teller
 from daemon.store.feedback import FeedbackRow
 from daemon.store.read import Attempt, DeliveryRow, Evidence, Verdicts, Waited, read_evidence
@@ -60,6 +61,7 @@ def explain(evidence: Evidence, rules: Rules, gate: Mapping[str, str], now: Inst
     guess = rules.guess_zones(PersonFacts(id=person.id, key=person.key, zone=person.zone, phone=person.phone, country=person.country))
     teller = Teller(guess.names[0] if guess.names else None, now)
     walks: dict[tuple[str, int], list[DeliveryRow]] = defaultdict(list)
+    family = Family(evidence.deliveries)
     for row in evidence.deliveries:
         walks[row.campaign, row.occurrence].append(row)
     return {
@@ -73,7 +75,7 @@ def explain(evidence: Evidence, rules: Rules, gate: Mapping[str, str], now: Inst
                 "occurrence": occurrence,
                 "state": "ended" if all(row.state in FINAL for row in rows) else "open",
                 "arms": {},
-                "deliveries": [_delivery(row, evidence, gate, teller, now) for row in rows],
+                "deliveries": [_delivery(row, evidence, gate, teller, now, family) for row in rows],
             }
             for (campaign, occurrence), rows in walks.items()
         ],
@@ -81,7 +83,9 @@ def explain(evidence: Evidence, rules: Rules, gate: Mapping[str, str], now: Inst
     }
 
 
-def _delivery(row: DeliveryRow, evidence: Evidence, gate: Mapping[str, str], teller: Teller, now: Instant) -> dict[str, Any]:
+def _delivery(
+    row: DeliveryRow, evidence: Evidence, gate: Mapping[str, str], teller: Teller, now: Instant, family: Family
+) -> dict[str, Any]:
     told = _tell(row, evidence, gate, now)
     return {
         "id": encode_id(row.id),
@@ -95,10 +99,10 @@ def _delivery(row: DeliveryRow, evidence: Evidence, gate: Mapping[str, str], tel
         "expires_at": _time(row.expires_at),
         "decided_at": _time(told.decided_at),
         "rule": {"name": told.rule[0], "version": told.rule[1]} if told.rule else None,
-        "facts": dict(told.facts),
+        "facts": {**told.facts, **family.facts(row)},
         "checks": [list(check) for check in told.checks],
         "history": [_waited(item) for item in (*evidence.waited.get(row.id, ()), *_reported(evidence.feedback.get(row.id, ())))],
-        "text": _text(row, told, teller, now),
+        "text": _text(row, told, teller, now) + family.words(row),
     }
 
 

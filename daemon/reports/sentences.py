@@ -40,6 +40,7 @@ ENDED: Mapping[str, str] = {
     Reason.ERASED: "Not sent: the recipient was erased.",
     Reason.NO_ADDRESS: "Not sent: the recipient has no address for {channel}.",
     Reason.INVALID_ADDRESS: "Not sent: the address is not valid.",
+    Reason.NOT_NEEDED: "Not sent: it was not needed, the recipient {reaction} what was sent before.",
     Reason.ALREADY_ENROLLED: "Not sent: the recipient walks, or lately walked, through this campaign.",
     Reason.CAP_REACHED: "Not sent: {used} of {limit} {messages} in {period} were used, and this cap drops.",
     Reason.LATE: "Not sent: it could not go before its end on {expires}.",

@@ -64,7 +64,7 @@ _THERE = (
 _WAVES = select(s.wave.c.id, s.wave.c.step, s.wave.c.occurrence).where(s.wave.c.campaign == bindparam("b_campaign"))
 _INSERT = insert(s.delivery)
 _NAMES = (
-    "id", "wave", "person", "job", "version", "variant", "state", "lane", "not_before", "expires_at", "vars", "escalates"
+    "id", "wave", "person", "job", "version", "variant", "state", "lane", "not_before", "expires_at", "vars", "follows", "escalates"
 )  # fmt: skip
 
 
@@ -119,7 +119,7 @@ def _plan(conn: Connection, chosen: Sequence[tuple[_Former, str, Instant, Instan
         escalates = former.id if wanted[former.id].escalates else former.escalates
         rows.append((
             number, wave, former.person, former.job, former.version, former.variant, State.DUE.value, lanes[former.job, channel], at, ends,
-            former.vars, escalates,
+            former.vars, former.id, escalates,
         ))  # fmt: skip
         tallies.add(former.job, State.DUE, "")
     many(conn, _INSERT, _NAMES, rows)

@@ -136,6 +136,8 @@ class DeliveryRow:
     provider_id: str | None
     handed_over_at: Instant | None
     ended_at: Instant | None
+    follows: int | None
+    escalates: int | None
 
 
 _STATE = case(
@@ -152,6 +154,7 @@ _OF_PERSON = (
         s.delivery.c.decided_at, s.delivery.c.decision, s.delivery.c.key,
         func.coalesce(s.flight.c.provider, s.delivery.c.provider).label("provider"), s.delivery.c.provider_id,
         func.coalesce(s.flight.c.handed_over_at, s.delivery.c.handed_over_at).label("handed_over_at"), s.delivery.c.ended_at,
+        s.delivery.c.follows, s.delivery.c.escalates,
     )
     .select_from(s.delivery)
     .join(s.wave, s.wave.c.id == s.delivery.c.wave)

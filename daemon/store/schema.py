@@ -210,14 +210,16 @@ delivery = _table(
     _text("provider_id", null=True),
     _int("handed_over_at", null=True),
     _int("ended_at", null=True),
+    _int("follows", null=True),
     _int("escalates", null=True),
     UniqueConstraint("wave", "person"),
     Index("delivery_held", "reason", "id", sqlite_where=text("state = 'held'")),
     Index("delivery_in_doubt", "id", sqlite_where=text("state = 'in_doubt'")),
 )
 """`state` here is what it was when the row was last written: a claimed or handed-over one still says `due` and has a row in
-`flight`. `decision` = JSON of the last decision that was not Send (verdict, until, rule, facts, checks). `escalates`: the accepted
-delivery of the same step on another channel, after which this one goes unless the recipient reacted."""
+`flight`. `decision` = JSON of the last decision that was not Send (verdict, until, rule, facts, checks). `follows`: the delivery
+of its step on another channel that this one was planned after; `escalates`: the accepted one, whose recipient it is not sent to if he
+reacted (of a replacement that one which its former went after)."""
 
 due = _table("due", _int("lane", key=True), _int("not_before", key=True), _int("delivery", key=True), clustered=True)
 

@@ -246,7 +246,8 @@ async def test_a_cap_over_all_channels_counts_both(opening: Opening) -> None:
     await world.drop(person())
     await world.send()
     assert sorted(state for _, state, _ in await world.rows()) == ["accepted", "due"]
-    assert [reason for _, state, reason in await world.rows() if state == "due"][0] in ("cap_reached", "yielded_to_priority")
+    waiting = next(reason for _, state, reason in await world.rows() if state == "due")
+    assert waiting in ("cap_reached", "yielded_to_priority")
     world.inner.clock.wall += 2 * DAY
     await world.send()
     assert sorted(world.sent) == [("c-1", "email"), ("c-1", "sms")]
@@ -296,6 +297,17 @@ async def test_held_replacements_of_a_cancelled_job_end_with_it(opening: Opening
     assert await world.counts() == {"rejected": 5, "cancelled": 5}
     await world.inner.settle()
     assert (await world.inner.job("j")).finished_at is not None
+
+
+async def test_explain_says_which_channel_took_whose_place(opening: Opening) -> None:
+    """In words and with the ids, both ways."""
+    world = await opening()
+    await world.drop(person())
+    await world.send(dead)
+    second, first = await world.explain()
+    assert (first["facts"]["instead"], second["facts"]["instead_of"]) == (second["id"], first["id"])
+    assert first["text"] == "Not sent: relay refused it for good: 5.1.1. sms takes its place."
+    assert second["text"].endswith("It takes the place of email.")
 
 
 # mode "all"
