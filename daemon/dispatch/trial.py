@@ -56,7 +56,7 @@ async def send_test(
     vars: Mapping[str, object],
     unsubscribe_url: str,
 ) -> list[dict[str, object]]:
-    """Send each step of the campaign over each of its channels once to each address that suits; one object a message with its outcome or what is missing."""
+    """Send each step once over each of its channels to each address that suits; one object a message: its outcome, or what is missing."""
     if reasons := gate.reasons():
         raise GuardRefusedError(f"all sending is held: {'; '.join(reasons.values())}")
     renderer, now = Renderer(version, shop=shop), clock.instant()

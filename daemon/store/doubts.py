@@ -17,6 +17,7 @@ from daemon.errors import NotFoundError
 from daemon.model.delivery import Instant, Reason, State
 from daemon.store import schema as s
 from daemon.store.due import put_due
+from daemon.store.follow import follow_settled
 from daemon.store.held import open_lanes
 from daemon.store.sql import ids, in_list, many, rows, value
 from daemon.store.tallies import Tallies
@@ -127,6 +128,7 @@ def close_doubt(
     if to is State.ACCEPTED:
         known = {} if provider_id is None else {"provider_id": provider_id}
         conn.execute(change.values(state=to.value, ended_at=now, key=None, **known))
+        follow_settled(conn, delivery, now)
         return to
     if to is State.REJECTED:
         conn.execute(change.values(state=to.value, reason=reason, ended_at=now, key=None, handed_over_at=None))

@@ -164,6 +164,11 @@ _RESERVED = (
     .join(s.campaign, s.campaign.c.id == s.flight.c.campaign)
     .where(in_list(s.flight.c.person, "persons"), s.flight.c.handed_over == 0)
 )
+_REACTIONS = (
+    select(s.feedback.c.delivery, s.feedback.c.kind, func.min(s.feedback.c.at))
+    .where(in_list(s.feedback.c.person, "persons"), in_list(s.feedback.c.delivery, "deliveries"), s.feedback.c.human == 1)
+    .group_by(s.feedback.c.delivery, s.feedback.c.kind)
+)
 _CONSENTS = select(s.consent.c.person, s.consent.c.channel, s.consent.c.topic, s.consent.c.state).where(
     in_list(s.consent.c.person, "persons")
 )
@@ -206,9 +211,12 @@ def known_of(
     `reaching`: (campaign, version) pairs that may turn to such a channel."""
     known: dict[int, Known] = {}
     reached: set[int] = set()
+    escalating: dict[int, int] = {}
     for row in rows:
         if row.channel in pushed or (reaching and (row.campaign, row.version) in reaching):
             reached.add(row.person)
+        if row.escalates is not None:
+            escalating[row.escalates] = row.person
         if row.person not in known:
             known[row.person] = Known(touches=[], consents={}, suppressions=[])
     persons = ids(sorted(known))
@@ -220,6 +228,9 @@ def known_of(
         known[person].consents[channel, topic] = state
     for person, kind, channel, scope, reason in fetch(conn, _SUPPRESSED, ("persons",), (persons,)):
         known[person].suppressions.append((kind, SuppressionRow(channel=channel, scope=scope, reason=reason)))
+    if escalating:
+        for delivery, kind, at in fetch(conn, _REACTIONS, ("persons", "deliveries"), (persons, ids(sorted(escalating)))):
+            known[escalating[delivery]].reactions.setdefault(delivery, {})[kind] = at
     if reached:
         for person, addresses in push_addresses(conn, sorted(reached)).items():
             known[person].push = addresses

@@ -16,9 +16,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, bindparam, delete, func, literal_column, select, tuple_
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from daemon.model.campaign import REACTIONS
 from daemon.model.delivery import HOUR, Instant, State
 from daemon.store import proofs, wishes
 from daemon.store import schema as s
+from daemon.store.follow import note_reaction
 from daemon.store.proofs import About, find_deliveries
 
 PARKED_FOR = 72 * HOUR
@@ -114,6 +116,8 @@ def _of_delivery(conn: Connection, report: Report, about: About, channels: Seque
         conn.execute(_REMEMBER, {"provider": report.provider, "provider_id": report.provider_id, "delivery": about.id})
     address = report.hash if report.hash is not None else wishes.address_of(about)
     _record(conn, report, about.person, about.id, about.channel, address if report.kind in wishes.WISHES else None)
+    if report.human and report.kind in REACTIONS:
+        note_reaction(conn, about.id)
     settled, early = proofs.settle(conn, about, report.kind, report.provider, report.provider_id, report.code, now)
     if early:
         park(conn, report, now)

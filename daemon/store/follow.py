@@ -11,11 +11,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, and_, bindparam, insert, literal_column, select, update
 
+from daemon.content.version import CampaignVersion
 from daemon.model.delivery import Instant, State
 from daemon.model.job import JobState
 from daemon.store import schema as s
+from daemon.store.campaigns import body_of
 from daemon.store.due import put_due
 from daemon.store.held import open_lanes
 from daemon.store.sql import fetch, ids, in_list, many
@@ -88,6 +90,42 @@ def follow(conn: Connection, wanted: Mapping[int, Then], now: Instant) -> dict[i
             chosen.append((former, channel, at, ends))
     _plan(conn, chosen, wanted, now)
     return {former.id: channel for former, channel, _, _ in chosen}
+
+
+_ACCEPTED = (
+    select(s.wave.c.campaign, s.delivery.c.version, s.wave.c.step, s.delivery.c.handed_over_at)
+    .join(s.wave, s.wave.c.id == s.delivery.c.wave)
+    .where(s.delivery.c.id == bindparam("b_id"), s.delivery.c.escalates.is_(None))
+)
+
+
+def follow_settled(conn: Connection, delivery: int, now: Instant) -> None:
+    """What was in doubt, or was to be tried again, turned out to be accepted: its step may escalate, counted from its handover.
+    What turned out to be rejected has no replacement: a later report may yet take that back."""
+    for campaign, version, step, at in fetch(conn, _ACCEPTED, ("b_id",), (delivery,)):
+        steps = CampaignVersion.from_json(body_of(conn, campaign, version)).campaign.steps
+        more = next(((each.escalate, each.valid) for each in steps if each.name == step and each.escalate), None)
+        if more is not None and more[0] is not None:
+            due = max(now, (now if at is None else at) + more[0].after)
+            follow(conn, {delivery: Then([(channel, due) for channel in more[0].to], more[1], escalates=True)}, now)
+
+
+_OTHER = s.wave.alias("other")
+_GOES_AFTER = s.delivery.alias("goes_after")
+_WAITS = (
+    select(_GOES_AFTER.c.person)
+    .select_from(s.delivery)
+    .join(s.wave, s.wave.c.id == s.delivery.c.wave)
+    .join(_OTHER, and_(*(_OTHER.c[name] == s.wave.c[name] for name in ("campaign", "step", "occurrence"))))
+    .join(_GOES_AFTER, and_(_GOES_AFTER.c.wave == _OTHER.c.id, _GOES_AFTER.c.person == s.delivery.c.person))
+    .where(s.delivery.c.id == bindparam("b_id"), _GOES_AFTER.c.escalates == bindparam("b_id"))
+)
+_ANEW = update(s.recipient).where(s.recipient.c.id.in_(_WAITS)).values(guard=s.recipient.c.guard + literal_column("1"))
+
+
+def note_reaction(conn: Connection, delivery: int) -> None:
+    """A recipient reacted: an escalation that is claimed already loses its leave, and is decided anew."""
+    conn.execute(_ANEW, {"b_id": delivery})
 
 
 def _channels_there(conn: Connection, formers: Iterable[_Former]) -> dict[tuple[int, int, str, int], set[str]]:

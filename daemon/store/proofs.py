@@ -17,6 +17,7 @@ from daemon.model.delivery import Instant, State
 from daemon.store import schema as s
 from daemon.store.doubts import Evidence, close_doubt, give_evidence
 from daemon.store.due import take_due
+from daemon.store.follow import follow_settled
 from daemon.store.sql import ids, in_list
 from daemon.store.tallies import Tallies
 
@@ -156,4 +157,5 @@ def _accept(
     if not conn.execute(_TOUCHES, {"persons": ids([about.person]), "ids": ids([about.id])}).scalar_one():
         touch = {"person": about.person, "at": at, "delivery": about.id, "channel": about.channel, "campaign": about.campaign}
         conn.execute(_TOUCH, {**touch, "topic": topic, "zone": None})
+    follow_settled(conn, about.id, now)
     return State.ACCEPTED

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from daemon.model.campaign import Mode, Step
+from daemon.ids import decode_id
+from daemon.model.campaign import Escalation, Mode, Step
 from daemon.model.delivery import DAY, HOUR, MINUTE
+from daemon.policy.rules import compile_rules
+from daemon.store.doubts import resolve_doubt
+from daemon.store.feedback import Report, hear
 from daemon.store.flight import Step as FlightStep
 from daemon.store.jobs import cancel_job
 from daemon.store.recover import begin
@@ -333,3 +338,136 @@ async def test_a_large_job_over_all_channels_is_planned_and_released_whole(openi
     assert await world.inner.sql("SELECT channel, count(*) FROM due JOIN lane ON lane.id = due.lane GROUP BY channel") == [
         ("email", 1200), ("sms", 1200),
     ]  # fmt: skip
+
+
+# escalation
+
+ESCALATED = Step(name="offer", channels=("email",), escalate=Escalation(to=("sms",), after=3 * DAY))
+
+
+async def reacts(world: SeveralWorld, kind: str, *, human: bool = True) -> None:
+    """The newest accepted mail's provider reports it."""
+    [(delivery,)] = await world.inner.sql("SELECT id FROM delivery WHERE state = 'accepted' ORDER BY id LIMIT 1")
+    report = Report(provider="relay", channel="email", kind=kind, at=world.inner.clock.wall, delivery=delivery, human=human)
+    await world.inner.store.write(Lane.EXIT, hear, [report], channels=("email", "sms"), now=world.inner.clock.wall)
+
+
+async def test_an_escalation_goes_when_nothing_came_of_the_first(opening: Opening) -> None:
+    """Planned with the acceptance, three days later; until then the walk is open, and explain says what it waits for."""
+    world = await opening(ESCALATED)
+    await world.drop(person())
+    await world.send()
+    assert await world.rows() == [("email", "accepted", None), ("sms", "due", None)]
+    waiting, first = await world.explain()
+    assert waiting["next_possible_at"] == "2026-11-25T04:40:11.120000Z"
+    assert waiting["text"].endswith("It goes after email, unless the recipient reacts to that before.")
+    assert (first["facts"]["then"], waiting["facts"]["after"]) == (waiting["id"], first["id"])
+    world.inner.clock.wall += 3 * DAY - 1
+    await world.send()
+    assert world.sent == [("c-1", "email")]
+    world.inner.clock.wall += 1
+    await world.send()
+    assert await world.rows() == [("email", "accepted", None), ("sms", "accepted", None)]
+    await world.inner.settle()
+    assert (await world.inner.job("j")).receipt.state.value == "finished"
+
+
+@pytest.mark.parametrize(("kind", "human", "needed"), [
+    ("opened", True, False), ("clicked", True, False), ("opened", False, True), ("delivered", True, True),
+])  # fmt: skip
+async def test_a_reaction_of_a_person_calls_the_escalation_off(opening: Opening, kind: str, human: bool, needed: bool) -> None:
+    """An open that a machine made, or a receipt, is none."""
+    world = await opening(ESCALATED)
+    await world.drop(person())
+    await world.send()
+    await reacts(world, kind, human=human)
+    world.inner.clock.wall += 3 * DAY
+    await world.send()
+    assert await world.rows() == [("email", "accepted", None), ("sms", "accepted", None) if needed else ("sms", "dropped", "not_needed")]
+    if not needed:
+        last, first = await world.explain()
+        assert (last["facts"]["reaction"], last["facts"]["after"]) == (kind, first["id"])
+        assert f"it was not needed, the recipient {kind} what was sent before" in last["text"]
+
+
+@pytest.mark.promise("P6")
+async def test_a_reaction_stops_an_escalation_that_is_claimed_already(opening: Opening) -> None:
+    """Committed before the handover: the handover is refused, and it is decided anew."""
+    world = await opening(ESCALATED)
+    await world.drop(person())
+    await world.send()
+    world.inner.clock.wall += 3 * DAY
+    claimed = await world.settle()
+    assert [one.row.channel for one in claimed] == ["sms"]
+    await reacts(world, "clicked")
+    await world.send(claimed=claimed)
+    await world.send()
+    assert world.sent == [("c-1", "email")]
+    assert (await world.rows())[1] == ("sms", "dropped", "not_needed")
+
+
+async def test_an_escalation_turns_to_its_own_next_channel(opening: Opening) -> None:
+    """Without permission on the first of `to` it goes over the next; it has no escalation of its own, and is called off as well."""
+    world = await opening(Step(name="offer", channels=("email",), escalate=Escalation(to=("sms", "push"), after=DAY)))
+    world.kinds["push"], world.serving["push"] = "recipient", "browsers"
+    await world.drop(person(phone=False))
+    await world.send()
+    world.inner.clock.wall += DAY
+    world.rules = compile_rules(world.inner.config)
+    await world.inner.do("INSERT INTO consent SELECT id, 'push', '*', 'granted', 1, NULL, NULL FROM recipient")
+    await world.send()
+    assert await world.rows() == [("email", "accepted", None), ("sms", "dropped", "no_address"), ("push", "accepted", None)]
+    third, _, first = await world.explain()
+    assert third["text"].endswith("It takes the place of sms.")
+    assert await world.inner.sql("SELECT escalates FROM delivery ORDER BY id") == [(None,), (decode_id(first["id"]),), (decode_id(first["id"]),)]
+
+
+async def test_a_replacement_that_is_accepted_escalates_too(opening: Opening) -> None:
+    """The mail address is dead, the SMS arrives: what follows, follows the SMS. An escalation to a channel that was tried has nowhere to go."""
+    world = await opening(Step(name="offer", channels=("email", "sms"), escalate=Escalation(to=("sms",), after=DAY)))
+    await world.drop(person(), person("c-2"))
+    await world.send(lambda one: dead(one) if one.row.recipient == "c-1" else Accepted())
+    assert await world.rows() == [("email", "rejected", "rejected_by_provider"), ("sms", "accepted", None)]
+    assert await world.rows("c-2") == [("email", "accepted", None), ("sms", "due", None)]
+
+
+@pytest.mark.promise("P2")
+async def test_a_doubt_escalates_only_once_it_is_known_to_have_arrived(opening: Opening) -> None:
+    """Nothing follows a doubt; once an operator or a report says that it was sent, the escalation counts from the handover."""
+    world = await opening(ESCALATED)
+    await world.drop(person())
+    await world.send(lambda one: Unknown(code="timeout"))
+    assert await world.rows() == [("email", "in_doubt", None)]
+    await world.inner.settle()
+    world.inner.clock.wall += DAY
+    [(delivery,)] = await world.inner.sql("SELECT id FROM delivery")
+    await world.inner.store.write(Lane.EXIT, partial(resolve_doubt, sent=True), delivery, world.inner.clock.wall)
+    assert await world.rows() == [("email", "accepted", None), ("sms", "due", None)]
+    [(due,)] = await world.inner.sql("SELECT not_before FROM due")
+    assert abs(due - (NOW + 3 * DAY)) < MINUTE
+    await world.inner.check()
+    world.inner.clock.wall += 2 * DAY + MINUTE
+    await world.send()
+    assert (await world.rows())[1] == ("sms", "accepted", None)
+
+
+@pytest.mark.promise("P2")
+async def test_a_doubt_that_a_report_calls_rejected_has_no_replacement(opening: Opening) -> None:
+    """A later report may take that back, and then there would be two."""
+    world = await opening()
+    await world.drop(person())
+    await world.send(lambda one: Unknown(code="timeout"))
+    [(delivery,)] = await world.inner.sql("SELECT id FROM delivery")
+    for kind in ("bounced", "delivered"):
+        report = Report(provider="relay", channel="email", kind=kind, at=world.inner.clock.wall, delivery=delivery)
+        await world.inner.store.write(Lane.EXIT, hear, [report], channels=("email", "sms"), now=world.inner.clock.wall)
+        await world.send()
+    assert await world.rows() == [("email", "accepted", None)]
+
+
+async def test_nothing_follows_after_the_jobs_own_end(opening: Opening) -> None:
+    """A job that ends in two days has no escalation in three."""
+    world = await opening(ESCALATED)
+    await world.drop(person(), expires_at="2026-11-24T04:00:00Z")
+    await world.send()
+    assert await world.rows() == [("email", "accepted", None)]
