@@ -104,7 +104,8 @@ def _step_to_plain(step: Step) -> dict[str, Any]:
     return plain
 
 
-def _step_from_plain(plain: Mapping[str, Any]) -> Step:
+def step_from_plain(plain: Mapping[str, Any]) -> Step:
+    """One of `$.campaign.steps` of a version's JSON text."""
     more = plain.get("escalate")
     escalate = Escalation(to=tuple(more["to"]), after=more["after"], unless=tuple(more["unless"])) if more else None
     mode = Mode(plain.get("mode", Mode.FIRST))
@@ -112,7 +113,7 @@ def _step_from_plain(plain: Mapping[str, Any]) -> Step:
 
 
 def _campaign_from_plain(plain: Mapping[str, Any]) -> Campaign:
-    steps = map(_step_from_plain, plain["steps"])
+    steps = map(step_from_plain, plain["steps"])
     return Campaign(
         **{
             **plain,

@@ -7,17 +7,17 @@ planned once however often its cause is told. It is due from the start: its job'
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, and_, bindparam, insert, literal_column, select, update
+from sqlalchemy import Connection, and_, bindparam, func, insert, literal_column, select, update
 
-from daemon.content.version import CampaignVersion
+from daemon.content.version import step_from_plain
 from daemon.model.delivery import Instant, State
 from daemon.model.job import JobState
 from daemon.store import schema as s
-from daemon.store.campaigns import body_of
 from daemon.store.due import put_due
 from daemon.store.held import open_lanes
 from daemon.store.sql import fetch, ids, in_list, many
@@ -92,9 +92,11 @@ def follow(conn: Connection, wanted: Mapping[int, Then], now: Instant) -> dict[i
     return {former.id: channel for former, channel, _, _ in chosen}
 
 
+_V = s.campaign_version.c
 _ACCEPTED = (
-    select(s.wave.c.campaign, s.delivery.c.version, s.wave.c.step, s.delivery.c.handed_over_at)
+    select(s.wave.c.step, s.delivery.c.handed_over_at, func.json_extract(_V.body, literal_column("'$.campaign.steps'")))
     .join(s.wave, s.wave.c.id == s.delivery.c.wave)
+    .join(s.campaign_version, and_(_V.campaign == s.wave.c.campaign, _V.version == s.delivery.c.version))
     .where(s.delivery.c.id == bindparam("b_id"), s.delivery.c.escalates.is_(None))
 )
 
@@ -102,12 +104,11 @@ _ACCEPTED = (
 def follow_settled(conn: Connection, delivery: int, now: Instant) -> None:
     """What was in doubt, or was to be tried again, turned out to be accepted: its step may escalate, counted from its handover.
     What turned out to be rejected has no replacement: a later report may yet take that back."""
-    for campaign, version, step, at in fetch(conn, _ACCEPTED, ("b_id",), (delivery,)):
-        steps = CampaignVersion.from_json(body_of(conn, campaign, version)).campaign.steps
-        more = next(((each.escalate, each.valid) for each in steps if each.name == step and each.escalate), None)
-        if more is not None and more[0] is not None:
-            due = max(now, (now if at is None else at) + more[0].after)
-            follow(conn, {delivery: Then([(channel, due) for channel in more[0].to], more[1], escalates=True)}, now)
+    for name, at, steps in fetch(conn, _ACCEPTED, ("b_id",), (delivery,)):
+        step = next((step for step in map(step_from_plain, json.loads(steps or "[]")) if step.name == name), None)
+        if step is not None and step.escalate is not None:
+            due = max(now, (now if at is None else at) + step.escalate.after)
+            follow(conn, {delivery: Then([(channel, due) for channel in step.escalate.to], step.valid, escalates=True)}, now)
 
 
 _OTHER = s.wave.alias("other")
