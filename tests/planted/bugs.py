@@ -115,9 +115,9 @@ PLANNING = (
           "    _set_progress(conn, work.id, batch.progress)\n" + COMMIT_NOW + "    found = _sort(conn, work, batch, target, now)\n")),
     _bug("release-before-the-rows", "The release cursor is committed before the rows that it stands behind.",
          ("store", "machine", "simulation"),
-         ("daemon.store.release", "        return False\n    due = [",
+         ("daemon.store.release", "        return False\n    timed = _move(",
           "        return False\n    conn.execute(update(s.job).where(s.job.c.id == job).values(release_cursor=cursor))\n" + COMMIT_NOW
-          + "    due = [")),
+          + "    timed = _move(")),
     _bug("job-taken-twice", "The same job dropped again is a second job.", ("store", "machine", "simulation"),
          ("daemon.store.jobs", "        return Accepted(receipt=before, fresh=False)\n    _free_key",
           '        new = NewJob(**{**{name: getattr(new, name) for name in new.__slots__}, "key": f"{new.key} again"})\n    _free_key')),
