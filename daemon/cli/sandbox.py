@@ -1,4 +1,4 @@
-"""`homing sandbox`: a local SMTP server that takes everything, with an inbox page, until ^C."""
+"""`homing sandbox`: local providers that take everything and deliver nothing, with an inbox page over them, until ^C."""
 
 from __future__ import annotations
 
@@ -14,48 +14,55 @@ import click
 from daemon.cli import screen
 from daemon.cli.context import Cli, command
 
+FREE = "0 takes a free one."
 
-@command("sandbox", short_help="A local SMTP server with an inbox page.")
-@click.option("--smtp-port", default=1025, show_default=True, help="Port of the SMTP server; 0 takes a free one.")
-@click.option("--inbox-port", default=1080, show_default=True, help="Port of the inbox page; 0 takes a free one.")
-@click.option("--keep", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Keep log and messages in DIR.")
-def sandbox(cli: Cli, smtp_port: int, inbox_port: int, keep: Path | None) -> None:
-    """Run a local SMTP server with an inbox page until ^C. Nothing is delivered.
 
-    Each message is one line of DIR/log.ndjson and one file of DIR/mail. The part of an address before its first dot may ask for
-    trouble: 550-rcpt, 451-rcpt, 550-dot, 451-dot, drop-rcpt, drop-dot, hang-dot, slow-dot (as drop-dot.anna@example.com).
+@command("sandbox", short_help="Local mail, SMS, push and advertising providers with an inbox page.")
+@click.option("--smtp-port", default=1025, show_default=True, help=f"Port of the SMTP server; {FREE}")
+@click.option("--sms-port", default=1026, show_default=True, help=f"Port of the local Twilio; {FREE}")
+@click.option("--ads-port", default=1027, show_default=True, help=f"Port of the advertising platforms; {FREE}")
+@click.option("--push-port", default=1028, show_default=True, help=f"Port of the push service; {FREE}")
+@click.option("--inbox-port", default=1080, show_default=True, help=f"Port of the inbox page; {FREE}")
+@click.option("--keep", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Keep logs and messages in DIR.")
+def sandbox(cli: Cli, smtp_port: int, sms_port: int, ads_port: int, push_port: int, inbox_port: int, keep: Path | None) -> None:
+    """Run a local SMTP server, a local Twilio, a push service and Meta's and Google's audiences, with an inbox page over them, until ^C.
+    They check what they get as the real ones do. Nothing is delivered.
+
+    DIR gets log.ndjson and mail/ (one file a mail), sms/log.ndjson, push.ndjson, and providers.toml: tables for a config that lead here.
+    The part of a mail address before its first dot may ask for trouble: 550-rcpt, 451-rcpt, 550-dot, 451-dot, drop-rcpt, drop-dot,
+    hang-dot, slow-dot (as drop-dot.anna@example.com); so may the last five digits of a phone number: 91610 unsubscribed, 90429 too
+    many, 83005 taken and later undelivered, 70500 taken and answered with an error, 70504 taken and never answered.
     """
+    from daemon.sandbox.house import Ports
+
+    ports = Ports(smtp=smtp_port, sms=sms_port, ads=ads_port, push=push_port, inbox=inbox_port)
     with contextlib.ExitStack() as stack:
         folder = keep if keep is not None else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="homing-sandbox-")))
-        asyncio.run(_serve(cli, folder, smtp_port, inbox_port))
+        asyncio.run(_serve(cli, folder, ports))
 
 
-async def _serve(cli: Cli, folder: Path, smtp_port: int, inbox_port: int) -> None:
+async def _serve(cli: Cli, folder: Path, ports: object) -> None:
     from daemon.clock import SystemClock
     from daemon.errors import HomingError
-    from daemon.sandbox.inbox import Inbox
-    from daemon.sandbox.mailbox import LOG, Mailbox
-    from daemon.sandbox.smtp import SmtpServer
+    from daemon.sandbox.house import Ports, Sandbox
 
-    clock = SystemClock()
-    mailbox = Mailbox(folder, clock)
-    smtp, inbox = SmtpServer(mailbox, clock, port=smtp_port), Inbox(mailbox, port=inbox_port)
+    assert isinstance(ports, Ports)  # noqa: S101
+    house = Sandbox(folder, SystemClock(), ports)
     over = asyncio.Event()
     end = over.set
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, end)
     try:
-        await smtp.start()
-        await inbox.start()
+        await house.start()
     except OSError as error:
-        raise HomingError(f"a port cannot be had: {error.strerror}; choose others with --smtp-port and --inbox-port") from None
+        raise HomingError(f"a port cannot be had: {error.strerror}; choose others with --smtp-port, --inbox-port and so on") from None
     else:
-        facts = {"smtp": f"127.0.0.1:{smtp.port}", "inbox": inbox.url, "log": str(folder / LOG)}
-        cli.answer(facts, lambda: screen.say(f"SMTP   {facts['smtp']}\nInbox  {facts['inbox']}\nLog    {facts['log']}\n^C ends it."))
+        facts = house.write_providers()
+        width = max(map(len, facts))
+        cli.answer(facts, lambda: screen.say("\n".join(f"{name:<{width}}  {value}" for name, value in facts.items()) + "\n^C ends it."))
         sys.stdout.flush()
         await over.wait()
-        screen.note(f"{mailbox.total} messages taken")
+        counts = f"{len(house.twilio.messages)} SMS and {len(house.push.pushes)} pushes"
+        screen.note(f"{house.mailbox.total} messages taken, {counts}")
     finally:
-        await inbox.stop()
-        await smtp.stop()
-        mailbox.close()
+        await house.stop()

@@ -2,7 +2,8 @@
 
 Messages are hostile input. All text goes through jinja2's autoescape; HTML bodies are served apart, under a `sandbox`
 policy, in a sandboxed frame: no script runs, no form posts, nothing is loaded but pictures. Unknown `Host` headers are
-refused, so that a web page elsewhere cannot read the inbox by DNS rebinding. Reads the `Mailbox`, changes nothing.
+refused, so that a web page elsewhere cannot read the inbox by DNS rebinding. Reads the `Mailbox`, changes nothing. What came over
+other channels is in `inbox_channels`.
 """
 
 from __future__ import annotations
@@ -17,9 +18,14 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from jinja2 import DictLoader, Environment, StrictUndefined
 
+from daemon.sandbox.ads import AdsServer
+from daemon.sandbox.inbox_channels import ChannelPages, Tab
 from daemon.sandbox.mailbox import Mailbox, parse, text_of
+from daemon.sandbox.push import PushService
+from daemon.sandbox.twilio import TwilioServer
 
 PAGE_SIZE = 50
+PAGES = ("base.html", "list.html", "message.html", "sms.html", "push.html", "audiences.html", "audience.html")
 _PAGE_POLICY = (
     "default-src 'none'; style-src 'self'; frame-src 'self'; form-action 'self' http: https:; base-uri 'none'; frame-ancestors 'none'"
 )
@@ -45,7 +51,7 @@ def one_click_url(message: EmailMessage) -> str | None:
 
 def _environment() -> Environment:
     folder = resources.files("daemon.sandbox") / "pages"
-    pages = {name: (folder / name).read_text(encoding="utf-8") for name in ("base.html", "list.html", "message.html")}
+    pages = {name: (folder / name).read_text(encoding="utf-8") for name in PAGES}
     return Environment(autoescape=True, undefined=StrictUndefined, loader=DictLoader(pages))
 
 
@@ -55,8 +61,12 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Inbox:
     """The page as a service on loopback; `port` 0 takes a free one."""
 
-    def __init__(self, mailbox: Mailbox, *, host: str = "127.0.0.1", port: int = 1080) -> None:
+    def __init__(
+        self, mailbox: Mailbox, *, sms: TwilioServer | None = None, push: PushService | None = None, ads: AdsServer | None = None,
+        host: str = "127.0.0.1", port: int = 1080,
+    ) -> None:  # fmt: skip
         self._mailbox, self._host, self.port = mailbox, host, port
+        self._channels = ChannelPages(self._page, sms=sms, push=push, ads=ads)
         self._pages = _environment()
         self._style = (resources.files("daemon.sandbox") / "pages" / "inbox.css").read_text(encoding="utf-8")
         self._runner: web.AppRunner | None = None
@@ -76,6 +86,7 @@ class Inbox:
             web.get(r"/m/{n:\d{1,12}}", self._message),
             web.get(r"/m/{n:\d{1,12}}/html", self._html),
             web.get(r"/m/{n:\d{1,12}}/raw", self._raw),
+            *self._channels.routes(),
         ])
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
@@ -105,8 +116,9 @@ class Inbox:
         response.headers["Cache-Control"] = "no-store"
         return response
 
-    def _page(self, name: str, **values: Any) -> web.Response:
-        return web.Response(text=self._pages.get_template(name).render(total=self._mailbox.total, **values), content_type="text/html")
+    def _page(self, name: str, *, here: str = "/", **values: Any) -> web.Response:
+        tabs = [Tab("Mail", "/", self._mailbox.total), *self._channels.tabs()]
+        return web.Response(text=self._pages.get_template(name).render(tabs=tabs, here=here, **values), content_type="text/html")
 
     def _content(self, request: web.Request) -> tuple[int, bytes]:
         number = int(request.match_info["n"])
