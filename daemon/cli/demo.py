@@ -1,6 +1,6 @@
-"""`homing demo`: the whole of it on sample data: jobs in by three doors, the real daemon, a local mail server, and what came of it.
+"""`homing demo`: the whole of it on sample data: jobs in by three doors, the real daemon, local providers, and what came of it.
 
-What is printed of the daemon comes from its own store and API; whether it did right is judged by the mail server's log alone.
+What is printed of the daemon comes from its own store and API; whether it did right is judged by the providers' logs alone.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 @click.option("--at", metavar="TIME", help="Set the demo's clock to this instant (RFC 3339), to see another hour of the day.")
 @click.option("--stay", is_flag=True, help="Leave daemon and inbox running until ^C.")
 def demo(cli: Cli, keep: Path | None, at: str | None, stay: bool) -> None:
-    """Run the real daemon on the shipped sample against a local mail server, and show what was sent, what waits until when, and
-    what was dropped, and why.
+    """Run the real daemon on the shipped sample against local providers of mail, SMS, web push and advertising audiences, and show what
+    was sent, what waits until when, and what was dropped, and why.
 
-    2,000 people in Jakarta, Kuala Lumpur, Tehran and unknown zones; four jobs through spool, command line and HTTP. Needs no
-    config and no network. Exit code 1 if the mail server's log shows a message that should not have come.
+    2,000 people in Jakarta, Kuala Lumpur, Tehran and unknown zones get mail, 222 of the best customers a push or an SMS; five jobs
+    through spool, command line and HTTP. Needs no config and no network. Exit code 1 if a provider's log shows a message that should
+    not have come.
     """
     offset = _offset(at)
     if keep is not None and keep.exists() and any(keep.iterdir()):
@@ -68,20 +69,21 @@ def _offset(at: str | None) -> int:
 async def _play(cli: Cli, folder: Path, offset: int, *, stay: bool, kept: bool) -> Outcome:
     from daemon.cli.demo_report import collect, report
     from daemon.sandbox.stage import Stage
+    from daemon.sandbox.vips import CAMPAIGN, make_vip_job, make_vips
     from daemon.sandbox.world import make_jobs, make_news, make_people, write_people
 
-    people = make_people()
-    write_people(people, folder / "people.csv")
+    people, best = make_people(), make_vips()
+    write_people([*people, *best], folder / "people.csv")
     stage = Stage(folder, offset_seconds=offset)
     now, began = stage.clock.now(), stage.clock.monotonic()
     jobs = make_jobs(people, now.date().isoformat())
-    news = make_news(people, now.date().isoformat())
+    news, vip = make_news(people, now.date().isoformat()), make_vip_job(best, now.date().isoformat())
     say = screen.note if cli.json else screen.say
     say(f"Homing demo in {folder}" + ("" if kept else " (removed at the end)"))
     if offset:
-        say(f"THE CLOCK IS SHIFTED by {offset:+,} s: for daemon and mail server it is {now:%Y-%m-%d %H:%M} UTC.")
+        say(f"THE CLOCK IS SHIFTED by {offset:+,} s: for daemon and providers it is {now:%Y-%m-%d %H:%M} UTC.")
     async with stage.running():
-        say("The daemon runs; its mail server is a sandbox on this machine that delivers nothing.")
+        say("The daemon runs; mail server, Twilio, push service and advertising platforms are a sandbox on this machine: nothing is delivered.")
         listed = await stage.suppress(people)
         say(f"Suppression list imported: {listed['added']} addresses.")
         await stage.enqueue(news)
@@ -89,12 +91,16 @@ async def _play(cli: Cli, folder: Path, offset: int, *, stay: bool, kept: bool) 
         await asyncio.gather(stage.spool(jobs[0]), stage.enqueue(jobs[1]), stage.post(jobs[2]))
         doors = (f"{jobs[0].id} through the spool folder", f"{jobs[1].id} by `homing enqueue`", f"{jobs[2].id} over HTTP")
         say(f"Win-back jobs dropped: {', '.join(doors)}.")
-        await stage.settled([news, *jobs])
-        outcome = await collect(stage, people, [news, *jobs])
+        await stage.command("campaigns", "start", CAMPAIGN)
+        browsers = await stage.subscribe(best)
+        await stage.post(vip)
+        say(f"{vip.id}: {len(best)} of the best customers, {browsers} of them with a browser: a push, or else an SMS.")
+        await stage.settled([news, *jobs, vip])
+        outcome = await collect(stage, [*people, *best], [news, *jobs, vip])
         report(cli, outcome)
         say(f"\nTook {stage.clock.monotonic() - began:.0f} s.")
         if stay:
-            await _wait(stage.inbox.url, stage.config)
+            await _wait(stage.sandbox.inbox.url, stage.config)
     return outcome
 
 

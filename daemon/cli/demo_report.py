@@ -13,9 +13,10 @@ from daemon.cli import screen
 from daemon.cli.context import Cli
 from daemon.clock import to_datetime
 from daemon.model.delivery import REASONS, Reason
-from daemon.sandbox.mailbox import Entry, read_log
+from daemon.sandbox.ads import NETWORKS
 from daemon.sandbox.stage import Stage
-from daemon.sandbox.verify import Judgement, Ranges, judge, parse_ranges
+from daemon.sandbox.verify import Arrival, Judgement, Ranges, arrivals_in, judge, parse_ranges
+from daemon.sandbox.vips import WINDOWS
 from daemon.sandbox.world import NEWS_SUBJECT, WINDOW, Person, SampleJob
 from daemon.store.engine import open_reader
 from daemon.store.operate import DeliveryLine, delivery_lines
@@ -24,47 +25,54 @@ SHOWN_ERRORS = 4
 WAITS = "waits"
 RETRY = "told to come later"
 SAYINGS: Mapping[str, str] = {
-    RETRY: "the mail server asked for patience; tried again by itself",
-    "in_doubt": "the server hung up after the message: never sent again; `homing doubt list`",
-    "accepted": "the mail server took it",
+    RETRY: "the provider asked for patience; tried again by itself",
+    "in_doubt": "the provider failed after the message: never sent again; `homing doubt list`",
+    "accepted": "the provider took it",
 }
 """What to say where no reason of the rules stands."""
+CHANNELS: Mapping[str, str] = {"email": "mails", "sms": "SMS", "push": "pushes"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """Everything that the report is made of. `explained`: what each shows -> (person, the JSON of explain)."""
+    """Everything that the report is made of. `audiences`: (platform, name, members) · `explained`: what each shows -> (person, the JSON of explain)."""
 
     now: datetime
     receipts: Sequence[Mapping[str, Any]]
     people: Mapping[str, Person]
     lines: Sequence[DeliveryLine]
-    log: Sequence[Entry]
+    log: Sequence[Arrival]
+    audiences: Sequence[tuple[str, str, int]]
     judgement: Judgement
     explained: Mapping[str, tuple[Person, Mapping[str, Any]]]
 
 
 async def collect(stage: Stage, people: Sequence[Person], jobs: Sequence[SampleJob]) -> Outcome:
-    """Ask the daemon, read its store, judge the mail server's log."""
+    """Ask the daemon, read its store, judge the logs of the local providers."""
     engine = open_reader(stage.state / "homing.db")
     with engine.begin() as conn:
         lines = delivery_lines(conn)
     engine.dispose()
-    log = read_log(stage.mailbox.folder)
-    campaign = await stage.command("campaigns", "show", "winback")
-    config_window = parse_ranges([f"{WINDOW[0]}-{WINDOW[1]}"])
-    campaign_window = parse_ranges((campaign["window"] or {}).get("hours", []))
+    log = arrivals_in(stage.sandbox.folder)
+    config_windows = [f"{WINDOW[0]}-{WINDOW[1]}"]
+    campaigns = {name: await stage.command("campaigns", "show", name) for name in ("winback", "vip")}
+    own = {name: (found["window"] or {}).get("hours", []) for name, found in campaigns.items()}
 
-    def windows(entry: Entry) -> Sequence[Ranges]:
-        return [config_window] if entry.subject == NEWS_SUBJECT or not campaign_window else [config_window, campaign_window]
+    def windows(arrival: Arrival) -> Sequence[Ranges]:
+        channel = WINDOWS.get(arrival.channel)
+        campaign = "" if arrival.title == NEWS_SUBJECT else "winback" if arrival.channel == "email" else "vip"
+        hours = [config_windows, [f"{channel[0]}-{channel[1]}"] if channel else [], own.get(campaign, [])]
+        return [parse_ranges(each) for each in hours if each]
 
     by_id = {person.id: person for person in people}
     explained = {}
     for what, line in one_of_each(lines, by_id).items():
         name = {"campaign": line.campaign}
         explained[what] = (by_id[line.recipient], await stage.get(f"/v1/recipients/{line.recipient}/explain", name))
+    ads = stage.sandbox.ads
+    audiences = [(network, name, len(ads.members(network, name))) for network in NETWORKS for name in ads.names(network)]
     return Outcome(
-        now=stage.clock.now(), receipts=[await stage.get(f"/v1/jobs/{job.id}") for job in jobs], people=by_id, lines=lines, log=log,
+        audiences=audiences, now=stage.clock.now(), receipts=[await stage.get(f"/v1/jobs/{job.id}") for job in jobs], people=by_id, lines=lines, log=log,
         judgement=judge(log, people, windows), explained=explained,
     )  # fmt: skip
 
@@ -95,6 +103,7 @@ def report(cli: Cli, outcome: Outcome) -> None:
     _places(outcome)
     _reasons(outcome)
     _judgement(outcome)
+    _audiences(outcome)
     _explained(outcome)
     _next_steps()
 
@@ -107,9 +116,13 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "receipts": list(outcome.receipts),
         "deliveries": [{"state": state, "reason": reason or None, "count": n} for (state, reason), n in sorted(by_fate.items())],
         "log": len(outcome.log),
-        "judgement": {"judged": verdict.judged, "by": verdict.by, "findings": [finding.what for finding in verdict.findings]},
+        "judgement": {
+            "judged": verdict.judged, "channels": dict(verdict.channels), "by": verdict.by,
+            "findings": [finding.what for finding in verdict.findings],
+        },
+        "audiences": [{"platform": network, "name": name, "members": count} for network, name, count in outcome.audiences],
         "explained": {what: found for what, (_, found) in outcome.explained.items()},
-    }
+    }  # fmt: skip
 
 
 def _title(text: str) -> None:
@@ -184,22 +197,29 @@ def _reasons(outcome: Outcome) -> None:
 
 def _judgement(outcome: Outcome) -> None:
     verdict = outcome.judgement
-    _title("Judged by the mail server's log")
-    screen.say(f"{verdict.judged} messages to {verdict.people} people, each receive time against the person's own window by {verdict.by}:")
+    _title("Judged by the providers' own logs")
+    shares = ", ".join(f"{count} {CHANNELS[channel]}" for channel, count in verdict.channels.items()) or "no message"
+    screen.say(f"{shares} to {verdict.people} people, each receive time against the person's own window by {verdict.by}:")
     accepted = sum(line.state == "accepted" for line in outcome.lines)
     doubts = sum(line.state == "in_doubt" for line in outcome.lines)
-    screen.say(f"  the daemon counts {accepted} accepted and {doubts} in doubt; the server's log has {verdict.judged}")
+    screen.say(f"  the daemon counts {accepted} accepted and {doubts} in doubt; the logs have {verdict.judged}")
     for finding in verdict.findings:
-        screen.say(f"  WRONG: {finding.entry.at} {finding.entry.delivery}: {finding.what}")
+        screen.say(f"  WRONG: {finding.arrival.at} {finding.arrival.delivery}: {finding.what}")
     well = "  all inside their windows, none twice, nobody over the cap, nobody who must not be written to"
     screen.say(f"  {len(verdict.findings)} findings" if verdict.findings else well)
     if verdict.judged == 0:
         screen.say("  (at this hour nobody may be written to: that is the right answer)")
-    screen.say("Judge for yourself: --keep DIR leaves DIR/mailserver/log.ndjson and DIR/people.csv. For example:")
-    example = next((entry for entry in outcome.log), None)
+    screen.say("Judge for yourself: --keep DIR leaves DIR/people.csv and the logs in DIR/sandbox. For example:")
+    example = next(iter(outcome.log), None)
     if example is not None:
-        person = next(person for person in outcome.people.values() if person.email == example.recipients[0])
+        person = next(person for person in outcome.people.values() if example.to in person.addresses())
         screen.say(f"  TZ={person.zones[0]} date -d {example.at}")
+
+
+def _audiences(outcome: Outcome) -> None:
+    if outcome.audiences:
+        _title("Audiences at the advertising platforms, by their own count")
+        screen.table(("platform", "audience", "members"), outcome.audiences)
 
 
 def _explained(outcome: Outcome) -> None:

@@ -8,13 +8,20 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from daemon.cli import screen
 from daemon.cli.context import Cli, command
 
+if TYPE_CHECKING:
+    from daemon.sandbox.house import Ports
+
 FREE = "0 takes a free one."
+COUNTRIES = ("ID", "MY", "IR", "SG", "TH", "VN", "PH", "IN", "AU", "GB", "US", "CA", "DE")
+"""Where the written config lets SMS go."""
+LABELS = {"smtp": "SMTP", "sms": "SMS", "ads": "Ads", "push": "Push", "inbox": "Inbox", "log": "Log", "providers": "Config"}
 
 
 @command("sandbox", short_help="Local mail, SMS, push and advertising providers with an inbox page.")
@@ -41,12 +48,12 @@ def sandbox(cli: Cli, smtp_port: int, sms_port: int, ads_port: int, push_port: i
         asyncio.run(_serve(cli, folder, ports))
 
 
-async def _serve(cli: Cli, folder: Path, ports: object) -> None:
+async def _serve(cli: Cli, folder: Path, ports: Ports) -> None:
     from daemon.clock import SystemClock
     from daemon.errors import HomingError
-    from daemon.sandbox.house import Ports, Sandbox
+    from daemon.sandbox.house import Sandbox
+    from daemon.sandbox.mailbox import LOG
 
-    assert isinstance(ports, Ports)  # noqa: S101
     house = Sandbox(folder, SystemClock(), ports)
     over = asyncio.Event()
     end = over.set
@@ -57,9 +64,11 @@ async def _serve(cli: Cli, folder: Path, ports: object) -> None:
     except OSError as error:
         raise HomingError(f"a port cannot be had: {error.strerror}; choose others with --smtp-port, --inbox-port and so on") from None
     else:
-        facts = house.write_providers()
-        width = max(map(len, facts))
-        cli.answer(facts, lambda: screen.say("\n".join(f"{name:<{width}}  {value}" for name, value in facts.items()) + "\n^C ends it."))
+        facts = {
+            "smtp": f"127.0.0.1:{house.smtp.port}", "sms": house.twilio.base_url, "ads": house.ads.origin, "push": house.push.origin,
+            "inbox": house.inbox.url, "log": str(folder / LOG), "providers": str(house.write_providers(COUNTRIES)),
+        }  # fmt: skip
+        cli.answer(facts, lambda: screen.say("\n".join(f"{LABELS[key]:<9}  {value}" for key, value in facts.items()) + "\n^C ends it."))
         sys.stdout.flush()
         await over.wait()
         counts = f"{len(house.twilio.messages)} SMS and {len(house.push.pushes)} pushes"

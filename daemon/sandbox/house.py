@@ -1,14 +1,14 @@
 """All local providers of one sandbox as one: mail, SMS, web push, advertising platforms, and the inbox page over them.
 
 Each keeps what it took under the folder: `log.ndjson` and `mail/` (mail), `sms/`, `push.ndjson`; the platforms keep their sets in
-memory. Nothing is delivered anywhere. `provider_tables` says in the words of `config.toml` how to reach them.
+memory. Nothing is delivered anywhere. `write_providers` says in the words of `config.toml` how to reach them.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from daemon.sandbox.twilio import ACCOUNT, TOKEN, TwilioServer
 from daemon.sandbox.twilio_log import SmsLog
 
 SENDER = "Kedai <hello@mail.example.com>"
+PROVIDERS = "providers.toml"
 NUMBER = "+15005550006"
 """Twilio's own test sender."""
 
@@ -69,8 +70,14 @@ class Sandbox:
         self.mailbox.close()
         self.sms_log.close()
 
-    def provider_tables(self, secrets: Path, vapid_private_key: str, countries: tuple[str, ...]) -> Mapping[str, Mapping[str, Any]]:
-        """`[providers.NAME]` tables that lead here; the secrets are written into files of the folder `secrets`, made if it is not there."""
+    def write_providers(self, countries: Sequence[str]) -> Path:
+        """Write `providers.toml`: `[providers.NAME]` tables that lead here. SMS may go to `countries`."""
+        path = self.folder / PROVIDERS
+        path.write_text(as_toml(self._tables(countries)), encoding="utf-8")
+        return path
+
+    def _tables(self, countries: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+        secrets = self.folder / "secrets"
         secrets.mkdir(mode=0o700, exist_ok=True)
 
         def hidden(name: str, value: str) -> dict[str, str]:
@@ -87,8 +94,8 @@ class Sandbox:
                 "from": NUMBER, "countries": list(countries),
             },
             "browsers": {
-                "plugin": "webpush", "vapid_private_key": hidden("vapid", vapid_private_key), "subject": "mailto:push@example.com",
-                "allow_hosts": [self.push.origin],
+                "plugin": "webpush", "vapid_private_key": hidden("vapid", self.push.vapid_private_key),
+                "subject": "mailto:push@example.com", "allow_hosts": [self.push.origin],
             },
             "meta": {
                 "plugin": "audience_meta", "base_url": meta["base_url"], "account_id": meta["account_id"],

@@ -110,11 +110,18 @@ class PushService:
             "keys": {"p256dh": _encode(_point(private)), "auth": _encode(auth)},
         }
 
+    @property
+    def vapid_private_key(self) -> str:
+        """A shop's own key, for a config that leads here: base64url, the same for the same seed."""
+        return _encode(self._scalar(0).to_bytes(32))
+
+    def _scalar(self, number: int) -> int:
+        return int.from_bytes(hmac.digest(self._seed, b"key %d" % number, "sha256"), "big") >> 1 or 1
+
     def _keys(self, number: int) -> tuple[Any, bytes]:
         from cryptography.hazmat.primitives.asymmetric import ec
 
-        scalar = int.from_bytes(hmac.digest(self._seed, b"key %d" % number, "sha256"), "big") >> 1 or 1
-        return ec.derive_private_key(scalar, ec.SECP256R1()), hashlib.sha256(self._seed + b"auth %d" % number).digest()[:16]
+        return ec.derive_private_key(self._scalar(number), ec.SECP256R1()), hashlib.sha256(self._seed + b"auth %d" % number).digest()[:16]
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -245,6 +252,15 @@ class PushService:
         if self._log is not None:
             with self._log.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(entry, ensure_ascii=False, separators=(",", ":")) + "\n")
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """All entries of a log, in the order of arrival. A half-written last line is left out."""
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except FileNotFoundError:
+        return []
+    return [json.loads(line) for line in lines[:-1]]
 
 
 def _answer(writer: asyncio.StreamWriter, status: int, head: Mapping[str, str], body: bytes) -> bool:

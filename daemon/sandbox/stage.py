@@ -1,4 +1,4 @@
-"""The demo's stage: a folder with config, campaign and jobs, the local mail server, and the real daemon as a process of its own.
+"""The demo's stage: a folder with config, campaigns and jobs, the local providers, and the real daemon as a process of its own.
 
 Everything goes through the doors that a shop would use: the spool folder, `homing enqueue`, HTTP. Nothing here prints; the
 command line does. The daemon and its commands are started with this Python, so the demo needs nothing but an installed Homing.
@@ -23,16 +23,16 @@ import aiohttp
 
 from daemon.clock import Clock, SystemClock
 from daemon.errors import HomingError
-from daemon.sandbox.inbox import Inbox
-from daemon.sandbox.mailbox import Mailbox
-from daemon.sandbox.smtp import SmtpServer
+from daemon.sandbox import vips
+from daemon.sandbox.house import Sandbox
+from daemon.sandbox.vips import VipKind
 from daemon.sandbox.world import HOME_COUNTRIES, NEWS_QUEUE, SEGMENTS, WINDOW, Person, SampleJob, suppressed_addresses
 
 CAP = '[[cap]]\nname = "two-days"\nlimit = 1\nrolling = "2d"\n'
 START_SECONDS = 30.0
 QUIET_SECONDS = 45.0
 LOOK_SECONDS = 0.2
-_SCOPES = ("jobs:read", "jobs:write", "recipients:read", "operate:read")
+_SCOPES = ("jobs:read", "jobs:write", "recipients:read", "recipients:write", "operate:read")
 
 CONFIG = """\
 # The config of `homing demo`: the smallest one, and what the sample shows.
@@ -45,20 +45,17 @@ test_addresses = ["tester@example.com"]
 [http]
 listen = "127.0.0.1:{admin}"
 public_listen = "127.0.0.1:{public}"
+public_url = "http://127.0.0.1:{public}"
 [window]
 start = "{start}"
 end = "{end}"
+{windows}
 [consent]
 email = "explicit"                      # no consent on record, no mail
 {cap}
 [shop]
 currency = "USD"
-[providers.relay]
-plugin = "smtp"
-host = "127.0.0.1"
-port = {smtp}
-tls = "none"
-from = "Kedai <hello@mail.example.com>"
+{providers}
 """
 
 
@@ -80,16 +77,14 @@ def free_ports(count: int) -> list[int]:
 
 
 class Stage:
-    """`offset_seconds`: how far the wall clock of daemon and mail server is set ahead of the machine's."""
+    """`offset_seconds`: how far the wall clock of daemon and local providers is set ahead of the machine's."""
 
     def __init__(self, folder: Path, *, offset_seconds: int = 0) -> None:
         self.folder, self.offset_seconds = folder, offset_seconds
         self.clock: Clock = SystemClock(offset_seconds=offset_seconds)
         self.config = folder / "config.toml"
         self.state = folder / "var"
-        self.mailbox = Mailbox(folder / "mailserver", self.clock, offset_seconds=offset_seconds)
-        self.smtp = SmtpServer(self.mailbox, self.clock, port=0)
-        self.inbox = Inbox(self.mailbox, port=0)
+        self.sandbox = Sandbox(folder / "sandbox", self.clock, offset_seconds=offset_seconds)
         self.daemon: asyncio.subprocess.Process | None = None
         self.token = ""
         self.admin = ""
@@ -98,25 +93,25 @@ class Stage:
     async def running(self) -> AsyncIterator[None]:
         """Everything up; at the end everything down, the daemon by SIGTERM."""
         try:
-            await self.smtp.start()
-            await self.inbox.start()
+            await self.sandbox.start()
             self._write_config()
             await self._start_daemon()
             yield
         finally:
             await self.stop_daemon()
-            await self.inbox.stop()
-            await self.smtp.stop()
-            self.mailbox.close()
+            await self.sandbox.stop()
 
     def _write_config(self) -> None:
         admin, public = free_ports(2)
         self.admin = f"http://127.0.0.1:{admin}"
+        windows = "".join(f'[window.channels.{name}]\nstart = "{start}"\nend = "{end}"\n' for name, (start, end) in vips.WINDOWS.items())
         text = CONFIG.format(
-            countries=json.dumps(HOME_COUNTRIES), admin=admin, public=public, start=WINDOW[0], end=WINDOW[1], cap=CAP, smtp=self.smtp.port
+            countries=json.dumps(HOME_COUNTRIES), admin=admin, public=public, start=WINDOW[0], end=WINDOW[1], cap=CAP, windows=windows,
+            providers=self.sandbox.write_providers(HOME_COUNTRIES).read_text(encoding="utf-8"),
         )  # fmt: skip
-        for queue in (*(segment[0] for segment in SEGMENTS), NEWS_QUEUE):
-            text += f"[queues.{queue}]\n" + ('campaign = "winback"\n' if queue != NEWS_QUEUE else "")
+        for queue in (*(segment[0] for segment in SEGMENTS), NEWS_QUEUE, vips.QUEUE):
+            campaign = "winback" if queue.startswith("lapsed") else queue
+            text += f"[queues.{queue}]\n" + (f'campaign = "{campaign}"\n' if queue != NEWS_QUEUE else "")
         self.config.write_text(text, encoding="utf-8")
         shutil.copytree(sample_campaigns(), self.folder / "campaigns", dirs_exist_ok=True)
 
@@ -195,6 +190,16 @@ class Stage:
         path = self.folder / "unsubscribed.txt"
         path.write_text("".join(f"{address}\n" for address in suppressed_addresses(people)), encoding="utf-8")
         return await self.command("suppressions", "import", str(path))
+
+    async def subscribe(self, people: Sequence[Person]) -> int:
+        """What the shop's pages do: each browser that takes pushes is registered. How many there are."""
+        count = 0
+        for person in sorted((person for person in people if person.browser is not None), key=lambda person: person.browser or 0):
+            subscription = self.sandbox.push.new_subscription("410" if person.kind is VipKind.GONE else None)
+            body = json.dumps({"subscription": subscription, "source": "the shop's pages", "text": "Allow notifications"})
+            await self._http("PUT", f"/v1/recipients/{person.id}/push", data=body.encode())
+            count += 1
+        return count
 
     async def enqueue(self, job: SampleJob) -> Any:
         """By the command line, as NDJSON."""

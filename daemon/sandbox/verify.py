@@ -1,4 +1,4 @@
-"""Judges a run by the mail server's log alone: was each message received inside its recipient's window, by someone who may be
+"""Judges a run by the providers' logs alone: was each message received inside its recipient's window, by someone who may be
 written to, none twice, and nobody more often than the cap allows?
 
 Independent on purpose: the windows are computed by date(1) over tzdata's zone files (or by `zoneinfo` where there is no GNU
@@ -16,11 +16,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import resources
+from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from daemon.sandbox.mailbox import Entry
-from daemon.sandbox.world import Kind, Person
+from daemon.sandbox import mailbox, push, twilio_log
+from daemon.sandbox.vips import VipKind
+from daemon.sandbox.world import Kind, Person, browser_name
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _HOURS = re.compile(r"(?:(?P<first>[a-z]{3})(?:-(?P<last>[a-z]{3}))? )?(?P<start>\d\d:\d\d)-(?P<end>\d\d:\d\d)")
@@ -38,18 +40,46 @@ Ranges = Mapping[int, Sequence[tuple[str, str]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """One message that a local provider took. `at`: RFC 3339, by the sandbox's clock; `to`: the address as `Person.addresses` has it;
+    `title`: a mail's subject."""
+
+    channel: str
+    at: str
+    delivery: str
+    to: str
+    title: str = ""
+
+
+def arrivals_in(folder: Path) -> list[Arrival]:
+    """What the logs of a sandbox's folder say, channel by channel."""
+    mails = [
+        Arrival(channel="email", at=entry.at, delivery=entry.delivery, to=", ".join(entry.recipients), title=entry.subject)
+        for entry in mailbox.read_log(folder)
+    ]
+    texts = [Arrival(channel="sms", at=entry.at, delivery=entry.delivery, to=entry.to) for entry in twilio_log.read_log(folder / "sms")]
+    pushes = [
+        Arrival(channel="push", at=entry["at"], delivery=entry["payload"]["id"], to=browser_name(entry["browser"]))
+        for entry in push.read_log(folder / "push.ndjson")
+        if "payload" in entry
+    ]
+    return [*mails, *texts, *pushes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One message that should not have come, or not then."""
 
-    entry: Entry
+    arrival: Arrival
     what: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """`judged`: messages looked at. `by`: what computed the local times. `findings`: empty = all well."""
+    """`judged`: messages looked at; `channels`: how many of each. `by`: what computed the local times. `findings`: empty = all well."""
 
     judged: int
+    channels: Mapping[str, int]
     people: int
     by: str
     findings: tuple[Finding, ...]
@@ -98,50 +128,55 @@ def has_gnu_date() -> bool:
     return "GNU" in answer.stdout
 
 
-FORBIDDEN = frozenset({Kind.SUPPRESSED, Kind.NO_CONSENT, Kind.NO_ADDRESS, Kind.NEVER_OPEN})
+FORBIDDEN = frozenset({Kind.SUPPRESSED, Kind.NO_CONSENT, Kind.NO_ADDRESS, Kind.NEVER_OPEN, VipKind.SILENT})
 
 
-def _too_often(log: Sequence[Entry], most_each: int) -> list[Finding]:
-    """The same delivery twice, or one person more often than the cap allows."""
-    deliveries, recipients = Counter(entry.delivery for entry in log), Counter(entry.recipients for entry in log)
+def _too_often(log: Sequence[tuple[Arrival, Person]], most_each: int) -> list[Finding]:
+    """The same delivery twice, or one person more often than the cap allows, over whatever channels."""
+    deliveries, people = Counter(arrival.delivery for arrival, _ in log), Counter(person.id for _, person in log)
     findings: list[Finding] = []
-    seen: set[object] = set()
-    for entry in log:
-        delivery, count = entry.delivery, deliveries[entry.delivery]
+    seen: set[str] = set()
+    for arrival, person in log:
+        delivery, count = arrival.delivery, deliveries[arrival.delivery]
         if (count > 1 or not delivery) and delivery not in seen:
-            findings.append(Finding(entry=entry, what=f"delivery {delivery or 'without an id'} came {count} times"))
-        elif recipients[entry.recipients] > most_each and entry.recipients not in seen and count == 1:
-            findings.append(Finding(entry=entry, what=f"{', '.join(entry.recipients)} got {recipients[entry.recipients]} messages"))
-        seen |= {delivery, entry.recipients}
+            findings.append(Finding(arrival=arrival, what=f"delivery {delivery or 'without an id'} came {count} times"))
+        elif people[person.id] > most_each and person.id not in seen and count == 1:
+            findings.append(Finding(arrival=arrival, what=f"{person.id} got {people[person.id]} messages"))
+        seen |= {delivery, person.id}
     return findings
 
 
 def judge(
-    log: Sequence[Entry], people: Iterable[Person], windows: Callable[[Entry], Sequence[Ranges]], *, most_each: int = 1
+    log: Sequence[Arrival], people: Iterable[Person], windows: Callable[[Arrival], Sequence[Ranges]], *, most_each: int = 1
 ) -> Judgement:
-    """Look at every entry. `windows`: the windows that all must be open for it, by the config and the campaign; `most_each`: what
+    """Look at every arrival. `windows`: the windows that all must be open for it, by the config and the campaign; `most_each`: what
     the frequency cap lets one person get during the run."""
-    by_address = {person.email: person for person in people if person.email is not None}
+    by_address = {address: person for person in people for address in person.addresses()}
     gnu = has_gnu_date()
     findings: list[Finding] = []
-    to_ask: dict[str, list[tuple[Entry, Person]]] = defaultdict(list)
-    for entry in log:
-        person = by_address.get(entry.recipients[0]) if len(entry.recipients) == 1 else None
+    known: list[tuple[Arrival, Person]] = []
+    to_ask: dict[str, list[tuple[Arrival, Person]]] = defaultdict(list)
+    for arrival in log:
+        person = by_address.get(arrival.to)
         if person is None:
-            findings.append(Finding(entry=entry, what=f"went to {', '.join(entry.recipients)}, who is not one of the sample's people"))
+            findings.append(Finding(arrival=arrival, what=f"went to {arrival.to}, who is not one of the sample's people"))
             continue
+        known.append((arrival, person))
         if person.kind in FORBIDDEN:
-            findings.append(Finding(entry=entry, what=f"went to {person.id}, who must not be written to ({person.kind})"))
+            findings.append(Finding(arrival=arrival, what=f"went to {person.id}, who must not be written to ({person.kind})"))
         for zone in person.zones:
-            to_ask[zone].append((entry, person))
+            to_ask[zone].append((arrival, person))
     for zone, asked in sorted(to_ask.items()):
-        walls = (walls_by_date if gnu else walls_by_zoneinfo)(zone, [entry.at for entry, _ in asked])
-        for (entry, person), wall in zip(asked, walls, strict=True):
+        walls = (walls_by_date if gnu else walls_by_zoneinfo)(zone, [arrival.at for arrival, _ in asked])
+        for (arrival, person), wall in zip(asked, walls, strict=True):
             quiet = parse_ranges(person.quiet)
-            if not all(inside(wall, window) for window in windows(entry)):
-                findings.append(Finding(entry=entry, what=f"outside the window: it was {wall.time} in {zone}"))
+            if not all(inside(wall, window) for window in windows(arrival)):
+                findings.append(Finding(arrival=arrival, what=f"outside the window: it was {wall.time} in {zone}"))
             elif inside(wall, quiet):
-                findings.append(Finding(entry=entry, what=f"inside the person's quiet hours: it was {wall.time} in {zone}"))
-    findings += _too_often(log, most_each)
-    reached = len({entry.recipients for entry in log})
-    return Judgement(judged=len(log), people=reached, by="date(1)" if gnu else "zoneinfo", findings=tuple(findings))
+                findings.append(Finding(arrival=arrival, what=f"inside the person's quiet hours: it was {wall.time} in {zone}"))
+    findings += _too_often(known, most_each)
+    reached = len({person.id for _, person in known})
+    by_channel = Counter(arrival.channel for arrival in log)
+    return Judgement(
+        judged=len(log), channels=dict(by_channel), people=reached, by="date(1)" if gnu else "zoneinfo", findings=tuple(findings)
+    )  # fmt: skip

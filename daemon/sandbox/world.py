@@ -112,20 +112,31 @@ _QUIET: Mapping[Kind, tuple[str, ...]] = {Kind.QUIET: ("12:30-14:30", "19:00-22:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """One recipient: `row` as it is dropped, and what is true of them."""
+    """One recipient: `row` as it is dropped, and what is true of them. `browser`: its number at the local push service."""
 
     id: str
-    kind: Kind
+    kind: StrEnum
     place: str
     queue: str
     zones: tuple[str, ...]
     quiet: tuple[str, ...]
     row: Mapping[str, Any]
+    browser: int | None = None
+
+    def addresses(self) -> Iterator[str]:
+        """By which the local providers' logs know this person."""
+        found = (self.row.get("email"), self.row.get("phone"), None if self.browser is None else browser_name(self.browser))
+        return (str(address) for address in found if address is not None)
 
     @property
     def email(self) -> str | None:
         value = self.row.get("email")
         return str(value) if value is not None else None
+
+
+def browser_name(number: int) -> str:
+    """How a browser appears among addresses."""
+    return f"browser {number}"
 
 
 @cache
@@ -248,13 +259,15 @@ def make_news(people: Sequence[Person], day: str) -> SampleJob:
 
 
 def write_people(people: Sequence[Person], path: Path) -> None:
-    """The list that anyone can judge the log by: `id,email,kind,place,queue,zones,quiet`."""
+    """The list that anyone can judge the logs by: `id,email,phone,browser,kind,place,queue,zones,quiet`."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(("id", "email", "kind", "place", "queue", "zones", "quiet"))
+        writer.writerow(("id", "email", "phone", "browser", "kind", "place", "queue", "zones", "quiet"))
         for person in people:
             zones, quiet = " ".join(person.zones), " ".join(person.quiet)
-            writer.writerow((person.id, person.email or "", person.kind, person.place, person.queue, zones, quiet))
+            row = person.row
+            known = (person.id, row.get("email", ""), row.get("phone", ""), person.browser or "")
+            writer.writerow((*known, person.kind, person.place, person.queue, zones, quiet))
 
 
 def suppressed_addresses(people: Sequence[Person]) -> Iterator[str]:
