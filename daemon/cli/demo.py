@@ -83,7 +83,7 @@ async def _play(cli: Cli, folder: Path, offset: int, *, stay: bool, kept: bool) 
     if offset:
         say(f"THE CLOCK IS SHIFTED by {offset:+,} s: for daemon and providers it is {now:%Y-%m-%d %H:%M} UTC.")
     async with stage.running():
-        say("The daemon runs; mail server, Twilio, push service and advertising platforms are a sandbox on this machine: nothing is delivered.")
+        say("The daemon runs; mail server, Twilio, push service and ad platforms are a sandbox on this machine: nothing is delivered.")
         listed = await stage.suppress(people)
         say(f"Suppression list imported: {listed['added']} addresses.")
         await stage.enqueue(news)

@@ -35,7 +35,8 @@ CHANNELS: Mapping[str, str] = {"email": "mails", "sms": "SMS", "push": "pushes"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """Everything that the report is made of. `audiences`: (platform, name, members) · `explained`: what each shows -> (person, the JSON of explain)."""
+    """Everything that the report is made of. `audiences`: (platform, name, members) · `explained`: what each shows -> (person, the JSON of
+    explain)."""
 
     now: datetime
     receipts: Sequence[Mapping[str, Any]]
@@ -71,8 +72,9 @@ async def collect(stage: Stage, people: Sequence[Person], jobs: Sequence[SampleJ
         explained[what] = (by_id[line.recipient], await stage.get(f"/v1/recipients/{line.recipient}/explain", name))
     ads = stage.sandbox.ads
     audiences = [(network, name, len(ads.members(network, name))) for network in NETWORKS for name in ads.names(network)]
+    receipts = [await stage.get(f"/v1/jobs/{job.id}") for job in jobs]
     return Outcome(
-        audiences=audiences, now=stage.clock.now(), receipts=[await stage.get(f"/v1/jobs/{job.id}") for job in jobs], people=by_id, lines=lines, log=log,
+        now=stage.clock.now(), receipts=receipts, audiences=audiences, people=by_id, lines=lines, log=log,
         judgement=judge(log, people, windows), explained=explained,
     )  # fmt: skip
 

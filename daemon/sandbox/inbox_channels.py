@@ -100,7 +100,7 @@ class ChannelPages:
         if network not in NETWORKS or name not in self._ads.names(network):
             raise web.HTTPNotFound(text="no such audience\n")
         found = sorted(self._ads.members(network, name))
-        values: dict[str, Any] = {"network": network, "name": name, "count": len(found), "members": found[:SHOWN]}
+        values: dict[str, Any] = {"network": network, "audience": name, "count": len(found), "members": found[:SHOWN]}
         return self._render("audience.html", here="/audiences", **values)
 
 
