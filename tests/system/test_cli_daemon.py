@@ -57,7 +57,8 @@ def start_daemon(folder: Path) -> subprocess.Popen[bytes]:
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("shop")
     mail = tmp_path_factory.mktemp("mail")
-    words = program("sandbox", "--json", "--smtp-port", "0", "--inbox-port", "0", "--keep", str(mail))
+    ports = [word for name in ("smtp", "sms", "ads", "push", "inbox") for word in (f"--{name}-port", "0")]
+    words = program("sandbox", "--json", *ports, "--keep", str(mail))
     sandbox = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert sandbox.stdout is not None
     try:

@@ -9,11 +9,13 @@ from dataclasses import replace
 import phonenumbers
 import pytest
 
-from daemon.sandbox import verify, world
-from daemon.sandbox.mailbox import Entry
+from daemon.sandbox import verify, vips, world
+from daemon.sandbox.verify import Arrival
+from daemon.sandbox.vips import VipKind
 from daemon.sandbox.world import Kind, Person
 
 PEOPLE = world.make_people()
+VIPS = vips.make_vips()
 
 
 def test_world_is_the_same_for_the_same_seed() -> None:
@@ -86,6 +88,7 @@ def test_reader_of_ranges_refuses_what_it_does_not_know() -> None:
         verify.parse_ranges(["sat 22:00-02:00"])
 
 
+NOON = "2026-11-24T06:00:00.000000Z"
 INSTANTS = ["2026-11-24T02:00:00.000000Z", "2026-03-08T07:30:00.500000Z", "2026-11-01T05:59:59.999999Z"]
 
 
@@ -96,18 +99,16 @@ def test_date_and_zoneinfo_agree(zone: str) -> None:
     assert verify.walls_by_date(zone, INSTANTS) == verify.walls_by_zoneinfo(zone, INSTANTS)
 
 
-def entry_for(person: Person, at: str, delivery: str = "A") -> Entry:
-    return Entry(
-        n=1, at=at, offset_seconds=0.0, sender="s@x.y", recipients=(person.email or "",), delivery=delivery, subject="", size=1, reply="250"
-    )  # fmt: skip
+def entry_for(person: Person, at: str, delivery: str = "A") -> Arrival:
+    return Arrival(channel="email", at=at, delivery=delivery, to=person.email or "")
 
 
 def someone(place: str, kind: Kind = Kind.ORDINARY) -> Person:
     return next(person for person in PEOPLE if person.place == place and person.kind is kind)
 
 
-def judged(*log: Entry) -> list[str]:
-    return [finding.what for finding in verify.judge(log, PEOPLE, lambda entry: [RANGES]).findings]
+def judged(*log: Arrival) -> list[str]:
+    return [finding.what for finding in verify.judge(log, [*PEOPLE, *VIPS], lambda _: [RANGES]).findings]
 
 
 def test_judge_finds_a_message_outside_the_window() -> None:
@@ -127,11 +128,33 @@ def test_judge_wants_every_possible_zone_open() -> None:
 def test_judge_knows_quiet_hours_strangers_and_doubles() -> None:
     """The person's own quiet hours, an address outside the sample, the same delivery twice."""
     quiet, ordinary = someone("Jakarta", Kind.QUIET), someone("Jakarta")
-    noon = "2026-11-24T06:00:00.000000Z"
-    assert "quiet hours: it was 13:00:00" in judged(entry_for(quiet, noon))[0]
-    stranger = replace(entry_for(ordinary, noon), recipients=("x@example.net",))
+    assert "quiet hours: it was 13:00:00" in judged(entry_for(quiet, NOON))[0]
+    stranger = replace(entry_for(ordinary, NOON), to="x@example.net")
     assert "not one of the sample's people" in judged(stranger)[0]
-    assert judged(entry_for(ordinary, noon), entry_for(ordinary, noon)) == ["delivery A came 2 times"]
-    assert "must not be written to" in judged(entry_for(someone("Jakarta", Kind.SUPPRESSED), noon))[0]
-    (often,) = judged(entry_for(ordinary, noon), entry_for(ordinary, noon, "B"))
+    assert judged(entry_for(ordinary, NOON), entry_for(ordinary, NOON)) == ["delivery A came 2 times"]
+    assert "must not be written to" in judged(entry_for(someone("Jakarta", Kind.SUPPRESSED), NOON))[0]
+    (often,) = judged(entry_for(ordinary, NOON), entry_for(ordinary, NOON, "B"))
     assert often.endswith("got 2 messages")
+
+
+def test_the_judge_counts_a_person_over_all_channels() -> None:
+    """A push and an SMS to one person are two messages; each address leads to its owner."""
+    person = next(person for person in VIPS if person.kind is VipKind.BROWSER)
+    browser, phone = Arrival(channel="push", at=NOON, delivery="A", to="browser 1"), str(person.row["phone"])
+    assert judged(browser) == []
+    (often,) = judged(browser, Arrival(channel="sms", at=NOON, delivery="B", to=phone))
+    assert often == f"{person.id} got 2 messages"
+    silent = next(person for person in VIPS if person.kind is VipKind.SILENT)
+    assert "must not be written to" in judged(Arrival(channel="sms", at=NOON, delivery="A", to=str(silent.row["phone"])))[0]
+
+
+def test_the_best_customers_are_the_same_for_the_same_seed() -> None:
+    """Numbers are mobile ones, each its own; browsers are numbered as they will be made; each kind lives in each place."""
+    assert vips.make_vips() == VIPS
+    numbers = [str(person.row["phone"]) for person in VIPS]
+    assert len(set(numbers)) == len(VIPS) == 3 * sum(vips.PER_PLACE.values())
+    types = {phonenumbers.number_type(phonenumbers.parse(number)) for number in numbers}
+    assert types == {phonenumbers.PhoneNumberType.MOBILE}
+    browsers = [person.browser for person in VIPS if person.browser is not None]
+    assert browsers == list(range(1, len(browsers) + 1))
+    assert len({(person.kind, person.place) for person in VIPS}) == len(VipKind) * len(vips.PLACES)
