@@ -41,6 +41,17 @@ class Origin:
         return self.host == host.casefold().rstrip(".") and self.port in (None, port)
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a request goes (`http_wire`). `authority`: as in the Host field; `path` with the query."""
+
+    host: str
+    port: int
+    tls: bool
+    authority: str
+    path: str
+
+
 def open_http(
     *,
     dns: Dns,

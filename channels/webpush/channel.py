@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from channels.webpush.encrypt import Encryptor
-from channels.webpush.hosts import AllowList
+from channels.webpush.hosts import AllowList, Endpoint
 from channels.webpush.house import House
 from channels.webpush.payload import BadPayload, compose, urgency
 from channels.webpush.settings import Settings
@@ -21,7 +21,7 @@ from channels.webpush.subscription import BadSubscription, Subscription, read, r
 from channels.webpush.vapid import BadKey, Vapid
 from channels.webpush.verdicts import Answer, conclude, judge
 from plugins import Capabilities, Context, Deferred, Grant, Message, NotSent, Outcome, Rejected, Session
-from plugins.http import retry_after
+from plugins.http import CONNECT_SECONDS, TOTAL_SECONDS, Target, configured_origins, retry_after
 
 LONGEST_TTL = 28 * 86_400
 """Four weeks: more is refused by FCM."""
@@ -62,15 +62,24 @@ class WebPush:
             self._vapid = Vapid(settings.vapid_private_key.reveal(), settings.subject)
         except BadKey as error:
             raise ValueError(f"vapid_private_key: {error}") from None
-        self._context, self._http, self._clock = context, context.http, context.clock
+        from plugins.http_wire import Wire
+
+        self._context, self._clock = context, context.clock
+        timeout = context.http.timeout
+        self._wire = Wire(
+            dns=context.dns, clock=context.clock, origins=frozenset(configured_origins(settings.allow_hosts)),
+            total_seconds=timeout.total or TOTAL_SECONDS, connect_seconds=timeout.connect or CONNECT_SECONDS,
+        )  # fmt: skip
         self._allowed = AllowList(settings.allow_hosts)
         self._encryptor = Encryptor()
         self._houses = {}
         self._places = asyncio.Semaphore(settings.pool)
 
     async def stop(self) -> None:
-        """Holds nothing but what the context's owner closes."""
-        self._places = None
+        """Harmless without a start, and twice."""
+        if self._places is not None:
+            self._places = None
+            self._wire.close()
 
     # what a shop's page and the public door ask (plugins.TakesSubscriptions)
 
@@ -107,6 +116,7 @@ class WebPush:
                 session.report(message.id, made)
                 return
             pushes, answers, head = made
+            await self._clock.sleep(0)  # what is ready in the same turn asks together: one commit of the store for all of them
             grant = Grant(self._clock)
             if message.id not in await session.handover([message.id]):
                 return
@@ -114,7 +124,7 @@ class WebPush:
             if grant.expired or left < 0:
                 session.report(message.id, Deferred(nothing_sent=True, code="grant_expired"))
                 return
-            head["TTL"] = str(left)
+            head += f"TTL: {left}\r\n"
             with grant.held():
                 if len(pushes) == 1:
                     answers.append(await self._post(pushes[0], head))
@@ -127,8 +137,8 @@ class WebPush:
         left = (message.expires_at - self._clock.now()).total_seconds()
         return min(int(left), LONGEST_TTL) if left > 0 else -1
 
-    def _prepare(self, message: Message) -> tuple[list[_Push], list[Answer], dict[str, str]] | Outcome:
-        """The requests, what is known already of other subscriptions, the headers; or the outcome, if nothing can go now."""
+    def _prepare(self, message: Message) -> tuple[list[_Push], list[Answer], str] | Outcome:
+        """The requests, what is known already of other subscriptions, the field lines; or the outcome, if nothing can go now."""
         topic = self._vapid.topic(message.campaign, message.recipient)
         try:
             plain = compose(message, topic)
@@ -153,7 +163,7 @@ class WebPush:
                 answers.append(Answer(text, "gone", "bad_key", "the subscription's key is no point of P-256"))
         if not pushes:
             return conclude(answers, self._jitter())
-        head = {"Content-Encoding": "aes128gcm", "Content-Type": "application/octet-stream", "Urgency": urgency(message), "Topic": topic}
+        head = f"Content-Encoding: aes128gcm\r\nContent-Type: application/octet-stream\r\nUrgency: {urgency(message)}\r\nTopic: {topic}\r\n"
         return pushes, answers, head
 
     def _house(self, origin: str) -> House:
@@ -167,16 +177,14 @@ class WebPush:
     def _jitter(self) -> float:
         return 1.0 + 4.0 * self._context.rng.random()
 
-    async def _post(self, push: _Push, head: Mapping[str, str]) -> Answer:
+    async def _post(self, push: _Push, head: str) -> Answer:
         """One request, and what its answer means. What has left and is not answered is unknown."""
         subscription, house, clock = push.subscription, push.house, self._clock
-        headers = {**head, "Authorization": self._vapid.authorization(house.origin, clock.now().timestamp())}
+        lines = f"{head}Authorization: {self._vapid.authorization(house.origin, clock.now().timestamp())}\r\n".encode("ascii")
         number = next(self._numbers)
         house.waiting[number] = clock.monotonic()
         try:
-            async with self._http.post(subscription.endpoint.url, data=push.body, headers=headers) as reply:
-                status, told = reply.status, reply.headers
-                said = await reply.content.read(SAID) if status in EXPLAINED else b""
+            reply = await self._wire.post(_target(subscription.endpoint), lines, push.body, EXPLAINED)
         except NotSent as error:
             house.failed(clock.monotonic(), self._context.rng)
             return Answer(subscription.text, "unsent", "not_sent", _line(error), UNREACHED_WAIT)
@@ -185,8 +193,10 @@ class WebPush:
             return Answer(subscription.text, "unknown", type(error).__name__, _line(error) or f"no answer of {subscription.endpoint.host}")
         finally:
             del house.waiting[number]
-        after = retry_after(told.get("Retry-After"), clock.now())
-        answer = judge(subscription.text, status, said.decode("utf-8", "replace"), after, proven=house.proven, id=_id(told.get("Location")))
+        told = reply.headers
+        after = retry_after(told.get("retry-after"), clock.now()) if "retry-after" in told else None
+        said = reply.body[:SAID].decode("utf-8", "replace") if reply.status in EXPLAINED else ""
+        answer = judge(subscription.text, reply.status, said, after, proven=house.proven, id=_id(told.get("location")))
         return self._learn(house, answer)
 
     def _learn(self, house: House, answer: Answer) -> Answer:
@@ -200,6 +210,10 @@ class WebPush:
         else:
             house.answered()
         return answer
+
+
+def _target(endpoint: Endpoint) -> Target:
+    return Target(endpoint.host, endpoint.port, endpoint.origin.startswith("https"), endpoint.origin.partition("//")[2], endpoint.path)
 
 
 def _id(location: str | None) -> str | None:

@@ -26,6 +26,10 @@ MAX_ENDPOINT = 2000
 """Characters."""
 
 _name = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]")
+MOST_KNOWN = 1000
+"""Authorities that were found good and need not be taken apart again."""
+
+_plain = re.compile(r"https?://[A-Za-z0-9.:-]+/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*")
 _visible = re.compile(r"[\x21-\x7e]+")
 
 
@@ -35,11 +39,13 @@ class BadEndpoint(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where to post. `origin`: scheme and authority, which is also the audience of the proof (RFC 8292 §2)."""
+    """Where to post. `origin`: scheme and authority, which is also the audience of the proof (RFC 8292 §2). `path` with the query."""
 
     url: str
     origin: str
     host: str
+    port: int
+    path: str
 
 
 class AllowList:
@@ -49,6 +55,7 @@ class AllowList:
         self._hosts: set[str] = set()
         self._suffixes: list[str] = []
         self._origins: set[str] = set()
+        self._known: dict[str, Endpoint] = {}
         for entry in entries:
             self._add(entry.strip().lower())
 
@@ -64,6 +71,17 @@ class AllowList:
 
     def check(self, url: str) -> Endpoint:
         """The endpoint in its parts. BadEndpoint with what is wrong."""
+        if not 0 < len(url) <= MAX_ENDPOINT or _plain.fullmatch(url) is None:
+            return self._check(url)
+        authority = url[: url.find("/", 8)]  # up to the path: what all endpoints of a push service share
+        known = self._known.get(authority)
+        if known is None:
+            known = self._check(url)
+            if len(self._known) < MOST_KNOWN:
+                self._known[authority] = known
+        return Endpoint(url, known.origin, known.host, known.port, url[len(authority) :])
+
+    def _check(self, url: str) -> Endpoint:
         if not 0 < len(url) <= MAX_ENDPOINT or _visible.fullmatch(url) is None or "\\" in url:
             raise BadEndpoint("is no address of a push service")
         try:
@@ -77,15 +95,16 @@ class AllowList:
         if parts.fragment or "#" in url:
             raise BadEndpoint("has a fragment")
         origin = f"{parts.scheme}://{parts.netloc.lower()}"
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         if origin in self._origins:
-            return Endpoint(url, origin, host)
+            return Endpoint(url, origin, host, port or (443 if parts.scheme == "https" else 80), path)
         if parts.scheme != "https":
             raise BadEndpoint("is not https")
         if port not in (None, 443) or parts.netloc.lower() not in (host, f"{host}:443"):
             raise BadEndpoint("names another port than 443")
         if not (host in self._hosts or (_name.fullmatch(host) and any(host.endswith(suffix) for suffix in self._suffixes))):
             raise BadEndpoint("is not of a push service in allow_hosts")
-        return Endpoint(url, f"https://{host}", host)
+        return Endpoint(url, f"https://{host}", host, 443, path)
 
 
 def _origin_entry(entry: str) -> str:
