@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from plugins.contract import Accepted, Deferred, Dns, Outcome, Rejected, Unknown
@@ -41,8 +41,7 @@ class Origin:
         return self.host == host.casefold().rstrip(".") and self.port in (None, port)
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """Where a request goes (`http_wire`). `authority`: as in the Host field; `path` with the query."""
 
     host: str

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from plugins.contract import Clock, Dns
 from plugins.grant import current_grant
@@ -25,8 +25,7 @@ class BadReplyError(ConnectionError):
     """What came back is no HTTP/1.1, or too long to be an answer: the request may have been acted upon."""
 
 
-@dataclass(frozen=True, slots=True)
-class WireReply:
+class WireReply(NamedTuple):
     """`headers`: names in lower case, the last of a name; `body`: what had come of it, at most `MOST_BODY`."""
 
     status: int
@@ -93,10 +92,15 @@ class _Line(asyncio.Protocol):
         self.reusable = False
         self._fail(error or ConnectionResetError("the connection was closed before an answer came"))
 
+    def overdue(self) -> None:
+        """No answer in time."""
+        self._fail(TimeoutError("no answer in time"))
+
     def _fail(self, error: Exception) -> None:
+        reply, self._reply = self._reply, None
         self.close()
-        if self._reply is not None and not self._reply.done():
-            self._reply.set_exception(error)
+        if reply is not None and not reply.done():
+            reply.set_exception(error)
 
     @property
     def open(self) -> bool:
@@ -165,12 +169,15 @@ class Wire:
             self._keep(target, line)
             raise NotConnectedError(f"the grant ran out before {target.authority} could be reached")
         start = f"POST {target.path} HTTP/1.1\r\nHost: {target.authority}\r\nUser-Agent: homing\r\nContent-Length: {len(body)}\r\n"
+        answer = line.ask(b"".join((start.encode("ascii"), head, b"\r\n", body)), wanted)
+        deadline = asyncio.get_running_loop().call_later(self._total, line.overdue)
         try:
-            async with asyncio.timeout(self._total):
-                reply = await line.ask(b"".join((start.encode("ascii"), head, b"\r\n", body)), wanted)
+            reply = await answer
         except BaseException:
             line.close()
             raise
+        finally:
+            deadline.cancel()
         self._keep(target, line)
         return reply
 

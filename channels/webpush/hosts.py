@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from plugins import SettingError
@@ -37,8 +37,7 @@ class BadEndpoint(ValueError):
     """The address of a subscription is none that we would post to."""
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """Where to post. `origin`: scheme and authority, which is also the audience of the proof (RFC 8292 §2). `path` with the query."""
 
     url: str

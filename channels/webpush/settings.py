@@ -26,7 +26,7 @@ class Settings:
     subject: str
     allow_hosts: tuple[str, ...] = WELL_KNOWN
     origins: tuple[str, ...] = ()
-    pool: int = 32
+    pool: int = 64
 
     def __post_init__(self) -> None:
         problems = []

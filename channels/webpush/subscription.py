@@ -9,21 +9,22 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from channels.webpush.hosts import AllowList, BadEndpoint, Endpoint
 
 MAX_TEXT = 4096
+_canonical = re.compile(r"(?:[A-Za-z0-9_-]{4})*(?:[A-Za-z0-9_-]{2,3})?")
+_OLD = str.maketrans("-_", "+/")
 
 
 class BadSubscription(ValueError):
     """It can never be sent to; the text says why, without quoting it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Subscription:
+class Subscription(NamedTuple):
     """`text`: as the address of the message was given, by which it is named in `gone`."""
 
     text: str
@@ -90,6 +91,8 @@ def encode(octets: bytes) -> str:
 
 def decode(text: str) -> bytes:
     """base64url with or without padding, also in the old alphabet. ValueError."""
+    if _canonical.fullmatch(text) is not None:  # what we have written ourselves
+        return binascii.a2b_base64(text.translate(_OLD) + "=" * (-len(text) % 4))
     plain = text.rstrip("=").replace("+", "-").replace("/", "_")
     try:
         return base64.b64decode(plain + "=" * (-len(plain) % 4), altchars=b"-_", validate=True)

@@ -10,6 +10,7 @@ import json
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from channels.webpush.encrypt import mac
 from channels.webpush.subscription import decode, encode
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Vapid:
 
     def topic(self, *names: str) -> str:
         """32 characters that are the same for the same names and say nothing to a push service (RFC 8030 §5.4)."""
-        return encode(hmac.digest(self._topic_key, "\0".join(names).encode("utf-8", "surrogatepass"), "sha256")[:24])
+        return encode(mac(self._topic_key, "\0".join(names).encode("utf-8", "surrogatepass"))[:24])
 
     def _sign(self, origin: str, until: int) -> str:
         claims = json.dumps({"aud": origin, "exp": until, "sub": self._subject}, separators=(",", ":")).encode()

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from plugins import Accepted, Deferred, Outcome, Rejected, Scope, Unknown
 
@@ -19,8 +18,7 @@ _OF_KEY = re.compile(r"vapid|jwt|authoriz|authentic|unauthorized|applicationserv
 _MOVED = (301, 307, 308)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What became of one subscription. `text`: it, as in the message. later: surely not taken, may be tried; unsent: no byte left."""
 
     text: str
@@ -57,6 +55,8 @@ def judge(text: str, status: int, said: str, after: float | None, *, proven: boo
 def conclude(answers: Sequence[Answer], grown: float = 0.0) -> Outcome:
     """One outcome for all subscriptions of the recipient: accepted if one is; else in doubt if one is. `grown`: seconds to wait at least
     where a later try may help."""
+    if len(answers) == 1 and answers[0].kind == "accepted":
+        return Accepted(provider_id=answers[0].id)
     gone = tuple(answer.text for answer in answers if answer.kind == "gone")
     by: dict[Kind, Answer] = {}
     for answer in answers:

@@ -8,13 +8,15 @@ Prints `SECONDS CPU_SECONDS`.
 from __future__ import annotations
 
 import asyncio
+import hmac
+import os
 import resource
 import sys
 import time
 
 from plugins.testing.push_peer import VAPID_KEY
 
-AT_ONCE = 32
+AT_ONCE = 64
 PLAIN = b'{"title":"We miss you","body":"Hello Rani, your basket is still here. Come back for 15% off.","url":"https://shop.example.com/cart?x=1","id":"01JDXXXXXXXXX","token":"v1.0123abcd.0123456789abcdef0123456789abcdef"}'
 
 
@@ -27,12 +29,22 @@ def keys() -> tuple[bytes, bytes]:
 
 
 def floor(count: int) -> None:
-    from channels.webpush.encrypt import Encryptor
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-    encrypt = Encryptor().encrypt
     public, auth = keys()
+    curve, ecdh, digest = ec.SECP256R1(), ec.ECDH(), hmac.digest
     for _ in range(count):
-        encrypt(PLAIN, public, auth)
+        private = ec.generate_private_key(curve)
+        own = private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+        shared = private.exchange(ecdh, ec.EllipticCurvePublicKey.from_encoded_point(curve, public))
+        material = digest(digest(auth, shared, "sha256"), b"WebPush: info\0" + public + own + b"\x01", "sha256")
+        salt = os.urandom(16)
+        secret = digest(salt, material, "sha256")
+        key = digest(secret, b"Content-Encoding: aes128gcm\0\x01", "sha256")[:16]
+        nonce = digest(secret, b"Content-Encoding: nonce\0\x01", "sha256")[:12]
+        AESGCM(key).encrypt(nonce, PLAIN + b"\x02", None)
 
 
 async def pywebpush_loop(port: int, count: int) -> None:
