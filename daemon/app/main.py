@@ -30,7 +30,7 @@ from daemon.dispatch.render import MessageWriter
 from daemon.dispatch.work import PlanBook
 from daemon.feedback.ingest import Ingesting
 from daemon.feedback.joining import Joining
-from daemon.feedback.push import Pushing
+from daemon.feedback.push import PROVEN_BY_CLICK, Pushing
 from daemon.feedback.unsubscribe import Unsubscribing
 from daemon.intake.accept import Intake
 from daemon.intake.addresses import hash_text, load_pepper
@@ -235,7 +235,7 @@ class Daemon:
         )  # fmt: skip
         self.pushing = Pushing(
             store=world.store, links=self.links, clock=self.clock, log=self.log, metrics=self.metrics, taker=self.sending.taker,
-            woken=self.sending.wake,
+            clicked=lambda delivery: self.ingesting.take_of_device(delivery, PROVEN_BY_CLICK), woken=self.sending.wake,
         )  # fmt: skip
         self.suppressing = Suppressing(store=world.store, pepper=self.pepper, clock=self.clock)
         return Doors(

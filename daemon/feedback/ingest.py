@@ -15,7 +15,7 @@ from daemon.clock import Clock, to_instant
 from daemon.errors import HomingError, NotFoundError
 from daemon.ids import decode_id, encode_id
 from daemon.metrics import Metrics
-from daemon.store.feedback import Heard, Report, hear
+from daemon.store.feedback import Heard, Report, hear, hear_device
 from daemon.store.writer import Lane, Writes
 from plugins.contract import Log
 from plugins.feedback import BadSignature, Feedback, FeedbackKind, TakesFeedback, WebhookRequest
@@ -73,6 +73,11 @@ class Ingesting:
         heard = await self._store.write(Lane.EXIT, hear, reports, channels=self._channels(), now=self._clock.instant())
         self.tell(list(zip(reports, heard, strict=True)))
         return heard
+
+    async def take_of_device(self, delivery: int, kinds: Sequence[str]) -> None:
+        """The recipient's own device says so, by the token of the delivery."""
+        now = self._clock.instant()
+        self.tell(await self._store.write(Lane.EXIT, hear_device, delivery, kinds, channels=self._channels(), now=now))
 
     def tell(self, heard: Sequence[tuple[Report, Heard]]) -> None:
         """Log, count and pass on what became of reports."""

@@ -39,6 +39,10 @@ FAMILIES = (
 """In this order: each later one's word stands in the earlier ones' too."""
 
 
+PROVEN_BY_CLICK = ("delivered", "clicked")
+"""What a click of a push says: that its browser had it, too, which settles a doubt."""
+
+
 @dataclass(frozen=True, slots=True)
 class Taker:
     """The provider that takes subscriptions, and the channel that it serves."""
@@ -66,7 +70,7 @@ class Pushing:
 
     def __init__(
         self, *, store: Writes, links: Links, clock: Clock, log: Log, metrics: Metrics, taker: Callable[[], Taker | None],
-        clicked: Callable[[int, str | None], Awaitable[object]] | None = None, woken: Callable[[], None] = lambda: None,
+        clicked: Callable[[int], Awaitable[object]] | None = None, woken: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         self._store, self._links, self._clock, self._log, self._metrics = store, links, clock, log, metrics
         self._taker, self._clicked, self._woken = taker, clicked, woken
@@ -142,7 +146,7 @@ class Pushing:
         if delivery is None:
             return False
         if self._clicked is not None:
-            await self._clicked(delivery, action)
+            await self._clicked(delivery)
         self._metrics.push("clicked")
         self._log.info("push_clicked", delivery=encode_id(delivery), action=action)
         return True

@@ -84,6 +84,19 @@ def hear(conn: Connection, reports: Sequence[Report], *, channels: Sequence[str]
     return [_hear(conn, report, channels, now) for report in reports]
 
 
+def hear_device(
+    conn: Connection, delivery: int, kinds: Sequence[str], *, channels: Sequence[str], now: Instant
+) -> list[tuple[Report, Heard]]:  # fmt: skip
+    """What the recipient's own device says of a delivery, proven by the token that came with it. Empty: there is no such delivery, or
+    nobody was given it."""
+    found = find_deliveries(conn, [delivery])
+    provider = (found[0].flight_provider if found[0].flying else found[0].provider) if found else None
+    if provider is None:
+        return []
+    reports = [Report(provider=provider, channel=found[0].channel, kind=kind, at=now, delivery=delivery) for kind in kinds]
+    return list(zip(reports, hear(conn, reports, channels=channels, now=now), strict=True))
+
+
 def _hear(conn: Connection, report: Report, channels: Sequence[str], now: Instant) -> Heard:
     report = report._replace(at=min(report.at, now))
     if report.event and report.kind in conn.execute(_ONCE, {"provider": report.provider, "event": report.event}).scalars():

@@ -185,13 +185,18 @@ async def test_a_browser_leaves(web: WebWorld) -> None:
 
 
 async def test_a_click_is_believed_by_its_token(web: WebWorld) -> None:
-    """Of a push, not of a link."""
+    """Of a push, not of a link. It proves that the browser had the push: a doubt is settled, and an escalation knows of it."""
     session = await web.outside()
     [(delivery, *_), *_] = await web.inner.sql("SELECT id FROM delivery ORDER BY id")
+    await web.inner.do("UPDATE delivery SET provider = 'browsers', state = 'in_doubt', handed_over_at = 5, ended_at = NULL")
+    await web.inner.do("DELETE FROM due")
     for given, status in ((web.links.mint(PUSH_CLICK, delivery), 204), (web.links.mint("unsubscribe", delivery), 404)):
         async with session.post("/push/clicks", json={"token": given, "action": "0"}) as answer:
             assert answer.status == status
     assert b'homing_push_events_total{what="clicked"} 1.0' in web.metrics.text()
+    found = await web.inner.sql(f"SELECT kind, provider FROM feedback WHERE delivery = {delivery} ORDER BY kind")
+    assert found == [("clicked", "browsers"), ("delivered", "browsers")]
+    assert await web.inner.sql(f"SELECT state FROM delivery WHERE id = {delivery}") == [("accepted",)]
 
 
 async def test_an_unsubscribe_from_a_push_removes_the_browsers(web: WebWorld) -> None:

@@ -17,7 +17,7 @@ from daemon.dispatch.judge import Judging
 from daemon.dispatch.work import PlanBook
 from daemon.errors import GuardRefusedError, NotFoundError
 from daemon.feedback.ingest import Ingesting, Receiver
-from daemon.feedback.push import Pushing, Taker
+from daemon.feedback.push import PROVEN_BY_CLICK, Pushing, Taker
 from daemon.feedback.unsubscribe import Unsubscribing
 from daemon.ids import SystemIds
 from daemon.intake.addresses import hash_text, load_pepper
@@ -181,15 +181,19 @@ class WebWorld:
             store=inner.store, clock=clock, bind=lambda now: judging.bind(plans, {"email": "relay"}, {"email"}, now), rules=lambda: rules,
             gate=lambda: operator.shut,
         )  # fmt: skip
+        ingesting = Ingesting(
+            store=inner.store, clock=clock, log=inner.log, metrics=metrics, receivers=receivers,
+            hash_address=functools.partial(hash_text, pepper), channels=lambda: ["email"],
+        )  # fmt: skip
         doors = Doors(
             store=inner.store, intake=inner.intake, operations=operator, explainer=explaining, links=links,
             suppressions=Suppressing(store=inner.store, pepper=pepper, clock=clock),
-            pushing=Pushing(store=inner.store, links=links, clock=clock, log=inner.log, metrics=metrics, taker=lambda: takers[0] if takers else None),
-            unsubscribing=Unsubscribing(store=inner.store, clock=clock, log=inner.log, metrics=metrics),
-            ingesting=Ingesting(
-                store=inner.store, clock=clock, log=inner.log, metrics=metrics, receivers=receivers,
-                hash_address=functools.partial(hash_text, pepper), channels=lambda: ["email"],
+            pushing=Pushing(
+                store=inner.store, links=links, clock=clock, log=inner.log, metrics=metrics, taker=lambda: takers[0] if takers else None,
+                clicked=lambda delivery: ingesting.take_of_device(delivery, PROVEN_BY_CLICK),
             ),
+            unsubscribing=Unsubscribing(store=inner.store, clock=clock, log=inner.log, metrics=metrics),
+            ingesting=ingesting,
             not_ready=lambda: why[0] if why else None,
         )  # fmt: skip
         free = inner.config.http.model_copy(update={"listen": Address("127.0.0.1", 0), "public_listen": Address("127.0.0.1", 0)})
