@@ -64,7 +64,7 @@ def read_setup(path: Path, environ: Mapping[str, str]) -> Setup:
     if problems or rules is None or catalogue is None or loading is None:
         raise ConfigError(problems)
     warnings = [str(each) for each in loading.problems if each.kind is ProblemKind.PLUGIN]
-    warnings += _channels(config, loading) + _campaigns(config, catalogue)
+    warnings += _channels(config, loading) + _campaigns(config, catalogue) + _templates(config, catalogue)
     return Setup(config=config, rules=rules, catalogue=catalogue, loading=loading, warnings=tuple(warnings))
 
 
@@ -91,6 +91,17 @@ def _channels(config: Config, loading: Loading) -> list[str]:
         for path, channel in config.named_channels()
         if channel not in known
     ]
+
+
+def _templates(config: Config, catalogue: Catalogue) -> list[str]:
+    """SMS templates that cost more than they need."""
+    folder = config.homing.campaigns
+    versions = {name: each for name, each in catalogue.versions.items() if any("sms" in step.channels for step in each.campaign.steps)}
+    if not versions:
+        return []
+    from daemon.content.sms_check import sms_warnings
+
+    return [f"{folder / name / what}" for name, version in versions.items() for what in sms_warnings(version)]
 
 
 def _campaigns(config: Config, catalogue: Catalogue) -> list[str]:

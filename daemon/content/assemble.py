@@ -26,6 +26,12 @@ _HTML_FOOTER = (
     '<p dir="[dir]" style="margin-top:24px;font-size:12px;color:#666666">[why] <a href="{{ unsubscribe_url }}">[unsubscribe]</a></p>\n'
 )
 _TEXT_FOOTER = "\n-- \n[why]\n[unsubscribe]: {{ unsubscribe_url }}\n"
+_SMS_FOOTER = "\n[sms]\n"
+_SAYS_STOP = re.compile(
+    r"\b(?:STOP|BERHENTI|HENTI)\b|لغو|(?i:\bunsubscribe\b|\bopt[ -]?out\b|"
+    r"\b(?:reply|text|send|balas|ketik|kirim|taip|hantar)\W+(?:stop|berhenti|henti)\b)"
+)
+"""Words of an SMS by which a person knows the way out; "non-stop sale" is none."""
 _PREHEADER = '<div style="display:none;max-height:0;overflow:hidden;mso-hide:all" aria-hidden="true">{}</div>'
 _USES_UNSUBSCRIBE = re.compile(r"\bunsubscribe_url\b")
 
@@ -59,6 +65,20 @@ def assemble_mail(file: TemplateFile, dress: Dress) -> Mail | None:
     except _Faulty:
         return None
     return Mail(text=plain, html=whole, guarded=guarded)
+
+
+def assemble_sms(file: TemplateFile, dress: Dress) -> Source | None:
+    """The source of an SMS: a marketing one says how to stop it, in a short line of its own if the template does not. None: see above."""
+    if file.text is None:
+        return None
+    try:
+        segments = _segments(file, file.text)
+    except _Faulty:
+        return None
+    said = _has_unsubscribe(segments) or any(_SAYS_STOP.search(each.text) for each in segments if each.kind is Kind.TEXT)
+    if said or not dress.marketing:
+        return file.text
+    return file.text.insert([(len(file.text.text.rstrip()), _footer(_SMS_FOOTER, dress.locale))])
 
 
 class _Faulty(Exception):

@@ -20,13 +20,13 @@ from liquid.exceptions import LiquidError
 from liquid.expression import Expression
 from liquid.static_analysis import Variable
 
-from daemon.content.assemble import FOOTER, Dress, assemble_mail
+from daemon.content.assemble import FOOTER, Dress, assemble_mail, assemble_sms
 from daemon.content.filters import URL_GUARD
 from daemon.content.hardened import HTML, OptionalPath, parse_template, walk_nodes
 from daemon.content.locales import reads_rtl
 from daemon.content.quick import Quick, compile_quick
 from daemon.content.segments import Kind, MarkupError, Segment, Source, split_source
-from daemon.content.template_file import EMAIL, TemplateFile
+from daemon.content.template_file import EMAIL, SMS, TemplateFile
 from daemon.errors import Problem, nearest
 
 ROOTS = frozenset({"recipient", "vars", "campaign", "shop", "unsubscribe_url"})
@@ -84,8 +84,8 @@ def compile_file(file: TemplateFile, *, channel: str, dress: Dress) -> Compiled 
         if mail and mail.html and (html := _compile(file, mail.html, html=True)):
             _guard_urls(html.template, mail.guarded)
         text = _compile(file, mail.text, html=False) if mail and (html or not mail.html) else None
-    elif file.text:
-        text = _compile(file, file.text, html=False)
+    elif source := assemble_sms(file, dress) if channel == SMS else file.text:
+        text = _compile(file, source, html=False)
     parts = [part for part in (*head.values(), html, text) if part]
     if file.problems or text is None:
         return None

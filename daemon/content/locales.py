@@ -14,12 +14,32 @@ from collections.abc import Iterable, Mapping
 from babel import Locale, UnknownLocaleError
 
 FOOTERS: Mapping[str, Mapping[str, str]] = {
-    "en": {"why": "You get this mail because you are a customer of ours.", "unsubscribe": "Unsubscribe", "dir": "ltr"},
-    "id": {"why": "Anda menerima email ini karena Anda pelanggan kami.", "unsubscribe": "Berhenti berlangganan", "dir": "ltr"},
-    "ms": {"why": "Anda menerima e-mel ini kerana anda pelanggan kami.", "unsubscribe": "Berhenti melanggan", "dir": "ltr"},
-    "fa": {"why": "این نامه را دریافت کرده‌اید چون مشتری ما هستید.", "unsubscribe": "لغو اشتراک", "dir": "rtl"},
+    "en": {
+        "why": "You get this mail because you are a customer of ours.",
+        "unsubscribe": "Unsubscribe",
+        "sms": "Reply STOP to opt out.",
+        "dir": "ltr",
+    },
+    "id": {
+        "why": "Anda menerima email ini karena Anda pelanggan kami.",
+        "unsubscribe": "Berhenti berlangganan",
+        "sms": "Balas STOP untuk berhenti.",
+        "dir": "ltr",
+    },
+    "ms": {
+        "why": "Anda menerima e-mel ini kerana anda pelanggan kami.",
+        "unsubscribe": "Berhenti melanggan",
+        "sms": "Balas STOP untuk berhenti.",
+        "dir": "ltr",
+    },
+    "fa": {
+        "why": "این نامه را دریافت کرده‌اید چون مشتری ما هستید.",
+        "unsubscribe": "لغو اشتراک",
+        "sms": "برای لغو، STOP بفرستید.",
+        "dir": "rtl",
+    },
 }
-"""What a marketing mail ends with when its template has no unsubscribe link, by language."""
+"""What a marketing mail ends with when its template has no unsubscribe link, and (`sms`) an SMS that names no way out, by language."""
 
 DEFAULT_LANGUAGE = "en"
 

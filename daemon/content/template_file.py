@@ -23,9 +23,10 @@ from daemon.content.segments import Source
 from daemon.errors import Problem, nearest
 
 EMAIL = "email"
+SMS = "sms"
 EMAIL_HEAD = ("subject", "preheader")
 PUSH_HEAD = ("title", "icon", "image", "url", "actions", "urgency")
-HEADS = {EMAIL: (EMAIL_HEAD, "mail"), "push": (PUSH_HEAD, "push")}
+HEADS: Mapping[str, tuple[tuple[str, ...], str]] = {EMAIL: (EMAIL_HEAD, "mail"), "push": (PUSH_HEAD, "push"), SMS: ((), "SMS: it has none")}
 """Channel -> its head lines; other channels take any."""
 MAX_FILE = 128 * 1024
 """Characters; mail programs cut a mail off at about 100 KB."""
@@ -162,7 +163,8 @@ def _read_head(file: TemplateFile, lines: list[str], channel: str) -> int:
 def _head_line(file: TemplateFile, key: str, value: str, line: int, channel: str) -> None:
     known, what = HEADS.get(channel, ((key,), ""))
     if key not in known:
-        file.fault(line, f"unknown head line of a {what}", key, nearest(key, known))
+        article = "an" if channel == SMS else "a"
+        file.fault(line, f"unknown head line of {article} {what}", key, nearest(key, known))
     elif key in file.head:
         file.fault(line, "given twice", key)
     else:
