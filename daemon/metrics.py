@@ -56,20 +56,22 @@ class Reading:
 class Metrics:
     """One registry a process. All methods are cheap (under 2 µs) and never raise on a new label."""
 
+    _commits_seen = 0
+
     def __init__(self, clock: Clock) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a `_created` beside each counter doubles the text and says nothing we need
         self._clock = clock
         self.registry = registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        PlatformCollector(registry=registry)
-        GCCollector(registry=registry)
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=registry)
         self._children: dict[tuple[object, ...], Counter] = {}
         self._late: dict[str, Histogram] = {}
         self._of_counter: dict[int, int] = {}
         self._text: tuple[float, bytes] | None = None
-        self._commits_seen = 0
         self._held_seen: set[str] = set()
         self._gate_seen: set[str] = set()
+
+        self._add_audiences(registry)
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"homing_{name}", text, labels, registry=registry)
@@ -116,6 +118,18 @@ class Metrics:
         self._free = gauge("disk_free_bytes", "Room on the fullest of the disks that the daemon writes to")
         self._lag = gauge("loop_lag_seconds", "How late the event loop runs its timers")
 
+    def _add_audiences(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"homing_audience_{name}", text, labels, registry=registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"homing_audience_{name}", text, labels, registry=registry)
+
+        self._audience_batches = counter("batches", "Batches of audience members, by what came of them", "provider", "outcome")
+        self._audience_refused = counter("rows_refused", "Members that a platform did not take", "provider", "reason")
+        self._audience = gauge("members", "Members of audiences: wanted, acknowledged, pending, refused", "provider", "state")
+        self._audience_lag = gauge("lag_seconds", "How long the oldest difference has been waiting for its platform", "provider")
+
     def outcome(self, provider: str, channel: str, outcome: str, reason: str = "", n: int = 1) -> None:
         """A channel reported `outcome` (accepted, rejected, deferred, unknown, held) for `n` deliveries."""
         self._add(self._outcomes, (provider, channel, outcome, reason), n)
@@ -160,6 +174,20 @@ class Metrics:
 
     def audit_open(self, findings: int) -> None:
         self._audit_open.set(findings)
+
+    def audience_batch(self, provider: str, outcome: str) -> None:
+        """A platform was asked to take a batch, or said later what became of one."""
+        self._add(self._audience_batches, (provider, outcome), 1)
+
+    def audience_refused(self, provider: str, reason: str, n: int) -> None:
+        """A platform did not take `n` members."""
+        self._add(self._audience_refused, (provider, reason), n)
+
+    def audience(self, provider: str, *, wanted: int, acknowledged: int, pending: int, refused: int, lag: float) -> None:
+        """What the audiences of a provider look like now."""
+        for state, n in (("wanted", wanted), ("acknowledged", acknowledged), ("pending", pending), ("refused", refused)):
+            self._audience.labels(provider, state).set(n)
+        self._audience_lag.labels(provider).set(lag)
 
     def late(self, channel: str, seconds: float) -> None:
         """A handover came so long after its delivery fell due."""

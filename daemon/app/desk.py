@@ -18,6 +18,7 @@ from daemon.content.version import CampaignVersion
 from daemon.disk import Disk
 from daemon.dispatch.gate import Gate
 from daemon.dispatch.stop_file import make_stop_file, remove_stop_file
+from daemon.dispatch.sync import audience_status
 from daemon.errors import GuardRefusedError, NotFoundError, UsageError
 from daemon.ids import encode_id
 from daemon.model.campaign import CampaignStatus, Step
@@ -41,7 +42,7 @@ class Hooks:
 
     wake: something may be due · providers: one object each · reload: as SIGHUP does · accept_restore: this store is the true one
     (new nonce in store and journal) · clock_accepted: instants are counted from now on · test: send a campaign's steps to test addresses ·
-    findings: so many of the audit's are open.
+    findings: so many of the audit's are open · audiences: the platforms, one object each · sync_audiences: bring them up to date now.
     """
 
     wake: Callable[[], None] = lambda: None
@@ -51,6 +52,8 @@ class Hooks:
     clock_accepted: Callable[[], Awaitable[None]] = _nothing
     test: Callable[[str, Sequence[str], str | None, str | None], Awaitable[Json]] | None = None
     findings: Callable[[int], None] = lambda _: None
+    audiences: Callable[[], Sequence[Json]] = tuple
+    sync_audiences: Callable[[str | None], Awaitable[None]] | None = None
 
 
 class Desk:
@@ -261,6 +264,17 @@ class Desk:
             await self._store.write(Lane.EXIT, audit.accept_findings, expect)
         self._hooks.findings(0)
         return await self.audit()
+
+    # audiences
+
+    async def audiences(self, *, provider: str | None) -> Json:
+        return await audience_status(self._store, self._hooks.audiences(), provider)
+
+    async def sync_audiences(self, *, provider: str | None) -> Json:
+        if self._hooks.sync_audiences is None:
+            raise UsageError("a sync needs the running daemon: start `homing run` first")
+        await self._hooks.sync_audiences(provider)
+        return await self.audiences(provider=provider)
 
     # the daemon itself
 

@@ -18,6 +18,7 @@ from daemon.app.housekeeping import Housekeeping, Watched
 from daemon.app.interpreter import settle_interpreter
 from daemon.app.opening import Opened, accept_store, jobs_folder, mark_suspect, open_state, register_campaigns
 from daemon.app.ports import Ports, system_ports
+from daemon.app.retargeting import Retargeting
 from daemon.app.sending import Sending, World
 from daemon.app.setup import Setup, read_setup
 from daemon.app.trials import Trials
@@ -147,6 +148,8 @@ class Daemon:
         )  # fmt: skip
         self.kinds = {loaded.channel: loaded.address for loaded in self.setup.loading.channels}
         self._compose_sending(world)
+        self.retargeting = Retargeting(world, self.setup, self.signals)
+        self.sending.put_in_audience = self.retargeting.sync.wake
         self._compose_intake(world)
         self._compose_desk(world)
         doors = self._compose_doors(world)
@@ -163,7 +166,8 @@ class Daemon:
             pace=self.ports.pace, watched=Watched(store=opened.store, lock=opened.lock, room=opened.room),
         )  # fmt: skip
         services: list[Service] = [
-            self.housekeeping, self.audit, self.sending, self.joining, self._compose_reconciling(world), self.expansion, self.spool,
+            self.housekeeping, self.audit, self.sending, self.joining, self._compose_reconciling(world), *self.retargeting.services(),
+            self.expansion, self.spool,
         ]  # fmt: skip
         if self.ports.doors:
             services.insert(1, self._compose_web(doors))
@@ -211,6 +215,7 @@ class Daemon:
         hooks = Hooks(
             wake=self.sending.wake, providers=self.sending.status, reload=self._reload, accept_restore=self._accept_restore,
             clock_accepted=self._clock_accepted, test=trials.send, findings=self.metrics.audit_open,
+            audiences=self.retargeting.sync.providers, sync_audiences=self.retargeting.sync_now,
         )  # fmt: skip
         self.desk = Desk(
             store=world.store, clock=self.clock, gate=self.opened.gate, disk=self.disk, config=lambda: self.setup.config, hooks=hooks
@@ -327,6 +332,7 @@ class Daemon:
         await register_campaigns(self.opened.store, setup.catalogue.versions, self.clock.instant())
         await self.audit.configure(setup.config)
         await self.sending.reload(setup)
+        await self.retargeting.reload(setup)
 
 
 def fixed_changes(old: Setup, new: Setup) -> list[str]:

@@ -16,6 +16,8 @@ from daemon.app.ports import Pace
 from daemon.app.setup import Setup
 from daemon.clock import Clock
 from daemon.config import Rate
+from daemon.config.schema import ProviderTable
+from daemon.dispatch.door import AudienceDoor, DoorWriter
 from daemon.dispatch.fair import Fair
 from daemon.dispatch.gate import Gate
 from daemon.dispatch.judge import Judging, Resting
@@ -30,10 +32,12 @@ from daemon.feedback.push import Taker
 from daemon.ids import Ids
 from daemon.links import Links
 from daemon.metrics import Metrics
+from daemon.model.audience import AUDIENCE
 from daemon.model.delivery import Instant, Reason
 from daemon.net import Net
 from daemon.pacing.breaker import Breaker
 from daemon.pacing.bucket import Bucket
+from daemon.policy.permission import ConsentRule
 from daemon.service import Service
 from daemon.store.flight import Flights
 from daemon.store.held import HeldWhere, release_some_held
@@ -44,6 +48,8 @@ from plugins.feedback import Doubt, Reconciles, TakesSubscriptions
 from plugins.loader import LoadedChannel
 
 DRAIN_SECONDS = 30.0
+UNLIMITED = ProviderTable(plugin="audience")
+"""For the channel that no table of the config brings."""
 LEAVE_SECONDS = DRAIN_SECONDS + 5
 """A reload waits so long for a provider that goes; by then only a store that takes nothing can keep it."""
 
@@ -106,6 +112,8 @@ class Sending(Service):
         self._links, self._scarce = links, scarce
         self._running: dict[str, _Running] = {}
         self.failed: dict[str, str] = {}
+        self.put_in_audience: Callable[[], None] = lambda: None
+        """Called when somebody was put into an audience."""
         self._loop: ClaimLoop | None = None
         self._claiming: asyncio.Task[None] | None = None
         self._swapping = asyncio.Lock()
@@ -226,6 +234,7 @@ class Sending(Service):
         old, self._setup = self._setup, setup
         changed = {n for n, t in old.config.providers.items() if setup.config.providers.get(n) != t} | self.failed.keys()
         changed |= {name for name, running in self._running.items() if running.line.stopped is not None}
+        changed |= self._running.keys() - {loaded.provider for loaded in setup.loading.channels}
         for name in sorted(changed & self._running.keys()):
             await self._leave(self._running.pop(name))
         self.failed = {}
@@ -233,12 +242,14 @@ class Sending(Service):
         for loaded in setup.loading.channels:
             if loaded.provider not in self._running:
                 await self._open(loaded, saved)
+        for running in self._running.values():
+            self._bind(running.channel)
         order = [loaded.provider for loaded in setup.loading.channels]
         self._running = {name: self._running[name] for name in order if name in self._running}
 
     async def _open(self, loaded: LoadedChannel, saved: Mapping[str, str]) -> None:
         """Start one channel and its line; a failure concerns this provider only."""
-        world, table = self._world, self._setup.config.providers[loaded.provider]
+        world, table = self._world, self._setup.config.providers.get(loaded.provider, UNLIMITED)
         session = world.open_http(dns=world.dns, settings=loaded.settings)
         context = Context(
             provider=loaded.provider, settings=loaded.settings, clock=world.clock, rng=world.ids.rng(), dns=world.dns,
@@ -247,6 +258,7 @@ class Sending(Service):
         )  # fmt: skip
         try:
             channel = loaded.make()
+            self._bind(channel)
             await channel.start(context)
         except Exception as error:  # noqa: BLE001 - plugin isolation: the daemon starts without this provider
             self.failed[loaded.provider] = f"{type(error).__name__}: {error}"
@@ -265,7 +277,7 @@ class Sending(Service):
             ids=world.ids,
             log=world.log,
             metrics=world.metrics,
-            writer=self._writer,
+            writer=DoorWriter(world.clock) if isinstance(channel, AudienceDoor) else self._writer,
             bucket=bucket,
             breaker=Breaker(),
             wake=self.wake,
@@ -273,6 +285,13 @@ class Sending(Service):
         )
         line.start()
         self._running[loaded.provider] = _Running(loaded, channel, line, session.close, domains)
+
+    def _bind(self, channel: Channel) -> None:
+        """The door to audiences is ours: it gets what no plugin does."""
+        if isinstance(channel, AudienceDoor):
+            providers = [each.provider for each in self._setup.loading.audiences]
+            consent = self._setup.config.consent.channels.get(AUDIENCE, ConsentRule.EXPLICIT)
+            channel.bind(self._world.store, providers, consent, self.put_in_audience)
 
     @staticmethod
     def _bucket(name: str, rate: Rate | None, saved: Mapping[str, str]) -> Bucket:

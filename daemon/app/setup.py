@@ -6,17 +6,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from daemon.config import Config, key_name, order, read_config
 from daemon.content.campaigns import Catalogue, Wanted, load_campaigns
+from daemon.dispatch.door import PROVIDER, AudienceDoor
 from daemon.errors import ConfigError, Problem, nearest
 from daemon.policy.hours import parse_window
 from daemon.policy.rules import Rules, compile_rules
 from plugins.contract import Secret
-from plugins.loader import Loading, ProblemKind, ProviderTable, load_channels
+from plugins.loader import LoadedChannel, Loading, ProblemKind, ProviderTable, load_channels
+
+DOOR = LoadedChannel(
+    provider=PROVIDER, plugin="audience", channel_class=AudienceDoor, settings=None, channel=AudienceDoor.channel,
+    address=AudienceDoor.address, origin="built in",
+)  # fmt: skip
+"""The channel `audience`, wherever a platform is configured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +70,11 @@ def read_setup(path: Path, environ: Mapping[str, str]) -> Setup:
             problems += error.problems
     if problems or rules is None or catalogue is None or loading is None:
         raise ConfigError(problems)
+    if loading.audiences:
+        loading = replace(loading, channels=(*loading.channels, DOOR))
     warnings = [str(each) for each in loading.problems if each.kind is ProblemKind.PLUGIN]
     warnings += _channels(config, loading) + _campaigns(config, catalogue) + _templates(config, catalogue)
+    warnings += _audiences(catalogue, loading)
     return Setup(config=config, rules=rules, catalogue=catalogue, loading=loading, warnings=tuple(warnings))
 
 
@@ -102,6 +112,21 @@ def _templates(config: Config, catalogue: Catalogue) -> list[str]:
     from daemon.content.sms_check import sms_warnings
 
     return [f"{folder / name / what}" for name, version in versions.items() for what in sms_warnings(version)]
+
+
+def _audiences(catalogue: Catalogue, loading: Loading) -> list[str]:
+    """Platforms that a campaign names and no provider is: its people are in no audience there."""
+    known = [each.provider for each in loading.audiences]
+    missing = sorted({
+        (name, provider)
+        for name, version in catalogue.versions.items() for rule in version.campaign.audiences for provider in rule.providers
+        if provider not in known
+    })  # fmt: skip
+    return [
+        str(Problem(where=f"{name}/campaign.toml:1", key="audience.providers", what=f'no platform "{provider}"', suggestion=near))
+        for name, provider in missing
+        for near in (nearest(provider, known),)
+    ]
 
 
 def _campaigns(config: Config, catalogue: Catalogue) -> list[str]:

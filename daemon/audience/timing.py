@@ -15,6 +15,7 @@ from datetime import date, datetime
 
 from daemon.clock import to_instant
 from daemon.content.version import CampaignVersion
+from daemon.model.audience import AUDIENCE
 from daemon.model.campaign import Campaign, Mode, Purpose, Step
 from daemon.model.delivery import Instant, Reason
 from daemon.policy.channels import in_order
@@ -78,7 +79,7 @@ def _time_several(rows: Sequence[Planned], candidate: Candidate, outline: Outlin
     timed: list[Timed] = []
     for channel, mine in by_channel.items():
         moved = [row.channel != channel for row in mine]
-        over = _time_over(mine, candidate._replace(channel=channel), outline, rules, now)
+        over = _time_over(mine, candidate._replace(channel=channel, ignore_window=_ignores(outline, channel)), outline, rules, now)
         timed += [item._replace(channel=channel) if move else item for item, move in zip(over, moved, strict=True)]
     return timed
 
@@ -127,9 +128,14 @@ def _candidate(work: Work, outline: Outline, now: Instant) -> Candidate:
     return Candidate(
         id=0, person=0, campaign=campaign.name, step=outline.step.name, channel=outline.step.channels[0], purpose=campaign.purpose,
         topic=campaign.topic, priority=work.priority, not_before=not_before, expires_at=ends, campaign_window=outline.window,
-        job_window=_job_window(work.window) if work.window else None, ignore_window=campaign.ignore_window,
+        job_window=_job_window(work.window) if work.window else None, ignore_window=_ignores(outline, outline.step.channels[0]),
         starts=_moment(campaign.starts), ends=_moment(campaign.ends),
     )  # fmt: skip
+
+
+def _ignores(outline: Outline, channel: str) -> bool:
+    """A stay in an audience is no message: nobody is disturbed at night."""
+    return outline.campaign.ignore_window or channel == AUDIENCE
 
 
 def _why_never(candidate: Candidate, limit: Instant, now: Instant) -> Reason:

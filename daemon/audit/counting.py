@@ -14,6 +14,8 @@ from typing import Any
 from daemon.audit.hours import wall_clock
 
 THOUSAND = 1000
+PAID = "audience"
+"""A stay in an advertising audience: no message, so it keeps no window, and its days are not in the log of what was sent."""
 CLAIM_GRACE = 2 * 3600 * 1_000_000
 """A send was judged when it was claimed; it leaves at most so much later."""
 
@@ -55,7 +57,8 @@ class Limit:
 
     def concerns(self, contact: Contact) -> bool:
         return (
-            (not self.channels or contact.channel in self.channels)
+            contact.channel != PAID
+            and (not self.channels or contact.channel in self.channels)
             and (not self.topics or contact.topic in self.topics)
             and (not self.campaign or contact.campaign == self.campaign)
         )

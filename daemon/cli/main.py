@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "window": ("daemon.cli.window:window", "Questions about send windows."),
     "db": ("daemon.cli.database:db", "Upgrade, back up and check the store."),
     "plugins": ("daemon.cli.plugins:plugins", "List channel plugins, and test one."),
+    "audience": ("daemon.cli.audience:audience", "Retargeting audiences: what they hold, and sync."),
     "push": ("daemon.cli.push:push", "Web push: make a key pair."),
     "token": ("daemon.cli.tokens:token", "Tokens for the HTTP API."),
     "sandbox": ("daemon.cli.sandbox:sandbox", "A local SMTP server with an inbox page."),

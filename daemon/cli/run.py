@@ -60,7 +60,8 @@ def check(cli: Cli, probe: bool, accept_findings: int | None) -> None:
         "digest": setup.config.digest,
         "campaigns": {name: version.campaign.status.value for name, version in setup.catalogue.versions.items()},
         "queues": sorted(setup.config.queues),
-        "providers": {loaded.provider: loaded.channel for loaded in setup.loading.channels},
+        "providers": {loaded.provider: loaded.channel for loaded in setup.loading.channels if loaded.provider in setup.config.providers}
+        | {loaded.provider: "audience" for loaded in setup.loading.audiences},
         "warnings": [*setup.warnings, *unread],
         "probes": probes,
         "audit": audit,
@@ -106,7 +107,7 @@ def _show(answer: dict[str, Any]) -> None:
 
 
 async def _probe_all(setup: Setup) -> list[dict[str, Any]]:
-    return [await _probe(loaded) for loaded in setup.loading.channels]
+    return [await _probe(loaded) for loaded in setup.loading.channels if loaded.provider in setup.config.providers]
 
 
 async def _probe(loaded: LoadedChannel) -> dict[str, Any]:

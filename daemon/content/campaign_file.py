@@ -17,14 +17,16 @@ from typing import Any, TypeVar
 from daemon.config.locate import Path as KeyPath
 from daemon.config.locate import find_line, locate_keys, syntax_error
 from daemon.config.values import BadValue, kind, one_of, parse_duration, parse_name, text
+from daemon.content.audience_name import VARIABLES, fault_of_name
 from daemon.content.template_file import fault_of_head
 from daemon.errors import Problem, nearest
+from daemon.model.audience import AUDIENCE, STAY, AudienceRule
 from daemon.model.campaign import REACTIONS, Campaign, CampaignStatus, Escalation, Mode, Purpose, Step
 
 NAME = "campaign.toml"
 NOT_YET = "not supported yet"
 
-LATER = frozenset({"goal", "exit", "holdout", "offers", "audience", "after"})
+LATER = frozenset({"goal", "exit", "holdout", "offers", "after"})
 LATER_ENROL = frozenset({"segment", "trigger", "anchor", "late", "min_gap"})
 LATER_ESCALATE = frozenset({"where"})
 LATER_STEP = frozenset({"day", "delay", "offer", "experiment", "set", "call", "task", "subject", "hours"})
@@ -133,8 +135,10 @@ def _campaign(name: str, document: Mapping[str, Any], report: Report, around: Su
         on_doubt=top.take("on_doubt", lambda value: _on_doubt(value, transactional), "hold"),
         again=_enrol(top.inner("enrol", LATER_ENROL), report),
         steps=_steps(top),
+        audiences=_audiences(top),
     )
     top.close()
+    _check_audiences(campaign, report)
     if campaign.starts and campaign.ends and _as_date(campaign.ends) < _as_date(campaign.starts):
         report.add(("ends",), f"lies before starts ({campaign.starts.isoformat()})")
     return campaign
@@ -158,7 +162,7 @@ def _step(table: _Table) -> Step | None:
     name = table.take("name", _step_name, "")
     nowhere: tuple[str, ...] = ()
     channels = table.take("channels", _channels, nowhere)
-    valid = table.take("valid", _life, Step(name="", channels=()).valid)
+    valid = table.take("valid", _life, STAY if channels == (AUDIENCE,) else Step(name="", channels=()).valid)
     mode = table.take("mode", lambda value: _mode(value, channels), Mode.FIRST)
     escalate = _escalation(table.inner("escalate", LATER_ESCALATE), channels, mode)
     table.close()
@@ -176,6 +180,57 @@ def _escalation(table: _Table | None, channels: Sequence[str], mode: Mode) -> Es
     unless = table.take("unless", _reactions, Escalation(to=()).unless)
     table.close()
     return Escalation(to=to, after=after, unless=unless) if to else None
+
+
+def _audiences(top: _Table) -> tuple[AudienceRule, ...]:
+    top.taken.add("audience")
+    tables = top.table.get("audience", [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        top.report.add(("audience",), "must be a table: [[audience]]")
+        return ()
+    return tuple(_audience(_Table(table, ("audience", index), top.report)) for index, table in enumerate(tables))
+
+
+def _audience(table: _Table) -> AudienceRule:
+    for key in ("providers", "name"):
+        if key not in table.table:
+            table.report.add((*table.path, key), "missing; it has no default")
+    none: tuple[str, ...] = ()
+    rule = AudienceRule(
+        providers=table.take("providers", _providers, none),
+        name=table.take("name", _audience_name, ""),
+        from_step=table.take("from", _step_name, None),
+        stay=table.take("valid", _life, STAY),
+        description=table.take("description", _short_text, ""),
+    )
+    table.close()
+    return rule
+
+
+def _check_audiences(campaign: Campaign, report: Report) -> None:
+    steps = [step.name for step in campaign.steps]
+    for index, rule in enumerate(campaign.audiences):
+        if rule.from_step is not None and rule.from_step not in steps:
+            report.add(("audience", index, "from"), f'no step "{rule.from_step}"', nearest(rule.from_step, steps))
+    if any(AUDIENCE in step.every_channel for step in campaign.steps) and len(campaign.audiences) != 1:
+        what = f"a step over the channel {AUDIENCE} needs exactly one [[audience]]: it puts its people there"
+        report.add(("audience",), what if not campaign.audiences else f"{what} (there are {len(campaign.audiences)})")
+
+
+def _providers(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value:
+        raise BadValue('must be a list of providers such as ["meta", "google"]')
+    names = tuple(parse_name(item) for item in value)
+    if len(set(names)) < len(names):
+        raise BadValue("names a provider twice")
+    return names
+
+
+def _audience_name(value: Any) -> str:
+    name = text(value)
+    if fault := fault_of_name(name):
+        raise BadValue(fault[0], nearest(fault[1], VARIABLES) if fault[1] else None)
+    return name
 
 
 def _enrol(table: _Table | None, report: Report) -> int | None:

@@ -20,6 +20,7 @@ from daemon.content.render import compile_version
 from daemon.content.template_file import MAX_FILE, normalise_text
 from daemon.content.version import CampaignVersion, inline_campaign
 from daemon.errors import ConfigError, Problem, nearest
+from daemon.model.audience import AUDIENCE
 from daemon.model.job import InlineMessage
 
 __all__ = ["Catalogue", "CampaignVersion", "Wanted", "inline_version", "load_campaigns", "read_campaigns", "read_folder"]  # noqa: RUF022
@@ -161,7 +162,7 @@ def _missing(version: CampaignVersion) -> list[Problem]:
         Problem(where=f"{step.name}.{channel}{SUFFIX}:1", key="", what=f"missing: the template of step {step.name} for {channel}")
         for step in version.campaign.steps
         for channel in step.every_channel
-        if (step.name, channel) not in bare
+        if (step.name, channel) not in bare and channel != AUDIENCE
     ]
 
 

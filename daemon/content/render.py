@@ -27,6 +27,7 @@ from daemon.content.quick import Unusual
 from daemon.content.template_file import MAX_HEAD, fault_of_head, parse_file, parse_inline
 from daemon.content.version import INLINE_STEP, CampaignVersion
 from daemon.errors import ConfigError, HomingError, Problem
+from daemon.model.audience import AUDIENCE
 from daemon.model.campaign import Purpose
 from daemon.model.delivery import Instant, Reason
 
@@ -106,6 +107,8 @@ def _files(version: CampaignVersion) -> list[tuple[str | None, _Pairs, str, str,
     """(file, its parts, step, channel, locale) of each template; files with a wrong name are the loader's to report."""
     if version.is_inline:
         channel = version.campaign.steps[0].channels[0]
+        if channel == AUDIENCE:  # its name is no template: content.audience_name
+            return []
         return [(None, tuple(version.files.items()), INLINE_STEP, channel, None)]
     found: list[tuple[str | None, _Pairs, str, str, str | None]] = []
     for name, content in version.files.items():

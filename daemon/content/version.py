@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any
 
+from daemon.model.audience import AUDIENCE, STAY, AudienceRule
 from daemon.model.campaign import Campaign, CampaignStatus, Escalation, Mode, Purpose, Step
 from daemon.model.job import InlineMessage
 
@@ -60,13 +61,18 @@ class CampaignVersion:
 
 
 def inline_campaign(job: str, message: InlineMessage) -> Campaign:
-    """The campaign of a job's own message: active, one step, the channel of the message."""
+    """The campaign of a job's own message: active, one step, the channel of the message. Of an audience the subject is its name."""
+    step = Step(name=INLINE_STEP, channels=(message.channel,))
+    audiences: tuple[AudienceRule, ...] = ()
+    if message.channel == AUDIENCE:
+        step, audiences = replace(step, valid=STAY), (AudienceRule(providers=(), name=message.subject, description=message.text[:200]),)
     return Campaign(
         name=INLINE_PREFIX + job,
         status=CampaignStatus.ACTIVE,
         purpose=Purpose(message.purpose),
         topic=message.topic,
-        steps=(Step(name=INLINE_STEP, channels=(message.channel,)),),
+        steps=(step,),
+        audiences=audiences,
     )
 
 
@@ -75,7 +81,14 @@ def _spell(plain: Mapping[str, Any]) -> str:
 
 
 def _campaign_to_plain(campaign: Campaign) -> dict[str, Any]:
+    """What is newer than the form is there only where it is used: the digests of all others stay."""
+    audiences = [
+        {"providers": list(rule.providers), "name": rule.name, "from_step": rule.from_step, "stay": rule.stay,
+         "description": rule.description}
+        for rule in campaign.audiences
+    ]  # fmt: skip
     return {
+        **({"audiences": audiences} if audiences else {}),
         "name": campaign.name,
         "status": campaign.status,
         "purpose": campaign.purpose,
@@ -122,6 +135,7 @@ def _campaign_from_plain(plain: Mapping[str, Any]) -> Campaign:
             "starts": _moment(plain["starts"]),
             "ends": _moment(plain["ends"]),
             "steps": tuple(steps),
+            "audiences": tuple(AudienceRule(**{**rule, "providers": tuple(rule["providers"])}) for rule in plain.get("audiences", ())),
         }
     )
 

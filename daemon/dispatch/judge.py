@@ -16,9 +16,11 @@ from typing import NamedTuple
 from daemon.clock import to_instant
 from daemon.dispatch.channels import elsewhere, not_needed
 from daemon.dispatch.work import Plan, PlanBook
+from daemon.model.audience import AUDIENCE
 from daemon.model.delivery import SECOND, Decision, Instant, Reason, State, Verdict
 from daemon.pacing.bucket import Bucket
 from daemon.pacing.destinations import Destinations
+from daemon.policy.caps import days_of
 from daemon.policy.decide import decide, decide_all, state_after
 from daemon.policy.hours import WindowError, WindowRule, parse_quiet_hours, parse_window
 from daemon.policy.rules import Rules
@@ -53,7 +55,8 @@ def candidate_of(row: DueRow, plan: Plan) -> Candidate:
     starts, ends = campaign.starts, campaign.ends
     return Candidate(
         row.delivery, row.person, row.campaign_name, row.step, row.channel, row.expires_at, campaign.purpose, campaign.topic, row.priority,
-        row.not_before, plan.window, _job_window(row.job_window) if row.job_window else None, campaign.ignore_window,
+        row.not_before, plan.window, _job_window(row.job_window) if row.job_window else None,
+        campaign.ignore_window or row.channel == AUDIENCE,
         None if starts is None else _moment(starts), None if ends is None else _moment(ends), attempt=row.attempts + 1,
     )  # fmt: skip
 
@@ -160,6 +163,9 @@ class Judgement:
 
     def _person(self, rows: list[DueRow], known: Known, rivals: frozenset[int]) -> list[Judged]:
         rules = self._judging.rules
+        if known.stays:
+            known.touches += days_of(known.stays, self._now, self.horizon)
+            known.stays = []
         try:
             facts = facts_of(rows[0], known, self._judging.kinds)
         except WindowError as error:  # one person's odd trait must not stop the others

@@ -14,9 +14,11 @@ from typing import Any
 
 from daemon.clock import to_instant
 from daemon.config.values import format_duration
+from daemon.content.audience_name import fault_of_name
 from daemon.errors import IntakeError, nearest
 from daemon.intake.dates import DateError, parse_moment
 from daemon.intake.parse import plain, show
+from daemon.model.audience import AUDIENCE
 from daemon.model.delivery import DAY, Instant
 from daemon.model.job import InlineMessage, JobHead, RowError
 from daemon.policy.window import WindowError, parse_window
@@ -213,7 +215,10 @@ def _message(value: Any, channels: Collection[str], errors: _Errors) -> InlineMe
             errors.add(f"message/{key}", "type", "must be text")
     _one_of(value, "channel", sorted(channels), errors)
     _one_of(value, "purpose", PURPOSES, errors)
-    if not value.get("text") and not value.get("html"):
+    if value.get("channel") == AUDIENCE:
+        if fault := fault_of_name(subject if isinstance(subject := value.get("subject"), str) else ""):
+            errors.add("message/subject", "missing" if not value.get("subject") else "name", f"the audience's name {fault[0]}")
+    elif not value.get("text") and not value.get("html"):
         errors.add("message/text", "missing", "a message has a text or an html part")
     if value.get("channel") == "email" and not value.get("subject"):
         errors.add("message/subject", "missing", "an e-mail has a subject")

@@ -8,6 +8,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
+from daemon.model.audience import AudienceRule
 from daemon.model.delivery import DAY, HOUR
 
 
@@ -89,3 +90,5 @@ class Campaign:
     again: int | None = None
     """Microseconds after the last walk's end before the next one; None = never."""
     steps: tuple[Step, ...] = ()
+    audiences: tuple[AudienceRule, ...] = ()
+    """Retargeting sets that its people are in while they walk."""

@@ -15,7 +15,8 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from daemon.config.values import format_duration
-from daemon.model.delivery import Instant
+from daemon.model.audience import AUDIENCE
+from daemon.model.delivery import DAY, Instant
 from daemon.policy.periods import REACH, Calendar, period_end, period_now, period_of
 from daemon.policy.zones import zone_names
 
@@ -73,10 +74,16 @@ class Cap:
         """How far back a touch can still count, in microseconds: what the store must keep and read."""
         return self.rolling if self.rolling is not None else REACH[self.calendar or Calendar.MONTH]
 
+    @property
+    def counts_ads(self) -> bool:
+        """A day in an advertising audience counts in units, or where a cap names the channel."""
+        return self.weights is not None or self.channels is not None
+
     def covers(self, channel: str, topic: str | None, campaign: str) -> bool:
         """Does a message or touch of this kind come under it?"""
         return (
-            (self.channels is None or channel in self.channels)
+            (channel != AUDIENCE or self.counts_ads)
+            and (self.channels is None or channel in self.channels)
             and (self.topics is None or topic in self.topics)
             and (self.campaign is None or campaign == self.campaign)
         )
@@ -155,6 +162,8 @@ Counted = tuple[Instant, int, str | None]
 def counted(cap: Cap, touches: Iterable[Touch], after: Instant) -> list[Counted]:
     """The touches later than `after` that come under a cap."""
     channels, topics, campaign, weights = cap.channels, cap.topics, cap.campaign, cap.weights
+    if not cap.counts_ads:
+        touches = (touch for touch in touches if touch[1] != AUDIENCE)
     return [
         (at, 1 if weights is None else weights.get(channel, UNIT), zone)
         for at, channel, of_campaign, topic, zone in touches
@@ -215,6 +224,21 @@ def _in_period(calendar: Calendar, touches: Sequence[Counted], zone: str, now: I
 def _kept(calendar: Calendar, touch: Counted, period: int) -> bool:
     """By a zone that the touch kept; a name that the zone data no longer has says nothing."""
     return any(period_of(calendar, zone, touch[0]) == period for zone in (touch[2] or "").split(",") if zone in zone_names())
+
+
+def days_of(stays: Iterable[tuple[Instant, Instant | None, str]], now: Instant, horizon: Instant) -> list[Touch]:
+    """Each day that was begun in an audience of a campaign, as a touch over the channel audience, once however many platforms hold it.
+    `stays`: (since, until or None, campaign). Only days after `horizon`."""
+    days: set[tuple[str, Instant]] = set()
+    first: dict[str, Instant] = {}
+    for since, until, campaign in sorted(stays, key=itemgetter(0)):
+        start = first.setdefault(campaign, since)
+        end = now if until is None else min(until, now)
+        for day in range(max(since - start, 0) // DAY, (end - start) // DAY + 1):
+            at = start + day * DAY
+            if horizon < at <= end:
+                days.add((campaign, at))
+    return [Touch(at, AUDIENCE, campaign) for campaign, at in sorted(days)]
 
 
 def longest_reach(caps: Iterable[Cap]) -> int:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from daemon.config.load import Config
 from daemon.config.schema import CapTable
 from daemon.errors import ConfigError, Problem
+from daemon.model.audience import AUDIENCE
 from daemon.model.delivery import MINUTE
 from daemon.policy import zones as z
 from daemon.policy.caps import UNIT, Cap, OnCap, longest_reach
@@ -27,6 +28,8 @@ SPREAD = 30 * MINUTE
 DEFAULT_CONSENT: Mapping[str, str] = {"email": ConsentRule.IMPLIED, "sms": ConsentRule.EXPLICIT, "push": ConsentRule.EXPLICIT}
 DEFAULT_WINDOW = parse_window({}, start="09:00", end="21:00")
 _CACHE = 4096
+AUDIENCE_DAY = "audience_day"
+"""The weight of a day in an audience, as `[weights]` calls it."""
 
 KeyPath = tuple[str | int, ...]
 _WindowKey = tuple[str, frozenset[str], WindowRule | None, WindowRule | None, WindowRule | None]
@@ -174,7 +177,7 @@ def compile_rules(config: Config, *, spread: int = SPREAD) -> Rules:
             problems.append(config.problem((*path, error.key), error.what, error.suggestion))
             return DEFAULT_WINDOW
 
-    weights = {channel: round(weight * UNIT) for channel, weight in config.weights.items()}
+    weights = {AUDIENCE if channel == AUDIENCE_DAY else channel: round(weight * UNIT) for channel, weight in config.weights.items()}
     caps = tuple(new_cap(table, weights) for table in config.caps)
     for index, table in enumerate(config.caps):
         if table.count == "touches" and table.limit % 1:
@@ -208,6 +211,6 @@ def new_cap(table: CapTable, weights: Mapping[str, int]) -> Cap:
 
 def impossible(cap: Cap) -> list[str]:
     """Channels whose single message is more than the whole cap: nothing could ever be sent over them."""
-    channels = cap.channels if cap.channels is not None else (cap.weights or {}).keys() - {"audience_day"}
+    channels = cap.channels if cap.channels is not None else (cap.weights or {}).keys() - {AUDIENCE}
     heavy = [channel for channel in sorted(channels) if cap.weight(channel) > cap.limit]
     return [f"one message over {channel} weighs {cap.shown(cap.weight(channel)):g} units: it could never be sent" for channel in heavy]

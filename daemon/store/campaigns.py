@@ -99,3 +99,20 @@ def body_of(conn: Connection, campaign: int, version: int) -> str:
     if body is None:
         raise KeyError((campaign, version))
     return str(body)
+
+
+_ID = select(s.campaign.c.id).where(s.campaign.c.name == bindparam("name"))
+_STATUSES = select(s.campaign.c.name, s.campaign.c.id, s.campaign.c.status).where(in_list(s.campaign.c.name, "names"))
+
+
+def campaign_id(conn: Connection, name: str) -> int:
+    """The store's number of a campaign. LookupError if there is none."""
+    found: int | None = value(conn, _ID, ("name",), (name,))
+    if found is None:
+        raise LookupError(f"no campaign {name}")
+    return found
+
+
+def statuses(conn: Connection, names: Iterable[str]) -> dict[str, tuple[int, str]]:
+    """Name -> (number, the operator's word), of those that there are."""
+    return {row[0]: (row[1], row[2]) for row in fetch(conn, _STATUSES, ("names",), (ids(sorted(names)),))}

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_column, select, union_all
 
+from daemon.model.audience import AUDIENCE
 from daemon.model.delivery import Instant, State
 from daemon.policy.caps import Touch
 from daemon.store import schema as s
@@ -82,6 +83,8 @@ class Known:
     consents: dict[tuple[str, str], str]
     suppressions: list[tuple[str, SuppressionRow]]
     """(address kind, row): which of the person's addresses is suppressed and how."""
+    stays: list[tuple[Instant, Instant | None, str]] = field(default_factory=list)
+    """(since, until or None, campaign) of the retargeting audiences that the person is or was in."""
     push: Sequence[PushAddress] = ()
     """Read only where one of the rows needs it."""
     reactions: dict[int, dict[str, Instant]] = field(default_factory=dict)
@@ -157,12 +160,22 @@ _RIVALS_ALONE = _ROW_FROM.where(s.delivery.c.id.in_(_ALONE), *_RIVAL)
 _TOUCHES = (
     select(s.touch.c.person, s.touch.c.at, s.touch.c.channel, s.campaign.c.name, s.touch.c.topic, s.touch.c.zone)
     .join(s.campaign, s.campaign.c.id == s.touch.c.campaign)
-    .where(in_list(s.touch.c.person, "persons"), s.touch.c.at > bindparam("horizon"))
+    .where(in_list(s.touch.c.person, "persons"), s.touch.c.at > bindparam("horizon"), s.touch.c.channel != AUDIENCE)
+)
+"""A stay in an audience counts by its days (`_STAYS`), not by the act of putting somebody there."""
+_STAYS = (
+    select(s.audience_member.c.person, s.audience_member.c.since, s.audience_member.c.left_at, func.coalesce(s.campaign.c.name, ""))
+    .join(s.audience, s.audience.c.id == s.audience_member.c.audience)
+    .outerjoin(s.campaign, s.campaign.c.id == s.audience.c.campaign)
+    .where(
+        in_list(s.audience_member.c.person, "persons"),
+        func.coalesce(s.audience_member.c.left_at, literal_column(str(1 << 62))) > bindparam("horizon"),
+    )
 )
 _RESERVED = (
     select(s.flight.c.person, s.flight.c.claimed_at, s.flight.c.channel, s.campaign.c.name, s.flight.c.topic, s.flight.c.zone)
     .join(s.campaign, s.campaign.c.id == s.flight.c.campaign)
-    .where(in_list(s.flight.c.person, "persons"), s.flight.c.handed_over == 0)
+    .where(in_list(s.flight.c.person, "persons"), s.flight.c.handed_over == 0, s.flight.c.channel != AUDIENCE)
 )
 _REACTIONS = (
     select(s.feedback.c.delivery, s.feedback.c.kind, func.min(s.feedback.c.at))
@@ -224,6 +237,8 @@ def known_of(
         known[person].touches.append(Touch._make(touch))
     for person, *touch in fetch(conn, _RESERVED, ("persons",), (persons,)):
         known[person].touches.append(Touch._make(touch))
+    for person, *stay in fetch(conn, _STAYS, ("persons", "horizon"), (persons, horizon)):
+        known[person].stays.append((stay[0], stay[1], stay[2]))
     for person, channel, topic, state in fetch(conn, _CONSENTS, ("persons",), (persons,)):
         known[person].consents[channel, topic] = state
     for person, kind, channel, scope, reason in fetch(conn, _SUPPRESSED, ("persons",), (persons,)):

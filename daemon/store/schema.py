@@ -8,26 +8,16 @@ up to exactly this; a test compares them.
 
 from __future__ import annotations
 
-from sqlalchemy import BLOB, BigInteger, Column, Index, Integer, MetaData, Table, Text, UniqueConstraint, text
+from sqlalchemy import BLOB, BigInteger, Column, Index, UniqueConstraint, text
 
-metadata = MetaData()
+from daemon.store import columns, schema_audiences
+from daemon.store.columns import int_column as _int
+from daemon.store.columns import table as _table
+from daemon.store.columns import text_column as _text
 
-
-def _table(name: str, *items: Column[object] | UniqueConstraint | Index, clustered: bool = False) -> Table:
-    """clustered: rows lie in primary key order (`WITHOUT ROWID` on SQLite)."""
-    return Table(name, metadata, *items, sqlite_with_rowid=not clustered)
-
-
-def _int(name: str, *, key: bool = False, null: bool = False, default: int | None = None) -> Column[object]:
-    return Column(
-        name, BigInteger().with_variant(Integer, "sqlite"), primary_key=key, nullable=null, autoincrement=False,
-        server_default=None if default is None else text(str(default)),
-    )  # fmt: skip
-
-
-def _text(name: str, *, key: bool = False, null: bool = False) -> Column[object]:
-    return Column(name, Text, primary_key=key, nullable=null)
-
+metadata = columns.metadata
+audience, audience_member = schema_audiences.audience, schema_audiences.audience_member
+audience_batch, audience_failure = schema_audiences.audience_batch, schema_audiences.audience_failure
 
 meta = _table("meta", _text("key", key=True), _text("value"), clustered=True)
 """Single facts: installation nonce, highest committed `now`, commit number, next delivery id, what holds sending (`gate`)."""

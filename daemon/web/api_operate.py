@@ -31,7 +31,7 @@ class OperateApi:
         self._do, self._cursors = operations, cursors
 
     def routes(self) -> Sequence[Route]:
-        return (*self._queues(), *self._campaigns(), *self._held(), *self._doubts(), *self._audit(), *self._gate())
+        return (*self._queues(), *self._campaigns(), *self._held(), *self._doubts(), *self._audit(), *self._audiences(), *self._gate())
 
     def _queues(self) -> Sequence[Route]:
         return (
@@ -79,6 +79,13 @@ class OperateApi:
         return (
             _look("/v1/audit", "getAudit", "audit", self.audit, "How far the audit of what was sent is, and what it found."),
             _act("/v1/audit/accept", "acceptFindings", "audit", self.accept_findings, "The findings were seen.", REFUSED, body=(expect,)),
+        )
+
+    def _audiences(self) -> Sequence[Route]:
+        provider = (Field(name="provider", about="Only of this provider.", most=63),)
+        return (
+            _look("/v1/audiences", "listAudiences", "audiences", self.audiences, "Audiences and their platforms.", query=provider),
+            _act("/v1/audiences/sync", "syncAudiences", "audiences", self.sync, "Bring them up to date now.", MISSING, body=provider),
         )
 
     def _gate(self) -> Sequence[Route]:
@@ -152,6 +159,12 @@ class OperateApi:
 
     async def accept_findings(self, call: Call) -> Any:
         return await self._do.accept_findings(expect=call.body["expect"])
+
+    async def audiences(self, call: Call) -> Any:
+        return await self._do.audiences(provider=call.query.get("provider"))
+
+    async def sync(self, call: Call) -> Any:
+        return await self._do.sync_audiences(provider=call.body.get("provider"))
 
     async def gate(self, _: Call) -> Any:
         return await self._do.gate()

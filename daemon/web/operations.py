@@ -106,6 +106,16 @@ class Operations(Protocol):
         """Lift it. Refused when `expect` differs from the backlog, or a hold stays that was not accepted. -> `gate()`."""
         ...
 
+    async def audiences(self, *, provider: str | None) -> Json:
+        """`{"providers": [{"provider", "state", "detail", "rests_seconds"}], "audiences": [{"campaign", "provider", "name", "remote_id",
+        "origin", "wanted", "acknowledged", "unproved", "pending" {add, remove, since}, "failed" {reason: n}, "batches", "last_sync",
+        "platform" {received, size, asked_at, drift}, "blocked", "trouble"}]}`."""
+        ...
+
+    async def sync_audiences(self, *, provider: str | None) -> Json:
+        """Bring them up to date now: pauses, blocks and refusals end, sizes are asked for anew. -> `audiences()` as it begins."""
+        ...
+
     async def audit(self) -> Json:
         """`{"audited_to" | null, "judged", "unjudged", "found", "open", "findings": [{"kind", "rule", "delivery", "at", "facts"}]}`: what
         the audit found and no operator has accepted."""

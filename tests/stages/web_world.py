@@ -107,6 +107,14 @@ class Operator:
     async def resolve_doubt(self, delivery: int, *, sent: bool) -> Json:
         raise NotFoundError("no delivery in doubt has this id")
 
+    async def audiences(self, *, provider: str | None) -> Json:
+        return {"providers": [], "audiences": []}
+
+    async def sync_audiences(self, *, provider: str | None) -> Json:
+        if provider not in (None, "meta"):
+            raise NotFoundError(f'no provider of audiences is named "{provider}"')
+        return await self.audiences(provider=provider)
+
     async def audit(self) -> Json:
         return {"audited_to": None, "judged": 0, "unjudged": 0, "found": 1, "open": self.findings, "findings": []}
 

@@ -109,6 +109,9 @@ def test_a_step_may_name_several_channels() -> None:
     assert (campaign is not None and campaign.steps[0].escalate, problems) == (Escalation(to=("sms",), after=3 * DAY), [])
 
 
+AUDIENCE = '[[audience]]\nproviders = ["meta"]\nname = "winback-{{ tier }}"\n'
+
+
 @pytest.mark.promise("B27")
 @pytest.mark.parametrize(
     ("content", "problem"),
@@ -155,7 +158,11 @@ def test_a_step_may_name_several_channels() -> None:
         (ENROL + STEP + "escalate = { to = ['sms'], unles = [] }\n", 'campaign.toml:6: step[1].escalate.unles: unknown key; did you mean "unless"?'),
         (ENROL + STEP + "escalate = 3\n", "campaign.toml:6: step[1].escalate: must be a table"),
         (ENROL + STEP + '[goal]\nevent = "x"\n', "campaign.toml:6: goal: not supported yet"),
-        (ENROL + STEP + '[[audience]]\nfrom = "x"\n', "campaign.toml:6: audience: not supported yet"),
+        (ENROL + STEP + '[[audience]]\nfrom = "x"\n', "campaign.toml:6: audience[1].providers: missing"),
+        (ENROL + STEP + AUDIENCE + 'from = "x"\n', 'campaign.toml:9: audience[1].from: no step "x"'),
+        (ENROL + STEP + AUDIENCE.replace("tier", "tire"), 'campaign.toml:8: audience[1].name: knows no variable "tire"'),
+        (ENROL + STEP + AUDIENCE.replace('["meta"]', '["meta", "meta"]'), "campaign.toml:7: audience[1].providers: names a provider twice"),
+        (ENROL + STEP.replace("email", "audience"), "campaign.toml:1: audience: a step over the channel audience needs exactly one"),
         (ENROL + '[window]\nstart = "9"\n' + STEP, 'campaign.toml:4: window.start: must be "HH:MM"; did you mean "09:00"?'),
         ("status = \n", "campaign.toml:1: invalid value"),
         (

@@ -1,0 +1,134 @@
+"""The desired set of a campaign's `[[audience]]`, read from its deliveries: who walks, or has lately ended a walk (ADR 0008).
+
+A walk is a recipient with deliveries of the campaign: open while one of them is not at its end, then for `stay` longer. Another source of
+walks needs `walks_of` alone. Reads only: the differences it finds are written by `store.audiences`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, bindparam, select
+
+from daemon.model.audience import AUDIENCE
+from daemon.model.delivery import Instant, State
+from daemon.store import schema as s
+from daemon.store.audiences import WALK, Leaving, Standing, audiences_of, standings_of, wanted_in
+from daemon.store.sql import fetch, ids, in_list
+
+OPEN = -1
+"""`until` of a walk that has not ended."""
+ENDED = frozenset({State.ACCEPTED.value, State.REJECTED.value, State.EXPIRED.value})
+"""Ends after which ads may go on for a while; whoever was dropped, cancelled or held out is not followed about."""
+GOING = frozenset({
+    State.PLANNED.value, State.DUE.value, State.HELD.value, State.IN_DOUBT.value, State.CLAIMED.value, State.HANDED_OVER.value
+})  # fmt: skip
+NOT_HERE = "exited"
+
+_D, _W, _R = s.delivery.c, s.wave.c, s.recipient.c
+_WAVES = select(_W.id, _W.step).where(_W.campaign == bindparam("campaign"), _W.channel != AUDIENCE).order_by(_W.id)
+_PAGE = (
+    select(_D.person).where(_D.wave == bindparam("wave"), _D.person > bindparam("after")).order_by(_D.person).limit(bindparam("limit"))
+)  # fmt: skip
+_ENDS = select(_D.person, _D.wave, _D.state, _D.ended_at, _D.handed_over_at).where(in_list(_D.wave, "waves"), in_list(_D.person, "persons"))
+_PEOPLE = select(_R.id, _R.traits, _R.country, _R.locale).where(in_list(_R.id, "persons"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """One `[[audience]]` as the comparison needs it. `providers`: those that are loaded · `names`: its variables, `fill`: their values ->
+    the name · `steps`: members from one of these on."""
+
+    providers: tuple[str, ...]
+    names: tuple[str, ...]
+    fill: Callable[[tuple[str, ...]], str]
+    steps: frozenset[str]
+    stay: int
+
+
+class Wish(NamedTuple):
+    """Somebody who should be in an audience that may not be there yet."""
+
+    provider: str
+    name: str
+    person: int
+    until: Instant | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """One page's differences. `cursor`: (wave, person) to go on from, None at the end."""
+
+    wishes: Sequence[Wish]
+    leaving: Sequence[Leaving]
+    cursor: tuple[int, int] | None
+    looked_at: int
+
+
+def waves_of(conn: Connection, campaign: int) -> dict[int, str]:
+    """Wave -> step, of the campaign's messages."""
+    return {row.id: row.step for row in conn.execute(_WAVES, {"campaign": campaign})}
+
+
+def walks_of(conn: Connection, waves: Mapping[int, str], persons: Collection[int], wanted: Wanted, now: Instant) -> dict[int, Instant]:
+    """Person -> until (or OPEN), of those who walk or whose walk ended less than `stay` ago."""
+    mine = ids(sorted(wave for wave, step in waves.items() if step in wanted.steps))
+    walks: dict[int, Instant] = {}
+    for person, _, state, ended_at, handed_over_at in fetch(conn, _ENDS, ("waves", "persons"), (mine, ids(sorted(persons)))):
+        if state in GOING:
+            walks[person] = OPEN
+        elif state in ENDED and walks.get(person) != OPEN:
+            until = (ended_at or handed_over_at or 0) + wanted.stay
+            if until > now:
+                walks[person] = max(until, walks.get(person, 0))
+    return walks
+
+
+Values = Callable[[tuple[str, ...], Mapping[str, Any], Mapping[str, Any]], tuple[str, ...]]
+
+
+def compare_walks(
+    conn: Connection, campaign: int, name: str, rules: Sequence[Wanted], values: Values, *, cursor: tuple[int, int], limit: int,
+    topic: str | None, consent: str, now: Instant,
+) -> Compared:  # fmt: skip
+    """The next `limit` people of a campaign, held against the members of its audiences. `values`: see `content.audience_name`."""
+    waves = waves_of(conn, campaign)
+    wave = next((number for number in waves if number >= cursor[0]), None)
+    if wave is None:
+        return Compared(wishes=(), leaving=(), cursor=None, looked_at=0)
+    after = cursor[1] if wave == cursor[0] else -1
+    persons = [row[0] for row in fetch(conn, _PAGE, ("wave", "after", "limit"), (wave, after, limit))]
+    following = (wave, persons[-1]) if len(persons) == limit else (wave + 1, -1)
+    if not persons:
+        return Compared(wishes=(), leaving=(), cursor=following, looked_at=0)
+    audiences = audiences_of(conn, campaign, WALK)
+    inside = wanted_in(conn, audiences.values(), persons)
+    standings = standings_of(conn, persons, topic=topic, rule=consent)
+    people = {row[0]: row[1:] for row in fetch(conn, _PEOPLE, ("persons",), (ids(persons),))}
+    wishes: list[Wish] = []
+    right: set[tuple[int, int]] = set()
+    for rule in rules:
+        for person, end in walks_of(conn, waves, persons, rule, now).items():
+            standing = standings.get(person)
+            if standing is None or standing.refused is not None:
+                continue
+            traits, country, locale = people[person]
+            known = {"country": country, "locale": locale, "campaign": name}
+            filled = rule.fill(values(rule.names, known, json.loads(traits) if traits else {}))
+            until = None if end == OPEN else end
+            for provider in rule.providers:
+                number = audiences.get((provider, filled))
+                if number is not None:
+                    right.add((number, person))
+                    if (number, person) in inside and inside[number, person] == until:
+                        continue
+                wishes.append(Wish(provider, filled, person, until))
+    leaving = [Leaving(audience, person, _why(standings.get(person))) for audience, person in inside if (audience, person) not in right]
+    return Compared(wishes=wishes, leaving=leaving, cursor=following, looked_at=len(persons))
+
+
+def _why(standing: Standing | None) -> str:
+    return NOT_HERE if standing is None or standing.refused is None else standing.refused.value

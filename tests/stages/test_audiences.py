@@ -1,0 +1,203 @@
+"""Retargeting audiences from walks to platforms: the platforms hold exactly who should be in, whatever goes wrong in between."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from daemon.model.audience import AudienceRule
+from daemon.model.delivery import DAY, MINUTE
+from daemon.store.audiences import leave_audiences
+from daemon.store.recipients import person_id
+from daemon.store.suppressions import SuppressionEntry, add_suppressions
+from daemon.store.writer import Lane
+from tests.stages.audience_world import AudienceWorld, audience_world
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[AudienceWorld]:
+    async with audience_world(tmp_path) as it:
+        yield it
+
+
+async def test_who_walks_is_in_and_who_ended_long_ago_is_out(world: AudienceWorld) -> None:
+    """Open walks, and those that ended less than the stay ago; by tier an audience each, at each platform."""
+    now = world.clock.instant()
+    await world.walk(range(20))
+    await world.walk(range(20, 30), state="accepted", ended=now - 29 * DAY)
+    await world.walk(range(30, 40), state="accepted", ended=now - 31 * DAY)
+    await world.walk(range(40, 50), state="dropped", ended=now)
+    await world.round()
+    for network in ("meta", "google"):
+        assert world.ads.names(network) == ["winback-high", "winback-low"]
+        assert world.there(network) == world.emails(network, range(30))
+    asked = {network: len(world.ads.log(network)) for network in ("meta", "google")}
+    await world.round(times=3)
+    assert [entry["act"] for entry in world.ads.log("meta")[asked["meta"] :]] == []  # nothing differs, nothing travels
+    world.pass_time(2 * 86_400)
+    await world.round()
+    assert world.there("meta") == world.emails("meta", range(20))
+
+
+@pytest.mark.parametrize("how", ["unsubscribe", "suppression", "erase", "purchase", "campaign"])
+async def test_who_may_not_stay_is_out_within_five_minutes(world: AudienceWorld, how: str) -> None:
+    """Unsubscribe, suppression list, erasure (the address is gone by then), purchase: at most a round later the platform is told."""
+    await world.walk(range(12))
+    await world.round()
+    person, began = person_id("c-5"), world.clock.instant()
+    if how == "unsubscribe":  # what `store.unsubscribe` writes
+        await world.sql("INSERT INTO consent (person, channel, topic, state, at) VALUES (:p, 'email', '*', 'withdrawn', 1)", p=person)
+        await world.sql("UPDATE recipient SET guard = guard + 1 WHERE id = :p", p=person)
+    elif how == "suppression":
+        entry = SuppressionEntry(hash=b"h5", channel="*", scope="all", reason="complained", at=1, source=None)
+        await world.store.write(Lane.EXIT, add_suppressions, [entry])
+    elif how == "erase":
+        await world.sql("UPDATE recipient SET erased = 1, email = NULL, phone = NULL, email_hash = NULL WHERE id = :p", p=person)
+    elif how == "purchase":
+        await world.store.write(Lane.EXIT, leave_audiences, [person], "converted", began)
+        await world.sql("UPDATE delivery SET state = 'dropped' WHERE person = :p", p=person)
+    else:
+        await world.sql("UPDATE delivery SET state = 'cancelled' WHERE person = :p", p=person)
+    await world.round()
+    for network in ("meta", "google"):
+        assert world.there(network) == world.emails(network, [n for n in range(12) if n != 5])
+    assert world.clock.instant() - began < 5 * MINUTE
+    [(reason,)] = await world.sql("SELECT DISTINCT reason FROM audience_member WHERE person = :p", p=person)
+    assert reason == {"unsubscribe": "no_consent", "suppression": "complained", "erase": "erased", "purchase": "converted", "campaign": "exited"}[how]
+
+
+async def test_a_changed_address_is_taken_out_and_the_new_one_put_in(world: AudienceWorld) -> None:
+    """By the handle that was kept, since nobody knows the old address any more."""
+    await world.walk(range(4))
+    await world.round()
+    await world.sql("UPDATE recipient SET email = 'c.900@example.com', phone = NULL, email_hash = x'0909', guard = guard + 1 WHERE id = :p", p=person_id("c-2"))
+    await world.round(times=2)
+    assert world.there("meta") == world.emails("meta", [0, 1, 3, 900])
+    assert world.there("google") == world.emails("google", [0, 1, 3, 900])
+
+
+async def test_a_batch_that_was_cut_off_goes_again_as_the_same(world: AudienceWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crash after the platform took it and before we knew: same series, same place, same members."""
+    await world.walk(range(600))
+    await world.desired.compare()
+    exchange = world.exchanges["meta"]
+
+    async def crash(*_: object) -> bool:
+        raise KeyError("power cut")
+
+    monkeypatch.setattr(exchange, "_record", crash)
+    with pytest.raises(KeyError):
+        await exchange.work()
+    monkeypatch.undo()
+    exchange._aboard = {}
+    await exchange.work()
+    sent = [(entry["session"], entry["seq"], entry["rows"]) for entry in world.ads.log("meta") if entry["act"] == "add"]
+    assert sent[0] == sent[1]
+    assert world.there("meta") == world.emails("meta", range(600))
+
+
+async def test_a_lost_series_begins_anew(world: AudienceWorld) -> None:
+    """Expired, redo, wait: the batch arrives in the end."""
+    await world.walk(range(10))
+    world.ads.fail("meta", "expired", "redo", "wait", "transient", "500", "drop")
+    await world.round(times=12)
+    assert world.there("meta") == world.emails("meta", range(10))
+
+
+async def test_one_platform_that_fails_costs_the_other_nothing(world: AudienceWorld) -> None:
+    """A bulkhead: Meta refuses our token, Google goes on; a word of an operator starts Meta again."""
+    await world.walk(range(10))
+    world.ads.fail("meta", "operator")
+    await world.round(times=2)
+    assert world.there("google") == world.emails("google", range(10))
+    assert world.there("meta") < world.emails("meta", range(10))
+    assert world.exchanges["meta"].status()["state"] == "stopped"
+    world.exchanges["meta"].again()
+    await world.round()
+    assert world.there("meta") == world.emails("meta", range(10))
+
+
+async def test_results_that_come_later_are_asked_for_and_failures_end(tmp_path: Path) -> None:
+    """Processing, then success; a failed batch is sent again, and given up after three."""
+    async with audience_world(tmp_path, ["google"], answer_seconds=300) as world:
+        await world.walk(range(0, 20, 2))
+        await world.round()
+        view = (await world.views())["google", "winback-low"]
+        assert (view.acknowledged, view.unproved, view.batches) == (10, 10, {"sent": 1})
+        await world.round(times=7)
+        view = (await world.views())["google", "winback-low"]
+        assert (view.acknowledged, view.unproved, view.batches, view.received) == (10, 0, {}, 10)
+        world.ads.fail("google", "failed", "failed", "failed")
+        await world.walk(range(1, 21, 2))
+        await world.round(times=36)
+        view = (await world.views())["google", "winback-high"]
+        assert (view.acknowledged, view.refused) == (0, {"failed_by_platform": 10})
+        assert view.failed == {"batch_failed": 30}
+        asked = len(world.ads.log("google"))
+        await world.round(times=5)
+        assert len([e for e in world.ads.log("google")[asked:] if e["act"] == "add"]) == 0  # not for ever
+
+
+@pytest.mark.slow
+async def test_rows_that_google_names_are_recorded_with_their_reason_and_not_sent_again(tmp_path: Path) -> None:
+    """The rest goes; the audience's status says who did not."""
+    async with audience_world(tmp_path, ["google"]) as world:
+        world.ads.fault = lambda _: "violations"
+        await world.walk(range(9000))
+        await world.round(times=3)
+        views = await world.views()
+        refused = sum(view.refused.get("invalid_format", 0) for view in views.values())
+        assert refused == 9000 - len(world.emails("google", range(9000))) > 0
+        adds = [e for e in world.ads.log("google") if e["act"] == "add"]
+        assert sum(e["rows"] for e in adds) == 2 * 9000 - refused
+
+
+async def test_an_audience_that_nobody_asks_for_any_more_empties(world: AudienceWorld) -> None:
+    """The `[[audience]]` went from the campaign, or the campaign was archived; pausing keeps."""
+    await world.walk(range(6))
+    await world.round()
+    await world.sql("UPDATE campaign SET status = 'paused'")
+    await world.round()
+    assert world.held("meta") == 6
+    await world.sql("UPDATE campaign SET status = 'archived'")
+    await world.round()
+    assert (world.held("meta"), world.held("google")) == (0, 0)
+
+
+async def test_a_name_that_changes_moves_its_people(world: AudienceWorld) -> None:
+    """Out of the audience of the old name, into that of the new."""
+    await world.walk(range(6))
+    await world.round()
+    rule = AudienceRule(providers=("meta",), name="all-{{ country }}")
+    world.desired.configure(world.intent(replace(world.campaign, audiences=(rule,))))
+    await world.round()
+    assert {name: len(world.ads.members("meta", name)) for name in world.ads.names("meta")} == {"winback-high": 0, "winback-low": 0, "all-ID": 6}
+    assert world.held("google") == 0
+
+
+async def test_without_consent_nobody_goes_in(world: AudienceWorld) -> None:
+    """[consent] audience is explicit unless the operator says otherwise; a recorded consent goes along."""
+    await world.walk(range(6))
+    await world.sql("INSERT INTO consent (person, channel, topic, state, at) VALUES (:p, 'audience', '*', 'granted', 1)", p=person_id("c-4"))
+    world.desired.configure(replace(world.intent(), consent="explicit"))
+    await world.round()
+    assert world.there("meta") == world.emails("meta", [4])
+
+
+async def test_sizes_show_drift(world: AudienceWorld) -> None:
+    """The platform lost some: its own count says so."""
+    await world.walk(range(0, 40, 2))
+    await world.round()
+    assert world.held("google") == 20
+    audience = next(each for each in world.ads._ledgers["google"].audiences.values())
+    for row in list(audience.members())[:5]:
+        for key in filter(None, row):
+            audience.rows.pop(key, None)
+    await world.exchanges["google"].measure(now_please=True)
+    from daemon.dispatch.sync import view_json
+
+    shown = view_json((await world.views())["google", "winback-low"])
+    assert shown["platform"]["drift"] == -5
