@@ -112,6 +112,8 @@ class Metrics:
         self._doubts = gauge("in_doubt", "Deliveries in doubt")
         self._gate = gauge("gate_shut", "1 while this reason holds all sending", "reason")
         self._breaker = gauge("breaker", "Breaker of a provider: 0 closed, 1 half open, 2 open, 3 stopped", "provider")
+        self._spend = gauge("spend", "What was handed over today will cost", "provider", "currency")
+        self._spend_limit = gauge("spend_limit", "The most that may be spent in a day", "provider", "currency")
         self._wal = gauge("wal_bytes", "Bytes in the store's write-ahead log")
         self._audit_behind = gauge("audit_behind_seconds", "How far the audit is behind the sending")
         self._audit_open = gauge("audit_open_findings", "Findings of the audit that no operator has accepted")
@@ -219,6 +221,12 @@ class Metrics:
     def reconciled(self, provider: str, state: str) -> None:
         """A look-up settled a doubt: state = accepted, rejected, due."""
         self._add(self._reconciled, (provider, state), 1)
+
+    def spent(self, provider: str, currency: str, amount: float, limit: float | None) -> None:
+        """So much of the day's limit (None: there is none)."""
+        self._spend.labels(provider, currency).set(amount)
+        if limit is not None:
+            self._spend_limit.labels(provider, currency).set(limit)
 
     def request(self, listener: str, route: str, method: str, status: int, seconds: float) -> None:
         """A request was answered. `route` is the route's pattern, never the path."""

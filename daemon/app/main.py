@@ -298,13 +298,17 @@ class Daemon:
         """A reading for /metrics, from counters that the store keeps."""
         now = self.clock.instant()
         seen = await self.opened.store.read(read_overview, now)
+        lines = self.sending.status()
+        for line in lines:
+            if isinstance(spend := line.get("spend"), dict):
+                self.metrics.spent(str(line["provider"]), spend["currency"], spend["amount"], spend["limit"])
         self.metrics.observe(Reading(
             deliveries=seen.deliveries,
             oldest_due_seconds=(now - seen.oldest_due) / SECOND if seen.oldest_due is not None else 0.0,
             held=seen.held,
             doubts=seen.doubts,
             gate=self.opened.gate.reasons(),
-            breakers={str(line["provider"]): str(line["breaker"]) for line in self.sending.status()},
+            breakers={str(line["provider"]): str(line["breaker"]) for line in lines},
             commits=self.opened.store.commits,
             wal_bytes=self.opened.store.wal_bytes(),
             loop_lag_seconds=lag,

@@ -24,6 +24,7 @@ from daemon.dispatch.judge import Judging, Resting
 from daemon.dispatch.line import Line
 from daemon.dispatch.loop import ClaimLoop
 from daemon.dispatch.render import MessageWriter
+from daemon.dispatch.spending import Purse
 from daemon.dispatch.work import PlanBook
 from daemon.dns import Dns
 from daemon.errors import HomingError, StoreUnavailableError
@@ -38,13 +39,15 @@ from daemon.net import Net
 from daemon.pacing.breaker import Breaker
 from daemon.pacing.bucket import Bucket
 from daemon.policy.permission import ConsentRule
+from daemon.policy.tz import local_day
 from daemon.service import Service
 from daemon.store.flight import Flights
 from daemon.store.held import HeldWhere, release_some_held
 from daemon.store.recover import load_buckets, save_buckets
+from daemon.store.spend import load_spend
 from daemon.store.writer import Lane, Writes
 from plugins.contract import Channel, Context, Log
-from plugins.feedback import Doubt, Reconciles, TakesSubscriptions
+from plugins.feedback import Doubt, Prices, Reconciles, TakesSubscriptions
 from plugins.loader import LoadedChannel
 
 DRAIN_SECONDS = 30.0
@@ -283,6 +286,8 @@ class Sending(Service):
             wake=self.wake,
             freed=self.freed,
         )
+        if isinstance(channel, Prices):
+            line.purse = await self._purse(loaded.provider, channel, line)
         line.start()
         self._running[loaded.provider] = _Running(loaded, channel, line, session.close, domains)
 
@@ -292,6 +297,11 @@ class Sending(Service):
             providers = [each.provider for each in self._setup.loading.audiences]
             consent = self._setup.config.consent.channels.get(AUDIENCE, ConsentRule.EXPLICIT)
             channel.bind(self._world.store, providers, consent, self.put_in_audience)
+
+    async def _purse(self, provider: str, channel: Channel, line: Line) -> Purse:
+        zone, clock = self._setup.config.homing.default_zone, self._world.clock
+        spent = await self._world.store.read(load_spend, provider, local_day(zone, clock.instant()) - 1)
+        return Purse(provider=provider, channel=channel, zone=zone, clock=clock, spent=spent, fault=line.fault)
 
     @staticmethod
     def _bucket(name: str, rate: Rate | None, saved: Mapping[str, str]) -> Bucket:
@@ -358,8 +368,9 @@ class Sending(Service):
     def status(self) -> list[dict[str, object]]:
         """One object a provider, failed ones too."""
         shown = [running.line.status() for running in self._running.values()]
+        nothing = dict.fromkeys(("retry_at", "rate", "spend"))
         failed = [
-            {"provider": name, "channel": None, "breaker": "stopped", "detail": why, "retry_at": None, "in_hand": 0, "rate": None}
+            {"provider": name, "channel": None, "breaker": "stopped", "detail": why, "in_hand": 0, **nothing}
             for name, why in self.failed.items()
         ]
         return [*shown, *failed]

@@ -81,6 +81,9 @@ def _show_providers(providers: list[dict[str, Any]]) -> None:
     keys = ("provider", "channel", "breaker", "in_hand", "rate")
     screen.table([key.replace("_", " ") for key in keys], [[p.get(key) for key in keys] for p in providers])
     for provider in providers:
+        if spend := provider.get("spend"):
+            limit = "no limit" if spend["limit"] is None else f"at most {spend['limit']:g}"
+            screen.say(f"{provider['provider']}: {spend['amount']:g} {spend['currency']} spent on {spend['day']} ({limit} a day)")
         if provider["detail"]:
             screen.say(screen.clean(f"{provider['provider']}: {provider['detail']}"))
             screen.say(f"  {_what_then(provider)}")

@@ -17,6 +17,7 @@ from daemon.dispatch.patience import Patience, Turn
 from daemon.dispatch.ready import Ready
 from daemon.dispatch.records import Records
 from daemon.dispatch.session import SendSession
+from daemon.dispatch.spending import Purse
 from daemon.dispatch.work import Envelope
 from daemon.ids import Ids
 from daemon.metrics import Metrics
@@ -24,7 +25,7 @@ from daemon.model.delivery import SECOND, Instant, Reason
 from daemon.pacing.breaker import Breaker
 from daemon.pacing.bucket import Bucket
 from daemon.pacing.destinations import Destinations
-from daemon.store.flight import Flights, Result
+from daemon.store.flight import Flights, Kind, Result
 from daemon.store.writer import Writes
 from plugins.contract import Channel, Deferred, Log, Message, Rejected, Unknown
 from plugins.feedback import TakesFeedback
@@ -66,6 +67,8 @@ class Line:
         self.trouble: str | None = None
         self.bucket, self.breaker = bucket, breaker
         self._traced = isinstance(channel, TakesFeedback)
+        self.purse: Purse | None = None
+        """Where the channel has prices."""
         self._store, self._flights, self._clock, self._ids = store, flights, clock, ids
         self._log, self._metrics, self._writer = log, metrics, writer
         self._wake, self._freed = wake, freed
@@ -234,7 +237,8 @@ class Line:
                 held.append(made)
         turn = Turn(self, {envelope.public_id: envelope.domain for envelope in batch}, self._clock)
         session = SendSession(
-            ready, self._store, self._flights, self._clock.instant, self._ids.rng(), turn, lambda: self._closing, traced=self._traced
+            ready, self._store, self._flights, self._clock.instant, self._ids.rng(), turn, lambda: self._closing, traced=self._traced,
+            release=self.purse.release if self.purse is not None else lambda _: None,
         )  # fmt: skip
         turn.session = session
         for envelope in batch:
@@ -244,7 +248,7 @@ class Line:
         if self._idle and self._busy >= self._places and self.destinations.is_slow(turn.domain):
             self._call_senders(1)  # a spare one
         if held:
-            self._metrics.held(self.provider, len(held))
+            self._metrics.held(self.provider, sum(result.kind is Kind.HELD for result in held))
             session.settle(held)
         error: str | None = None
         try:
@@ -286,7 +290,8 @@ class Line:
         limit = self.channel.capabilities.max_text
         if isinstance(made, Message) and limit is not None and len(made.text) > limit:
             return held_back(envelope, Reason.TOO_LARGE, f"the text has {len(made.text)} characters, {self.provider} takes {limit}")
-        return made
+        put_off = self.purse.admit(envelope, made) if self.purse is not None and isinstance(made, Message) else None
+        return put_off or made
 
     def granted(self, granted: Sequence[Envelope], refused: int, at: int) -> None:
         """A connection asked for handovers."""
@@ -372,6 +377,7 @@ class Line:
             "retry_at": None if until is None else iso(until),
             "in_hand": self._in_hand + len(self._ready),
             "rate": self.bucket.current_rate(now),
+            "spend": self.purse.status() if self.purse is not None else None,
         }
 
 

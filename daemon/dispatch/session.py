@@ -14,6 +14,7 @@ from daemon.dispatch.outcome import to_result
 from daemon.dispatch.work import Envelope
 from daemon.model.delivery import Instant
 from daemon.store.flight import Flights, Kind, Result, Step, StepDone
+from daemon.store.spend import Cost
 from daemon.store.writer import Lane, Writes
 from plugins.contract import Accepted, Deferred, Outcome, Unknown
 
@@ -33,13 +34,15 @@ class SendSession:
 
     def __init__(
         self, batch: Sequence[Envelope], store: Writes, flights: Flights, clock: Callable[[], Instant], rng: random.Random, watch: Watch,
-        closing: Callable[[], bool], *, traced: bool = False,
+        closing: Callable[[], bool], *, traced: bool = False, release: Callable[[Cost], None] = lambda _: None,
     ) -> None:  # fmt: skip
-        """`traced`: the provider's own ids are kept, to find deliveries by them in its feedback."""
+        """`traced`: the provider's own ids are kept, to find deliveries by them in its feedback. `release`: what a message would have
+        cost is not spent."""
         self._open = {envelope.public_id: envelope for envelope in batch}
         self._all = dict(self._open)
         self._store, self._flights, self._clock, self._rng = store, flights, clock, rng
         self._watch, self._closing, self._traced = watch, closing, traced
+        self._release = release
         self._asked: set[str] = set()
         self._granted: set[str] = set()
         self._pending: list[Result] = []
@@ -62,7 +65,10 @@ class SendSession:
         if not wanted and not outcomes:
             return frozenset()
         self._asked.update([envelope.public_id for envelope in wanted])
-        step = Step(outcomes=outcomes, grants=[(e.claimed.row.delivery, e.claimed.epoch) for e in wanted])
+        step = Step(
+            outcomes=outcomes, grants=[(e.claimed.row.delivery, e.claimed.epoch) for e in wanted],
+            costs=[((e.claimed.row.delivery, e.claimed.epoch), e.cost) for e in wanted if e.cost is not None],
+        )  # fmt: skip
         self._watch.asking()
         try:
             done = await self._commit(step)
@@ -74,6 +80,7 @@ class SendSession:
                 going.append(envelope)
             else:
                 del self._open[envelope.public_id]  # the store put it back to due
+                self._unspent(envelope)
         granted = frozenset([envelope.public_id for envelope in going])
         self._granted |= granted
         self.all_accepted &= len(going) == len(wanted)
@@ -129,8 +136,14 @@ class SendSession:
             self._pending = [*step.outcomes, *self._pending]  # recorded again by the next step; twice is harmless
             raise
 
+    def _unspent(self, envelope: Envelope) -> None:
+        if envelope.cost is not None:
+            self._release(envelope.cost)
+            envelope.cost = None
+
     def _give_back(self, envelope: Envelope, error: str | None) -> None:
         del self._open[envelope.public_id]
+        self._unspent(envelope)
         self.all_accepted = False
         now = self._clock()
         again_at = now if error is None else now + 5_000_000

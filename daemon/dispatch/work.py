@@ -15,6 +15,7 @@ from daemon.errors import ConfigError
 from daemon.model.campaign import Campaign, Step
 from daemon.policy.hours import WindowError, WindowRule, parse_window
 from daemon.store.claim import Claimed
+from daemon.store.spend import Cost
 from plugins.contract import Message
 
 
@@ -70,12 +71,13 @@ class PlanBook:
 
 @dataclass(slots=True)
 class Envelope:
-    """One claimed delivery on its way; `message` once it is rendered."""
+    """One claimed delivery on its way; `message` once it is rendered, `cost` where its provider has a price for it."""
 
     claimed: Claimed
     public_id: str
     plan: Plan
     message: Message | None = None
+    cost: Cost | None = None
     domain: str = ""
     """Where it goes, as far as that can hold up others: an e-mail's domain. Set by its line."""
 

@@ -128,6 +128,8 @@ def _from_now(row: DeliveryRow, decision: Decision, now: Instant) -> Told:
         decision = decision._replace(verdict=Verdict.SEND, reason=None, facts={})
     reason = decision.reason.value if decision.reason else None
     before = row.decision or {}
+    if decision.verdict is Verdict.SEND and before.get("reason") == row.reason == Reason.SPEND_LIMIT.value and row.not_before > now:
+        return _from_store(row)._replace(until=row.not_before)  # decided when it was made, and priced: no rule knows that
     same = before.get("verdict") == decision.verdict.value and before.get("reason") == reason
     until: Instant | None = max(now, row.not_before)
     if decision.verdict is Verdict.DEFER:

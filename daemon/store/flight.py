@@ -21,6 +21,7 @@ from daemon.store import schema as s
 from daemon.store.due import put_due
 from daemon.store.follow import Then, follow
 from daemon.store.push import REMOVE as REMOVE_PUSH
+from daemon.store.spend import Cost, add_costs
 from daemon.store.sql import fetch, ids, in_list, many
 from daemon.store.tallies import Tallies
 from daemon.store.wake import WAITS_FOR_SLOT, wake
@@ -62,10 +63,12 @@ class Result(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One connection's turn: outcomes to be recorded, and (delivery, epoch) pairs that it asks leave to send."""
+    """One connection's turn: outcomes to be recorded, and (delivery, epoch) pairs that it asks leave to send. `costs`: what those of
+    them cost that have a price; counted if they are granted."""
 
     outcomes: Sequence[Result] = ()
     grants: Sequence[tuple[int, int]] = ()
+    costs: Sequence[tuple[Claim, Cost]] = ()
 
 
 class StepDone(NamedTuple):
@@ -220,6 +223,8 @@ class Flights:
             record(conn, outcomes, now)
         wanted = {pair for step in steps for pair in step.grants}
         granted = grant(conn, wanted, now, shut=shut, refused_at=min(clock, now)) if wanted else frozenset()
+        if granted:
+            add_costs(conn, [cost for step in steps for pair, cost in step.costs if pair in granted])
         many(conn, _NEW_COMMIT, ("b_value",), [(f"{commit + 1} {now}",)])
         return [StepDone(frozenset([pair[0] for pair in step.grants if pair in granted]), commit + 1, now) for step in steps]
 
