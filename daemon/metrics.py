@@ -56,6 +56,7 @@ class Reading:
 class Metrics:
     """One registry a process. All methods are cheap (under 2 µs) and never raise on a new label."""
 
+    _text: tuple[float, bytes] | None = None
     _commits_seen = 0
 
     def __init__(self, clock: Clock) -> None:
@@ -67,7 +68,6 @@ class Metrics:
         self._children: dict[tuple[object, ...], Counter] = {}
         self._late: dict[str, Histogram] = {}
         self._of_counter: dict[int, int] = {}
-        self._text: tuple[float, bytes] | None = None
         self._held_seen: set[str] = set()
         self._gate_seen: set[str] = set()
 

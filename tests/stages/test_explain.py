@@ -12,11 +12,11 @@ from daemon.clock import iso
 from daemon.dispatch.judge import Judgement, Judging
 from daemon.dispatch.work import PlanBook
 from daemon.errors import NotFoundError
-from daemon.model.delivery import DAY, HOUR, MINUTE, REASONS, SECOND, Reason, Verdict
+from daemon.model.delivery import DAY, HOUR, MINUTE, REASONS, SECOND, Decision, Reason, Verdict
 from daemon.policy.rules import compile_rules
 from daemon.reports.explain import Explaining, render_text
 from daemon.reports.sentences import Teller
-from daemon.store.claim import claim_due
+from daemon.store.claim import claim_due, decision_json
 from daemon.store.feedback import Report, hear
 from daemon.store.flight import Flights, Kind, Result, Step
 from daemon.store.recover import begin
@@ -177,6 +177,20 @@ async def test_what_the_provider_reported_since_is_told(world: ExplainWorld) -> 
     assert delivery["facts"]["reported"]["code"] == "fbl"
     assert delivery["text"].endswith("Jakarta time. It arrived on Sun 22 Nov 11:40 Jakarta time. Later it was reported as complained (fbl spam).")
     assert "    reported: opened 2x" in render_text(answer)
+
+
+async def test_a_used_up_day_says_what_it_cost_and_when_the_next_one_begins(world: ExplainWorld) -> None:
+    """No rule knows of prices: the stored decision is told until its midnight has come, and then the rules again."""
+    await world.drop(person())
+    facts = {"limit": 5.0, "spent": 4.9, "price": 0.2, "currency": "EUR"}
+    decision = Decision(verdict=Verdict.DEFER, reason=Reason.SPEND_LIMIT, until=NOW + HOUR, facts=facts)
+    await world.send(Kind.DEFERRED, reason=Reason.SPEND_LIMIT, again_at=NOW + HOUR, burnt=False, decision=decision_json(decision))
+    found = await world.one("c-1")
+    assert (found["state"], found["decision"], found["reason"], found["facts"]) == ("due", "defer", "spend_limit", facts)
+    assert found["next_possible_at"] == iso(NOW + HOUR, digits=6)
+    assert found["text"].startswith("Waits: the daily spend is used")
+    world.inner.clock.wall = NOW + HOUR
+    assert (await world.one("c-1"))["decision"] == "send"
 
 
 @pytest.mark.promise("P3", "P7")
