@@ -29,6 +29,7 @@ KEPT_SECONDS = 1.0
 LATENESS_BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 24 * 3600)
 HANDOVER_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1, 5)
 HTTP_BUCKETS = (0.005, 0.02, 0.1, 0.5, 2, 10, 60)
+SPENDS = (("spend", "What was handed over today will cost"), ("spend_limit", "The most that may be spent in a day"))
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -112,8 +113,7 @@ class Metrics:
         self._doubts = gauge("in_doubt", "Deliveries in doubt")
         self._gate = gauge("gate_shut", "1 while this reason holds all sending", "reason")
         self._breaker = gauge("breaker", "Breaker of a provider: 0 closed, 1 half open, 2 open, 3 stopped", "provider")
-        self._spend = gauge("spend", "What was handed over today will cost", "provider", "currency")
-        self._spend_limit = gauge("spend_limit", "The most that may be spent in a day", "provider", "currency")
+        self._spend, self._spend_limit = (gauge(name, text, "provider", "currency") for name, text in SPENDS)
         self._wal = gauge("wal_bytes", "Bytes in the store's write-ahead log")
         self._audit_behind = gauge("audit_behind_seconds", "How far the audit is behind the sending")
         self._audit_open = gauge("audit_open_findings", "Findings of the audit that no operator has accepted")
