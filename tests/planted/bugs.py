@@ -88,8 +88,8 @@ CAPS = (
           "    return {person: _SEEN.setdefault(person, known) for person, known in known_of(conn, rows, horizon).items()}\n"
           "\n\ndef claim_due(\n")),
     _bug("caps-without-claims", "What is claimed and not yet handed over does not count.", STORE,
-         (FACTS, '.where(in_list(s.flight.c.person, "persons"), s.flight.c.handed_over == 0)',
-          '.where(in_list(s.flight.c.person, "persons"), s.flight.c.handed_over == 2)')),
+         (FACTS, '.where(in_list(s.flight.c.person, "persons"), s.flight.c.handed_over == 0, s.flight.c.channel',
+          '.where(in_list(s.flight.c.person, "persons"), s.flight.c.handed_over == 2, s.flight.c.channel')),
     _bug("doubt-not-counted", "Who may have got a message has a free slot again.", STORE,
          (FLIGHT, "    if surely_failed and flight.handed_over_at is not None:\n",
           "    if (surely_failed or result.kind is Kind.UNKNOWN) and flight.handed_over_at is not None:\n")),
