@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -22,6 +23,7 @@ from channels.webpush.verdicts import Answer, conclude, judge
 from plugins import Capabilities, Context, Deferred, Grant, Message, NotSent, Outcome, Rejected, Session
 from plugins.http import CONNECT_SECONDS, TOTAL_SECONDS, Target, configured_origins, retry_after
 
+CALLS, BATCH = 8, 64
 LONGEST_TTL = 28 * 86_400
 """Four weeks: more is refused by FCM."""
 UNREACHED_WAIT = 15.0
@@ -46,10 +48,11 @@ class WebPush:
     channel: ClassVar[str] = "push"
     address: ClassVar[str] = "push"
     settings_type: ClassVar[type] = Settings
-    capabilities: Capabilities = Capabilities(concurrency=8, batch=32, unit=1)
+    capabilities: Capabilities = Capabilities(concurrency=CALLS, batch=BATCH, unit=1)
 
     def __init__(self) -> None:
-        self._places: asyncio.Semaphore | None = None
+        self._share = 0
+        """Messages on their way at once for one `send()`; 0 = not started."""
         self._houses: dict[str, House] = {}
         self._numbers = itertools.count()
 
@@ -71,12 +74,14 @@ class WebPush:
         self._allowed = AllowList(settings.allow_hosts)
         self._encryptor = Encryptor()
         self._houses = {}
-        self._places = asyncio.Semaphore(settings.pool)
+        calls = min(settings.pool, CALLS)
+        self._share = settings.pool // calls
+        self.capabilities = Capabilities(concurrency=calls, batch=BATCH, unit=1)
 
     async def stop(self) -> None:
         """Harmless without a start, and twice."""
-        if self._places is not None:
-            self._places = None
+        if self._share:
+            self._share = 0
             self._wire.close()
 
     # what a shop's page and the public door ask (plugins.TakesSubscriptions)
@@ -98,37 +103,56 @@ class WebPush:
 
     async def send(self, batch: Sequence[Message], session: Session) -> None:
         """Each message by itself: one that fails, in whatever manner, leaves the others alone."""
-        if self._places is None:
+        if not self._share:
             raise RuntimeError("send() was called before start() or after stop()")
-        work = (self._send_one(message, session, self._places) for message in batch)
-        failures = [result for result in await asyncio.gather(*work, return_exceptions=True) if isinstance(result, BaseException)]
+        left = deque(batch)
+        loop, running = asyncio.get_running_loop(), set[asyncio.Task[None]]()
+        failures: list[BaseException] = []
+        ended = asyncio.Event()
+
+        def end(task: asyncio.Task[None]) -> None:
+            running.discard(task)
+            if not task.cancelled() and (failure := task.exception()) is not None:
+                failures.append(failure)
+            ended.set()
+
+        try:
+            while True:
+                while left and len(running) < self._share and not session.closing:
+                    message = left.popleft()
+                    made = self._prepare(message)
+                    if isinstance(made, tuple):
+                        task = loop.create_task(self._send_one(message, session, *made))
+                        task.add_done_callback(end)
+                        running.add(task)
+                    else:
+                        session.report(message.id, made)
+                if not running:
+                    break
+                ended.clear()
+                await ended.wait()  # what ends in one turn of the loop is followed by as many that ask leave in one: one commit for all
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
         if failures:
             raise failures[0]  # of the session: what is not reported goes back to due
 
-    async def _send_one(self, message: Message, session: Session, places: asyncio.Semaphore) -> None:
-        async with places:
-            if session.closing:
-                return
-            made = self._prepare(message)
-            if not isinstance(made, tuple):
-                session.report(message.id, made)
-                return
-            pushes, answers, head = made
-            await self._clock.sleep(0)  # what is ready in the same turn asks together: one commit of the store for all of them
-            grant = Grant(self._clock)
-            if message.id not in await session.handover([message.id]):
-                return
-            left = self._left(message)
-            if grant.expired or left < 0:
-                session.report(message.id, Deferred(nothing_sent=True, code="grant_expired"))
-                return
-            head += f"TTL: {left}\r\n"
-            with grant.held():
-                if len(pushes) == 1:
-                    answers.append(await self._post(pushes[0], head))
-                else:
-                    answers += await asyncio.gather(*(self._post(push, head) for push in pushes))
-            session.report(message.id, conclude(answers, self._jitter()))
+    async def _send_one(self, message: Message, session: Session, pushes: list[_Push], answers: list[Answer], head: str) -> None:
+        grant = Grant(self._clock)
+        if message.id not in await session.handover([message.id]):
+            return
+        left = self._left(message)
+        if grant.expired or left < 0:
+            session.report(message.id, Deferred(nothing_sent=True, code="grant_expired"))
+            return
+        head += f"TTL: {left}\r\n"
+        with grant.held():
+            if len(pushes) == 1:
+                answers.append(await self._post(pushes[0], head))
+            else:
+                answers += await asyncio.gather(*(self._post(push, head) for push in pushes))
+        session.report(message.id, conclude(answers, self._jitter()))
 
     def _left(self, message: Message) -> int:
         """Whole seconds that a push service may keep it: never past the close of the window; negative if it is over."""
