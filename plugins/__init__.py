@@ -20,6 +20,7 @@ from plugins.audience import (
 from plugins.contract import (
     API_VERSION,
     GRANT_SECONDS,
+    UNSUBSCRIBED,
     Accepted,
     Capabilities,
     Channel,
@@ -48,6 +49,7 @@ from plugins.simple import SimpleChannel
 __all__ = [
     "API_VERSION",
     "GRANT_SECONDS",
+    "UNSUBSCRIBED",
     "Accepted",
     "Audience",
     "AudienceCapabilities",

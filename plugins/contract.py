@@ -27,6 +27,10 @@ Scope = Literal["message", "address", "domain", "provider", "operator"]
 breaker) · the operator (the provider stops, no attempt is burnt, an alert is raised)."""
 
 
+UNSUBSCRIBED = "unsubscribed"
+"""The code of a `Rejected` of the scope `address` by which the provider says that the person opted out with it."""
+
+
 class Secret:
     """A value that never shows itself in a log, a repr or a traceback; `reveal()` is the only way to read it."""
 
@@ -113,7 +117,11 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
-    """The provider surely did not take it and never will."""
+    """The provider surely did not take it and never will.
+
+    Of the scope `address` it is dead, but with the code `UNSUBSCRIBED`: the person told the provider to stop. Then it is closed for
+    marketing until the person says START there.
+    """
 
     scope: Scope = "message"
     code: str | None = None

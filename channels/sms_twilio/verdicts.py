@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from plugins import Accepted, Deferred, FeedbackKind, Outcome, Rejected, Unknown
+from plugins import UNSUBSCRIBED, Accepted, Deferred, FeedbackKind, Outcome, Rejected, Unknown
 
-UNSUBSCRIBED = "21610"
+STOPPED = "21610"
 """The person replied STOP to this sender or Messaging Service: Twilio refuses until START."""
 DEAD = frozenset({"21211", "21614", "21635", "30005", "30006"})
 """No message will ever reach this number: not valid, no mobile, a landline, unknown to its network."""
@@ -83,7 +83,9 @@ def _refused(code: str, status: int, words: str | None, after: str | None, now: 
         return Deferred(scope="provider", after=after or QUEUE_FULL_SECONDS, code=code, detail=words, throttled=True)
     if code == THROTTLED or status == 429:
         return Deferred(scope="provider", after=after, code=code, detail=words, throttled=True)
-    if code in DEAD or code == UNSUBSCRIBED:
+    if code == STOPPED:
+        return Rejected(scope="address", code=UNSUBSCRIBED, detail=f"{STOPPED} {words or ''}".rstrip())
+    if code in DEAD:
         return Rejected(scope="address", code=code, detail=words)
     if code in OPERATOR:
         return Deferred(scope="operator", after=after, code=code, detail=OPERATOR[code])
@@ -96,13 +98,15 @@ def _refused(code: str, status: int, words: str | None, after: str | None, now: 
 
 def failure(code: str | None, sid: str) -> Rejected:
     """A message that Twilio had, and that surely reached nobody."""
-    return Rejected(scope="address" if code in DEAD or code == UNSUBSCRIBED else "message", code=code, detail=sid)
+    if code == STOPPED:
+        return Rejected(scope="address", code=UNSUBSCRIBED, detail=f"{STOPPED} {sid}")
+    return Rejected(scope="address" if code in DEAD else "message", code=code, detail=sid)
 
 
 def kind_of(status: str, code: str | None) -> FeedbackKind | None:
     """What a message's status says, with the error code beside it; None if nothing that concerns us."""
     if status in FAILED:
-        if code == UNSUBSCRIBED:
+        if code == STOPPED:
             return "unsubscribed"
         return "bounced" if code in DEAD else "failed"
     return _KINDS.get(status)

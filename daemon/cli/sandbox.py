@@ -38,7 +38,7 @@ def sandbox(cli: Cli, smtp_port: int, sms_port: int, ads_port: int, push_port: i
     DIR gets log.ndjson and mail/ (one file a mail), sms/log.ndjson, push.ndjson, and providers.toml: tables for a config that lead here.
     The part of a mail address before its first dot may ask for trouble: 550-rcpt, 451-rcpt, 550-dot, 451-dot, drop-rcpt, drop-dot,
     hang-dot, slow-dot (as drop-dot.anna@example.com); so may the last five digits of a phone number: 91610 unsubscribed, 90429 too
-    many, 83005 taken and later undelivered, 70500 taken and answered with an error, 70504 taken and never answered.
+    many, 80005 taken and later undelivered, 70500 taken and answered with an error, 70504 taken and never answered.
     """
     from daemon.sandbox.house import Ports
 

@@ -41,7 +41,7 @@ PLACES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("Tehran", "Asia/Tehran", "+989121", ("fa",)),
 )
 """(place, zone, how a number begins, languages)"""
-ENDINGS: Mapping[VipKind, str] = {VipKind.STOPPED: "91610", VipKind.UNREACHABLE: "83005", VipKind.DOUBT: "70500"}
+ENDINGS: Mapping[VipKind, str] = {VipKind.STOPPED: "91610", VipKind.UNREACHABLE: "80005", VipKind.DOUBT: "70500"}
 """The last digits of a number, by which the local Twilio knows what to play (`twilio`). One person a place meets each: numbers differ."""
 
 

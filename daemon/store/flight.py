@@ -24,6 +24,7 @@ from daemon.store.push import REMOVE as REMOVE_PUSH
 from daemon.store.spend import Cost, add_costs
 from daemon.store.sql import fetch, ids, in_list, many
 from daemon.store.tallies import Tallies
+from daemon.store.unsubscribe import closing_of
 from daemon.store.wake import WAITS_FOR_SLOT, wake
 
 Claim = tuple[int, int]
@@ -325,7 +326,8 @@ def _record_one(writes: _Writes, flight: _Flight, result: Result, now: Instant, 
             )
         )
     if result.kind is Kind.REJECTED and result.scope == "address" and flight.address_hash is not None:
-        writes.suppressed.append((flight.address_hash, flight.channel, "all", Reason.BOUNCED.value, now, f"provider:{flight.provider}"))
+        scope, why, source = closing_of(flight.provider, result.code)
+        writes.suppressed.append((flight.address_hash, flight.channel, scope, why.value, now, source))
     state, reason, not_before, ended = _new_state(flight, result, now)
     attempts = flight.attempts + (1 if result.burnt or result.kind in (Kind.ACCEPTED, Kind.REJECTED, Kind.UNKNOWN) else 0)
     handed_over_at = None if surely_failed else flight.handed_over_at

@@ -13,14 +13,14 @@ from sqlalchemy import Connection, bindparam, func, literal_column, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from daemon.errors import NotFoundError
-from daemon.model.delivery import Instant, Reason, State
+from daemon.model.delivery import Instant, State
 from daemon.store import schema as s
 from daemon.store.campaigns import body_of
 from daemon.store.doubts import Evidence, close_doubt
 from daemon.store.facts import DueRow, due_rows
 from daemon.store.sql import ids, in_list
-from daemon.store.suppressions import ALL, SuppressionEntry, add_suppressions
-from daemon.store.unsubscribe import address_on
+from daemon.store.suppressions import SuppressionEntry, add_suppressions
+from daemon.store.unsubscribe import address_on, closing_of
 
 
 class Open(NamedTuple):
@@ -120,12 +120,13 @@ def settle_doubts(conn: Connection, provider: str, answers: Sequence[Answer], no
         if answer.state is State.ACCEPTED and answer.provider_id is not None:
             conn.execute(_REMEMBER, {"provider": provider, "provider_id": answer.provider_id, "delivery": answer.delivery})
         if answer.state is State.REJECTED and answer.scope == "address":
-            _suppress(conn, about, provider, now)
+            _suppress(conn, about, provider, answer.code, now)
     return settled
 
 
-def _suppress(conn: Connection, about: Any, provider: str, now: Instant) -> None:
-    """The address is dead, unless it may be another one since."""
+def _suppress(conn: Connection, about: Any, provider: str, code: str | None, now: Instant) -> None:
+    """The address is closed, unless it may be another one since."""
     address = address_on(about, about.channel) if about is not None and about.updated_at <= about.handed_over_at else None
     if address is not None:
-        add_suppressions(conn, [SuppressionEntry(address, about.channel, ALL, Reason.BOUNCED.value, now, f"provider:{provider}")])
+        scope, why, source = closing_of(provider, code)
+        add_suppressions(conn, [SuppressionEntry(address, about.channel, scope, why.value, now, source)])

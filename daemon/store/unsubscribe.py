@@ -21,6 +21,7 @@ from daemon.store.facts import PUSHED
 from daemon.store.push import forget
 from daemon.store.sql import fetch, ids, in_list, many, rows
 from daemon.store.wake import wake
+from plugins.contract import UNSUBSCRIBED
 
 ADDRESS_KINDS: Mapping[str, str] = {"email": "email", "sms": "phone", "call": "phone", "whatsapp": "phone"}
 """Channel -> the column of the person's address there."""
@@ -148,6 +149,13 @@ def suppress_marketing(conn: Connection, address: bytes, channel: str, *, source
     suppression = (address, channel, "marketing", Reason.SUPPRESSED.value, now, source)
     statement = _SUPPRESS if is_stop(source) else _SUPPRESS_FOR_GOOD
     return bool(many(conn, statement, _SUPPRESSION_NAMES, [suppression]))
+
+
+def closing_of(provider: str | None, code: str | None) -> tuple[str, Reason, str]:
+    """(scope, reason, source) of the suppression of an address that a provider refuses: told to stop there, or dead."""
+    if code == UNSUBSCRIBED:
+        return "marketing", Reason.SUPPRESSED, f"{STOP}{provider}"
+    return "all", Reason.BOUNCED, f"provider:{provider}"
 
 
 def is_stop(source: str | None) -> bool:

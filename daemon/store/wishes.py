@@ -83,6 +83,8 @@ def _stop_or_start(conn: Connection, provider: str, person: int, channel: str, a
     stops = [row.at for row in rows if row.kind == "unsubscribed"]
     starts = [row.at for row in rows if row.kind == "resubscribed"]
     if not stops:
+        if starts and address is not None:  # a provider that refused may have closed it, without a STOP that came here
+            conn.execute(_LIFT.where(s.suppression.c.at <= bindparam("said")), {"hash": address, "channel": channel, "said": max(starts)})
         return 0
     persons = sorted({row.person for row in rows if row.kind == "unsubscribed" and row.person})
     if starts and max(starts) > max(stops):

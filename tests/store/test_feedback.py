@@ -316,6 +316,16 @@ async def test_what_others_forbid_too_no_start_allows(world: World, who: str) ->
     assert await world.sql("SELECT count(*) FROM suppression") == [(1,)]
 
 
+@pytest.mark.parametrize(("said", "left"), [(1, 0), (-1, 1)])
+async def test_a_start_lifts_what_a_refusal_of_the_provider_closed(world: World, said: int, left: int) -> None:
+    """The STOP itself never came here: said after the refusal, START opens the address; said before it, it does not."""
+    await handed_over(world, Kind.REJECTED, scope="address", code="unsubscribed")
+    await world.sql("UPDATE suppression SET at = :at", at=SAID)
+    await told(world, report("resubscribed", None, hash=H7, at=SAID + said))
+    assert await world.sql("SELECT count(*) FROM suppression") == [(left,)]
+    assert await world.sql("SELECT count(*) FROM consent") == [(0,)]
+
+
 async def test_a_start_without_a_stop_grants_nothing(world: World) -> None:
     """It lifts; it never widens consent by itself."""
     await handed_over(world, Kind.ACCEPTED)

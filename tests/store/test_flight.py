@@ -158,6 +158,17 @@ async def test_an_address_rejection_suppresses_it_and_stops_what_is_in_flight(wo
     assert world.seen_known[8].suppressions[0][1].reason == "bounced"
 
 
+async def test_an_address_that_told_its_provider_to_stop_is_closed_for_marketing_until_start(world: World) -> None:
+    """Scope `address` with the code `unsubscribed`: no dead address, but a STOP that the provider keeps."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[7, 8])
+    await world.sql("UPDATE recipient SET email_hash = (SELECT email_hash FROM recipient WHERE id = 7) WHERE id = 8")
+    first, second = (await world.claim()).claimed
+    await world.step(grants=[first])
+    await world.step(outcomes=[outcome(first, Kind.REJECTED, scope="address", code="unsubscribed")])
+    assert await world.sql("SELECT channel, scope, reason, source FROM suppression") == [("email", "marketing", "suppressed", "stop:relay")]
+    assert await world.step(grants=[second]) == frozenset()
+
+
 @pytest.mark.promise("P2", "P3", "P4", "F7")
 async def test_doubt_counts_and_is_never_due_again(world: World) -> None:
     """Unknown after the handover: in doubt, its touch stays, its evidence is kept, it is not claimed again."""

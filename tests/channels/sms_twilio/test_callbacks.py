@@ -228,7 +228,7 @@ async def test_the_local_twilio_calls_back_with_signatures_that_hold(tmp_path: P
     kinds = [each.kind for each in seen]
     assert sorted(kinds[:4]) == ["accepted", "accepted", "bounced", "delivered"]
     assert kinds[4:6] == ["unsubscribed", "resubscribed"]
-    assert getattr(blocked, "code", None) == "21610"
+    assert getattr(blocked, "code", None) == "unsubscribed"
     assert type(again).__name__ == "Accepted"
 
 

@@ -43,7 +43,7 @@ REFUSED: dict[str, Outcome] = {
     "91211": Rejected(scope="address", code="21211"),
     "91614": Rejected(scope="address", code="21614"),
     "91635": Rejected(scope="address", code="21635"),
-    "91610": Rejected(scope="address", code="21610"),
+    "91610": Rejected(scope="address", code="unsubscribed"),
     "91612": Rejected(scope="message", code="21612"),
     "91617": Rejected(scope="message", code="21617"),
     "99999": Rejected(scope="message", code="29999"),
