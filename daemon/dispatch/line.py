@@ -75,6 +75,7 @@ class Line:
         self.destinations = Destinations(channel.capabilities.concurrency)
         self._ready = Ready(self.destinations, channel.capabilities.batch)
         self._in_hand = 0
+        """Messages in batches that have no outcome yet."""
         self._idle: deque[asyncio.Future[None]] = deque()
         """Senders that wait for something that they may begin, and are not called yet."""
         self._busy = 0
@@ -198,14 +199,12 @@ class Line:
                 batch = self._next_batch()
             if not batch:
                 return
-            self._in_hand += len(batch)
             self._busy += 1
             try:
                 await self._send(batch)
             except Exception as failure:  # noqa: BLE001 - supervision: a sender outlives a failing store; its flights stay claimed
                 self._log.error("send_failed", provider=self.provider, error=f"{type(failure).__name__}: {failure}", deliveries=len(batch))
             finally:
-                self._in_hand -= len(batch)
                 self._busy -= 1
                 self._freed()
 
@@ -236,6 +235,7 @@ class Line:
             else:
                 held.append(made)
         turn = Turn(self, {envelope.public_id: envelope.domain for envelope in batch}, self._clock)
+        self._in_hand += len(turn.open)
         session = SendSession(
             ready, self._store, self._flights, self._clock.instant, self._ids.rng(), turn, lambda: self._closing, traced=self._traced,
             release=self.purse.release if self.purse is not None else lambda _: None,
@@ -264,6 +264,7 @@ class Line:
             self._patience.end(turn)
             for domain in turn.open.values():
                 self._ended_at(domain, None)
+            self._in_hand -= len(turn.open)
             turn.open.clear()
             await self._records.finish(session, error)
             if not session.all_accepted:
@@ -272,7 +273,10 @@ class Line:
     def _ended(self, turn: Turn, envelope: Envelope, seconds: float | None) -> None:
         domain = turn.open.pop(envelope.public_id, None)
         if domain is not None:
+            self._in_hand -= 1
             self._ended_at(domain, seconds)
+            if len(self._ready) + self._in_hand == self.capacity - self.capacity // 4:
+                self._freed()  # room for a claim, long before a batch that hangs has ended
 
     def _ended_at(self, domain: str, seconds: float | None) -> None:
         self.destinations.let_go(domain)
