@@ -79,12 +79,14 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     await store.close()
 
 
-async def make_line(world: World, behaviour: Behaviour, *, held: frozenset[int] = frozenset(), store: Any = None) -> Line:
+async def make_line(
+    world: World, behaviour: Behaviour, *, held: frozenset[int] = frozenset(), store: Any = None, freed: Callable[[], None] = lambda: None
+) -> Line:
     clock = SystemClock()
     return Line(
         provider="relay", kind="email", channel=Scripted(behaviour), store=store or world.store, flights=world.flights, clock=clock, ids=SystemIds(),
         log=get_log(), metrics=Metrics(clock), writer=Plain(held), bucket=Bucket(rate=None), breaker=Breaker(), wake=lambda: None,
-        freed=lambda: None,
+        freed=freed,
     )  # fmt: skip
 
 
@@ -478,6 +480,36 @@ async def test_a_call_that_hangs_gives_its_place_to_a_spare_one(
     finally:
         for_ever.set()
         await line.drain(5)
+
+
+@pytest.mark.promise("P10")
+async def test_a_call_that_hangs_counts_only_what_it_has_not_given_back(world: World) -> None:
+    """Else the spare connection would find nothing to send: the line would be full of messages that lie in the queue again."""
+    for_ever = asyncio.Event()
+    rooms: list[int] = []
+
+    async def hang(batch: Sequence[Message], session: Session) -> None:
+        assert await session.handover([batch[0].id])
+        for other in batch[1:]:
+            session.report(other.id, Deferred(nothing_sent=True, code="waiting"))
+        await for_ever.wait()
+        session.report(batch[0].id, Accepted())
+
+    line = await make_line(world, hang, freed=lambda: rooms.append(line.room()))
+    await world.store.write(Lane.BULK, add_job, 1, people=range(1, line.capacity + 1))
+    await world.sql("UPDATE recipient SET email = 'p' || id || '@d' || id || '.example.com'")
+    line.start()
+    try:
+        await line.put(envelopes((await world.claim()).claimed))
+        assert line.room() == 0
+        async with asyncio.timeout(20):
+            while line.room() < line.capacity - 2:
+                await asyncio.sleep(0)
+        assert rooms == [line.capacity // 4]  # told once, as soon as a claim is worth its while
+    finally:
+        for_ever.set()
+        await line.drain(5)
+    assert line.room() == 0 and line.status()["in_hand"] == 0
 
 
 async def test_a_provider_that_crawls_is_left_for_another_one(world: World, quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
