@@ -19,6 +19,7 @@ from daemon.dispatch.records import Records
 from daemon.dispatch.session import SendSession
 from daemon.dispatch.spending import Purse
 from daemon.dispatch.work import Envelope
+from daemon.errors import StoreUnavailableError
 from daemon.ids import Ids
 from daemon.metrics import Metrics
 from daemon.model.delivery import SECOND, Instant, Reason
@@ -254,6 +255,9 @@ class Line:
         try:
             if ready:
                 await self.channel.send([e.message for e in ready if e.message is not None], session)
+        except StoreUnavailableError as failure:  # a handover was not to be had: no fault of the channel's
+            error = str(failure)
+            self._log.error("handover_put_off", provider=self.provider, error=error)
         except (Exception, SystemExit, asyncio.CancelledError) as failure:
             if isinstance(failure, asyncio.CancelledError) and _is_cancelled():
                 error = "the daemon was stopping"

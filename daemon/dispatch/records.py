@@ -1,13 +1,13 @@
 """What a line must bring to the store: outcomes of send calls, what is given back unsent, rows that need not wait any longer.
 
 A store that is out of reach for a while (full disk) is asked again: what is known must not end as a doubt, and what was not sent must not
-stay claimed, in nobody's hands. Not when the daemon ends: the next start settles it.
+stay claimed, in nobody's hands. When the daemon ends it is asked a few times more; what it cannot take then the next start settles.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from daemon.clock import Clock
 from daemon.dispatch.outcome import given_back
@@ -59,20 +59,19 @@ class Records:
         wait for turns and are due now."""
         now = self._clock.instant()
         rest = [given_back(envelope, turn) for envelope, turn in zip(envelopes, turns or [now] * len(envelopes), strict=True)]
-        tries = LAST_TRIES
-        while tries:
-            try:
-                if rest:
-                    await self._store.join(Lane.HANDOVER, self._flights.step, Step(outcomes=rest))
-                for session in sessions:
-                    await session.flush()
-                if freed:
-                    await self._store.write(Lane.BULK, bring_forward, freed, now)
-                tries = 0
-            except StoreUnavailableError as failure:
-                self._log.error("outcomes_not_recorded", error=str(failure))
-                tries -= self._ending
-                await self._clock.sleep(RECORD_SECONDS)
+
+        async def record() -> None:
+            if rest:
+                await self._store.join(Lane.HANDOVER, self._flights.step, Step(outcomes=rest))
+            for session in sessions:
+                await session.flush()
+            if freed:
+                await self._store.write(Lane.BULK, bring_forward, freed, now)
+
+        try:
+            await self._until_taken(record)
+        except StoreUnavailableError as failure:
+            self._log.error("outcomes_not_recorded", error=str(failure))
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -84,19 +83,22 @@ class Records:
         """A send call is over: what it left open is settled, also when its sender is cancelled meanwhile."""
         try:
             try:
-                await self._settle(session, error)
+                await self._until_taken(lambda: session.finish(error))
             except asyncio.CancelledError:
-                await self._settle(session, error)  # what the store had not answered is said again; twice is harmless
+                await self._until_taken(lambda: session.finish(error))  # what the store had not answered is said again; twice is harmless
                 raise
         except Exception as failure:  # noqa: BLE001 - supervision: the flights stay, and the next start puts them in doubt
             self._log.error("outcomes_not_recorded", error=f"{type(failure).__name__}: {failure}")
 
-    async def _settle(self, session: SendSession, error: str | None) -> None:
+    async def _until_taken(self, record: Callable[[], Awaitable[None]]) -> None:
+        """Ask the store until it takes it; StoreUnavailableError: the daemon ends, and it did not in its last tries."""
+        tries = LAST_TRIES
         while True:
             try:
-                return await session.finish(error)
+                return await record()
             except StoreUnavailableError as failure:
-                if self._ending:
+                tries -= self._ending
+                if not tries:
                     raise
                 self._log.error("outcomes_put_off", error=str(failure))
                 await self._clock.sleep(RECORD_SECONDS)

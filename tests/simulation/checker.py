@@ -8,7 +8,7 @@ compared with it. Windows and caps are computed anew here, from the tables as wr
 | I1 | each row of an acknowledged job ends in one known state, or is counted as double or bad |
 | I2 | a message is taken by relays at most once (twice, the second marked, where the campaign asks for it after a doubt) |
 | I3 | what was taken is `accepted` or `in_doubt`; what is `accepted` was taken |
-| I4 | doubts without a relay's fault are at most the connections that were open when the daemon died |
+| I4 | doubts without a relay's fault are at most the connections that were open when the daemon died or could write nothing down |
 | I5 | no marketing message beyond a cap, doubts counted |
 | I6 | no message outside the windows, in any zone in which the person may be |
 | I7 | none after a suppression was answered |
@@ -43,7 +43,8 @@ BATCH = 50
 ENDS = frozenset({"accepted", "rejected", "dropped", "expired", "cancelled", "held_out"})
 RESTS = ENDS | {"in_doubt", "held"}
 OPEN = frozenset({"planned", "due", "claimed", "handed_over"})
-ON_RECORD = frozenset({"store_broken", "ended"})
+ON_RECORD = frozenset({"store_broken", "ended", "ended_full"})
+"""Ends at which what the daemon knew was not written down, whatever was open then."""
 
 
 class Book(Protocol):

@@ -146,6 +146,8 @@ class Sim:
         if process.alive and main.exception() is not None:
             self.log.error("daemon_ended", error=repr(main.exception()))
             self.note(Fault(at=self.true(), kind="ended", connections=self.sea.open_links(), ended=True))
+        elif process.alive and self.faults.full:
+            self.note(Fault(at=self.true(), kind="ended_full"))  # it ended in order, and could not write down what it knew
         process.strike()
         await process.bury()
         if self.death == "power_loss":

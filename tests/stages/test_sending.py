@@ -629,6 +629,48 @@ async def test_a_provider_that_leaves_while_the_disk_is_full_does_not_keep_the_d
     assert await world.sql("SELECT count(*) FROM flight") == [(3,)]
 
 
+@pytest.mark.promise("F22")
+async def test_what_the_last_messages_came_to_is_recorded_though_the_disk_was_full_when_the_daemon_ended(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk that passes within its last tries: what was accepted is no doubt at the next start."""
+    monkeypatch.setattr("daemon.dispatch.records.RECORD_SECONDS", 0.0)
+    full = Full(world.store, 0)
+    sent = asyncio.Event()
+
+    async def one(batch: Sequence[Message], session: Session) -> None:
+        assert await session.handover([batch[0].id])
+        session.report(batch[0].id, Accepted())
+        full.times = 2
+        sent.set()
+
+    await world.store.write(Lane.BULK, add_job, 1, people=[7])
+    line = await make_line(world, one, store=full)
+    line.start()
+    await line.put(envelopes((await world.claim()).claimed))
+    line.end()
+    await sent.wait()
+    await line.drain(5)
+    assert full.times == 0
+    assert await world.tally() == {("accepted", ""): 1}
+
+
+@pytest.mark.promise("F22")
+async def test_a_handover_that_the_store_cannot_take_is_no_fault_of_the_channel(world: World) -> None:
+    """Nothing was sent: due again, and neither the plugin's faults nor the breaker count it."""
+
+    class NoRoom(Blocked):
+        async def join(self, lane: Lane, act: Any, item: Any) -> Any:
+            if item.grants:
+                raise StoreUnavailableError("no room")
+            return await self.store.join(lane, act, item)
+
+    line = await send(world, obey, people=[7, 8], store=NoRoom(world.store))
+    assert await world.tally() == {("due", ""): 2}
+    assert line.breaker.errors == 0
+    assert line.detail is None
+
+
 async def test_what_waits_for_a_slow_destination_is_due_again_when_it_is_well(world: World, quick: None) -> None:
     """Not at the turns that were given while it was slow; and what still waits when the line ends is due at once."""
     await world.store.write(Lane.BULK, add_job, 1, people=range(1, 31))
