@@ -83,29 +83,50 @@ def test_a_crash_loop_at_the_start_sends_nothing_twice_and_loses_nothing(build: 
     assert house.stop() == 0
 
 
+def whole(store: Path) -> tuple[str | None, list[tuple[str, str]]]:
+    """The schema that a store says it has, and the text of everything in it. Only read."""
+    with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as conn:
+        return stored_version(store), conn.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY 1").fetchall()
+
+
 @needs_strace
 @pytest.mark.promise("F46")
 def test_an_upgrade_killed_at_any_write_can_be_done_again(build: Build, tmp_path: Path) -> None:
-    """Each time the store has the old schema or the new one, never half of it, and the next upgrade ends it."""
-    house = build()
-    old = tmp_path / "old.db"
+    """Each migration is there whole or not at all, a start refuses what is between two releases, and the next upgrade ends it."""
+    house, old, log = build(), tmp_path / "old.db", tmp_path / "calls.log"
+    store = house.state / "homing.db"
     upgrade(old, to="0001")
     with closing(sqlite3.connect(old)) as conn, conn:
         conn.executemany("INSERT INTO meta VALUES (?, 'x')", ((f"key-{n}",) for n in range(3000)))
-    killed = 0
-    for number in (1, 40, 80, 95, 105, 115, 130):
+    versions = [f"{n:04}" for n in range(1, int(engines.SCHEMA_VERSION) + 1)]
+    for version in versions:
+        upgrade(tmp_path / version, to=version)
+    steps = {version: whole(tmp_path / version) for version in versions}
+
+    def upgraded(*inject: str) -> int:
+        """The code of an upgrade of the old store under strace."""
         for path in house.state.glob("homing.db*"):
             path.unlink()
         house.state.mkdir(exist_ok=True)
-        shutil.copy(old, house.state / "homing.db")
-        words = [str(STRACE), "-f", "-qq", "-o", "/dev/null", "-e", "trace=pwrite64", "-e", f"inject=pwrite64:signal=KILL:when={number}"]
-        ran = subprocess.run([*words, *house.words()[:-1], "db", "upgrade"], capture_output=True, check=False)
-        killed += ran.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL)
-        assert stored_version(house.state / "homing.db") in ("0001", engines.SCHEMA_VERSION)
+        shutil.copy(old, store)
+        words = [str(STRACE), "-f", "-qq", "-o", str(log), "-e", "trace=pwrite64", *inject, *house.words()[:-1], "db", "upgrade"]
+        return subprocess.run(words, capture_output=True, check=False).returncode
+
+    assert upgraded() == 0
+    writes = log.read_text().count("pwrite64(")
+    met = set()
+    for number in (1, *(writes * part // 12 for part in range(1, 12))):
+        assert upgraded("-e", f"inject=pwrite64:signal=KILL:when={number}") in (-signal.SIGKILL, 128 + signal.SIGKILL)
+        left = whole(store)
+        assert left == steps[left[0] or ""]
+        if left[0] in versions[1:-1] and left[0] not in met:
+            refused = house("run")
+            assert refused.code and "homing db upgrade" in refused.err
+        met.add(left[0])
         said = house("db", "upgrade")
         assert said.code == 0, said.err
-        assert stored_version(house.state / "homing.db") == engines.SCHEMA_VERSION
-        with closing(sqlite3.connect(house.state / "homing.db")) as conn:
+        assert whole(store) == steps[engines.SCHEMA_VERSION]
+        with closing(sqlite3.connect(store)) as conn:
             assert conn.execute("SELECT count(*) FROM meta").fetchone() == (3000,)
             assert conn.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    assert killed >= 3
+    assert met & set(versions[1:-1]), "no kill fell between two migrations"

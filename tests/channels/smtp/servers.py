@@ -93,6 +93,11 @@ class Peer:
         self._server: asyncio.Server | None = None
 
     @property
+    def keeps_waiting(self) -> bool:
+        """There is an answer in its script that never ends."""
+        return any(word in repr((self.script, self.by_recipient)) for word in ("'hang'", "'drip "))
+
+    @property
     def taken(self) -> list[Mail]:
         return [mail for mail in self.complete if mail.answer is not None and mail.answer.startswith("2")]
 

@@ -22,7 +22,7 @@ from tests.channels.smtp.test_phases import SHORT, big, brief, judge
 async def refusal(port: int, **settings: Any) -> Deferred:
     """What a batch is told when no session can be opened."""
     line = Line()
-    async with channel(port=port, **(SHORT | settings)) as sender:
+    async with channel(port=port, **(SHORT | {"connect_seconds": 0.25} | settings)) as sender:
         await sender.send(batch(1), line)
     outcome = line.outcomes["m1"]
     assert isinstance(outcome, Deferred)
