@@ -74,6 +74,7 @@ class WebPush:
         self._allowed = AllowList(settings.allow_hosts)
         self._encryptor = Encryptor()
         self._houses = {}
+        self._several = asyncio.Semaphore(settings.pool)
         calls = min(settings.pool, CALLS)
         self._share = settings.pool // calls
         self.capabilities = Capabilities(concurrency=calls, batch=BATCH, unit=1)
@@ -151,7 +152,7 @@ class WebPush:
             if len(pushes) == 1:
                 answers.append(await self._post(pushes[0], head))
             else:
-                answers += await asyncio.gather(*(self._post(push, head) for push in pushes))
+                answers += await asyncio.gather(*(self._post_one_of(push, head) for push in pushes))
         session.report(message.id, conclude(answers, self._jitter()))
 
     def _left(self, message: Message) -> int:
@@ -198,6 +199,11 @@ class WebPush:
 
     def _jitter(self) -> float:
         return 1.0 + 4.0 * self._context.rng.random()
+
+    async def _post_one_of(self, push: _Push, head: str) -> Answer:
+        """Of a recipient with several browsers: all of these together take no more connections than the pool has."""
+        async with self._several:
+            return await self._post(push, head)
 
     async def _post(self, push: _Push, head: str) -> Answer:
         """One request, and what its answer means. What has left and is not answered is unknown."""

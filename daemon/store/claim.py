@@ -135,7 +135,8 @@ def claim_due(
         rivals = rivals_of(conn, rows, due_waves(conn), now)
     versions = [(row.campaign, version) for row in (*rows, *rivals) for version in (row.version, row.newest)]
     reaching = prepare(frozenset(versions), partial(body_of, conn)) or ()
-    judged = judge([*rows, *rivals], known_of(conn, rows, horizon, pushed, reaching), frozenset([row.delivery for row in rivals]))
+    only_rivals = frozenset([row.delivery for row in rivals])
+    judged = judge([*rows, *rivals], known_of(conn, [*rows, *rivals], horizon, pushed, reaching), only_rivals)
     take_heads(conn, lasts)
     if len(rows) != len(heads):
         mine = {row.delivery for row in rows}

@@ -98,13 +98,7 @@ def subscribe(conn: Connection, person: int, asked: Subscribing, *, now: Instant
     who = conn.execute(select(s.recipient.c.key, s.recipient.c.erased).where(s.recipient.c.id == person)).first()
     if who is None or who.erased:
         return None
-    hash = endpoint_hash(asked.endpoint)
-    before = conn.execute(select(_T.person).where(_T.hash == hash)).scalar()
-    conn.execute(_PUT, {
-        "hash": hash, "person": person, "address": asked.address, "family": asked.family, "created_at": now, "last_seen_at": now,
-    })  # fmt: skip
-    if before is not None and before != person:
-        conn.execute(_RAISE, {"b_person": before})  # what is claimed for the former owner must not go to this browser
+    before = _place(conn, asked, person, now, now)
     over = select(_T.hash).where(_T.person == person).order_by(_T.last_seen_at.desc(), _T.hash).limit(-1).offset(MOST)
     conn.execute(delete(s.push_subscription).where(_T.hash.in_(over)))
     _say(conn, person, asked.channel, "granted", now, asked.source, asked.text)
@@ -129,10 +123,7 @@ def replace_subscription(conn: Connection, old: str, asked: Subscribing, *, now:
     if found is None:
         return None
     conn.execute(REMOVE, {"b_hash": hash})
-    conn.execute(_PUT, {
-        "hash": endpoint_hash(asked.endpoint), "person": found.person, "address": asked.address, "family": asked.family,
-        "created_at": found.created_at, "last_seen_at": now,
-    })  # fmt: skip
+    _place(conn, asked, found.person, found.created_at, now)
     return Subscribed(recipient=found.key, fresh=False, total=_count(conn, found.person))
 
 
@@ -173,6 +164,18 @@ def read_subscriptions(conn: Connection, key: str) -> list[SubscriptionRow] | No
         return None
     rows = conn.execute(select(s.push_subscription).where(_T.person == person).order_by(_T.last_seen_at.desc(), _T.hash))
     return [SubscriptionRow(address=r.address, family=r.family, created_at=r.created_at, last_seen_at=r.last_seen_at) for r in rows]
+
+
+def _place(conn: Connection, asked: Subscribing, person: int, created_at: Instant, now: Instant) -> int | None:
+    """Write the browser's row. Returns whose it was; what is claimed for a former owner must not go to this browser any more."""
+    hash = endpoint_hash(asked.endpoint)
+    before = conn.execute(select(_T.person).where(_T.hash == hash)).scalar()
+    conn.execute(_PUT, {
+        "hash": hash, "person": person, "address": asked.address, "family": asked.family, "created_at": created_at, "last_seen_at": now,
+    })  # fmt: skip
+    if before is not None and before != person:
+        conn.execute(_RAISE, {"b_person": before})
+    return before
 
 
 def _count(conn: Connection, person: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from daemon.store.flight import Kind
 from daemon.store.push import (
     MOST,
     Subscribing,
@@ -18,6 +19,7 @@ from daemon.store.push import (
 )
 from daemon.store.recipients import person_id
 from daemon.store.writer import Lane, Store
+from tests.store.conftest import World, add_job, outcome
 
 NOW = 1_800_000_000_000_000
 
@@ -118,3 +120,34 @@ async def test_the_shop_takes_all_of_a_recipient_off(store: Store) -> None:
     assert await run(store, leave_all, "c-9", channel="push", now=NOW + 1, source="api") is None
     await run(store, subscribe_known, "c-1", asked(1), now=NOW + 2)
     assert await consent(store, "c-1") == [("granted", NOW + 2, "page", "Yes, please")]
+
+
+async def test_a_claim_knows_the_browsers_also_of_a_rival(world: World) -> None:
+    """An e-mail's rival is a push: without its address it would not contend for the slot."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[7], priority=10)
+    await world.store.write(Lane.BULK, add_job, 2, people=[7], priority=90, first_id=100)
+    await world.sql("INSERT INTO push_subscription VALUES (x'01', 7, 'a browser', NULL, 1, 1)")
+    await world.sql("UPDATE wave SET channel = 'push' WHERE id = 2")
+    await world.claim(share=lambda lanes: [(1, 10)])
+    assert world.rivals == {100} and [address.text for address in world.seen_known[7].push] == ["a browser"]
+
+
+async def test_who_has_no_push_to_come_is_not_looked_up(world: World) -> None:
+    """It costs the other channels nothing."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[7])
+    await world.sql("INSERT INTO push_subscription VALUES (x'01', 7, 'a browser', NULL, 1, 1)")
+    await world.claim()
+    assert list(world.seen_known[7].push) == []
+
+
+async def test_what_an_outcome_says_is_gone_goes_with_it(world: World) -> None:
+    """In the same transaction; a stale outcome removes nothing."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[7])
+    for hash in ("01", "02"):
+        await world.sql(f"INSERT INTO push_subscription VALUES (x'{hash}', 7, 'a browser', NULL, 1, 1)")
+    [claimed] = (await world.claim()).claimed
+    await world.step(grants=[claimed])
+    await world.step(outcomes=[outcome(claimed, Kind.ACCEPTED, gone=[b"\x02"])._replace(epoch=claimed.epoch + 1)])
+    assert await world.sql("SELECT count(*) FROM push_subscription") == [(2,)]
+    await world.step(outcomes=[outcome(claimed, Kind.ACCEPTED, gone=[b"\x02"])])
+    assert await world.sql("SELECT hash FROM push_subscription") == [(b"\x01",)]
