@@ -18,6 +18,7 @@ from typing import Any
 from plugins.contract import Accepted, Channel
 from plugins.discovery import PluginRefusedError
 from plugins.loader import check_class, stands_for
+from plugins.testing.hearing import HEARING, Heard, Hook, listen
 from plugins.testing.http_peer import HttpPeer, Reply
 from plugins.testing.messages import AddressOf, address_maker
 from plugins.testing.peers import Behaviour, Peer
@@ -39,6 +40,7 @@ async def run_conformance(
     peer: Peer | None = None,
     reply: Reply | None = None,
     address: AddressOf | None = None,
+    hook: Hook | None = None,
     patience: float = PATIENCE,
 ) -> Report:
     """Put a channel class through all scenes.
@@ -46,7 +48,8 @@ async def run_conformance(
     `settings`: an instance of its settings_type, or a table as in the config (a secret may be plain text). Whatever leads to
     the provider in it is replaced by the kit's peer: http(s) addresses, or `host` and `port`; those and secrets may be left out.
     `peer`: your own other end; by default the kit's HTTP, SMTP or folder peer, as the settings suggest · `reply`: what the HTTP
-    peer answers when it takes a message · `address`: the n-th recipient's address. Raises `SettingsRefusedError` if the
+    peer answers when it takes a message · `address`: the n-th recipient's address · `hook`: makes a request to `/hooks/NAME`
+    that the provider would have signed, from the channel's context. Raises `SettingsRefusedError` if the
     settings do not fit; whatever is wrong with the channel is in the report.
     """
     kind: type[Any] = channel_class  # its attributes are those of the class, which a protocol cannot say
@@ -75,7 +78,7 @@ async def run_conformance(
         address_of=address or getattr(peer, "address_of", None) or address_maker(needs),
         patience=patience,
     )
-    return await _play_all(subject, named, [note] if note else [])
+    return await _play_all(subject, hook, named, [note] if note else [])
 
 
 async def _stop_unstarted(channel_class: type[Any], patience: float) -> None:
@@ -83,7 +86,7 @@ async def _stop_unstarted(channel_class: type[Any], patience: float) -> None:
         await channel_class().stop()
 
 
-async def _play_all(subject: Subject, named: str, notes: list[str]) -> Report:
+async def _play_all(subject: Subject, hook: Hook | None, named: str, notes: list[str]) -> Report:
     broken: dict[Rule, list[str]] = {}
     skipped: dict[Rule, str] = {}
     plays: list[Played] = []
@@ -98,10 +101,16 @@ async def _play_all(subject: Subject, named: str, notes: list[str]) -> Report:
         for rule, reasons in played.scene.broken.items():
             broken.setdefault(scenario.rule if _is_parallel(scenario, rule, broken) else rule, []).extend(reasons)
     notes += _notes(plays)
+    if plays[-1].scene.hung is None and plays[0].sent:
+        heard = await listen(subject, hook)
+        broken |= heard.broken
+        skipped |= heard.skipped
+    else:
+        heard = Heard(foreign=frozenset(HEARING))
     if not any(played.scene.sightings for played in plays):
         for rule in (Rule.SENT_ONCE, Rule.GRANT_DEADLINE, Rule.DOUBT, Rule.REFUSAL):
             skipped.setdefault(rule, "the kit saw none of the messages on any wire")
-    return Report(name=subject.channel_class.name, peer=named, findings=_findings(broken, skipped), notes=tuple(notes))
+    return Report(name=subject.channel_class.name, peer=named, findings=_findings(broken, skipped, heard.foreign), notes=tuple(notes))
 
 
 def _is_parallel(scenario: Scenario, rule: Rule, broken: Mapping[Rule, Sequence[str]]) -> bool:
@@ -137,9 +146,9 @@ def _notes(plays: Sequence[Played]) -> list[str]:
     return []
 
 
-def _findings(broken: Mapping[Rule, Sequence[str]], skipped: Mapping[Rule, str]) -> tuple[Finding, ...]:
+def _findings(broken: Mapping[Rule, Sequence[str]], skipped: Mapping[Rule, str], foreign: frozenset[Rule]) -> tuple[Finding, ...]:
     findings = []
-    for rule in Rule:
+    for rule in (rule for rule in Rule if rule not in foreign):
         if reasons := _shown(broken.get(rule, ())):
             findings.append(Finding(rule=rule, verdict=Verdict.FAILED, reasons=reasons))
         elif rule in skipped and rule not in ALWAYS:
@@ -164,6 +173,7 @@ def _only(failed: Rule, reason: str, channel_class: Any) -> Report:
         if rule is failed
         else Finding(rule=rule, verdict=Verdict.NOT_CHECKED, reasons=("the kit could not go on",))
         for rule in Rule
+        if rule not in HEARING
     )
     return Report(name=str(getattr(channel_class, "name", channel_class)), peer="none", findings=tuple(findings))
 
@@ -175,11 +185,12 @@ def check_channel(
     peer: Peer | None = None,
     reply: Reply | None = None,
     address: AddressOf | None = None,
+    hook: Hook | None = None,
     patience: float = PATIENCE,
 ) -> Report:
     """`run_conformance` for code without a loop. A channel that blocks its loop is reported with the line that does."""
     run = _Run()
-    work = run_conformance(channel_class, settings, peer=peer, reply=reply, address=address, patience=patience)
+    work = run_conformance(channel_class, settings, peer=peer, reply=reply, address=address, hook=hook, patience=patience)
     thread = threading.Thread(target=run.play, args=(work,), name="homing-conformance", daemon=True)
     thread.start()
     if (blocked := _watch(thread, run, max(patience, 1.0))) is not None:

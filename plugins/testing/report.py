@@ -28,6 +28,10 @@ class Rule(StrEnum):
     CLOSING = "closing"
     START_STOP = "start_stop"
     SECRETS = "secrets"
+    FORGED = "forged"
+    GARBAGE = "garbage"
+    GENUINE = "genuine"
+    RECONCILE = "reconcile"
 
 
 STATEMENTS: Mapping[Rule, str] = {
@@ -48,6 +52,10 @@ STATEMENTS: Mapping[Rule, str] = {
     Rule.CLOSING: "while the daemon drains, nothing new is started",
     Rule.START_STOP: "stop() bears never having been started and being called twice, and leaves nothing running",
     Rule.SECRETS: "no secret of the settings appears in the log",
+    Rule.FORGED: "parse_feedback() believes nothing that the provider did not sign",
+    Rule.GARBAGE: "parse_feedback() raises nothing but BadSignature and ValueError, whatever comes",
+    Rule.GENUINE: "parse_feedback() understands its provider's request, and the same twice alike",
+    Rule.RECONCILE: "reconcile() settles what it was asked about and what its provider said, and nothing else",
 }
 
 

@@ -7,12 +7,13 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from plugins.loader import load_plugin
 from plugins.settings import field_keys
-from plugins.testing import Reply, Rule, check_channel
+from plugins.testing import Reply, Rule, Verdict, check_channel
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/writing-a-channel.md").read_text(encoding="utf-8")
@@ -76,3 +77,15 @@ def test_the_page_names_only_rules_that_there_are() -> None:
     """The quoted finding is one of the kit's."""
     for quoted in re.findall(r"^FAIL (\w+)", PAGE, re.MULTILINE):
         assert quoted in set(Rule)
+
+
+def test_the_example_that_listens_passes_every_rule_of_the_kit(tmp_path: Path) -> None:
+    """As a drop-in file, with the request that the page builds for it: what comes back is checked too."""
+    (tmp_path / "ringer.py").write_text(PYTHON[2], encoding="utf-8")
+    (tmp_path / "ringer.py").chmod(0o644)
+    ringer = load_plugin("ringer", plugin_dirs=[tmp_path])
+    room: dict[str, Any] = {"Ringer": ringer}
+    exec(PYTHON[3], room)  # noqa: S102 - the page's own words
+    report = check_channel(ringer, {"url": "https://api.ringer.example/calls", "secret": "s3cr3t"}, hook=room["answered"])
+    assert report.passed, report.text()
+    assert {finding.verdict for finding in report.findings} == {Verdict.PASSED}, report.text()
