@@ -45,7 +45,7 @@ def demo(cli: Cli, keep: Path | None, at: str | None, stay: bool) -> None:
     finally:
         if keep is None:
             shutil.rmtree(folder, ignore_errors=True)
-    if outcome.judgement.findings:
+    if outcome.judgement.findings or outcome.strangers:
         raise click.exceptions.Exit(1)
 
 
@@ -96,6 +96,7 @@ async def _play(cli: Cli, folder: Path, offset: int, *, stay: bool, kept: bool) 
         await stage.post(vip)
         say(f"{vip.id}: {len(best)} of the best customers, {browsers} of them with a browser: a push, or else an SMS.")
         await stage.settled([news, *jobs, vip])
+        await stage.audiences_settled()
         outcome = await collect(stage, [*people, *best], [news, *jobs, vip])
         report(cli, outcome)
         say(f"\nTook {stage.clock.monotonic() - began:.0f} s.")

@@ -13,9 +13,8 @@ from daemon.cli import screen
 from daemon.cli.context import Cli
 from daemon.clock import to_datetime
 from daemon.model.delivery import REASONS, Reason
-from daemon.sandbox.ads import NETWORKS
 from daemon.sandbox.stage import Stage
-from daemon.sandbox.verify import Arrival, Judgement, Ranges, arrivals_in, judge, parse_ranges
+from daemon.sandbox.verify import Arrival, Judgement, Ranges, arrivals_in, judge, judge_members, parse_ranges
 from daemon.sandbox.vips import WINDOWS
 from daemon.sandbox.world import NEWS_SUBJECT, WINDOW, Person, SampleJob
 from daemon.store.engine import open_reader
@@ -35,8 +34,8 @@ CHANNELS: Mapping[str, str] = {"email": "mails", "sms": "SMS", "push": "pushes"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """Everything that the report is made of. `audiences`: (platform, name, members) · `explained`: what each shows -> (person, the JSON of
-    explain)."""
+    """Everything that the report is made of. `audiences`: (platform, name, members), `strangers`: who must not be
+    there · `explained`: what each shows -> (person, the JSON of explain)."""
 
     now: datetime
     receipts: Sequence[Mapping[str, Any]]
@@ -44,6 +43,7 @@ class Outcome:
     lines: Sequence[DeliveryLine]
     log: Sequence[Arrival]
     audiences: Sequence[tuple[str, str, int]]
+    strangers: Sequence[str]
     judgement: Judgement
     explained: Mapping[str, tuple[Person, Mapping[str, Any]]]
 
@@ -70,11 +70,13 @@ async def collect(stage: Stage, people: Sequence[Person], jobs: Sequence[SampleJ
     for what, line in one_of_each(lines, by_id).items():
         name = {"campaign": line.campaign}
         explained[what] = (by_id[line.recipient], await stage.get(f"/v1/recipients/{line.recipient}/explain", name))
-    ads = stage.sandbox.ads
-    audiences = [(network, name, len(ads.members(network, name))) for network in NETWORKS for name in ads.names(network)]
+    members = stage.sandbox.members()
+    stage.sandbox.write_members()
     receipts = [await stage.get(f"/v1/jobs/{job.id}") for job in jobs]
     return Outcome(
-        now=stage.clock.now(), receipts=receipts, audiences=audiences, people=by_id, lines=lines, log=log,
+        now=stage.clock.now(), receipts=receipts, audiences=[(*key, len(rows)) for key, rows in members.items()],
+        strangers=judge_members(members, people),
+        people=by_id, lines=lines, log=log,
         judgement=judge(log, people, windows), explained=explained,
     )  # fmt: skip
 
@@ -120,7 +122,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "log": len(outcome.log),
         "judgement": {
             "judged": verdict.judged, "channels": dict(verdict.channels), "by": verdict.by,
-            "findings": [finding.what for finding in verdict.findings],
+            "findings": [*(finding.what for finding in verdict.findings), *outcome.strangers],
         },
         "audiences": [{"platform": network, "name": name, "members": count} for network, name, count in outcome.audiences],
         "explained": {what: found for what, (_, found) in outcome.explained.items()},
@@ -222,6 +224,8 @@ def _audiences(outcome: Outcome) -> None:
     if outcome.audiences:
         _title("Audiences at the advertising platforms, by their own count")
         screen.table(("platform", "audience", "members"), outcome.audiences)
+        wrong = "\n".join(f"  WRONG: {what}" for what in outcome.strangers)
+        screen.say(wrong or "  all of them people who agreed, by the hashes of their numbers")
 
 
 def _explained(outcome: Outcome) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from daemon.clock import Clock
-from daemon.sandbox.ads import AdsServer
+from daemon.sandbox.ads import NETWORKS, AdsServer
+from daemon.sandbox.ads_set import Row
 from daemon.sandbox.inbox import Inbox
 from daemon.sandbox.mailbox import Mailbox
 from daemon.sandbox.push import PushService
@@ -69,6 +70,16 @@ class Sandbox:
             await part.stop()
         self.mailbox.close()
         self.sms_log.close()
+
+    def members(self) -> Mapping[tuple[str, str], set[Row]]:
+        """(platform, audience) -> who is in it now, by hashes."""
+        ads = self.ads
+        return {(network, name): ads.members(network, name) for network in NETWORKS for name in ads.names(network)}
+
+    def write_members(self) -> None:
+        """Write `audiences.json`: the sets as they are now."""
+        shown = [{"platform": key[0], "name": key[1], "members": sorted(rows)} for key, rows in self.members().items()]
+        (self.folder / "audiences.json").write_text(json.dumps(shown, indent=1), encoding="utf-8")
 
     def write_providers(self, countries: Sequence[str]) -> Path:
         """Write `providers.toml`: `[providers.NAME]` tables that lead here. SMS may go to `countries`."""

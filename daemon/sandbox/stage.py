@@ -229,6 +229,17 @@ class Stage:
 
         await self._until(question, QUIET_SECONDS, "has not settled")
 
+    async def audiences_settled(self) -> None:
+        """Return when the platforms have acknowledged everyone that should be in."""
+        await self.command("audience", "sync")
+
+        async def question() -> bool:
+            shown = await self.command("audience", "status")
+            waiting = [each["pending"]["add"] + each["pending"]["remove"] for each in shown["audiences"]]
+            return bool(waiting) and not any(waiting)
+
+        await self._until(question, QUIET_SECONDS, "has not brought its audiences up to date")
+
     async def _quiet(self, jobs: Sequence[SampleJob]) -> bool:
         known = {job["job"]: job for job in (await self.get("/v1/jobs", {"limit": "100"}))["items"]}
         if any(known.get(job.id, {"state": "receiving"})["state"] == "receiving" for job in jobs):

@@ -15,12 +15,14 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from daemon.sandbox import mailbox, push, twilio_log
+from daemon.sandbox.ads_set import Row
 from daemon.sandbox.vips import VipKind
 from daemon.sandbox.world import Kind, Person, browser_name
 
@@ -130,6 +132,8 @@ def has_gnu_date() -> bool:
 
 FORBIDDEN = frozenset({Kind.SUPPRESSED, Kind.NO_CONSENT, Kind.NO_ADDRESS, Kind.NEVER_OPEN, VipKind.SILENT})
 
+NO_AUDIENCE = frozenset({VipKind.SILENT})
+
 
 def _too_often(log: Sequence[tuple[Arrival, Person]], most_each: int) -> list[Finding]:
     """The same delivery twice, or one person more often than the cap allows, over whatever channels."""
@@ -180,3 +184,21 @@ def judge(
     return Judgement(
         judged=len(log), channels=dict(by_channel), people=reached, by="date(1)" if gnu else "zoneinfo", findings=tuple(findings)
     )  # fmt: skip
+
+
+def judge_members(members: Mapping[tuple[str, str], Iterable[Row]], people: Iterable[Person]) -> list[str]:
+    """Look at every member of every (platform, audience): whose hash is it, and may that person be there? What is wrong, in words."""
+    known: dict[str, Person] = {}
+    for person in people:
+        for address in person.addresses():
+            for spelling in (address, address.removeprefix("+")):  # Google wants the plus, Meta does not
+                known[sha256(spelling.encode()).hexdigest()] = person
+    findings = []
+    for (network, name), rows in members.items():
+        for row in rows:
+            found = next((known[each] for each in row if each in known), None)
+            if found is None:
+                findings.append(f"{network}: {name} has a member who is not one of the sample's people")
+            elif found.kind in NO_AUDIENCE:
+                findings.append(f"{network}: {name} has {found.id}, who must not be there ({found.kind})")
+    return findings

@@ -75,9 +75,10 @@ def _phone(prefix: str, kind: VipKind, each: int) -> str:
 
 def _row(rng: random.Random, id: str, kind: VipKind, *, phone: str, zone: str, locale: str) -> Mapping[str, Any]:
     agreed = {"at": "2020-01-15T08:00:00Z", "source": "checkout", "text": "Yes, send me an SMS."}
+    ads = {**agreed, "text": "Yes, you may show me ads elsewhere."}
     return {
         "id": id, "phone": phone, "zone": zone, "locale": locale, "traits": {"first_name": rng.choice(NAMES[locale])},
-        **({} if kind is VipKind.SILENT else {"consent": {"sms": agreed}}),
+        **({} if kind is VipKind.SILENT else {"consent": {"sms": agreed, "audience": ads}}),
     }  # fmt: skip
 
 

@@ -59,6 +59,10 @@ def test_demo_is_right_at_this_hour(tmp_path: Path, at: str, cities: set[str]) -
     assert channels == ({"email", "sms", "push"} if cities else {"email"})
     reached = {people[arrival.to]["place"] for arrival in log}
     assert reached & {"Jakarta", "Kuala Lumpur", "Tehran"} == cities
+    members = json.loads((tmp_path / "demo" / "sandbox" / "audiences.json").read_text())
+    assert [(each["platform"], each["name"]) for each in members] == [("meta", "vip-early-look"), ("google", "vip-early-look")]
+    willing = sum(row["queue"] == "vip" and row["kind"] != "consented to neither" for row in people.values() if row["phone"])
+    assert all(100 < len(each["members"]) <= willing for each in members)
     if cities:
         vips = {row["kind"]: arrival.channel for arrival in log if (row := people[arrival.to])["queue"] == "vip"}
         assert vips["takes pushes"] == "push"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from dataclasses import replace
@@ -158,3 +159,17 @@ def test_the_best_customers_are_the_same_for_the_same_seed() -> None:
     browsers = [person.browser for person in VIPS if person.browser is not None]
     assert browsers == list(range(1, len(browsers) + 1))
     assert len({(person.kind, person.place) for person in VIPS}) == len(VipKind) * len(vips.PLACES)
+
+
+def test_members_are_known_by_their_hashes() -> None:
+    """With and without the plus; a stranger and someone who agreed to nothing are found."""
+    fine = next(person for person in VIPS if person.kind is VipKind.PHONE)
+    silent = next(person for person in VIPS if person.kind is VipKind.SILENT)
+
+    def row(number: str) -> tuple[str, str]:
+        return "", hashlib.sha256(number.encode()).hexdigest()
+
+    number = str(fine.row["phone"])
+    assert verify.judge_members({("google", "vip"): [row(number)], ("meta", "vip"): [row(number[1:])]}, VIPS) == []
+    found = verify.judge_members({("meta", "vip"): [row(str(silent.row["phone"])[1:]), row("123")]}, VIPS)
+    assert [silent.id in found[0], "not one of the sample" in found[1]] == [True, True]

@@ -16,6 +16,7 @@ from daemon.content.variables import build_variables
 from daemon.model.campaign import CampaignStatus
 from daemon.model.recipient import Recipient
 from daemon.policy.hours import parse_window
+from plugins.sms_text import measure_sms
 
 FOLDER = Path(__file__).parents[3] / "campaigns"
 VERSION = load_campaigns(FOLDER, check_window=parse_window).versions["winback"]
@@ -80,6 +81,22 @@ def test_it_uses_what_is_known(locale: str | None, words: str) -> None:
 def test_persian_is_written_from_right_to_left() -> None:
     """The document says so."""
     assert '<html lang="fa" dir="rtl">' in render("fa-IR", RICH).html
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+@pytest.mark.parametrize("traits", [RICH, POOR])
+def test_the_best_customers_get_one_short_message(locale: str | None, traits: Mapping[str, Any]) -> None:
+    """A push with title, words and a link; an SMS of at most two segments, with a way out."""
+    recipient = Recipient(id=1, key="v-1", phone="+628111000001", locale=locale, traits=traits)
+    renderer = Renderer(load_campaigns(FOLDER, check_window=parse_window).versions["vip"], shop={"currency": "USD"})
+    known = build_variables(recipient, {}, unsubscribe_url=URL, now=0)
+    push, sms = (renderer.render("invite", channel, locale, known) for channel in ("push", "sms"))
+    assert (push.locale, sms.locale) == (locale, locale)
+    assert 10 < len(push.head["title"]) < 60
+    assert push.head["url"].startswith("https://shop.example.com/")
+    assert len(push.text) < 120
+    assert measure_sms(sms.text.strip()).segments <= 3
+    assert "{{" not in push.text + sms.text + push.head["title"]
 
 
 def test_links_carry_the_campaign() -> None:
