@@ -86,7 +86,7 @@ async def test_the_written_config_leads_every_provider_here(house: Sandbox, tmp_
     config.write_text(HOLDER + tables.read_text(encoding="utf-8"), encoding="utf-8")
     setup = read_setup(config, {})
     assert setup.loading.problems == ()
-    assert {loaded.channel for loaded in setup.loading.channels} == {"email", "sms", "push"}
+    assert {loaded.channel for loaded in setup.loading.channels} == {"email", "sms", "push", "audience"}
     secrets = [*(tables.parent / "secrets").iterdir()]
     assert len(secrets) == 5
     assert {path.stat().st_mode & 0o777 for path in secrets} == {0o600}
