@@ -35,7 +35,7 @@ def sandbox(cli: Cli, smtp_port: int, sms_port: int, ads_port: int, push_port: i
     """Run a local SMTP server, a local Twilio, a push service and Meta's and Google's audiences, with an inbox page over them, until ^C.
     They check what they get as the real ones do. Nothing is delivered.
 
-    DIR gets log.ndjson and mail/ (one file a mail), sms/log.ndjson, push.ndjson, and providers.toml: tables for a config that lead here.
+    DIR gets log.ndjson and mail/ (one file a mail), sms/sms.ndjson, push.ndjson, and providers.toml: tables for a config that lead here.
     The part of a mail address before its first dot may ask for trouble: 550-rcpt, 451-rcpt, 550-dot, 451-dot, drop-rcpt, drop-dot,
     hang-dot, slow-dot (as drop-dot.anna@example.com); so may the last five digits of a phone number: 91610 unsubscribed, 90429 too
     many, 80005 taken and later undelivered, 70500 taken and answered with an error, 70504 taken and never answered.

@@ -117,3 +117,28 @@ async def test_a_reply_closes_and_opens_the_channel(shop: Shop) -> None:
     done = await shop.send("three", [number])
     assert done["deliveries"].get("accepted") == 1
     assert [entry.to for entry in read_log(shop.folder)] == [number, number]
+
+
+@pytest.mark.promise("P1", "P2", "P3")
+async def test_kill_9_while_sending_loses_and_doubles_nothing(shop: Shop) -> None:
+    """Three times in the middle of a job: every message at Twilio once, what is not there is in doubt and not more than were under way."""
+    numbers = [f"+62813{ending:07d}" for ending in range(1, 601)]
+    people = [{"id": f"p{number}", "phone": number, "zone": "Asia/Jakarta"} for number in numbers]
+    job = json.dumps({"id": "killed", "queue": "sms", "expected_count": len(people), "recipients": people, "message": MESSAGE})
+    await asyncio.to_thread(shop.house.give, job)
+    for taken in (60, 200, 350):
+        while len(shop.twilio.messages) < taken:
+            await asyncio.sleep(0.002)
+        await asyncio.to_thread(shop.house.kill)
+        assert len(shop.twilio.messages) < len(numbers)
+        await asyncio.to_thread(shop.house.start)
+    await asyncio.to_thread(shop.house.settled, "killed")
+    await shop.twilio.settled()
+    sent = [entry.to for entry in read_log(shop.folder)]
+    assert len(sent) == len(set(sent))
+    states = dict(shop.house.ask("SELECT r.phone, d.state FROM delivery d JOIN recipient r ON r.id = d.person"))
+    assert states.keys() == set(numbers)
+    assert {state for number, state in states.items() if number in set(sent)} <= {"accepted", "in_doubt"}
+    unsent = [states[number] for number in numbers if number not in set(sent)]
+    assert set(unsent) <= {"in_doubt"}
+    assert len(unsent) <= 3 * 20
