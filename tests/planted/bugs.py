@@ -125,4 +125,18 @@ PLANNING = (
          (PLAN, "            return None\n    return last + 1\n", "            continue\n    return last + 1\n")),
 )  # fmt: skip
 
-BUGS = {bug.name: bug for bug in (*HANDOVER, *FATE, *CAPS, *PLANNING)}
+SMS = (
+    _bug("sms-again-after-500", "An SMS that Twilio may have sent is sent again.", ("sms",),
+         ("channels.sms_twilio.verdicts", '    return Unknown(code=code, detail=words or "Twilio may have acted before it answered so")\n',
+          '    return Deferred(scope="provider", code=code)\n')),
+    _bug("sms-outlives-the-window", "Twilio may keep an SMS for its ten hours, over the window's close.", ("sms",),
+         ("channels.sms_twilio.channel", "validity=int(min(left, MAX_VALIDITY))", "validity=MAX_VALIDITY")),
+    _bug("sms-to-anywhere", "The list of countries is not looked at.", ("sms",),
+         ("channels.sms_twilio.channel", "        if country is None or country not in self._allowed:\n", "        if country is None:\n")),
+    _bug("sms-callback-believed", "A callback of whoever knows the address is believed.", ("sms",),
+         ("channels.sms_twilio.callbacks", "        if not valid:\n", '        if not valid and "bodySHA256" in request.url:\n')),
+    _bug("sms-doubt-guessed", "Of several messages that may be the doubtful one the newest is taken.", ("sms",),
+         ("channels.sms_twilio.lookup", "        if len(candidates) == 1:\n", "        if candidates:\n")),
+)  # fmt: skip
+
+BUGS = {bug.name: bug for bug in (*HANDOVER, *FATE, *CAPS, *PLANNING, *SMS)}

@@ -33,6 +33,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     ),
     "machine": ("tests/store/test_machine.py",),
     "smtp": ("tests/channels/smtp",),
+    "sms": ("tests/channels/sms_twilio",),
     "stages": tuple(f"tests/stages/test_{name}.py" for name in ("sending", "judging", "intake_expand", "intake_accept")),
     "simulation": (),
 }

@@ -49,7 +49,7 @@ def typed(fields: tuple[tuple[str, str], ...]) -> dict[str, Any]:
 )
 async def test_every_request_and_every_answer_fits_twilios_description(tmp_path: Path, change: dict[str, Any]) -> None:
     """Messages, refusals, look-ups of doubts; with each kind of sender."""
-    async with staged(tmp_path, total_seconds=1.0, **change) as stage:
+    async with staged(tmp_path, total_seconds=20.0, **change) as stage:
         for number in range(1, 20):
             await stage.outcome(f"+62812{number:07d}", number=number, text="é" * number + "سلام", ttl=number * 4000.0)
         message = stage.message(to="+62811170500")
