@@ -14,8 +14,8 @@ planted by replacing a piece of the code as it is imported, and the layers of te
 fails `make planted`, and so does a piece of code that is no longer there to be replaced. `make planted ARGS="--bug NAME"` plants one;
 `ARGS="--all --write"` runs every layer and writes this page's record anew; `make test` runs, for each bug, the first test on record.
 
-Layers: `rules` pure rules · `store` acts on a real SQLite file · `machine` the store's state machine, seed 1 · `smtp` and `sms` the channels against
-real servers · `stages` one stage against the store · `simulation` the whole daemon, whole histories by seed.
+Layers: `rules` pure rules · `store` acts on a real SQLite file · `machine` the store's state machine, seed 1 · `smtp`, `sms` the
+channels against real servers · `stages` one stage against the store · `simulation` the whole daemon, whole histories by seed.
 """
 
 
