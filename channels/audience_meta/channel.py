@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from channels.audience_meta.replies import Fault, fault_of, rest_of
-from channels.audience_meta.rows import columns_of, handle_of, quoted, rows_to_add, rows_to_remove
+from channels.audience_meta.rows import columns_of, handle_of, payload_of, quoted, rows_to_add, rows_to_remove
 from channels.audience_meta.settings import Settings
 from plugins import (
     Audience,
@@ -120,13 +120,11 @@ class MetaAudiences:
             some = members[start : start + SLICE]
             slices.append(rows_to_add(some, columns) if method == "POST" else rows_to_remove(some))
             await self._context().clock.sleep(0)
-        names = ",".join(f'"{name}"' for name in columns)
-        payload = f'{{"schema":[{names}],"data":[{",".join(slices)}]}}'
         session = json.dumps({
             "session_id": audience.session, "batch_seq": audience.sequence, "last_batch_flag": audience.last,
             "estimated_num_total": max(audience.total, len(members)),
         }, separators=(",", ":"))  # fmt: skip
-        form = f"payload={quoted(payload)}&session={quoted(session)}"
+        form = f"payload={payload_of(columns, slices)}&session={quoted(session)}"
         if method == "DELETE":
             form += "&method=DELETE"
         return form.encode()

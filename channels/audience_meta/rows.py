@@ -11,11 +11,14 @@ import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import sha256
+from urllib.parse import quote
 
 from plugins import Member
 
 REMOVED = ("EMAIL", "PHONE")
 """The columns by which members are taken out: what a handle holds."""
+OPEN, NEXT, CLOSE, COMMA = "%5B%22", "%22%2C%22", "%22%5D", "%2C"
+"""`["`, `","`, `"]` and `,` as a form has them: quoting the whole afterwards took a third of the time."""
 _NOT_DIGITS = re.compile(r"\D+")
 _EMAIL, _PHONE = 1, 2
 _BYTES = 32
@@ -63,21 +66,6 @@ def hashed_name(value: str) -> str:
     return hashed(normalise_name(value))
 
 
-@lru_cache(maxsize=65_536)
-def hashed_place(value: str) -> str:
-    return hashed(normalise_place(value))
-
-
-@lru_cache(maxsize=65_536)
-def hashed_postal(value: str, country: str | None) -> str:
-    return hashed(normalise_postal(value, country))
-
-
-@lru_cache(maxsize=512)
-def hashed_country(value: str) -> str:
-    return hashed(normalise_country(value))
-
-
 def handle_of(member: Member) -> bytes:
     """Which of e-mail and phone there is, and their digests; empty without either."""
     email = normalise_email(member.email) if member.email else ""
@@ -102,50 +90,59 @@ def columns_of(members: Sequence[Member]) -> tuple[str, ...]:
 
 
 def rows_to_add(members: Sequence[Member], columns: Sequence[str]) -> str:
-    """The members' rows as JSON texts with commas between, each as long as `columns`."""
-    first, last, city, state, postal, country = (name in columns for name in ("FN", "LN", "CT", "ST", "ZIP", "COUNTRY"))
+    """The members' rows, each as long as `columns`: JSON, written as it goes into a form (see `quoted`)."""
+    first, last = "FN" in columns, "LN" in columns
+    places = tuple(name for name in ("CT", "ST", "ZIP", "COUNTRY") if name in columns)
     rows: list[str] = []
     add, digits = rows.append, _NOT_DIGITS.sub
     for member in members:
         _, email, phone, first_name, last_name, land, town, region, code, *_ = member
-        text = f'["{sha256(email.strip().lower().encode()).hexdigest()}","' if email and not email.isspace() else '["","'
+        text = f"{OPEN}{sha256(email.strip().lower().encode()).hexdigest()}{NEXT}" if email and not email.isspace() else OPEN + NEXT
         if phone and (number := digits("", phone).lstrip("0")):
             text += sha256(number.encode()).hexdigest()
         if first:
-            text += f'","{hashed_name(first_name)}' if first_name else '","'
+            text += f"{NEXT}{hashed_name(first_name)}" if first_name else NEXT
         if last:
-            text += f'","{hashed_name(last_name)}' if last_name else '","'
-        if city:
-            text += f'","{hashed_place(town)}' if town else '","'
-        if state:
-            text += f'","{hashed_place(region)}' if region else '","'
-        if postal:
-            text += f'","{hashed_postal(code, land)}' if code else '","'
-        if country:
-            text += f'","{hashed_country(land)}' if land else '","'
-        add(text + '"]')
-    return ",".join(rows)
+            text += f"{NEXT}{hashed_name(last_name)}" if last_name else NEXT
+        if places:
+            text += place_cells(places, land, town, region, code)
+        add(text + CLOSE)
+    return COMMA.join(rows)
+
+
+@lru_cache(maxsize=65_536)
+def place_cells(places: tuple[str, ...], land: str | None, town: str | None, region: str | None, code: str | None) -> str:
+    """The cells of these columns, each behind its comma: many people live in one place."""
+    cells = {
+        "CT": hashed(normalise_place(town)) if town else "", "ST": hashed(normalise_place(region)) if region else "",
+        "ZIP": hashed(normalise_postal(code, land)) if code else "", "COUNTRY": hashed(normalise_country(land)) if land else "",
+    }  # fmt: skip
+    return "".join(NEXT + cells[name] for name in places)
 
 
 def rows_to_remove(members: Sequence[Member]) -> str:
-    """The rows of REMOVED, out of the handles. ValueError for a handle that is none of ours."""
+    """The rows of REMOVED in the same form, out of the handles. ValueError for a handle that is none of ours."""
     rows = []
     for member in members:
         flags, digests = member.handle[:1], member.handle[1:].hex()
         match flags:
             case b"\x01" if len(digests) == 2 * _BYTES:
-                rows.append(f'["{digests}",""]')
+                rows.append(f"{OPEN}{digests}{NEXT}{CLOSE}")
             case b"\x02" if len(digests) == 2 * _BYTES:
-                rows.append(f'["","{digests}"]')
+                rows.append(f"{OPEN}{NEXT}{digests}{CLOSE}")
             case b"\x03" if len(digests) == 4 * _BYTES:
-                rows.append(f'["{digests[: 2 * _BYTES]}","{digests[2 * _BYTES :]}"]')
+                rows.append(f"{OPEN}{digests[: 2 * _BYTES]}{NEXT}{digests[2 * _BYTES :]}{CLOSE}")
             case _:
                 raise ValueError(f"{member.key}: no handle of this plugin")
-    return ",".join(rows)
+    return COMMA.join(rows)
 
 
 def quoted(text: str) -> str:
-    """JSON of hashes and column names as a form's value: a twentieth of what `urllib` takes, since so few signs occur in it."""
-    for sign, code in (("%", "%25"), ('"', "%22"), ("[", "%5B"), ("]", "%5D"), (",", "%2C"), ("{", "%7B"), ("}", "%7D"), (":", "%3A")):
-        text = text.replace(sign, code)
-    return text
+    """What surrounds the rows, as a form has it."""
+    return quote(text, safe="")
+
+
+def payload_of(columns: Sequence[str], slices: Sequence[str]) -> str:
+    """The whole payload of a form: `{"schema": columns, "data": rows}`. `slices`: what the two functions above gave."""
+    names = ",".join(f'"{name}"' for name in columns)
+    return quoted('{"schema":[' + names + '],"data":[') + COMMA.join(slices) + quoted("]}")

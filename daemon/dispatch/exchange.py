@@ -34,7 +34,7 @@ SLICE = 400
 PAGE = 2000
 CALL_SECONDS = 300.0
 FAILED_PAUSE = 10 * MINUTE
-RETRIES = Backoff(base=30 * SECOND, factor=2, longest=15 * MINUTE, least=5 * SECOND)
+RETRIES = Backoff(base=4 * SECOND, factor=3, longest=15 * MINUTE, least=SECOND)
 PAUSE = 60 * SECOND
 """After a Deferred that names no time."""
 SIZED_EVERY = HOUR

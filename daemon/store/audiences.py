@@ -17,6 +17,7 @@ from daemon.model.delivery import DAY, Instant, Reason
 from daemon.policy.retargeting import refuse
 from daemon.store import schema as s
 from daemon.store.sql import fetch, ids, in_list, many, pour, pouring
+from daemon.store.writer import redone
 
 WALK, DOOR = "walk", "door"
 EXPIRED = "expired"
@@ -132,15 +133,17 @@ _CHANGE = (
     .where(_M.audience == bindparam("b_audience"), _M.person == bindparam("b_person"))
     .values(
         want=ONE, state=bindparam("b_state"), until=bindparam("b_until"), since=bindparam("b_since"), left_at=bindparam("b_left_at"),
-        changed_at=case((_M.state == bindparam("b_state"), _M.changed_at), else_=bindparam("b_now")), guard=bindparam("b_guard"),
+        changed_at=case((_M.state == bindparam("b_state"), _M.changed_at), else_=bindparam("b_now")),
+        guard=case((_M.state == ADDING, _M.guard), else_=bindparam("b_guard")),
         reason=bindparam("b_reason"),
     )
 )  # fmt: skip
 _CHANGE_NAMES = ("b_audience", "b_person", "b_state", "b_until", "b_since", "b_left_at", "b_now", "b_guard", "b_reason")
 
 
+@redone
 def put_members(conn: Connection, wants: Sequence[Want], *, topic: str | None, rule: str, now: Instant) -> dict[int, Reason]:
-    """Want them in. Safe to repeat. Returns who may not be, and why."""
+    """Want them in. Returns who may not be, and why. Safe to repeat: the next comparison, or a handover that came to nothing, does."""
     standings = standings_of(conn, {want.person for want in wants}, topic=topic, rule=rule)
     listed = ids(sorted({want.audience for want in wants})), ids(sorted({want.person for want in wants}))
     current = {tuple(row[:2]): row[2:] for row in fetch(conn, _CURRENT, ("audiences", "persons"), listed)}
@@ -174,7 +177,9 @@ def _state_wanted(old: tuple[Any, ...], address: bytes) -> MemberState:
     if state is MemberState.OUT:
         return MemberState.ADD
     if state is MemberState.REMOVE and not want and sent == address:
-        return MemberState.IN  # not taken out yet, and nothing has changed
+        return MemberState.ADD  # whether it is still there, or ever came there, nobody knows: adding is safe to repeat
+    if state is MemberState.IN and sent != address:
+        return MemberState.REMOVE  # and put in anew after that
     if state is MemberState.REFUSED and sent != address:
         return MemberState.ADD
     return state
@@ -247,7 +252,7 @@ _JUDGED = (
     update(s.audience_member)
     .where(_M.audience == bindparam("b_audience"), _M.person == bindparam("b_person"), _M.want == ONE)
     .values(
-        guard=bindparam("b_guard"),
+        guard=case((_M.state == ADDING, _M.guard), else_=bindparam("b_guard")),  # who travels is looked at again after that
         state=case(
             ((_M.state == IN) & (_M.address != bindparam("b_address")), REMOVE),
             ((_M.state == REFUSED) & (_M.address != bindparam("b_address")), ADD),

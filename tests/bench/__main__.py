@@ -7,7 +7,22 @@ import sys
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
-from tests.bench import decisions, end_to_end, idle, importing, intake, jobs, loop, peers, push, sms, smtp_channel, tarpit, ten_million
+from tests.bench import (
+    audience,
+    decisions,
+    end_to_end,
+    idle,
+    importing,
+    intake,
+    jobs,
+    loop,
+    peers,
+    push,
+    sms,
+    smtp_channel,
+    tarpit,
+    ten_million,
+)
 
 BENCHES = {
     "end-to-end: 10 KB multipart over 10 connections, one core": end_to_end.run,
@@ -18,6 +33,7 @@ BENCHES = {
     "sms: end to end beside a bare loop over Twilio's SDK, 100 requests at once, one core": sms.run,
     "loop: claim, policy, handover and outcome with a channel that does nothing, at 10 thousand and 10 million due": loop.run,
     "push: web push end to end beside a bare pywebpush loop and the crypto alone": push.run,
+    "audience: members hashed by each plugin, and a campaign's people into the local platforms": audience.run,
     "decisions: the rules alone": decisions.run,
     "intake: its stages alone, each format at two sizes": lambda: intake.run((20_000, 200_000)),
     "jobs: 20,000 and 1,000,000 recipients through the whole daemon, from the spool to the due queue": jobs.run,

@@ -132,7 +132,7 @@ async def test_results_that_come_later_are_asked_for_and_failures_end(tmp_path: 
         assert (view.acknowledged, view.unproved, view.batches, view.received) == (10, 0, {}, 10)
         world.ads.fail("google", "failed", "failed", "failed")
         await world.walk(range(1, 21, 2))
-        await world.round(times=36)
+        await world.round(times=48)
         view = (await world.views())["google", "winback-high"]
         assert (view.acknowledged, view.refused) == (0, {"failed_by_platform": 10})
         assert view.failed == {"batch_failed": 30}

@@ -6,6 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,12 @@ from hypothesis import strategies as st
 
 from channels.audience_meta import rows
 from plugins import Member
+
+
+def read(text: str) -> Any:
+    """What stands in a form, as JSON."""
+    return json.loads(unquote(text))
+
 
 VECTORS = json.loads((Path(__file__).parent / "vectors.json").read_text(encoding="utf-8"))
 FUNCTIONS = {"EMAIL": rows.normalise_email, "PHONE": rows.normalise_phone, "FN": rows.normalise_name, "LN": rows.normalise_name}
@@ -25,9 +32,9 @@ def test_the_vendors_vectors_are_met(vector: dict[str, Any]) -> None:
     assert FUNCTIONS[vector["key"]](vector["raw"]) == vector["normalised"]
     assert rows.hashed(vector["normalised"]) == vector["sha256"]
     member = Member(key="k", **{FIELDS[vector["key"]]: vector["raw"]})
-    assert json.loads(rows.rows_to_add([member], (vector["key"],) if vector["key"] in ("FN", "LN") else rows.REMOVED))
+    assert read(rows.rows_to_add([member], (vector["key"],) if vector["key"] in ("FN", "LN") else rows.REMOVED))
     columns = rows.columns_of([member])
-    row = json.loads(rows.rows_to_add([member], columns))
+    row = read(rows.rows_to_add([member], columns))
     assert row[columns.index(vector["key"])] == vector["sha256"]
     assert sum(map(bool, row)) == 1
 
@@ -62,7 +69,7 @@ _members = st.builds(
 def test_every_row_is_as_long_as_the_schema_and_holds_hashes_only(members: list[Member]) -> None:
     """Whatever people are called; and never the hash of nothing."""
     columns = rows.columns_of(members)
-    found = json.loads(f"[{rows.rows_to_add(members, columns)}]")
+    found = read(f"[{rows.rows_to_add(members, columns)}]")
     nothing = hashlib.sha256(b"").hexdigest()
     for row in found:
         assert len(row) == len(columns)
@@ -73,11 +80,11 @@ def test_every_row_is_as_long_as_the_schema_and_holds_hashes_only(members: list[
 def test_a_handle_removes_what_was_added(members: list[Member]) -> None:
     """By the same hashes of e-mail and phone; without either there is no handle."""
     for member in members:
-        row = json.loads(rows.rows_to_add([member], rows.REMOVED))
+        row = read(rows.rows_to_add([member], rows.REMOVED))
         handle = rows.handle_of(member)
         assert bool(handle) == any(row)
         if handle:
-            assert json.loads(rows.rows_to_remove([Member(key="k", handle=handle)])) == row
+            assert read(rows.rows_to_remove([Member(key="k", handle=handle)])) == row
 
 
 def test_a_strange_handle_is_refused() -> None:
@@ -87,9 +94,9 @@ def test_a_strange_handle_is_refused() -> None:
             rows.rows_to_remove([Member(key="k", handle=handle)])
 
 
-@given(st.text(alphabet='%"[],{}:abc019', max_size=60))
-def test_the_quick_quoting_is_that_of_a_form(text: str) -> None:
-    """For the signs that hashes and column names are made of."""
-    from urllib.parse import parse_qs
-
-    assert parse_qs(f"payload={rows.quoted(text)}").get("payload", [""]) == [text]
+def test_the_payload_of_a_form_is_json() -> None:
+    """Rows of several slices, with what surrounds them."""
+    slices = [rows.rows_to_add([Member(key="k", email=f"{n}@example.com")], rows.REMOVED) for n in range(2)]
+    assert read(rows.payload_of(rows.REMOVED, slices)) == {
+        "schema": ["EMAIL", "PHONE"], "data": [[rows.hashed("0@example.com"), ""], [rows.hashed("1@example.com"), ""]]
+    }  # fmt: skip
