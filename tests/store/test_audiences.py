@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -130,7 +131,7 @@ def engine() -> Iterator[Engine]:
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=int(os.environ.get("HOMING_AUDIENCES", "300")), deadline=None)
 @given(_STEPS)
 def test_the_platform_ends_with_what_is_wanted(engine: Engine, steps: list[tuple[str, int]]) -> None:
     """Any order of wishes, new addresses, batches whose answers get lost, and refusals; nobody whom nobody wants is left behind there."""
