@@ -199,8 +199,11 @@ class Wire:
 
     def _keep(self, target: Target, line: _Line) -> None:
         if line.open:
-            line.idle_since = self._clock.monotonic()
-            self._idle.setdefault((target.authority, target.port), []).append(line)
+            line.idle_since = now = self._clock.monotonic()
+            lines = self._idle.setdefault((target.authority, target.port), [])
+            lines.append(line)
+            while now - lines[0].idle_since >= KEEPALIVE_SECONDS:  # after a burst: those that are needed least lie first
+                lines.pop(0).close()
         else:
             line.close()
 

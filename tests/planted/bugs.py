@@ -139,4 +139,24 @@ SMS = (
          ("channels.sms_twilio.lookup", "        if len(candidates) == 1:\n", "        if candidates:\n")),
 )  # fmt: skip
 
-BUGS = {bug.name: bug for bug in (*HANDOVER, *FATE, *CAPS, *PLANNING, *SMS)}
+PUSH = (
+    _bug("push-hosts-unanchored", "A push endpoint is judged by how its host ends, without the dot.", ("push",),
+         ("channels.webpush.hosts", "            self._suffixes.append(entry[1:])\n", "            self._suffixes.append(entry[2:])\n")),
+    _bug("push-outlives-the-window", "A push is kept by its service for as long as was left when it was rendered.", ("push",),
+         ("channels.webpush.channel", "        left = (message.expires_at - self._clock.now()).total_seconds()\n", "        left = message.ttl\n")),
+    _bug("push-doubt-sent-again", "A push without an answer is tried again.", ("push",),
+         ("channels.webpush.channel", '            return Answer(subscription.text, "unknown", type(error).__name__,',
+          '            return Answer(subscription.text, "later", type(error).__name__,')),
+    _bug("push-one-key-for-all", "All messages share one key pair.", ("push",),
+         ("channels.webpush.encrypt", "            private = self._generate(self._curve)\n",
+          "            private = self._own = getattr(self, '_own', None) or self._generate(self._curve)\n")),
+    _bug("push-pause-stops-all", "One push service that throttles stops the whole provider.", ("push",),
+         ("channels.webpush.channel", "            pause = house.throttled(self._clock.monotonic(), answer.after)\n",
+          "            pause = [each.throttled(self._clock.monotonic(), answer.after) for each in self._houses.values()][0]\n")),
+    _bug("push-former-owner", "A browser that now belongs to another still gets what was claimed for the first.", ("push",),
+         ("daemon.store.push", "    if before is not None and before != person:\n", "    if before is None:\n")),
+    _bug("push-gone-stays", "A dead subscription stays when its outcome is recorded.", ("push",),
+         (FLIGHT, "    writes.removed += [(hash,) for hash in result.gone]\n", "")),
+)  # fmt: skip
+
+BUGS = {bug.name: bug for bug in (*HANDOVER, *FATE, *CAPS, *PLANNING, *SMS, *PUSH)}

@@ -34,6 +34,9 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "machine": ("tests/store/test_machine.py",),
     "smtp": ("tests/channels/smtp",),
     "sms": ("tests/channels/sms_twilio",),
+    "push": (
+        *(f"tests/channels/webpush/test_{name}.py" for name in ("hosts", "encrypt", "vapid", "sending")), "tests/store/test_push.py",
+    ),
     "stages": tuple(f"tests/stages/test_{name}.py" for name in ("sending", "judging", "intake_expand", "intake_accept")),
     "simulation": (),
 }

@@ -50,7 +50,8 @@ def test_the_largest_message_fills_a_body_of_4096_octets_and_one_more_is_refused
 
 def test_no_two_messages_share_a_key_or_a_salt() -> None:
     """RFC 8291 §3.4: a new key pair for each message."""
-    heads = [Encryptor().encrypt(b"same", PUBLIC, AUTH)[:86] for _ in range(20)]
+    encryptor = Encryptor()
+    heads = [encryptor.encrypt(b"same", PUBLIC, AUTH)[:86] for _ in range(20)]
     assert len({head[:16] for head in heads}) == len({head[21:86] for head in heads}) == 20
 
 

@@ -172,12 +172,13 @@ async def test_a_service_that_wants_to_be_left_alone_holds_up_no_other(fault: st
     async with service() as busy, service() as free, channel(busy, free, clock=clock, pool=1) as sender:
         busy.fault, busy.retry_after = fault, 60
         theirs, ours = busy.new_subscription(), free.new_subscription()
+        await send(sender, message("f0", ours))  # both are known before one of them throttles
         line = await send(sender, message("b1", theirs), message("b2", theirs), message("f1", ours), message("both", theirs, ours))
         assert line.asked == ["b1", "f1", "both"]
         waits = line.outcomes["b2"]
         assert isinstance(waits, Deferred) and waits.nothing_sent and waits.throttled and 55 < float(waits.after or 0) < 70
         assert isinstance(line.outcomes["f1"], Accepted) and isinstance(line.outcomes["both"], Accepted)
-        assert len(busy.refused) == 1 and len(free.pushes) == 2
+        assert len(busy.refused) == 1 and len(free.pushes) == 3
         busy.fault = None
         clock.pushed = 50.0
         assert (await send(sender, message("b3", theirs))).asked == []

@@ -243,3 +243,17 @@ async def test_a_certificate_is_checked_against_the_name() -> None:
                 with pytest.raises(NotConnectedError):
                     await client.post(at(server.port, tls=True), b"", b"x")
                 assert server.requests == []
+
+
+async def test_what_a_burst_leaves_behind_is_closed() -> None:
+    """Five at once, then one at a time: the other four do not stay open for ever."""
+    clock = Clock()
+    async with peer() as server, wire(server.port, clock=clock) as client:
+        await asyncio.gather(*(client.post(at(server.port), b"", b"x") for _ in range(5)))
+        assert server.connections == 5
+        clock.pushed = 3.0
+        await client.post(at(server.port), b"", b"x")
+        clock.pushed = 6.0
+        await client.post(at(server.port), b"", b"x")
+        assert server.connections == 5
+        assert [len(lines) for lines in client._idle.values()] == [1]
