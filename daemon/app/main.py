@@ -148,7 +148,7 @@ class Daemon:
         )  # fmt: skip
         self.kinds = {loaded.channel: loaded.address for loaded in self.setup.loading.channels}
         self._compose_sending(world)
-        self.retargeting = Retargeting(world, self.setup, self.signals)
+        self.retargeting = Retargeting(world, self.setup, self.signals, self.opened.gate)
         self.sending.put_in_audience = self.retargeting.sync.wake
         self._compose_intake(world)
         self._compose_desk(world)

@@ -11,6 +11,7 @@ from typing import Any
 from daemon.app.sending import World
 from daemon.app.setup import Setup
 from daemon.audience.desired import Desired, Intent
+from daemon.dispatch.gate import Gate
 from daemon.dispatch.sync import AudienceSync, Opening
 from daemon.errors import NotFoundError
 from daemon.model.audience import AUDIENCE
@@ -34,13 +35,15 @@ def intent_of(setup: Setup) -> Intent:
 class Retargeting:
     """Both services and the way to them."""
 
-    def __init__(self, world: World, setup: Setup, signals: Signals) -> None:
+    def __init__(self, world: World, setup: Setup, signals: Signals, gate: Gate) -> None:
         self._world = world
         self.sync = AudienceSync(
-            store=world.store, clock=world.clock, ids=world.ids, log=world.log, metrics=world.metrics, signals=signals
+            store=world.store, clock=world.clock, ids=world.ids, log=world.log, metrics=world.metrics, signals=signals,
+            holds=gate.reasons,
         )  # fmt: skip
         self.desired = Desired(
-            store=world.store, clock=world.clock, log=world.log, intent=intent_of(setup), changed=self.sync.wake, signals=signals
+            store=world.store, clock=world.clock, log=world.log, intent=intent_of(setup), changed=self.sync.wake, signals=signals,
+            holds=gate.reasons,
         )  # fmt: skip
         self.sync.configure(self._openings(setup))
 

@@ -8,7 +8,7 @@ deliveries of campaigns with an `[[audience]]` and puts in who walks. Reads page
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -19,6 +19,7 @@ from daemon.content.version import CampaignVersion
 from daemon.errors import StoreUnavailableError
 from daemon.model.audience import AUDIENCE
 from daemon.model.campaign import Campaign, CampaignStatus
+from daemon.model.delivery import Reason
 from daemon.service import Service, Signals
 from daemon.store import audiences as a
 from daemon.store.campaigns import statuses
@@ -29,6 +30,7 @@ from plugins.contract import Log
 EVERY_SECONDS = 60.0
 SHARE = 20
 """A round rests at least so many times as long as it worked."""
+UNTRUE = frozenset({Reason.CLOCK_UNTRUSTED.value, Reason.RESTORED.value, Reason.STORE_DAMAGED.value})
 PAGE = 1000
 STRAYS = 2000
 
@@ -69,11 +71,13 @@ class Desired(Service):
 
     def __init__(
         self, *, store: Writes, clock: Clock, log: Log, intent: Intent, changed: Callable[[], None], signals: Signals | None = None,
-        every_seconds: float = EVERY_SECONDS,
+        every_seconds: float = EVERY_SECONDS, holds: Callable[[], Collection[str]] = tuple,
     ) -> None:  # fmt: skip
+        """`holds`: what holds all sending now; in an untrue time, or in a store that may be a copy, nobody's time is over."""
         super().__init__("audience-desired")
         self._store, self._clock, self._log, self.intent = store, clock, log, intent
         self._changed, self._signals, self._every = changed, signals or Signals.off(), every_seconds
+        self._holds = holds
         self._stride = Stride(clock.monotonic)
         self._bells = asyncio.Event(), asyncio.Event()
 
@@ -104,7 +108,7 @@ class Desired(Service):
             began = self._clock.monotonic()
             bell.clear()
             try:
-                if self.intent.providers and await work():
+                if self.intent.providers and not UNTRUE & set(self._holds()) and await work():
                     self._changed()
             except StoreUnavailableError as error:
                 self._log.error("audience_put_off", error=str(error))

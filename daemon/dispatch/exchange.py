@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from daemon.clock import Clock
 from daemon.dispatch.outcome import cut
 from daemon.ids import Ids
 from daemon.metrics import Metrics
-from daemon.model.delivery import HOUR, MINUTE, SECOND, Instant
+from daemon.model.delivery import HOUR, MINUTE, SECOND, Instant, Reason
 from daemon.pacing.backoff import Backoff
 from daemon.pacing.breaker import Breaker
 from daemon.pacing.bucket import Bucket
@@ -61,14 +61,15 @@ class Exchange:
 
     def __init__(
         self, *, provider: str, channel: AudienceChannel, store: Writes, clock: Clock, ids: Ids, log: Log, metrics: Metrics, bucket: Bucket,
-        stopping: Callable[[], bool],
+        stopping: Callable[[], bool], holds: Callable[[], Collection[str]] = tuple,
     ) -> None:  # fmt: skip
+        """`holds`: what holds all sending now (`dispatch.gate`). Then nobody is added; removals go on, unless this store may be a copy."""
         self.provider, self.channel, self.bucket = provider, channel, bucket
         self.breaker = Breaker()
         self.stopped: str | None = None
         self.rests_until: Instant = 0
         self._store, self._clock, self._ids = store, clock, ids
-        self._log, self._metrics, self._stopping = log.bind(provider=provider), metrics, stopping
+        self._log, self._metrics, self._stopping, self._holds = log.bind(provider=provider), metrics, stopping, holds
         self._aboard: dict[int, dict[str, tuple[int, bytes, Member]]] = {}
         """Of the batch in hand: recipient -> person, address, member."""
 
@@ -95,13 +96,23 @@ class Exchange:
             if batch.state == b.FILLING:  # a crash came in between: what is aboard goes
                 await self._store.write(Lane.BULK, b.seal, batch.id, last=False)
                 return True
-            if batch.state == b.READY and batch.next_at <= now:
+            if batch.state == b.READY and batch.next_at <= now and batch.adds in self._kinds():
                 return await self._send(batch)
         return await self._begin(batches, now) or bool(polled)
 
+    def _kinds(self) -> Sequence[int]:
+        """What may be asked for now: removals (0), additions (1)."""
+        holds = set(self._holds())
+        if holds & {Reason.RESTORED, Reason.STORE_DAMAGED}:
+            return ()
+        removals = (0,) if self.channel.capabilities.removes else ()
+        return removals if holds else (*removals, 1)
+
     def _may_ask(self) -> bool:
         now = self._clock.instant()
-        return self.stopped is None and now >= self.rests_until and self.breaker.allowed(now) != 0 and self.bucket.available(now) != 0
+        if self.stopped is not None or now < self.rests_until or not self._kinds():
+            return False
+        return self.breaker.allowed(now) != 0 and self.bucket.available(now) != 0
 
     async def _clear(self, batch: b.Batch) -> None:
         """What is settled between the store and itself: nothing is asked of the platform."""
@@ -128,7 +139,7 @@ class Exchange:
         awaited = [batch.audience for batch in batches if batch.state == b.SENT]
         busy = sorted({*open_, *(audience for audience in awaited if awaited.count(audience) >= b.AWAITED)})
         capabilities = self.channel.capabilities
-        waiting = await self._store.read(b.next_audience, self.provider, now, busy=busy, removes=capabilities.removes)
+        waiting = await self._store.read(b.next_audience, self.provider, now, busy=busy, kinds=self._kinds())
         if waiting is None:
             return False
         if waiting.remote_id is None and not await self._ensure(waiting):

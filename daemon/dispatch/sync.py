@@ -7,7 +7,7 @@ nothing and the sending nothing. On stop nothing new is begun; what is under way
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +17,10 @@ from daemon.dispatch.exchange import Exchange
 from daemon.errors import StoreUnavailableError
 from daemon.ids import Ids
 from daemon.metrics import Metrics
-from daemon.model.delivery import SECOND
+from daemon.model.delivery import DAY, SECOND
 from daemon.pacing.bucket import Bucket
 from daemon.service import Service, Signals
-from daemon.store.audience_marks import prune_batches, unblock
+from daemon.store.audience_marks import forget_members, prune_batches, stale_members, unblock
 from daemon.store.audience_read import AudienceView, read_audiences
 from daemon.store.writer import Lane, Writes
 from plugins.audience import AudienceChannel
@@ -30,6 +30,9 @@ from plugins.loader import LoadedAudience
 LOOK_SECONDS = 5.0
 STOP_SECONDS = 20.0
 CARE_SECONDS = 30.0
+FORGET_TURNS, FORGOTTEN = 120, 500
+KEPT = 60 * DAY
+"""Members who left are kept so long: as touches are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +49,13 @@ class AudienceSync(Service):
 
     def __init__(
         self, *, store: Writes, clock: Clock, ids: Ids, log: Log, metrics: Metrics, signals: Signals | None = None,
-        look_seconds: float = LOOK_SECONDS,
+        look_seconds: float = LOOK_SECONDS, holds: Callable[[], Collection[str]] = tuple,
     ) -> None:  # fmt: skip
+        """`holds`: what holds all sending now."""
         super().__init__("audience-sync")
         self._store, self._clock, self._ids, self._log, self._metrics = store, clock, ids, log, metrics
-        self._signals, self._look_seconds = signals or Signals.off(), look_seconds
+        self._signals, self._look_seconds, self._holds = signals or Signals.off(), look_seconds, holds
+        self._turns = 0
         self._openings: list[Opening] = []
         self._running: dict[str, tuple[Opening, Exchange, AudienceChannel, Callable[[], Any], asyncio.Task[None]]] = {}
         self._bells: dict[str, asyncio.Event] = {}
@@ -116,7 +121,7 @@ class AudienceSync(Service):
             return
         exchange = Exchange(
             provider=name, channel=channel, store=self._store, clock=self._clock, ids=self._ids, log=self._log, metrics=self._metrics,
-            bucket=Bucket.from_state(None, rate=opening.per_second), stopping=self.stopping.is_set,
+            bucket=Bucket.from_state(None, rate=opening.per_second), stopping=self.stopping.is_set, holds=self._holds,
         )  # fmt: skip
         self._bells[name] = asyncio.Event()
         task = asyncio.get_running_loop().create_task(self._drive(name, exchange), name=f"audience-{name}")
@@ -164,6 +169,7 @@ class AudienceSync(Service):
         try:
             views = await self._store.read(read_audiences)
             await self._store.write(Lane.BULK, prune_batches, self._clock.instant())
+            await self._forget()
         except StoreUnavailableError as error:
             self._log.error("audience_put_off", error=str(error))
             return
@@ -176,6 +182,15 @@ class AudienceSync(Service):
                 pending=sum(view.pending for view in mine), refused=sum(sum(view.refused.values()) for view in mine),
                 lag=(now - oldest) / SECOND,
             )  # fmt: skip
+
+    async def _forget(self) -> None:
+        """Once an hour: whoever left long ago, since no cap counts those days any more."""
+        self._turns += 1
+        if self._turns % FORGET_TURNS != 1:
+            return
+        before = self._clock.instant() - KEPT
+        while stale := await self._store.read(stale_members, before, FORGOTTEN):
+            await self._store.write(Lane.BULK, forget_members, stale)
 
     # operators
 

@@ -31,7 +31,7 @@ from daemon.model.delivery import MINUTE, Instant
 from daemon.policy.subject import ANY
 from daemon.store import schema as s
 from daemon.store.audience_marks import note_failures
-from daemon.store.audiences import ADD, ADDING, IN, ONE, OUT, REFUSED, REMOVE
+from daemon.store.audiences import ADD, ADDING, IN, ONE, OUT, REFUSED, REMOVE, REMOVING, ZERO
 from daemon.store.sql import fetch, ids, in_list, many, rows, value
 from daemon.store.writer import redone
 
@@ -144,9 +144,10 @@ class Waiting(NamedTuple):
     remote_id: str | None
 
 
-def next_audience(conn: Connection, provider: str, now: Instant, *, busy: Sequence[int], removes: bool) -> Waiting | None:
-    """The audience with somebody waiting that was synced longest ago, and `next_at` past; removals first. `busy`: not these."""
-    for adds in (0, 1) if removes else (1,):
+def next_audience(conn: Connection, provider: str, now: Instant, *, busy: Sequence[int], kinds: Sequence[int]) -> Waiting | None:
+    """The audience with somebody waiting that was synced longest ago, and `next_at` past. `busy`: not these; `kinds`: 0 = removals,
+    1 = additions, in the order in which they are looked for."""
+    for adds in kinds:
         found = fetch(conn, _NEXT, ("provider", "now", "busy", "state"), (provider, now, ids(busy), _PENDING_STATES[adds]))
         if found:
             return Waiting(found[0][0], adds, *found[0][1:])
@@ -292,6 +293,7 @@ _SETTLE = (
         ),
         changed_at=bindparam("b_now"),
         batch=case((_KEEP == ONE, _M.batch), else_=null()),
+        handle=case(((_M.state == REMOVING) & (_M.want == ZERO) & (_KEEP == ZERO), null()), else_=_M.handle),  # of no use once it is out
     )
 )  # fmt: skip
 
@@ -347,7 +349,7 @@ def end_batch(conn: Connection, batch: int) -> None:
 _HELD = select(_M.audience, _M.person).where(_M.batch == bindparam("batch")).order_by(_M.person).limit(bindparam("limit"))
 _LET_GO = update(s.audience_member).where(
     _M.audience == bindparam("b_audience"), _M.person == bindparam("b_person")
-).values(batch=null())  # fmt: skip
+).values(batch=null(), handle=case((_M.state == OUT, null()), else_=_M.handle))  # fmt: skip
 _UNDO = (
     update(s.audience_member)
     .where(_M.audience == bindparam("b_audience"), _M.person == bindparam("b_person"))

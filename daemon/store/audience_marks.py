@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, true, update
+from sqlalchemy import Connection, bindparam, delete, func, literal_column, select, true, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from daemon.model.audience import MemberState
 from daemon.model.delivery import DAY, Instant
 from daemon.store import schema as s
-from daemon.store.sql import many
+from daemon.store.sql import fetch, many
 
 KEPT = 7 * DAY
 """Finished batches are kept so long, to be looked at."""
@@ -46,6 +46,25 @@ def prune_batches(conn: Connection, now: Instant) -> None:
     """Forget batches that were done long ago, but the last of each audience: a series may go on from it."""
     newest = select(func.max(_B.id)).group_by(_B.audience, _B.adds)
     conn.execute(delete(s.audience_batch).where(_B.state == "done", _B.made_at < now - KEPT, _B.id.not_in(newest)))
+
+
+_STALE = select(_M.audience, _M.person).where(
+    _M.state == literal_column(str(MemberState.OUT.value)), _M.want == literal_column("0"), _M.left_at < bindparam("before"),
+    _M.batch.is_(None),
+).limit(bindparam("limit"))  # fmt: skip
+_FORGET = delete(s.audience_member).where(
+    _M.audience == bindparam("b_audience"), _M.person == bindparam("b_person"), _M.state == literal_column(str(MemberState.OUT.value))
+)
+
+
+def stale_members(conn: Connection, before: Instant, limit: int) -> list[tuple[int, int]]:
+    """Some of those who left before then and are out. Reads all members: for once an hour."""
+    return [(row[0], row[1]) for row in fetch(conn, _STALE, ("before", "limit"), (before, limit))]
+
+
+def forget_members(conn: Connection, stale: Sequence[tuple[int, int]]) -> int:
+    """Nothing is left of them. Returns how many."""
+    return many(conn, _FORGET, ("b_audience", "b_person"), stale)
 
 
 def unblock(conn: Connection, provider: str | None) -> None:

@@ -33,7 +33,7 @@ def _word(state: MemberState) -> ColumnElement[Any]:
 
 
 OUT, IN, ADD, REMOVE = map(_word, (MemberState.OUT, MemberState.IN, MemberState.ADD, MemberState.REMOVE))
-ADDING, REFUSED = map(_word, (MemberState.ADDING, MemberState.REFUSED))
+ADDING, REMOVING, REFUSED = map(_word, (MemberState.ADDING, MemberState.REMOVING, MemberState.REFUSED))
 _M, _A, _R = s.audience_member.c, s.audience.c, s.recipient.c
 
 

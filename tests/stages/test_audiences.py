@@ -10,6 +10,7 @@ import pytest
 
 from daemon.model.audience import AudienceRule
 from daemon.model.delivery import DAY, MINUTE
+from daemon.store.audience_marks import forget_members, stale_members
 from daemon.store.audiences import leave_audiences
 from daemon.store.recipients import person_id
 from daemon.store.suppressions import SuppressionEntry, add_suppressions
@@ -201,3 +202,37 @@ async def test_sizes_show_drift(world: AudienceWorld) -> None:
 
     shown = view_json((await world.views())["google", "winback-low"])
     assert shown["platform"]["drift"] == -5
+
+
+@pytest.mark.parametrize(("hold", "removed"), [("kill_switch", True), ("clock_untrusted", True), ("restored", False)])
+async def test_while_sending_is_held_nobody_is_added(world: AudienceWorld, hold: str, removed: bool) -> None:
+    """The kill switch stops additions and lets people out; a store that may be a copy asks nothing of a platform at all."""
+    await world.walk(range(6))
+    await world.round()
+    holds = {hold: "told to"}
+    for exchange in world.exchanges.values():
+        exchange._holds = lambda: holds
+    await world.walk(range(6, 12))
+    await world.store.write(Lane.EXIT, leave_audiences, [person_id("c-1")], "converted", world.clock.instant())
+    await world.sql("UPDATE delivery SET state = 'dropped' WHERE person = :p", p=person_id("c-1"))
+    await world.round(times=2)
+    held = [0, 2, 3, 4, 5] if removed else range(6)
+    assert world.there("meta") == world.emails("meta", held)
+    holds.clear()
+    await world.round(times=2)
+    assert world.there("meta") == world.emails("meta", [n for n in range(12) if n != 1])
+
+
+async def test_nothing_is_left_of_whoever_is_out(world: AudienceWorld) -> None:
+    """The hashes that were sent go with the removal's acknowledgement, the row when no cap counts its days any more."""
+    await world.walk(range(4))
+    await world.round()
+    await world.sql("UPDATE recipient SET erased = 1, email = NULL, email_hash = NULL WHERE id = :p", p=person_id("c-2"))
+    await world.round(times=3)
+    rows = await world.sql("SELECT handle FROM audience_member WHERE person = :p", p=person_id("c-2"))
+    assert rows == [(None,), (None,)]
+    before = world.clock.instant()
+    assert await world.store.read(stale_members, before - DAY, 10) == []
+    stale = await world.store.read(stale_members, before, 10)
+    assert {person for _, person in stale} == {person_id("c-2")}
+    assert await world.store.write(Lane.BULK, forget_members, stale) == 2

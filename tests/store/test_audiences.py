@@ -16,6 +16,8 @@ from daemon.store import audiences as a
 from daemon.store import schema as s
 from daemon.store.audience_read import read_audiences
 from daemon.store.engine import open_writer, prepare
+from daemon.store.writer import Lane
+from tests.store.conftest import World, add_job
 
 NOW = 1_780_000_000_000_000
 PEOPLE = 6
@@ -66,7 +68,7 @@ class Platform:
         """Begin a batch, if none is open."""
         if self.open() is not None:
             return
-        waiting = b.next_audience(self.conn, "meta", self.now, busy=[], removes=True)
+        waiting = b.next_audience(self.conn, "meta", self.now, busy=[], kinds=(0, 1))
         if waiting is None:
             return
         number = b.make_batch(self.conn, waiting.audience, waiting.adds, session=1, total=1, now=self.now)
@@ -147,7 +149,7 @@ def test_the_platform_ends_with_what_is_wanted(engine: Engine, steps: list[tuple
                 platform.send(answered=what != "lost")
         platform.drain()
         assert platform.holds == platform.wanted()
-        assert b.next_audience(conn, "meta", platform.now, busy=[], removes=True) is None
+        assert b.next_audience(conn, "meta", platform.now, busy=[], kinds=(0, 1)) is None
         transaction.rollback()
 
 
@@ -198,7 +200,7 @@ def test_two_campaigns_with_one_name_have_two_sets_at_the_platform(conn: Connect
     a.put_members(conn, [a.Want(other, 2, None)], topic=None, rule="implied", now=NOW)
     names = []
     for _ in range(2):
-        waiting = b.next_audience(conn, "meta", NOW, busy=names and [platform.audience], removes=True)
+        waiting = b.next_audience(conn, "meta", NOW, busy=names and [platform.audience], kinds=(0, 1))
         assert waiting is not None
         names.append(waiting.name)
     assert names == ["x", "x (cart)"]
@@ -218,3 +220,23 @@ def test_hot_statements_use_their_index(conn: Connection, statement: Any, index:
     bound = tuple("[1]" if name == "persons" else 1 for name in compiled.positiontup)  # bound, as they are in truth: a partial index must hold
     plan = " ".join(str(row[3]) for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", bound))
     assert index in plan, plan
+
+
+async def test_a_claim_knows_the_stays_and_counts_no_act_of_putting_in(world: World) -> None:
+    """Days in an audience count by the members' rows; the delivery that put somebody there is no touch beside them."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[7])
+
+    def stay(conn: Connection) -> None:
+        audience = a.open_audience(conn, 1, "meta", "x", origin=a.DOOR, description="", now=NOW)
+        a.put_members(conn, [a.Want(audience, 7, None)], topic=None, rule="implied", now=NOW - 5)
+        for channel in ("audience", "email"):
+            conn.execute(s.touch.insert().values(person=7, at=NOW - 9, delivery=len(channel), channel=channel, campaign=1))
+
+    await world.store.write(Lane.BULK, stay)
+    await world.claim()
+    known = world.seen_known[7]
+    assert known.stays == [(NOW - 5, None, "c1")]
+    assert [touch.channel for touch in known.touches] == ["email"]
+    await world.store.write(Lane.BULK, a.leave_audiences, [7], "converted", NOW)
+    [(left,)] = await world.sql("SELECT left_at FROM audience_member")
+    assert left == NOW
