@@ -20,6 +20,7 @@ from daemon.errors import StoreUnavailableError
 from daemon.simulate.loop import SimLoop
 from daemon.simulate.process import Process
 from daemon.store import failures
+from daemon.store.engine import Transaction
 from daemon.store.memory import MemoryFile, injected, without_room
 from daemon.store.writer import Lane, Store, _Answer, _answer, _Call
 
@@ -92,7 +93,7 @@ class SimStore(Store):
             try:
                 if self.broken is not None:
                     raise self.broken
-                with self._conn.begin():
+                with Transaction(self._conn):
                     result = act(self._conn, *args, **kwargs)
             except Exception as error:  # noqa: BLE001 - it goes to who asked
                 answer = functools.partial(_settle, future, None, error)

@@ -10,9 +10,10 @@ import fcntl
 import os
 import sqlite3
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
-from sqlalchemy import Engine, StaticPool, create_engine, event, text
+from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, text
 from sqlalchemy.exc import DatabaseError, DBAPIError
 
 from daemon.errors import StateHeldError, StoreBrokenError, StoreUnavailableError
@@ -41,12 +42,49 @@ def _pragmas(connection: sqlite3.Connection, *statements: str) -> None:
     cursor.close()
 
 
-def _begin(connection: Any, statement: str) -> None:
+def _say(connection: Any, statement: str) -> None:
     """Once a commit: straight to the driver, an error told as Core would."""
     try:
-        connection.connection.driver_connection.execute(statement)
+        connection.connection.dbapi_connection.execute(statement)
     except sqlite3.Error as error:
         raise DBAPIError.instance(statement, None, error, sqlite3.Error, hide_parameters=True, dialect=connection.dialect) from error
+
+
+class Transaction:
+    """One transaction of the connection that writes, begun and ended at the driver: by Core's way that alone costs 10 µs, as much as
+    three statements, and most acts need nothing of Core. Whatever an act does by Core is in it: that finds it begun."""
+
+    __slots__ = ("_conn",)
+
+    def __init__(self, conn: Connection) -> None:
+        self._conn = conn
+
+    def __enter__(self) -> None:
+        _say(self._conn, "BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is not None:
+            self._undo()
+            return
+        try:
+            if self._conn.in_transaction():
+                self._conn.commit()
+            else:
+                _say(self._conn, "COMMIT")
+        except BaseException:
+            self._undo()
+            raise
+
+    def _undo(self) -> None:
+        self._conn.rollback()  # what Core has begun, also where it failed to end it
+        raw: Any = self._conn.connection.dbapi_connection
+        raw.rollback()
+
+
+def in_transaction(conn: Connection) -> bool:
+    """Something is begun and has neither been committed nor undone."""
+    raw: Any = conn.connection.dbapi_connection
+    return bool(raw.in_transaction) or conn.in_transaction()
 
 
 def open_writer(path: Path | None) -> Engine:
@@ -75,7 +113,8 @@ def open_writer(path: Path | None) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Any) -> None:
-        _begin(connection, "BEGIN IMMEDIATE")
+        if not connection.connection.dbapi_connection.in_transaction:
+            _say(connection, "BEGIN IMMEDIATE")
 
     return engine
 
@@ -105,7 +144,7 @@ def open_reader(path: Path) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Any) -> None:
-        _begin(connection, "BEGIN")
+        _say(connection, "BEGIN")
 
     return engine
 

@@ -136,10 +136,8 @@ def value(conn: Connection, statement: Query, names: tuple[str, ...] = (), value
 
 def _cursor(conn: Connection) -> sqlite3.Cursor | None:
     """The driver's own cursor, inside the transaction that is open; None where Core has to begin one, or it is another engine."""
-    if not conn.in_transaction():
-        return None
     raw: Any = conn.connection.dbapi_connection
-    return raw.cursor() if type(raw) is sqlite3.Connection else None
+    return raw.cursor() if type(raw) is sqlite3.Connection and raw.in_transaction else None
 
 
 def _told(conn: Connection, text: str, error: sqlite3.Error) -> BaseException:

@@ -246,7 +246,7 @@ class Store(failures.Kept):
         answers: list[_Answer] = []
         try:
             self._ask_for_sync(not all(getattr(call.act, "redone", False) for call in calls))
-            with conn.begin():
+            with engines.Transaction(conn):
                 if calls[0].joined:
                     results = calls[0].act(conn, [call.args[0] for call in calls])
                     answers = [(call.future, result, None) for call, result in zip(calls, results, strict=True)]
@@ -257,7 +257,7 @@ class Store(failures.Kept):
         except BaseException as failure:  # supervision: the error goes to whoever waits, the writer lives on
             full = self.is_full(failure)
             error = self._found(failures.told(failure, full=full))
-            if self.broken is None and not conn.in_transaction():
+            if self.broken is None and not engines.in_transaction(conn):
                 if full and calls[0].lane <= Lane.EXIT and self.make_room():
                     return self._transact(calls)
                 if len(calls) > 1:
