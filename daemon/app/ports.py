@@ -62,7 +62,7 @@ class Pace:
     audit_seconds: float = 60.0
     reconcile_seconds: float = 15.0
     poll_seconds: float = 1.0
-    room_seconds: float = 0.1
+    room_seconds: float = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -111,7 +111,9 @@ class Line:
         if free < self.capacity // 4:
             return 0  # small claims cost as much as large ones
         tokens = self.bucket.available(now)
-        return free if tokens is None else min(free, tokens)
+        if tokens is None:
+            return free
+        return min(free, tokens) if 2 * tokens >= min(free, self.bucket.burst(now)) else 0
 
     def available(self) -> bool:
         """It may send at all now: the choice between two providers of a channel."""

@@ -28,7 +28,7 @@ from plugins.contract import Log
 POLL_SECONDS = 1.0
 GATHER_SECONDS = 0.05
 """What falls due within so long is claimed together: a claim of one row costs nearly as much as one of twenty."""
-ROOM_SECONDS = 0.1
+ROOM_SECONDS = 0.05
 """How soon to look again when no line had room: a rate's tokens come with time."""
 UNSERVED = 200
 """Rows a claim takes of a channel that no provider serves, to hold them with their reason."""

@@ -73,6 +73,11 @@ class Bucket:
         owed = max(self.turn - now * _NANO, 0)
         return (slack - owed) // interval + 1 if owed <= slack else 0
 
+    def burst(self, now: Instant) -> int:
+        """How many may go at once when it was idle before; 0 = as many as you like."""
+        rate = self.current_rate(now)
+        return 0 if rate is None else max(1, int(rate * self.burst_seconds))
+
     def peek(self, now: Instant) -> Instant:
         """The instant at which one more message may go, `now` when at once. Nothing is taken."""
         start = max(now, self.paused_until)

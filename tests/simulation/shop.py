@@ -21,8 +21,8 @@ from daemon.app.setup import Setup, read_setup
 STATE = Path("/state")
 QUEUES = {"lapsed": ("winback", 1), "hurry": ("nudge", 2), "orders": ("receipt", 1), "alarms": ("alert", 1), "letters": ("news", 1)}
 POOL = 3
-SPREAD = 200_000
-"""A fifth of a second after a window opens, not half an hour: a world has few messages, and each look at the store has its price."""
+SPREAD = 50_000
+"""A twentieth of a second after a window opens, not half an hour: a world has few messages, and each look at the store has its price."""
 
 CAMPAIGNS: Mapping[str, str] = {
     "winback": 'status = "active"\npurpose = "marketing"\ntopic = "winback"\npriority = 50\n[window]\nhours = ["mon-sat 09:00-20:00", "sun 10:00-18:00"]\n'

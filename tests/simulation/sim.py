@@ -38,7 +38,9 @@ T = TypeVar("T")
 HOT_SECONDS = 30.0
 """For so long after something happened the daemon and the operators look around often."""
 IDLE = 3600.0
-"""How often the daemon and the operators look around when nothing happens."""
+"""How often those around the daemon look when nothing happens."""
+LOOK = 7200.0
+"""How often the daemon looks around when nothing calls it."""
 END_SECONDS = 60 * 3600.0
 """By then all work must have ended: the longest life is 26 h, and it begins at the last drop."""
 
@@ -67,8 +69,8 @@ class Sim:
         self.rng = random.Random(f"sim {plan.seed}")
         self.faults = StoreFaults(plan.seed)
         self.pace = Pace(
-            tick_seconds=IDLE, heartbeat_ticks=2, observe_ticks=20, poll_seconds=IDLE, room_seconds=20, audit_seconds=IDLE,
-            reconcile_seconds=IDLE,
+            tick_seconds=LOOK, heartbeat_ticks=1, observe_ticks=10, poll_seconds=LOOK, room_seconds=20, audit_seconds=LOOK,
+            reconcile_seconds=LOOK,
         )  # fmt: skip
         self.context = contextvars.copy_context()
         self.start = utc(plan.start)
@@ -264,7 +266,7 @@ class Sim:
         while not self.over:
             hot = self.world.loop.time() < self.hot_until
             if not hot:
-                self.pace.tick_seconds = IDLE
+                self.pace.tick_seconds = LOOK
             await asyncio.sleep(self.rng.uniform(10, 30) if hot else IDLE / 2)
             if self.up.is_set():
                 if self._undone():

@@ -20,7 +20,7 @@ from tests.simulation.shop import QUEUES, VARIANTS
 ROWS = 204
 """At least; 60 more where a queue is cancelled, whose rows may never be planned."""
 JOBS = 5
-"""There are at least so many jobs, of at most 60 rows: faults are tied to one of the first."""
+"""There are at least so many jobs, of at most 50 rows: faults are tied to one of the first."""
 PEOPLE = 90
 CANCELLED_SHARE = 0.05
 """Of the seeds: a queue is cancelled and the daemon stopped soon after."""
@@ -33,6 +33,8 @@ ZONES = (
     "Asia/Jakarta", "Asia/Tokyo", "Europe/Berlin", "Europe/London", "America/New_York", "America/Los_Angeles", "Asia/Tehran",
     "Asia/Kolkata", "Australia/Lord_Howe", "Pacific/Auckland", "America/Sao_Paulo", "Africa/Lagos",
 )  # fmt: skip
+ZONES_MET = 4
+"""So many of them in one world, beside that of most people: each has an hour of its own at which the daemon wakes."""
 COUNTRIES = ("US", "ID", "AU", "DE")
 DEATHS = ("kill", "power_loss")
 FAULTS = (
@@ -114,15 +116,16 @@ def draw_plan(seed: int) -> Plan:
 def _draw_people(rng: random.Random, start: datetime) -> list[Row]:
     awake = [zone for zone in ZONES if 9 <= start.astimezone(ZoneInfo(zone)).hour < 19]
     home = rng.choice(awake or ["Asia/Jakarta"])
+    zones, countries = rng.sample(ZONES, ZONES_MET), rng.sample(COUNTRIES, 2)
     people = []
     for number in range(PEOPLE):
         draw, zone, country = rng.random(), None, None
         if draw < 0.72:
             zone = home
         elif draw < 0.92:
-            zone = rng.choice(ZONES)
+            zone = rng.choice(zones)
         elif draw < 0.97:
-            country = rng.choice(COUNTRIES)
+            country = rng.choice(countries)
         domain = "slow.example" if rng.random() < 0.15 else "mail.example"
         people.append(Row(recipient=f"c{number}", email=f"c{number}@{domain}", zone=zone, country=country))
     return people
@@ -134,8 +137,8 @@ def _draw_jobs(rng: random.Random, start: datetime, least: int) -> tuple[JobPlan
     jobs: list[JobPlan] = []
     total = 0
     while total < least:
-        queue = rng.choice([queue for queue, left in free.items() if len(left) >= 20])
-        count = min(rng.randint(20, 53), max(least - total, 5))
+        queue = rng.choice([queue for queue, left in free.items() if len(left) >= 30])
+        count = min(rng.randint(30, 50), max(least - total, 5))
         rows, free[queue] = tuple(free[queue][:count]), free[queue][count:]
         total += len(rows)
         at = 0.0 if not jobs else jobs[-1].at + rng.choice((0.0, rng.uniform(0, 2), rng.uniform(0, 200), rng.uniform(0, 9000)))

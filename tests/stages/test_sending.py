@@ -438,6 +438,21 @@ async def test_a_destination_that_hangs_holds_one_place_and_the_rest_goes_on(wor
     assert (await world.tally())["accepted", ""] == 31
 
 
+async def test_a_rate_is_not_claimed_message_by_message(world: World) -> None:
+    """Few tokens are left until there are enough for a claim that is worth its price; what is there then is taken."""
+
+    async def nothing(batch: Sequence[Message], session: Session) -> None: ...
+
+    line = await make_line(world, nothing)
+    line.bucket = Bucket(rate=0.1, burst_seconds=100.0)
+    now = SystemClock().instant()
+    for _ in range(6):
+        line.bucket.reserve(now)
+    assert (line.bucket.available(now), line.room()) == (4, 0)
+    line.bucket.give_back(now)
+    assert line.room() == 5
+
+
 @pytest.mark.promise("P10")
 @pytest.mark.parametrize("hanging", ["one", "all"])
 async def test_a_call_that_hangs_gives_its_place_to_a_spare_one(

@@ -59,6 +59,13 @@ def test_available_is_what_reserve_gives_at_once() -> None:
     assert bucket.available(START + SECOND) == 10
 
 
+def test_burst_is_what_an_idle_bucket_lets_go_at_once() -> None:
+    """And at least one message, however low the rate; an unlimited bucket has none."""
+    assert [Bucket(rate=rate).burst(START) for rate in (120.0, 0.5)] == [12, 1]
+    assert Bucket(rate=120.0).available(START) in (12, 13)
+    assert Bucket(rate=None).burst(START) == 0
+
+
 def test_unlimited_bucket_never_waits() -> None:
     """No rate, no state worth keeping."""
     bucket = Bucket(rate=None)
