@@ -24,6 +24,8 @@ LATENCY = (0.0002, 0.01)
 SECONDS: Mapping[Stage, float] = {"reset": 60.0, "mail": 60.0, "rcpt": 60.0, "data": 30.0, "dot": 120.0}
 """A fifth of what the channel has: whoever waits for a relay that hangs asks again each second, and that is met often enough so."""
 CONNECT_SECONDS = 30.0
+RECORDED_SECONDS = 0.05
+"""So long an outcome may take into the store, with those of others before it."""
 
 AT_RCPT = {
     "451-rcpt": b"451 4.2.1 mailbox busy, later\r\n",
@@ -94,14 +96,15 @@ class Sea:
             mine.check()
             exchange = Exchange(loop=self.world.loop, seconds=SECONDS, name=name)
             link = Link(self, endpoint.host, exchange, mine)
-            self.links = [each for each in self.links if not each.gone] + [link]
+            self.links = [each for each in self.links if each.counts()] + [link]
             exchange.connection_made(link)
             return exchange, Offer(pipelining=self.pipelining, size=0, smtputf8=True, eightbit=True)
 
         return open
 
     def open_links(self) -> int:
-        return sum(not link.gone for link in self.links)
+        """Connections that are open, or were a moment ago: what came over them last may be on its way to the store still."""
+        return sum(link.counts() for link in self.links)
 
     def client_dies(self, *, power: bool) -> None:
         """What the kernel had is still delivered after a kill -9; of what a machine had that lost its power, the seed says how much."""
@@ -119,10 +122,15 @@ class Link(asyncio.Transport):
         self.sea, self.relay, self.exchange, self.process = sea, relay, exchange, process
         self.gone = self._closing = self._deaf = self._mute = self._went_down = False
         self._last = 0.0
+        self._gone_at = 0.0
         self._flying: list[asyncio.TimerHandle] = []
         self._buffer = b""
         self._content: int | None = None
         self._rcpt, self._way = "", "accept"
+
+    def counts(self) -> bool:
+        """It is open, or went just now."""
+        return not self.gone or self.sea.world.loop.time() - self._gone_at < RECORDED_SECONDS
 
     # -- the client's transport
 
@@ -138,8 +146,8 @@ class Link(asyncio.Transport):
 
     def close(self) -> None:
         if not self._closing:
-            self._closing = True
-            self.gone = True
+            self._closing = self.gone = True
+            self._gone_at = self.sea.world.loop.time()
             self.sea.world.loop.call_soon(self.exchange.connection_lost, None)
 
     def abort(self) -> None:
@@ -176,6 +184,7 @@ class Link(asyncio.Transport):
     def _lost(self, _: bytes) -> None:
         if not self._closing and self.process.alive:
             self._closing = self.gone = True
+            self._gone_at = self.sea.world.loop.time()
             self.exchange.eof_received()
             self.exchange.connection_lost(None)
 
