@@ -18,7 +18,7 @@ from tests.simulation.relay import BEHAVIOURS
 from tests.simulation.shop import QUEUES, VARIANTS
 
 ROWS = 204
-"""At least; 50 more where a queue is cancelled, whose rows may never be planned."""
+"""At least; 60 more where a queue is cancelled, whose rows may never be planned."""
 JOBS = 5
 """There are at least so many jobs, of at most 50 rows: faults are tied to one of the first."""
 PEOPLE = 90
@@ -104,7 +104,7 @@ def draw_plan(seed: int) -> Plan:
     faults = _draw_faults(rng)
     stopping = random.Random(f"cancelled {seed}")
     ends = stopping.random() < CANCELLED_SHARE
-    jobs = _draw_jobs(rng, start, ROWS + 50 * (ends or any(fault.kind == "cancel_queue" for fault in faults)))
+    jobs = _draw_jobs(rng, start, ROWS + 60 * (ends or any(fault.kind == "cancel_queue" for fault in faults)))
     faults += _draw_stop_after_cancel(stopping, jobs) if ends else ()
     ways = {name: rng.uniform(0.01, 0.06) for name in rng.sample(BEHAVIOURS, rng.randint(1, 6))}
     return Plan(
@@ -152,7 +152,7 @@ def _draw_jobs(rng: random.Random, start: datetime, least: int) -> tuple[JobPlan
 
 
 def _draw_faults(rng: random.Random) -> tuple[FaultPlan, ...]:
-    deaths = [rng.choice(DEATHS) for _ in range(rng.randint(1, 3))]
+    deaths = [rng.choice(DEATHS) for _ in range(rng.randint(1, 4))]
     others = [kind for kind in rng.sample(FAULTS, rng.randint(1, 6)) for _ in range(rng.randint(1, 2))]
     found = [
         FaultPlan(
