@@ -43,13 +43,13 @@ class Turn:
         self._line, self._clock = line, clock
         self.open = dict(domains)
         self.session: SendSession | None = None
-        self.asking_since: float | None = None
+        self._asking_since: float | None = None
         self._since = clock.monotonic()
         self._erred = False
 
     def age(self, now: float) -> float:
         """How long nothing has come back; 0 while the store is asked."""
-        return 0.0 if self.asking_since is not None else now - self._since
+        return 0.0 if self._asking_since is not None else now - self._since
 
     @property
     def domain(self) -> str:
@@ -62,14 +62,14 @@ class Turn:
         self._line.reported(envelope, outcome, self, seconds)
 
     def asking(self) -> None:
-        self.asking_since = self._clock.monotonic()
+        self._asking_since = self._clock.monotonic()
 
     def asked(self) -> None:
         """The store's time is not the relay's."""
-        if self.asking_since is not None:
-            seconds = self._clock.monotonic() - self.asking_since
+        if self._asking_since is not None:
+            seconds = self._clock.monotonic() - self._asking_since
             self._since += seconds
-            self.asking_since = None
+            self._asking_since = None
             self._line.waited(seconds)
 
     def granted(self, granted: Sequence[Envelope], refused: int, at: int) -> None:
@@ -101,24 +101,14 @@ class Patience:
 
     def begin(self, turn: Turn) -> None:
         self._turns[turn] = None
-        self.soon(LOOK_SECONDS)
+        self._plan(LOOK_SECONDS)
 
     def end(self, turn: Turn) -> None:
         self._turns.pop(turn, None)
 
-    def soon(self, seconds: float) -> None:
-        """Look in so many seconds, or when it is planned, whichever is sooner."""
-        due = self._clock.monotonic() + seconds
-        if self._timer is not None:
-            if self._due <= due:
-                return
-            self._timer.cancel()
-        self._due = due
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
-
     def watch(self) -> None:
         """Something is ready and may not begin: look when it may."""
-        self.soon(self._pause(self._clock.monotonic()))
+        self._plan(self._pause(self._clock.monotonic()))
 
     def stop(self) -> None:
         if self._timer is not None:
@@ -147,6 +137,16 @@ class Patience:
         if self._turns or self._ready:
             self.watch()
 
+    def _plan(self, seconds: float) -> None:
+        """Look in so many seconds, or when it is planned, whichever is sooner."""
+        due = self._clock.monotonic() + seconds
+        if self._timer is not None:
+            if self._due <= due:
+                return
+            self._timer.cancel()
+        self._due = due
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
+
     def _pause(self, now: float) -> float:
         """What has waited for long changes slowly: with nothing else to see, a look each time that it is a quarter older will do, and
         when a slow destination has rested. Whatever comes back meanwhile calls the senders itself."""
@@ -165,5 +165,5 @@ class Patience:
             age = turn.age(now)
             if age > self._destinations.patience:
                 domain = turn.domain
-                news = self._destinations.waits(domain, age)
+                news = self._destinations.waits(domain, age, now)
                 self._late(domain, age, news, self._ready.shed(domain))

@@ -24,6 +24,7 @@ from plugins.contract import Log
 RECORD_SECONDS = 1.0
 """How soon outcomes are brought to the store again that it could not take."""
 LAST_TRIES = 3
+"""So often it is asked when the daemon ends."""
 
 
 class Records:

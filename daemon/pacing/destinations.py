@@ -19,7 +19,9 @@ from dataclasses import dataclass
 from daemon.model.delivery import SECOND, Instant
 
 START = 1
+"""Places of a domain of which nothing good is known yet."""
 SLOW_SECONDS = 2.0
+"""No answer that comes sooner is late."""
 HANG_SECONDS = 1.0
 USUAL = 0.25
 """Seconds, until answers tell more."""
@@ -27,6 +29,7 @@ TIMES_USUAL = 8
 LEARNING = 1.05
 """Each answer moves what is usual by a twentieth towards itself: it settles at the median, whatever a few slow ones take."""
 REST = 2
+"""A slow domain rests so many times as long as its last message took: one that hangs has a connection for a third of the time at most."""
 HALF_SECONDS = 5.0
 """A slow domain may have half of the places, when nobody else wants them, as long as a message to it takes no longer."""
 LONGEST_SECONDS = 1800.0
@@ -124,9 +127,8 @@ class Destinations:
         self._usual = max(self._usual, 0.001)
         if late:
             self._slow[domain] = known
-            known.took, known.window = seconds, 1
-            known.rests_until = now + REST * seconds
-            known.earned = 0
+            known.took, known.rests_until = seconds, now + REST * seconds
+            known.window, known.earned = START, 0
         else:
             if known.took:
                 del self._slow[domain]
@@ -134,15 +136,16 @@ class Destinations:
             known.window += 1
             known.earned += EACH_ANSWER
 
-    def waits(self, domain: str, seconds: float) -> bool:
-        """A message to it has had no answer for so long. True if that is news."""
+    def waits(self, domain: str, seconds: float, now: float) -> bool:
+        """A message to it has had no answer for so long. True if that is news. It will rest even if none ever comes."""
         if not domain:
             return False
         known = self._of(domain)
         news = not known.took
         self._slow[domain] = known
         known.took = max(known.took, seconds)
-        known.window, known.earned = 1, 0
+        known.rests_until = now + REST * seconds
+        known.window, known.earned = START, 0
         return news
 
     def took(self, domain: str) -> float:

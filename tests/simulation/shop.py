@@ -94,7 +94,7 @@ def _text(variant: int, campaigns: Path, pool: int) -> str:
 
 
 @functools.cache
-def _setups() -> tuple[tuple[Setup, Setup], ...]:
+def _setups(pools: tuple[int, int]) -> tuple[tuple[Setup, Setup], ...]:
     """All variants and their twins, read once a process by the daemon's own reader."""
     found = []
     with tempfile.TemporaryDirectory(prefix="homing-sim-") as folder:
@@ -106,21 +106,21 @@ def _setups() -> tuple[tuple[Setup, Setup], ...]:
         path = Path(folder, "config.toml")
         for variant in range(len(VARIANTS)):
             pair = []
-            for pool in (POOL, POOL - 1):
+            for pool in pools:
                 path.write_text(_text(variant, path.parent / "campaigns", pool))
                 pair.append(read_setup(path, {}))
             found.append((pair[0], pair[1]))
     return tuple(found)
 
 
-def setup_of(variant: int, opener: Opener, *, twin: bool = False) -> Setup:
-    """A reading of the shop whose SMTP channel speaks to the simulated relays."""
+def setup_of(variant: int, opener: Opener, *, twin: bool = False, pool: int = POOL) -> Setup:
+    """A reading of the shop whose SMTP channel speaks to the simulated relays; the twin has a connection less in its `pool`."""
 
     class Channel(SmtpChannel):
         def __init__(self) -> None:
             super().__init__(opener)
 
-    setup = _setups()[variant][twin]
+    setup = _setups((pool, pool - 1))[variant][twin]
     channels = tuple(replace(loaded, channel_class=Channel) for loaded in setup.loading.channels)
     setup = replace(setup, rules=replace(setup.rules, spread=SPREAD))
     return replace(setup, loading=replace(setup.loading, channels=channels))

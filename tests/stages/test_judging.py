@@ -72,7 +72,7 @@ def test_rows_over_a_domains_rate_get_its_next_free_turns_once() -> None:
 def test_who_waits_for_a_slow_destination_takes_a_turn_at_its_rate_once() -> None:
     """Put off on whole seconds, so that many ask again in one claim, and not before its turn at the domain's rate."""
     crowd, buckets = Destinations(2), {"gmail.com": Bucket(rate=0.001)}
-    crowd.waits("gmail.com", 60.0)
+    crowd.waits("gmail.com", 60.0, 0.0)
     items = [item.decision for item in judge([due(i) for i in range(8)], buckets=buckets, crowd=crowd)]
     waits = [decision.until for decision in items if decision.rule is not None and decision.rule[0] == "slow.relay.gmail.com"]
     assert len(waits) >= 5
@@ -84,7 +84,7 @@ def test_who_waits_for_a_slow_destination_takes_a_turn_at_its_rate_once() -> Non
 def test_who_waits_for_a_slow_destination_is_remembered_as_it_stands_in_the_queue() -> None:
     """So that it can be made due when the destination is well again."""
     crowd = Destinations(2)
-    crowd.waits("gmail.com", 60.0)
+    crowd.waits("gmail.com", 60.0, 0.0)
     judged = judge([due(i) for i in range(8)], crowd=crowd)
     waits = [(item.row.lane, item.decision.until, item.row.delivery) for item in judged if item.decision.verdict is Verdict.DEFER]
     assert len(waits) == 6
@@ -94,7 +94,7 @@ def test_who_waits_for_a_slow_destination_is_remembered_as_it_stands_in_the_queu
 def test_a_turn_at_a_slow_destination_takes_no_second_one_at_its_rate() -> None:
     """The turn at the domain's rate is taken when a row is first put off."""
     crowd, buckets = Destinations(2), {"gmail.com": Bucket(rate=0.001)}
-    crowd.waits("gmail.com", 60.0)
+    crowd.waits("gmail.com", 60.0, 0.0)
     judge([due(i) for i in range(8)], buckets=buckets, crowd=crowd)
     before = buckets["gmail.com"].to_state()
     again = [judge([due(5, reason=Reason.RATE_LIMITED.value)], buckets=buckets, crowd=crowd) for _ in range(3)]

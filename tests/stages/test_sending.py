@@ -691,7 +691,7 @@ async def test_what_waits_for_a_slow_destination_is_due_again_when_it_is_well(wo
     await world.store.write(Lane.BULK, add_job, 1, people=range(1, 31))
     await world.sql("UPDATE recipient SET email = 'p' || id || '@slow.example'")
     line = await make_line(world, obey)
-    line.destinations.waits("slow.example", 60.0)
+    line.destinations.waits("slow.example", 60.0, line._clock.monotonic() - 1000)
     now = line._clock.instant()
     claimed = (await world.claim()).claimed
     turns = [line.destinations.put_off("slow.example", 1, one.row.delivery, now, now + 86_400 * SECOND) for one in claimed[4:]]

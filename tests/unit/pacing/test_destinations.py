@@ -48,7 +48,7 @@ def test_no_domain_is_no_limit():
     all_.hold("")
     all_.begin("")
     assert all_.may("", 0.0)
-    assert not all_.waits("", 99.0)
+    assert not all_.waits("", 99.0, 0.0)
     assert all_.spare("") is None
 
 
@@ -64,6 +64,16 @@ def test_a_slow_domain_goes_one_at_a_time_and_rests():
     answered(all_, "big.example", 0.02, now=113.0)
     assert all_.slow() == {}
     assert on_the_way(all_, "big.example", now=113.0) == 2
+
+
+def test_a_domain_that_never_answered_rests_too():
+    """A connection that is given up after minutes says nothing of the domain; that it waited for so long does."""
+    all_ = Destinations(10)
+    all_.begin("slow.example")
+    all_.waits("slow.example", 300.0, 1000.0)
+    all_.end("slow.example", None, 1001.0)
+    assert on_the_way(all_, "slow.example", now=1000.0 + REST * 300.0 - 0.01) == 0
+    assert on_the_way(all_, "slow.example", now=1000.0 + REST * 300.0) == 1
 
 
 def test_places_that_nobody_wants_are_given_to_a_slow_domain():
@@ -83,8 +93,8 @@ def test_what_waits_is_slow_before_its_answer():
         all_.hold("slow.example")
     all_.begin("slow.example")
     assert all_.spare("slow.example") is None
-    assert all_.waits("slow.example", 3.0)
-    assert not all_.waits("slow.example", 4.0)
+    assert all_.waits("slow.example", 3.0, 0.0)
+    assert not all_.waits("slow.example", 4.0, 0.0)
     assert (all_.spare("slow.example"), all_.too_many("slow.example")) == (0, 20)
     for _ in range(25):
         all_.let_go("slow.example")
@@ -125,9 +135,9 @@ def test_a_few_slow_answers_do_not_move_what_is_usual():
 def test_what_found_no_room_gets_the_next_turn_at_the_domains_pace():
     """Each row is moved once: one turn behind the other, as fast as the domain takes them, none beyond half an hour but spread."""
     all_ = Destinations(10)
-    all_.waits("slow.example", 10.0)
+    all_.waits("slow.example", 10.0, 0.0)
     assert put_off(all_, 5) == [10, 15, 20, 25, 30]
-    all_.waits("slow.example", 60.0)
+    all_.waits("slow.example", 60.0, 0.0)
     later = put_off(all_, 60)
     assert later[:3] == [60, 120, 180]
     assert all(LONGEST_SECONDS < seconds <= 2 * LONGEST_SECONDS for seconds in later[30:])
@@ -137,14 +147,14 @@ def test_what_found_no_room_gets_the_next_turn_at_the_domains_pace():
 def test_a_turn_is_never_after_the_messages_end():
     """It is decided there for the last time."""
     all_ = Destinations(10)
-    all_.waits("slow.example", 60.0)
+    all_.waits("slow.example", 60.0, 0.0)
     assert [all_.put_off("slow.example", 1, n, NOW, NOW + 90 * SECOND) - NOW for n in range(3)] == [60 * SECOND, 90 * SECOND, 90 * SECOND]
 
 
 def test_a_domain_that_is_well_again_lets_its_rows_go_a_few_with_each_answer():
     """Nobody waits for a turn that was given in worse times; and if it is slow again soon, few have been moved for nothing."""
     all_ = Destinations(10)
-    all_.waits("slow.example", 60.0)
+    all_.waits("slow.example", 60.0, 0.0)
     put_off(all_, 100)
     freed: list[int] = []
     for answers in range(1, 60):
@@ -159,7 +169,7 @@ def test_a_domain_that_is_well_again_lets_its_rows_go_a_few_with_each_answer():
 def test_a_domain_that_is_slow_again_lets_nobody_go():
     """What it had earned is gone."""
     all_ = Destinations(10)
-    all_.waits("slow.example", 60.0)
+    all_.waits("slow.example", 60.0, 0.0)
     put_off(all_, 100)
     answered(all_, "slow.example", 0.02)
     answered(all_, "slow.example", 60.0)
@@ -171,7 +181,7 @@ def test_a_domain_that_is_slow_again_lets_nobody_go():
 def test_rows_whose_turn_has_come_are_not_let_go_a_second_time():
     """And what must not come sooner is not remembered."""
     all_ = Destinations(10)
-    all_.waits("slow.example", 10.0)
+    all_.waits("slow.example", 10.0, 0.0)
     put_off(all_, 4)
     all_.put_off("slow.example", 1, 99, NOW, FAR, remembered=False)
     answered(all_, "slow.example", 0.02)
@@ -182,7 +192,7 @@ def test_rows_whose_turn_has_come_are_not_let_go_a_second_time():
 def test_what_waits_is_remembered_up_to_a_limit_and_let_go_all_together_at_the_end():
     """Memory does not follow the backlog: what is above comes at its turn. Who forgets everything lets everything go."""
     all_ = Destinations(10)
-    all_.waits("slow.example", 10.0)
+    all_.waits("slow.example", 10.0, 0.0)
     put_off(all_, WAITING + 50)
     assert len(all_.freed_all(NOW)) == WAITING
     assert all_.freed_all(NOW) == []
@@ -195,7 +205,7 @@ def test_a_slow_destination_with_something_claimed_tells_when_it_has_rested():
     all_ = Destinations(10)
     all_.hold("slow.example")
     all_.begin("slow.example")
-    all_.waits("slow.example", 10.0)
+    all_.waits("slow.example", 10.0, 0.0)
     assert all_.rested_at(10.0) is None
     all_.end("slow.example", 10.0, 10.0)
     assert all_.rested_at(10.0) == 30.0
@@ -207,7 +217,7 @@ def test_a_slow_destination_with_something_claimed_tells_when_it_has_rested():
 def test_thousands_of_domains_are_forgotten_unless_something_is_against_them():
     """Memory does not follow the number of domains."""
     all_ = Destinations(10)
-    all_.waits("slow.example", 30.0)
+    all_.waits("slow.example", 30.0, 0.0)
     for number in range(12_000):
         answered(all_, f"d{number}.example", 0.01)
     assert len(all_._known) <= 5000
