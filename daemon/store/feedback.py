@@ -18,7 +18,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from daemon.model.campaign import REACTIONS
 from daemon.model.delivery import HOUR, Instant, State
-from daemon.store import proofs, wishes
+from daemon.store import profiles, proofs, wishes
 from daemon.store import schema as s
 from daemon.store.follow import note_reaction
 from daemon.store.proofs import About, find_deliveries
@@ -131,6 +131,7 @@ def _of_delivery(conn: Connection, report: Report, about: About, channels: Seque
     _record(conn, report, about.person, about.id, about.channel, address if report.kind in wishes.WISHES else None)
     if report.human and report.kind in REACTIONS:
         note_reaction(conn, about.id)
+        profiles.note_reaction(conn, about.person, report.kind, report.at, now)
     settled, early = proofs.settle(conn, about, report.kind, report.provider, report.provider_id, report.code, now)
     if early:
         park(conn, report, now)

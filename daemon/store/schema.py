@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from sqlalchemy import BLOB, BigInteger, Column, Index, UniqueConstraint, text
 
-from daemon.store import columns, schema_audiences
+from daemon.store import columns, schema_audiences, schema_events
 from daemon.store.columns import int_column as _int
 from daemon.store.columns import table as _table
 from daemon.store.columns import text_column as _text
@@ -18,6 +18,8 @@ from daemon.store.columns import text_column as _text
 metadata = columns.metadata
 audience, audience_member = schema_audiences.audience, schema_audiences.audience_member
 audience_batch, audience_failure = schema_audiences.audience_batch, schema_audiences.audience_failure
+event_name, event = schema_events.event_name, schema_events.event
+profile, alias = schema_events.profile, schema_events.alias
 
 meta = _table("meta", _text("key", key=True), _text("value"), clustered=True)
 """Single facts: installation nonce, highest committed `now`, commit number, next delivery id, what holds sending (`gate`)."""

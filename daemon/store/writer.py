@@ -48,10 +48,11 @@ class Lane(IntEnum):
     EXIT = 1
     CLAIM = 2
     INTAKE = 3
-    BULK = 4
+    EVENTS = 4
+    BULK = 5
 
 
-_ALONE = (Lane.CLAIM.value, Lane.BULK.value)
+_ALONE = (Lane.CLAIM.value, Lane.EVENTS.value, Lane.BULK.value)
 """Lanes whose acts are transactions of their own."""
 
 

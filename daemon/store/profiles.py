@@ -1,0 +1,152 @@
+"""Profiles as rows: made anew from a person's weighty events and own reactions, in the transaction that brought a new one.
+
+So they depend on the set of what is known of a person, never on the order in which it came. What only moves forward (last visit, last
+open) is kept without looking back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, bindparam, delete, func, literal_column, select
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from daemon.journey.events import CLICKED, OPENED, ORDERS, WEIGHTY, Happening
+from daemon.journey.profile import Shop, Standing, add_up, in_order, orders_of, score
+from daemon.model.delivery import Instant
+from daemon.store import schema as s
+from daemon.store.sql import fetch, ids, in_list, many
+
+_P, _E, _F = s.profile.c, s.event.c, s.feedback.c
+SEEN = ("last_open_at", "last_click_at", "last_visit_at", "last_seen_at")
+MADE = (*Standing._fields, "score", "score_until")
+"""The columns that are made anew."""
+
+
+class Sight(NamedTuple):
+    """What an event says of when its person was last about; None = nothing."""
+
+    open: Instant | None = None
+    click: Instant | None = None
+    visit: Instant | None = None
+    seen: Instant | None = None
+
+
+_put = upsert(s.profile)
+_MOVE = _put.on_conflict_do_update(
+    index_elements=[_P.person],
+    set_={name: func.max(func.coalesce(_P[name], _put.excluded[name]), func.coalesce(_put.excluded[name], _P[name])) for name in SEEN},
+)
+_MAKE = _put.on_conflict_do_update(index_elements=[_P.person], set_={name: _put.excluded[name] for name in MADE})
+_WEIGHTY = (
+    select(_E.person, s.event_name.c.name, _E.at, _E.id, _E.properties)
+    .join(s.event_name, s.event_name.c.id == _E.name)
+    .where(in_list(_E.person, "persons"), in_list(_E.name, "names"))
+)
+_NAMES = select(s.event_name.c.id).where(in_list(s.event_name.c.name, "names"))
+_KINDS = (literal_column("'opened'"), literal_column("'clicked'"))
+_REACTIONS = (
+    select(_F.person, _F.kind, func.max(_F.at))
+    .where(in_list(_F.person, "persons"), _F.human == literal_column("1"), _F.kind.in_(_KINDS))
+    .group_by(_F.person, _F.delivery, _F.kind)
+)
+
+
+def note_sights(conn: Connection, sights: Mapping[int, Sight]) -> None:
+    """When these persons were last about: each column only moves forward."""
+    many(conn, _MOVE, ("person", *SEEN), [(person, *sight) for person, sight in sorted(sights.items())])
+
+
+def remake(conn: Connection, persons: Iterable[int], shop: Shop, now: Instant) -> dict[int, Standing]:
+    """Make the profiles of these persons anew from all that is known of them."""
+    wanted = sorted(set(persons))
+    known = weighty_events(conn, wanted)
+    reactions = _reactions(conn, wanted)
+    made: dict[int, Standing] = {}
+    rows: list[tuple[Any, ...]] = []
+    for person in wanted:
+        events = known.get(person, [])
+        made[person] = add_up(events, shop)
+        rows.append((person, *made[person], *_score(events, reactions.get(person, ()), now)))
+    many(conn, _MAKE, ("person", *MADE), rows)
+    return made
+
+
+_RESCORE = _put.on_conflict_do_update(index_elements=[_P.person], set_={name: _put.excluded[name] for name in ("score", "score_until")})
+
+
+def note_reaction(conn: Connection, person: int, kind: str, at: Instant, now: Instant) -> None:
+    """A person reacted to a message of ours (a human, not a machine): its row in `feedback` is there already."""
+    clicked = at if kind == "clicked" else None
+    note_sights(conn, {person: Sight(open=at if kind == "opened" else None, click=clicked, visit=clicked, seen=at)})
+    rescore(conn, [person], now)
+
+
+def rescore(conn: Connection, persons: Sequence[int], now: Instant) -> None:
+    """Count the engagement of these persons anew."""
+    events, reactions = weighty_events(conn, persons), _reactions(conn, persons)
+    rows = [(person, *_score(events.get(person, ()), reactions.get(person, ()), now)) for person in persons]
+    many(conn, _RESCORE, ("person", "score", "score_until"), rows)
+
+
+_AGED = (
+    select(_P.person)
+    .where(_P.score_until.is_not(None), _P.score_until <= bindparam("now"))
+    .order_by(_P.score_until)
+    .limit(bindparam("limit"))
+)
+
+
+def age_scores(conn: Connection, now: Instant, limit: int) -> int:
+    """Bring up to `limit` scores, from which something has aged out, up to date. Returns how many; 0 = all are exact as of `now`."""
+    persons = [person for (person,) in fetch(conn, _AGED, ("now", "limit"), (now, limit))]
+    rescore(conn, persons, now)
+    return len(persons)
+
+
+def weighty_events(conn: Connection, persons: Sequence[int]) -> dict[int, list[Happening]]:
+    """All events of these persons from which their profiles are made."""
+    names = [number for (number,) in fetch(conn, _NAMES, ("names",), (ids(sorted(WEIGHTY)),))]
+    found: dict[int, list[Happening]] = {}
+    if names:
+        for person, name, at, number, said in fetch(conn, _WEIGHTY, ("persons", "names"), (ids(persons), ids(sorted(names)))):
+            found.setdefault(person, []).append(Happening(name, at, number, json.loads(said) if said else {}))
+    return found
+
+
+def _reactions(conn: Connection, persons: Sequence[int]) -> dict[int, list[tuple[str, Instant]]]:
+    """person -> (opened | clicked, when last) for each delivery."""
+    found: dict[int, list[tuple[str, Instant]]] = {}
+    for person, kind, at in fetch(conn, _REACTIONS, ("persons",), (ids(persons),)):
+        found.setdefault(person, []).append((kind, at))
+    return found
+
+
+def _score(events: Sequence[Happening], reactions: Iterable[tuple[str, Instant]], now: Instant) -> tuple[int, Instant | None]:
+    reactions = list(reactions)
+    orders = [order.at for order in orders_of(in_order(row for row in events if row.name in ORDERS))]
+    clicks = [row.at for row in events if row.name == CLICKED] + [at for kind, at in reactions if kind == "clicked"]
+    opens = [row.at for row in events if row.name == OPENED] + [at for kind, at in reactions if kind == "opened"]
+    return score(orders, clicks, opens, now)
+
+
+def forget_profiles(conn: Connection, persons: Sequence[int]) -> None:
+    """The persons were erased."""
+    conn.execute(delete(s.profile).where(in_list(_P.person, "persons")), {"persons": ids(persons)})
+
+
+_PROFILE = select(s.profile).where(_P.person == bindparam("person"))
+
+
+def read_profile(conn: Connection, person: int, now: Instant) -> dict[str, Any] | None:
+    """A person's row, its score as of `now`; None = nothing is known."""
+    row = conn.execute(_PROFILE, {"person": person}).mappings().first()
+    if row is None:
+        return None
+    found = dict(row)
+    if found["score_until"] is not None and found["score_until"] <= now:
+        events = weighty_events(conn, [person]).get(person, [])
+        found["score"], found["score_until"] = _score(events, _reactions(conn, [person]).get(person, ()), now)
+    return found
