@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, literal_column, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from daemon.journey.events import CLICKED, OPENED, ORDERS, WEIGHTY, Happening
@@ -46,7 +46,7 @@ _WEIGHTY = (
     .where(in_list(_E.person, "persons"), in_list(_E.name, "names"))
 )
 _NAMES = select(s.event_name.c.id).where(in_list(s.event_name.c.name, "names"))
-_KINDS = (literal_column("'opened'"), literal_column("'clicked'"))
+_KINDS: tuple[ColumnElement[str], ...] = (literal_column("'opened'"), literal_column("'clicked'"))
 _REACTIONS = (
     select(_F.person, _F.kind, func.max(_F.at))
     .where(in_list(_F.person, "persons"), _F.human == literal_column("1"), _F.kind.in_(_KINDS))
