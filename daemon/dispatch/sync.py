@@ -87,8 +87,8 @@ class AudienceSync(Service):
         self.mark_ready()
         try:
             while not self.stopping.is_set():
-                await self._look_after()
                 self._care.clear()
+                await self._look_after()
                 await self._sleep(self._care, CARE_SECONDS if self._running or self.failed else None)
         finally:
             await asyncio.gather(*(self._close(name) for name in list(self._running)))
