@@ -159,4 +159,21 @@ PUSH = (
          (FLIGHT, "    writes.removed += [(hash,) for hash in result.gone]\n", "")),
 )  # fmt: skip
 
-BUGS = {bug.name: bug for bug in (*HANDOVER, *FATE, *CAPS, *PLANNING, *SMS, *PUSH)}
+FEEDBACK = (
+    _bug("foreign-report-believed", "A provider settles what another one sent.", ("store",),
+         ("daemon.store.feedback", "    if not proofs.was_given_to(conn, about, report.provider):\n", "    if False:\n")),
+    _bug("second-copy-after-the-report", "The first copy has arrived, and the second one, claimed, is handed over.", ("store",),
+         ("daemon.store.proofs", "    if about.flying is not None:  # claimed", "    if False:  # claimed")),
+    _bug("start-lifts-all", "START lifts what an operator suppressed.", ("store",),
+         ("daemon.store.wishes", """    s.suppression.c.source.like(literal_column(f"'{STOP}%'")),\n""", "")),
+    _bug("last-word-by-arrival", "A STOP that came late counts for nothing against an earlier START.", ("store",),
+         ("daemon.store.wishes", "    if starts and max(starts) > max(stops):\n", "    if starts:\n")),
+    _bug("early-report-lost", "What a provider says before our own outcome is recorded settles nothing.", ("store",),
+         ("daemon.store.feedback", "    if early:\n        park(conn, report, now)\n", "")),
+    _bug("spend-after-the-send", "What a message costs is not written with its handover.", ("stages",),
+         (FLIGHT, "            add_costs(conn, [", "            list([")),
+    _bug("doubt-with-todays-words", "A doubt is looked up by what its message would be today.", ("stages",),
+         ("daemon.store.reconcile", "exact=updated_at <= at and not row.erased", "exact=True")),
+)  # fmt: skip
+
+BUGS = {bug.name: bug for bug in (*HANDOVER, *FATE, *CAPS, *PLANNING, *SMS, *PUSH, *FEEDBACK)}

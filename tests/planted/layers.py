@@ -29,7 +29,8 @@ SEEDS = 12
 LAYERS: dict[str, tuple[str, ...]] = {
     "rules": ("tests/unit/policy", "tests/unit/dispatch"),
     "store": tuple(
-        f"tests/store/test_{name}.py" for name in ("journal_order", "flight", "slots", "second_copy", "promises", "unsubscribe", "jobs", "recipients")
+        f"tests/store/test_{name}.py"
+        for name in ("journal_order", "flight", "slots", "second_copy", "promises", "unsubscribe", "jobs", "recipients", "feedback", "feedback_order")
     ),
     "machine": ("tests/store/test_machine.py",),
     "smtp": ("tests/channels/smtp",),
@@ -37,7 +38,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "push": (
         *(f"tests/channels/webpush/test_{name}.py" for name in ("hosts", "encrypt", "vapid", "sending")), "tests/store/test_push.py",
     ),
-    "stages": tuple(f"tests/stages/test_{name}.py" for name in ("sending", "judging", "intake_expand", "intake_accept")),
+    "stages": tuple(f"tests/stages/test_{name}.py" for name in ("sending", "judging", "intake_expand", "intake_accept", "spending", "reconcile")),
     "simulation": (),
 }
 """Layer -> what pytest is given; the cheapest first."""

@@ -326,6 +326,17 @@ async def test_a_start_lifts_what_a_refusal_of_the_provider_closed(world: World,
     assert await world.sql("SELECT count(*) FROM consent") == [(0,)]
 
 
+async def test_a_new_stop_after_a_start_counts(world: World) -> None:
+    """The last word by when it was said: STOP, START, STOP is a STOP; an old STOP that comes late is none."""
+    await handed_over(world, Kind.ACCEPTED)
+    await told(world, report("unsubscribed", at=SAID), report("resubscribed", at=SAID + 2))
+    await told(world, report("unsubscribed", at=SAID + 1, event="late"))
+    assert await world.sql("SELECT count(*) FROM suppression") == [(0,)]
+    await told(world, report("unsubscribed", at=SAID + 3, event="new"))
+    assert await world.sql("SELECT reason, source FROM suppression") == [("suppressed", "stop:relay")]
+    assert await world.sql("SELECT state FROM consent") == [("withdrawn",)]
+
+
 async def test_a_start_without_a_stop_grants_nothing(world: World) -> None:
     """It lifts; it never widens consent by itself."""
     await handed_over(world, Kind.ACCEPTED)
