@@ -98,16 +98,19 @@ class Line:
         capabilities = self.channel.capabilities
         return max(1, capabilities.concurrency * capabilities.batch)
 
+    @property
+    def _held(self) -> int:
+        """Claimed for it and not yet settled."""
+        return len(self._ready) + self._in_hand
+
     def room(self) -> int:
         """How many more may be claimed now; 0 when stopped, broken, out of tokens, or still busy with what it has."""
         now = self._clock.instant()
-        held = len(self._ready) + self._in_hand
         if self.stopped is not None or self._closing:
             return 0
-        allowed = self.breaker.allowed(now)
-        if allowed is not None:
-            return max(allowed - held, 0)  # broken, or a probe
-        free = self.capacity - held
+        if (allowed := self.breaker.allowed(now)) is not None:
+            return max(allowed - self._held, 0)  # broken, or a probe
+        free = self.capacity - self._held
         if free < self.capacity // 4:
             return 0  # small claims cost as much as large ones
         tokens = self.bucket.available(now)
@@ -120,7 +123,7 @@ class Line:
         if self.stopped is not None or self._closing:
             return False
         allowed = self.breaker.allowed(self._clock.instant())
-        return allowed is None or (allowed > 0 and (not self.spare or len(self._ready) + self._in_hand < allowed))
+        return allowed is None or (allowed > 0 and (not self.spare or self._held < allowed))
 
     async def put(self, envelopes: Sequence[Envelope]) -> None:
         now = self._clock.instant()
@@ -209,7 +212,8 @@ class Line:
                 self._log.error("send_failed", provider=self.provider, error=f"{type(failure).__name__}: {failure}", deliveries=len(batch))
             finally:
                 self._busy -= 1
-                self._freed()
+                if self.capacity - self._held >= self.capacity // 4:
+                    self._freed()  # else the claim loop would look for other lines' sake only
 
     def _open_places(self) -> int:
         """How many senders may have a batch now: those that hang make no use of their places, so the channel's spare ones stand in."""
@@ -277,11 +281,10 @@ class Line:
                 self._wake()
 
     def _ended(self, turn: Turn, envelope: Envelope, seconds: float | None) -> None:
-        domain = turn.open.pop(envelope.public_id, None)
-        if domain is not None:
+        if (domain := turn.open.pop(envelope.public_id, None)) is not None:
             self._in_hand -= 1
             self._ended_at(domain, seconds)
-            if len(self._ready) + self._in_hand == self.capacity - self.capacity // 4:
+            if self.capacity - self._held == self.capacity // 4:
                 self._freed()  # room for a claim, long before a batch that hangs has ended
 
     def _ended_at(self, domain: str, seconds: float | None) -> None:
@@ -385,7 +388,7 @@ class Line:
             "breaker": "stopped" if self.stopped else self.breaker.state(now).value,
             "detail": self.detail,
             "retry_at": None if until is None else iso(until),
-            "in_hand": self._in_hand + len(self._ready),
+            "in_hand": self._held,
             "rate": self.bucket.current_rate(now),
             "spend": self.purse.status() if self.purse is not None else None,
         }

@@ -497,6 +497,23 @@ async def test_a_call_that_hangs_gives_its_place_to_a_spare_one(
         await line.drain(5)
 
 
+async def test_a_line_that_is_still_full_does_not_ask_for_a_claim(world: World) -> None:
+    """Each batch that ends would else be a claim in vain: for other lines, which have room and nothing to send."""
+    rooms: list[int] = []
+    line = await make_line(world, obey, freed=lambda: rooms.append(line.room()))
+    await world.store.write(Lane.BULK, add_job, 1, people=range(1, 3 * line.capacity + 1))
+    await world.sql("UPDATE recipient SET email = 'p' || id || '@d' || id || '.example.com'")
+    line.start()
+    await line.put(envelopes((await world.claim()).claimed))
+    async with asyncio.timeout(20):
+        while line.room() < line.capacity:
+            await asyncio.sleep(0)
+    told = list(rooms)
+    await line.drain(5)
+    assert told
+    assert min(told) >= line.capacity // 4
+
+
 @pytest.mark.promise("P10")
 async def test_a_call_that_hangs_counts_only_what_it_has_not_given_back(world: World) -> None:
     """Else the spare connection would find nothing to send: the line would be full of messages that lie in the queue again."""
