@@ -176,4 +176,19 @@ FEEDBACK = (
          ("daemon.store.reconcile", "exact=updated_at <= at and not row.erased", "exact=True")),
 )  # fmt: skip
 
-BUGS = {bug.name: bug for bug in (*HANDOVER, *FATE, *CAPS, *PLANNING, *SMS, *PUSH, *FEEDBACK)}
+MEMBERS = "daemon.store.audiences"
+AUDIENCES = (
+    _bug("audience-old-address-stays", "Whoever comes back with a new address is left at the platform with the old one.", ("audiences",),
+         (MEMBERS, "    if state is MemberState.IN and sent != address:\n", "    if state is MemberState.IN and sent is None:\n")),
+    _bug("audience-traveller-unseen", "An address that changes while its batch travels is taken for the one that was sent.", ("audiences",),
+         (MEMBERS, '        guard=case((_M.state == ADDING, _M.guard), else_=bindparam("b_guard")),  # who',
+          '        guard=bindparam("b_guard"),  # who')),
+    _bug("audience-back-unsent", "Who left before the batch went and comes back is believed to be there.", ("audiences",),
+         (MEMBERS, "        return MemberState.ADD  # whether", "        return MemberState.IN  # whether")),
+    _bug("audience-suppression-unseen", "Whoever is put on the suppression list stays in the audiences.", ("audiences",),
+         (MEMBERS, "_R.guard != _M.guard, _barred(_R.email_hash),\n", "_R.guard != _M.guard,\n")),
+    _bug("audience-added-while-held", "The kill switch does not stop additions.", ("audiences",),
+         ("daemon.dispatch.exchange", "        return removals if holds else (*removals, 1)\n", "        return (*removals, 1)\n")),
+)  # fmt: skip
+
+BUGS = {bug.name: bug for bug in (*HANDOVER, *FATE, *CAPS, *PLANNING, *SMS, *PUSH, *FEEDBACK, *AUDIENCES)}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, text
 
@@ -54,11 +54,10 @@ class Platform:
         a.unwant_members(self.conn, [a.Leaving(self.audience, person, "exited")], self.now)
 
     def move(self, person: int) -> None:
-        """The person has a new address; the watch sees it."""
+        """The person has a new address."""
         self.version[person] += 1
         values = {"email_hash": self.hash(person), "guard": s.recipient.c.guard + 1}
         self.conn.execute(s.recipient.update().where(s.recipient.c.id == person).values(values))
-        self.watch()
 
     def watch(self) -> None:
         strays = a.find_strays(self.conn, self.audience, -1, 100, self.now)
@@ -117,7 +116,7 @@ _STEPS = st.lists(
     st.one_of(
         st.tuples(st.sampled_from(["want", "want", "unwant", "move"]), st.integers(1, PEOPLE)),
         st.tuples(st.just("fill"), st.integers(1, 4)),
-        st.tuples(st.sampled_from(["answered", "lost", "lost"]), st.just(0)),
+        st.tuples(st.sampled_from(["answered", "lost", "lost", "watch"]), st.just(0)),
     ),
     max_size=40,
 )
@@ -134,6 +133,9 @@ def engine() -> Iterator[Engine]:
 
 @pytest.mark.slow
 @settings(max_examples=int(os.environ.get("HOMING_AUDIENCES", "300")), deadline=None)
+@example([("want", 1), ("fill", 1), ("move", 1), ("watch", 0)])
+@example([("want", 1), ("fill", 1), ("unwant", 1), ("answered", 0), ("want", 1)])
+@example([("want", 1), ("fill", 1), ("answered", 0), ("move", 1), ("want", 1)])
 @given(_STEPS)
 def test_the_platform_ends_with_what_is_wanted(engine: Engine, steps: list[tuple[str, int]]) -> None:
     """Any order of wishes, new addresses, batches whose answers get lost, and refusals; nobody whom nobody wants is left behind there."""
@@ -145,6 +147,8 @@ def test_the_platform_ends_with_what_is_wanted(engine: Engine, steps: list[tuple
                 getattr(platform, what)(number)
             elif what == "fill":
                 platform.fill(number)
+            elif what == "watch":
+                platform.watch()
             else:
                 platform.send(answered=what != "lost")
         platform.drain()
@@ -173,6 +177,18 @@ def test_a_failed_result_undoes_and_three_in_a_row_give_up(conn: Connection) -> 
         b.end_batch(conn, batch.id)
     [view] = read_audiences(conn)
     assert (view.wanted, view.acknowledged, view.pending, view.refused) == (2, 0, 0, {"failed_by_platform": 2})
+
+
+@pytest.mark.parametrize("channel", ["email", "*"])
+def test_whoever_is_suppressed_meanwhile_is_seen_by_the_watch(conn: Connection, channel: str) -> None:
+    """Nobody raises the guard of those who are not being written to just then."""
+    platform = Platform(conn)
+    for person in (1, 2):
+        platform.want(person)
+    platform.drain()
+    conn.execute(s.suppression.insert().values(hash=platform.hash(2), channel=channel, scope="marketing", reason="complained", at=NOW))
+    platform.drain()
+    assert platform.holds == platform.wanted() == {platform.hash(1)}
 
 
 def test_a_series_goes_on_until_its_last_batch_and_for_eighty_minutes(conn: Connection) -> None:
