@@ -36,8 +36,10 @@ from daemon.feedback.unsubscribe import Unsubscribing
 from daemon.intake.accept import Intake
 from daemon.intake.addresses import hash_text, load_pepper
 from daemon.intake.body import Bodies
+from daemon.intake.people import People
 from daemon.intake.spool import Spool
 from daemon.intake.suppressing import Suppressing
+from daemon.intake.tracker import Tracker, shop_of
 from daemon.links import Links, open_ring
 from daemon.metrics import Metrics, Reading
 from daemon.model.delivery import SECOND, Instant, Reason
@@ -243,10 +245,18 @@ class Daemon:
             clicked=lambda delivery: self.ingesting.take_of_device(delivery, PROVEN_BY_CLICK), woken=self.sending.wake,
         )  # fmt: skip
         self.suppressing = Suppressing(store=world.store, pepper=self.pepper, clock=self.clock)
+        self.tracker = Tracker(
+            store=world.store, pepper=self.pepper, clock=self.clock, log=self.log, woken=self.sending.wake,
+            shop=lambda: shop_of(self.setup.config.shop),
+        )  # fmt: skip
+        self.people = People(
+            store=world.store, pepper=self.pepper, clock=self.clock, log=self.log, tracker=self.tracker, woken=self.sending.wake
+        )  # fmt: skip
         return Doors(
             store=world.store, intake=self.intake, operations=self.desk, explainer=self._explaining(world, self.opened),
             unsubscribing=self.unsubscribing, ingesting=self.ingesting, pushing=self.pushing, suppressions=self.suppressing,
-            links=self.links, not_ready=self._not_ready, changed=self._changed, degraded=self._scarce,
+            people=self.people, tracker=self.tracker, links=self.links, not_ready=self._not_ready, changed=self._changed,
+            degraded=self._scarce,
         )  # fmt: skip
 
     def _compose_web(self, doors: Doors) -> WebServer:

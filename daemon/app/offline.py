@@ -35,7 +35,9 @@ from daemon.ids import Ids, SystemIds
 from daemon.intake.accept import Intake
 from daemon.intake.addresses import load_pepper
 from daemon.intake.body import Bodies
+from daemon.intake.people import People
 from daemon.intake.suppressing import Suppressing
+from daemon.intake.tracker import Tracker, shop_of
 from daemon.links import Links, open_ring
 from daemon.log import configure, get_log
 from daemon.metrics import Metrics
@@ -119,10 +121,12 @@ async def _served(
 
     desk = Desk(store=store, clock=clock, gate=gate, disk=disk, config=lambda: config, hooks=Hooks(accept_restore=accept_restore))
     links = Links(open_ring(state_dir / "links.key", disk, ids), config.http.public_base)
+    tracker = Tracker(store=store, pepper=pepper, clock=clock, log=log, shop=lambda: shop_of(config.shop))
     doors = Doors(
         store=store, intake=intake, operations=desk, explainer=_explaining(setup, store, gate, clock),
         unsubscribing=Unsubscribing(store=store, clock=clock, log=log, metrics=metrics, woken=lambda: None),
-        suppressions=Suppressing(store=store, pepper=pepper, clock=clock), not_ready=lambda: "no daemon runs",
+        suppressions=Suppressing(store=store, pepper=pepper, clock=clock), not_ready=lambda: "no daemon runs", tracker=tracker,
+        people=People(store=store, pepper=pepper, clock=clock, log=log, tracker=tracker),
         links=links, changed=expansion.poke,
         pushing=Pushing(store=store, links=links, clock=clock, log=log, metrics=metrics, taker=lambda: None),
     )  # fmt: skip

@@ -38,12 +38,13 @@ class Access:
         self._strikes = Strikes(clock, bad_tokens)
         self._kept: dict[bytes, tuple[float, TokenRow]] = {}
 
-    async def admit(self, request: web.Request, scope: str) -> Caller:
-        """The caller, if `scope` is among what it may do. Raises 401, 403 or (after many wrong tokens) 429."""
+    async def admit(self, request: web.Request, scope: str, *, key: str | None = None) -> Caller:
+        """The caller, if `scope` is among what it may do. `key`: the token, where it does not stand in the head as a bearer. Raises 401,
+        403 or (after many wrong tokens) 429."""
         uid = request.protocol.uid if isinstance(request.protocol, Connection) else None
         if uid is not None:
             return Caller(name=f"uid:{uid}", scopes=frozenset({"admin:write"}))
-        row = await self._find(_bearer(request))
+        row = await self._find(_bearer(request) if key is None else _token(key))
         if row is None:
             wait = self._strikes.strike(client_of(request, self._trusted))
             if wait:
@@ -75,6 +76,9 @@ def _bearer(request: web.BaseRequest) -> str:
     """The token's text; "" (which no token is) when there is none, or two, or it is no text a token could be."""
     given = request.headers.getall("Authorization", [])
     scheme, _, text = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+    return _token(text) if scheme.lower() == "bearer" else ""
+
+
+def _token(text: str) -> str:
     text = text.strip()
-    good = scheme.lower() == "bearer" and text.startswith(PREFIX) and len(text) <= MOST_CHARACTERS
-    return text if good else ""
+    return text if text.startswith(PREFIX) and len(text) <= MOST_CHARACTERS else ""

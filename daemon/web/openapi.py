@@ -80,6 +80,20 @@ SCHEMAS: Mapping[str, dict[str, Any]] = {
         subscriptions=_list(_object("host", host=TEXT, family=_or_null(TEXT), created_at=WHEN, last_seen_at=WHEN)),
     ),
     "Removed": _object("removed", removed=COUNT),
+    "Tracked": _object(
+        "success", success={"type": "boolean"}, rows=COUNT, kept=COUNT, known=COUNT, rejected=COUNT, errors=_list({"type": "object"})
+    ),
+    "Imported": _object("rows", "kept", "rejected", "errors", rows=COUNT, kept=COUNT, rejected=COUNT, errors=_list(_ROW_ERROR)),
+    "Recipient": _object(
+        "recipient", "traits", "erased", "consents", "suppressions", "profile",
+        recipient=TEXT, **{name: _or_null(TEXT) for name in ("email", "phone", "zone", "locale", "country")}, traits={"type": "object"},
+        erased={"type": "boolean"}, consents=_list({"type": "object"}), suppressions=_list({"type": "object"}),
+        profile={"type": ["object", "null"]},
+    ),
+    "Erased": _object(
+        "recipient", "fresh", recipient=TEXT, fresh={"type": "boolean"}, suppressed=COUNT, browsers=COUNT, audiences=COUNT, dropped=COUNT,
+        woken=COUNT,
+    ),
     "NewToken": _object("name", "token", "scopes", name=TEXT, token=TEXT, scopes=_list(TEXT), created_at=WHEN),
 }  # fmt: skip
 
@@ -97,7 +111,10 @@ def describe(routes: Iterable[Route], version: str) -> dict[str, Any]:
         "components": {
             "schemas": dict(SCHEMAS),
             "responses": {"Problem": _response("A problem (RFC 9457).", CONTENT_TYPE, "Problem")},
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "description": "`homing token create NAME --scope SCOPE`"}},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "description": "`homing token create NAME --scope SCOPE`"},
+                "writeKey": {"type": "http", "scheme": "basic", "description": "A token as the user's name, or as `writeKey` in the body."},
+            },
         },
     }
 
@@ -111,7 +128,8 @@ def statuses(route: Route) -> dict[int, str]:
     found[422] = "A parameter or field is not valid."
     if route.body is not None or route.media:
         found |= {400: KINDS["invalid-json"].title, 408: "The body came too slowly.", 413: KINDS["too-large"].title}
-        found[415] = KINDS["unsupported-media-type"].title
+        if not route.key_in_body:
+            found[415] = KINDS["unsupported-media-type"].title
     return {**found, **route.problems}
 
 
@@ -124,7 +142,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "operationId": route.name,
         "tags": [route.tag],
         "summary": route.summary,
-        "security": [] if route.scope is None else [{"bearer": []}],
+        "security": [] if route.scope is None else [{"bearer": []}, {"writeKey": []}] if route.key_in_body else [{"bearer": []}],
         "parameters": [*_in_path(route.path), *map(_in_query, route.query)],
         "responses": responses,
     }

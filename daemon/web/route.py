@@ -63,6 +63,8 @@ class Route:
     kind: str = JSON
     problems: Mapping[int, str] = field(default_factory=dict)
     """Further statuses that the handler itself answers, with a word on when."""
+    key_in_body: bool = False
+    """The token may stand in the body: the handler itself asks `Access`, once it has read it."""
 
 
 class Routing:
@@ -79,7 +81,7 @@ class Routing:
 
     def _wrap(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
-            caller = await self._access.admit(request, route.scope) if route.scope else NOBODY
+            caller = await self._access.admit(request, route.scope) if route.scope and not route.key_in_body else NOBODY
             request[CALLER] = caller.name
             query = check_query(request, route.query)
             body = await self._body(route, request)

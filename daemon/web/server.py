@@ -36,8 +36,10 @@ from daemon.web.api_jobs import JobDoor, JobsApi
 from daemon.web.api_operate import OperateApi
 from daemon.web.api_people import Explainer, PeopleApi
 from daemon.web.api_push import PushApi
+from daemon.web.api_recipients import PeopleDoor, RecipientsApi
 from daemon.web.api_suppressions import SuppressionDoor, SuppressionsApi
 from daemon.web.api_system import SystemApi
+from daemon.web.api_track import TrackApi, TrackDoor
 from daemon.web.connection import Limits, Listening, Runner
 from daemon.web.control import open_socket, remove_socket
 from daemon.web.fields import Cursors
@@ -69,6 +71,8 @@ class Doors:
     unsubscribing: Unsubscribing
     pushing: Pushing
     suppressions: SuppressionDoor
+    people: PeopleDoor
+    tracker: TrackDoor
     links: Links
     not_ready: Callable[[], str | None]
     changed: Callable[[], None] = lambda: None
@@ -168,7 +172,9 @@ class WebServer(Service):
         push = PushApi(pushing=doors.pushing)
         operate = OperateApi(operations=doors.operations, cursors=cursors)
         listed = SuppressionsApi(door=doors.suppressions, clock=self._clock, limits=limits, cursors=cursors)
-        self.routes = (*jobs.routes(), *people.routes(), *push.routes(), *listed.routes(), *operate.routes(), *system.routes())
+        known = RecipientsApi(door=doors.people, clock=self._clock, limits=limits)
+        track = TrackApi(door=doors.tracker, access=access, clock=self._clock, limits=limits)
+        self.routes = tuple(route for api in (jobs, people, known, track, push, listed, operate, system) for route in api.routes())
         Routing(access=access, clock=self._clock, limits=limits).add(app, self.routes)
         return app
 

@@ -21,7 +21,9 @@ from daemon.feedback.push import PROVEN_BY_CLICK, Pushing, Taker
 from daemon.feedback.unsubscribe import Unsubscribing
 from daemon.ids import SystemIds
 from daemon.intake.addresses import hash_text, load_pepper
+from daemon.intake.people import People
 from daemon.intake.suppressing import Suppressing
+from daemon.intake.tracker import Tracker, shop_of
 from daemon.links import KeyRing, Links
 from daemon.metrics import Metrics
 from daemon.policy.rules import compile_rules
@@ -193,7 +195,9 @@ class WebWorld:
             store=inner.store, clock=clock, log=inner.log, metrics=metrics, receivers=receivers,
             hash_address=functools.partial(hash_text, pepper), channels=lambda: ["email"],
         )  # fmt: skip
+        tracker = Tracker(store=inner.store, pepper=pepper, clock=clock, log=inner.log, shop=lambda: shop_of(inner.config.shop))
         doors = Doors(
+            tracker=tracker, people=People(store=inner.store, pepper=pepper, clock=clock, log=inner.log, tracker=tracker),
             store=inner.store, intake=inner.intake, operations=operator, explainer=explaining, links=links,
             suppressions=Suppressing(store=inner.store, pepper=pepper, clock=clock),
             pushing=Pushing(
