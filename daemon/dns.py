@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,6 +28,11 @@ class Dns(Protocol):
 
     async def resolve(self, host: str, port: int) -> list[tuple[str, int]]:
         """(address, port) in the order in which to try them; never empty. OSError when there is none."""
+        ...
+
+    async def mail_hosts(self, domain: str) -> tuple[Sequence[str], int]:
+        """The hosts that take mail for a domain (MX), best first, and for how many seconds that holds. Empty: the domain takes no mail.
+        OSError when nobody says."""
         ...
 
 
@@ -48,7 +54,10 @@ class SystemDns:
         threads: int = 8,
         waiting: int = 1000,
         deadline_seconds: float = DEADLINE_SECONDS,
+        servers: Sequence[tuple[str, int]] = (),
     ) -> None:
+        """`servers`: name servers (address, port) that are asked for mail hosts; none: those of the machine."""
+        self._servers = servers
         self._clock = clock
         self._executor = executor or ThreadExecutor(threads=threads, name="dns")
         self._waiting = waiting
@@ -65,6 +74,10 @@ class SystemDns:
         if answer.error is not None:
             raise answer.error
         return [(address, port) for address in answer.addresses]
+
+    async def mail_hosts(self, domain: str) -> tuple[Sequence[str], int]:
+        """Not kept here: who asks keeps the answer."""
+        return await self._executor.run(_mail_hosts, domain, self._deadline, self._servers)
 
     async def close(self) -> None:
         """Forget all; who still waits gets an OSError. A second call does nothing."""
@@ -113,6 +126,24 @@ def _addresses(host: str) -> tuple[str, ...]:
     """Distinct addresses in the system's order of preference. Blocks."""
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def _mail_hosts(domain: str, seconds: float, servers: Sequence[tuple[str, int]]) -> tuple[Sequence[str], int]:
+    """Blocks. A domain without MX records takes its mail itself (RFC 5321 5.1), one with the null MX takes none (RFC 7505)."""
+    import dns.exception  # only where a limit is named by mail hosts
+    import dns.resolver
+
+    resolver = dns.resolver.Resolver(configure=not servers)
+    if servers:
+        resolver.nameservers, resolver.port = [address for address, _ in servers], servers[0][1]
+    try:
+        answer = resolver.resolve(domain, "MX", lifetime=seconds, raise_on_no_answer=False)
+    except (dns.exception.DNSException, UnicodeError) as error:
+        raise OSError(f"no mail hosts of {domain}: {type(error).__name__}") from None
+    if answer.rrset is None:
+        return (domain,), int(answer.response.answer[0].ttl) if answer.response.answer else int(KEPT_SECONDS)
+    found = sorted((record.preference, record.exchange.to_text().rstrip(".").lower()) for record in answer.rrset)
+    return tuple(host for _, host in found if host), int(answer.rrset.ttl)
 
 
 def _is_address(host: str) -> bool:

@@ -67,6 +67,7 @@ def config_page() -> str:
         if model is not None:
             parts.append(section(HEADINGS.get(key, f"[{key}]"), model))
         if key == "providers":
+            parts.append(section("[providers.NAME.warm_up]", schema.WarmUpTable))
             parts += [plugin_section(name, module) for name, module in built_in().items()]
     parts.append("## Not yet\n\n" + "".join(f"- `[{key}]`: {what}\n" for key, what in NOT_YET.items()))
     return "\n".join(parts)

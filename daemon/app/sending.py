@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from daemon.app.portions import open_bucket, open_portion, states_of
 from daemon.app.ports import Pace
 from daemon.app.setup import Setup
 from daemon.clock import Clock
-from daemon.config import Rate
 from daemon.config.schema import ProviderTable
 from daemon.dispatch.door import AudienceDoor, DoorWriter
 from daemon.dispatch.fair import Fair
@@ -23,6 +23,7 @@ from daemon.dispatch.gate import Gate
 from daemon.dispatch.judge import Judging, Resting
 from daemon.dispatch.line import Line
 from daemon.dispatch.loop import ClaimLoop
+from daemon.dispatch.mail_hosts import MailHosts
 from daemon.dispatch.render import MessageWriter
 from daemon.dispatch.spending import Purse
 from daemon.dispatch.work import PlanBook
@@ -37,7 +38,6 @@ from daemon.model.audience import AUDIENCE
 from daemon.model.delivery import Instant, Reason
 from daemon.net import Net
 from daemon.pacing.breaker import Breaker
-from daemon.pacing.bucket import Bucket
 from daemon.policy.permission import ConsentRule
 from daemon.policy.tz import local_day
 from daemon.service import Service
@@ -79,7 +79,6 @@ class _Running:
     channel: Channel
     line: Line
     close: Callable[[], object]
-    domains: Mapping[str, Bucket] = field(default_factory=dict)
     looking: set[asyncio.Task[object]] = field(default_factory=set)
     """Look-ups under way; they end when the channel is closed."""
 
@@ -119,6 +118,8 @@ class Sending(Service):
         """Called when somebody was put into an audience."""
         self._loop: ClaimLoop | None = None
         self._claiming: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
+        """Looks mail hosts up, where a limit is named by them."""
         self._swapping = asyncio.Lock()
         self._leaving: dict[asyncio.Task[None], Line] = {}
         """Providers of an earlier setup whose outcomes the store could not take yet (a full disk)."""
@@ -202,14 +203,19 @@ class Sending(Service):
         for running in self._running.values():
             running.line.spare = served.count(running.line.kind) > 1
         judging = Judging(
-            self._setup.rules, kinds, {name: running.domains for name, running in self._running.items() if running.domains},
-            {name: running.line.destinations for name, running in self._running.items()},
+            self._setup.rules, kinds, {name: line.portion.limits for name, line in self.lines.items()},
+            {name: line.destinations for name, line in self.lines.items()},
+            {name: line.portion.ration for name, line in self.lines.items() if line.portion.ration},
         )  # fmt: skip
         self._loop = ClaimLoop(
             store=self._world.store, clock=self._world.clock, gate=self._gate, fair=Fair({n: q.weight for n, q in config.queues.items()}),
             judging=judging, plans=self._plans, lines=self.lines, owner=self._owner, log=self._world.log, metrics=self._world.metrics,
             poll_seconds=self._pace.poll_seconds, room_seconds=self._pace.room_seconds, scarce=self._scarce,
         )  # fmt: skip
+        groups = [line.portion.limits.groups for line in self.lines.values() if line.portion.limits.groups.patterns]
+        if groups:
+            hosts = MailHosts(groups, self._world.dns, self._world.clock, self._world.log)
+            self._looking = asyncio.create_task(hosts.run(), name="mail-hosts")
         where = HeldWhere(reason=Reason.CHANNEL_UNAVAILABLE.value)  # a provider may serve the channel now; else held again
         try:
             while await self._world.store.write(Lane.BULK, release_some_held, where, self._world.clock.instant()):
@@ -219,6 +225,10 @@ class Sending(Service):
         return asyncio.create_task(self._loop.run(), name="claim")
 
     async def _stop_claiming(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+            self._looking = None
         if self._claiming is not None and self._loop is not None:
             self._loop.stop()
             await asyncio.gather(self._claiming, return_exceptions=True)
@@ -268,8 +278,8 @@ class Sending(Service):
             world.log.error("provider_not_started", provider=loaded.provider, error=self.failed[loaded.provider])
             await session.close()
             return
-        bucket = self._bucket(f"provider:{loaded.provider}", table.rate, saved)
-        domains = {name.lower(): self._bucket(f"domain:{loaded.provider}:{name}", rate, saved) for name, rate in table.domains.items()}
+        bucket = open_bucket(f"provider:{loaded.provider}", table.rate, saved)
+        portion = open_portion(loaded.provider, table, self._setup.config.homing.default_zone, saved)
         line = Line(
             provider=loaded.provider,
             kind=loaded.channel,
@@ -285,11 +295,12 @@ class Sending(Service):
             breaker=Breaker(),
             wake=self.wake,
             freed=self.freed,
+            portion=portion,
         )
         if isinstance(channel, Prices):
             line.purse = await self._purse(loaded.provider, channel, line)
         line.start()
-        self._running[loaded.provider] = _Running(loaded, channel, line, session.close, domains)
+        self._running[loaded.provider] = _Running(loaded, channel, line, session.close)
 
     def _bind(self, channel: Channel) -> None:
         """The door to audiences is ours: it gets what no plugin does."""
@@ -303,24 +314,20 @@ class Sending(Service):
         spent = await self._world.store.read(load_spend, provider, local_day(zone, clock.instant()) - 1)
         return Purse(provider=provider, channel=channel, zone=zone, clock=clock, spent=spent, fault=line.fault)
 
-    @staticmethod
-    def _bucket(name: str, rate: Rate | None, saved: Mapping[str, str]) -> Bucket:
-        return Bucket.from_state(json.loads(saved[name]) if name in saved else None, rate=rate.per_second if rate else None)
-
     def clock_accepted(self) -> None:
         """An operator takes the clock for right: no rate waits for an instant of the time before."""
         now = self._world.clock.instant()
         for running in self._running.values():
             running.line.breaker.rebase(now)
-            for bucket in (running.line.bucket, *running.domains.values()):
-                bucket.rebase(now)
+            running.line.bucket.rebase(now)
+            running.line.portion.limits.rebase(now)
 
     async def save(self) -> None:
         """Keep the buckets over a restart."""
         states = {}
         for name, running in self._running.items():
             states[f"provider:{name}"] = json.dumps(running.line.bucket.to_state())
-            states |= {f"domain:{name}:{domain}": json.dumps(bucket.to_state()) for domain, bucket in running.domains.items()}
+            states |= states_of(name, running.line.portion, self._world.clock.instant())
         if states:
             await self._world.store.write(Lane.BULK, save_buckets, states)
 

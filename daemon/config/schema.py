@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
+from types import UnionType
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, ValidationInfo, field_validator
@@ -33,6 +34,24 @@ def _store(value: Any, info: ValidationInfo) -> str:
     return f"sqlite:{_path(rest, info)}"
 
 
+def _start(value: Any) -> str:
+    """`start = 2026-12-01`, in quotes or not."""
+    text = value.isoformat() if isinstance(value, date) and not isinstance(value, datetime) else values.text(value)
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise BadValue(f'must be a day such as "2026-12-01" (got "{text}")') from None
+
+
+def _destination(value: Any) -> str:
+    """A domain, `*.` and the name below which mail hosts lie, or `*`."""
+    text = values.text(value).lower()
+    name = text.removeprefix("*.")
+    if text != "*" and ("*" in name or "." not in name or "@" in name or name != name.strip(". ")):
+        raise BadValue(f'must be a domain, "*." and the end of mail hosts\' names, or "*" (got "{value}")')
+    return text
+
+
 def _days(value: Any) -> Any:
     """Dates may be written bare: `closed = [2027-03-20]`."""
     if isinstance(value, list):
@@ -40,6 +59,7 @@ def _days(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+Destination = Annotated[str, BeforeValidator(_destination)]
 Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Strict(), Field(ge=1)]
 Whole = Annotated[int, Strict(), Field(ge=0)]
@@ -256,6 +276,25 @@ class TopicTable(Table):
         return {"": self.title} | {key.removeprefix("title."): text for key, text in (self.__pydantic_extra__ or {}).items()}
 
 
+class WarmUpShare(Table):
+    """The ceilings of one group of domains."""
+
+    first_day: Count = Field(description="messages of the first day")
+    until: Count = Field(description="the day that would reach this has no ceiling")
+
+
+class WarmUpTable(Table):
+    """[providers.NAME.warm_up]: a new sender's first days, each with a ceiling of messages. What exceeds it waits for the next day."""
+
+    start: Annotated[str, BeforeValidator(_start)] = Field(description="the first day, of default_zone; before it nothing goes")
+    first_day: Count = Field(description="messages of the first day")
+    growth: Annotated[float, Strict(), Field(ge=1, le=10, allow_inf_nan=False)] = Field(1.5, description="each day times the one before")
+    until: Count = Field(description="the day that would reach this has no ceiling: the warm-up is over")
+    domains: Mapping[Destination, WarmUpShare] = Field(
+        {}, description='the same by domain or mail hosts: { "*.google.com" = { first_day = 50, until = 20000 } }'
+    )  # fmt: skip
+
+
 class ProviderTable(Table):
     """[providers.NAME]: a configured channel plugin. All other keys are the plugin's own."""
 
@@ -263,7 +302,12 @@ class ProviderTable(Table):
 
     plugin: Name = Field(description="name of the plugin: smtp, webhook, .. (docs/channels.md), or one of plugin_dirs")
     rate: RateText | None = Field(None, description='at most so many messages: "100/s", "600/m"; none: no limit')
-    domains: Mapping[str, RateText] = Field({}, description='by destination domain: { "gmail.com" = "20/s", "*" = "50/s" }')
+    domains: Mapping[Destination, RateText] = Field(
+        {},
+        description='by destination: a domain, all whose mail hosts (MX) lie below a name, each other domain together:'
+        ' { "gmail.com" = "20/s", "*.google.com" = "50/s", "*" = "90/s" }',
+    )  # fmt: skip
+    warm_up: WarmUpTable | None = Field(None, description="ceilings of a new sender's first days; none: no warm-up")
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -332,6 +376,8 @@ def table_at(path: tuple[str | int, ...]) -> type[Table] | None:
     for key in path:
         if get_origin(current) is Annotated:
             current = get_args(current)[0]
+        if get_origin(current) is UnionType:
+            current = get_args(current)[0]  # a table, or None
         if isinstance(current, type) and issubclass(current, Table):
             field = current.model_fields.get(str(key))
             current = field.annotation if field else None
@@ -341,6 +387,8 @@ def table_at(path: tuple[str | int, ...]) -> type[Table] | None:
             current = get_args(current)[0]
         else:
             return None
+    if get_origin(current) is UnionType:
+        current = get_args(current)[0]
     return current if isinstance(current, type) and issubclass(current, Table) else None
 
 

@@ -18,8 +18,10 @@ from daemon.dispatch.channels import elsewhere, not_needed
 from daemon.dispatch.work import Plan, PlanBook
 from daemon.model.audience import AUDIENCE
 from daemon.model.delivery import SECOND, Decision, Instant, Reason, State, Verdict
-from daemon.pacing.bucket import Bucket
 from daemon.pacing.destinations import Destinations
+from daemon.pacing.limits import Limits
+from daemon.pacing.warmup import Full, Ration
+from daemon.policy import tz
 from daemon.policy.caps import days_of
 from daemon.policy.decide import decide, decide_all, state_after
 from daemon.policy.hours import WindowError, WindowRule, parse_quiet_hours, parse_window
@@ -107,17 +109,16 @@ class Judging:
     """The rules of the running config, and the domain buckets that outlive a claim. `kinds`: channel -> address kind."""
 
     def __init__(
-        self, rules: Rules, kinds: Mapping[str, str], domains: Mapping[str, Mapping[str, Bucket]],
-        crowds: Mapping[str, Destinations] | None = None,
+        self, rules: Rules, kinds: Mapping[str, str], limits: Mapping[str, Limits] | None = None,
+        crowds: Mapping[str, Destinations] | None = None, rations: Mapping[str, Ration] | None = None,
     ) -> None:  # fmt: skip
-        """`domains`: provider -> destination domain ("*" = each other domain together) -> bucket. `crowds`: provider -> what is on its
-        way to each destination, for those that are slow."""
-        self.crowds = crowds or {}
+        """By provider: `limits` of destinations, `crowds`: what is on its way to each of them, for those that are slow, `rations`: what a
+        warm-up allows."""
+        self.limits, self.crowds, self.rations = limits or {}, crowds or {}, rations or {}
         self.rules = rules
         self.kinds = {**UNKNOWN_KINDS, **kinds}
         self.pushed: AbstractSet[str] = frozenset(channel for channel, kind in self.kinds.items() if kind == "push")
         """Channels whose addresses are push subscriptions."""
-        self.domains = domains
 
     def bind(
         self, plans: PlanBook, providers: Mapping[str, str], known_channels: set[str], now: Instant,
@@ -138,6 +139,8 @@ class Judgement:
         self._resting = resting
         self._taken: dict[str, int] = {}
         """Slow destination -> how many this claim has let go to it."""
+        self._rationed: dict[str, int] = {}
+        """Of each ceiling of a warm-up, what this claim has taken."""
         self.horizon = now - judging.rules.horizon if judging.rules.horizon else now
         self.contest = bool(judging.rules.caps)
         self.pushed = judging.pushed
@@ -229,24 +232,52 @@ class Judgement:
                 checks=(*decision.checks, ("provider", "defer")),
                 facts={"channel": row.channel, "provider": rest.provider, "detail": rest.detail},
             )
-        buckets, crowd = self._judging.domains.get(provider), self._judging.crowds.get(provider)
         address = facts.address.get(row.channel) or ""
-        if (not buckets and not crowd) or "@" not in address or self._judging.kinds.get(row.channel) != "email":
+        mail = "@" in address and self._judging.kinds.get(row.channel) == "email"
+        domain = address.rpartition("@")[2].lower() if mail else ""
+        if not (ration := self._judging.rations.get(provider)):
+            return self._pace(row, decision, provider, domain)
+        limits = self._judging.limits.get(provider)
+        name = limits.name_of(domain, self._now) if limits is not None else domain
+        if (full := ration.full(name, self._now, self._rationed)) is not None:
+            return self._tomorrow(row, decision, provider, full)
+        decision = self._pace(row, decision, provider, domain)
+        for each in ration.names(name) if decision.verdict is Verdict.SEND else ():
+            self._rationed[each] = self._rationed.get(each, 0) + 1
+        return decision
+
+    def _tomorrow(self, row: DueRow, decision: Decision, provider: str, full: Full) -> Decision:
+        """The warm-up has no more room today; a delivery that ends before tomorrow ends now."""
+        verdict, reason = (Verdict.DEFER, Reason.RATE_LIMITED) if full.until < row.expires_at else (Verdict.DROP, Reason.LATE)
+        rule = f"warm_up.{provider}.{full.name}" if full.name else f"warm_up.{provider}"
+        facts: dict[str, object] = {"day": full.day, "ceiling": full.ceiling, "sent": full.sent, "next_day": tz.utc_text(full.until)}
+        if verdict is Verdict.DROP:
+            facts |= {"waited_for": Reason.RATE_LIMITED.value, "expires_at": tz.utc_text(row.expires_at)}
+        return Decision(
+            verdict=verdict, reason=reason, until=full.until if verdict is Verdict.DEFER else None, facts=facts,
+            rule=(rule, self._judging.rules.version), checks=(*decision.checks, ("warm_up", verdict)),
+        )  # fmt: skip
+
+    def _pace(self, row: DueRow, decision: Decision, provider: str, domain: str) -> Decision:
+        """The destination's turn: a rate of its own, and room if it is slow. `domain` "" = it has none."""
+        limits, crowd = self._judging.limits.get(provider), self._judging.crowds.get(provider)
+        if not domain or (not limits and not crowd):
             return decision
-        domain = address.rpartition("@")[2].lower()
-        bucket = (buckets.get(domain) or buckets.get("*")) if buckets else None
-        at = self._now if bucket is None or row.reason == Reason.RATE_LIMITED else bucket.reserve(self._now)  # once for each row
-        if crowd and (until := self._crowded(crowd, domain, row, at, bucket is None)) is not None:
+        taken = row.reason == Reason.RATE_LIMITED  # once for each row
+        turn = limits.turn(domain, self._now, taken=taken) if limits else None
+        at = self._now if turn is None else turn.at
+        if crowd and (until := self._crowded(crowd, domain, row, at, turn is None)) is not None:
             return Decision(
                 verdict=Verdict.DEFER, reason=Reason.RATE_LIMITED, until=until,
                 rule=(f"slow.{provider}.{domain}", self._judging.rules.version),
                 facts={"domain": domain, "seconds": round(crowd.took(domain), 1)}, checks=(*decision.checks, ("rate", "defer")),
             )  # fmt: skip
-        if bucket is None or at <= self._now:
+        if turn is None or at <= self._now:
             return decision
+        facts = {"domain": domain, "per_second": turn.per_second} | ({"group": turn.name} if turn.name != domain else {})
         return Decision(
-            verdict=Verdict.DEFER, reason=Reason.RATE_LIMITED, until=at, rule=(f"rate.{provider}.{domain}", self._judging.rules.version),
-            facts={"domain": domain, "per_second": bucket.current_rate(self._now)}, checks=(*decision.checks, ("rate", "defer")),
+            verdict=Verdict.DEFER, reason=Reason.RATE_LIMITED, until=at, rule=(f"rate.{provider}.{turn.name}", self._judging.rules.version),
+            facts=facts, checks=(*decision.checks, ("rate", "defer")),
         )  # fmt: skip
 
     def _crowded(self, crowd: Destinations, domain: str, row: DueRow, at: Instant, free: bool) -> Instant | None:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from daemon.clock import Clock, iso
 from daemon.dispatch.outcome import cut, held_back, retry_after
 from daemon.dispatch.patience import Patience, Turn
+from daemon.dispatch.portion import Portion
 from daemon.dispatch.ready import Ready
 from daemon.dispatch.records import Records
 from daemon.dispatch.session import SendSession
@@ -62,6 +63,7 @@ class Line:
         breaker: Breaker,
         wake: Callable[[], None],
         freed: Callable[[], None],
+        portion: Portion | None = None,
     ) -> None:
         self.provider, self.kind, self.channel = provider, kind, channel
         self.stopped: str | None = None
@@ -82,6 +84,7 @@ class Line:
         self._busy = 0
         """Senders with a batch."""
         self._places = max(1, channel.capabilities.concurrency)
+        self.portion = portion or Portion()
         self._patience = Patience(
             destinations=self.destinations, ready=self._ready, places=self._places, clock=clock,
             late=self._late, moved=lambda: self._call_senders(len(self._idle)), crawls=self._crawls,
@@ -130,6 +133,7 @@ class Line:
         for envelope in envelopes:
             self.bucket.reserve(now)
             envelope.domain = self._domain(envelope)
+        self.portion.hold(envelopes, self._domain, now)
         self._ready.put(envelopes)
         self._call_senders(min(len(envelopes), self._open_places() - self._busy))
 
@@ -166,11 +170,17 @@ class Line:
                 task.cancel()
             await asyncio.gather(*self._senders, return_exceptions=True)
         await self._records.settled()  # what the last answers let go
-        await self._records.give_back(self._ready.clear(), freed=self.destinations.freed_all(self._clock.instant()))
+        await self._records.give_back(self._unbegun(), freed=self.destinations.freed_all(self._clock.instant()))
 
     def end(self) -> None:
         """The daemon ends: what the store cannot take now is left to the next start."""
         self._records.end()
+
+    def _unbegun(self) -> Sequence[Envelope]:
+        """Take out all that is ready."""
+        envelopes = self._ready.clear()
+        self.portion.let_go(envelopes)
+        return envelopes
 
     def _late(self, domain: str, seconds: float, news: bool, shed: Sequence[Envelope]) -> None:
         """A destination keeps a connection waiting."""
@@ -178,6 +188,7 @@ class Line:
             self._log.warning("destination_slow", provider=self.provider, domain=domain, seconds=round(seconds, 1))
         if shed or any(session.unrecorded for session in self._patience.waiting()):
             now, rows = self._clock.instant(), [envelope.claimed.row for envelope in shed]
+            self.portion.let_go(shed)
             turns = [self.destinations.put_off(domain, row.lane, row.delivery, now, row.expires_at) for row in rows]
             self._records.soon(shed, turns, self._patience.waiting())
 
@@ -188,7 +199,7 @@ class Line:
             self._troubled("slow", f"no answer for {seconds:.0f} s on any of its connections")
             self.breaker.trip(now)
             self._log.warning("provider_slow", provider=self.provider, seconds=round(seconds, 1))
-            self._records.soon(self._ready.clear(), (), self._patience.waiting())
+            self._records.soon(self._unbegun(), (), self._patience.waiting())
         return self.spare
 
     async def _run(self) -> None:
@@ -276,6 +287,7 @@ class Line:
                 self._ended_at(domain, None)
             self._in_hand -= len(turn.open)
             turn.open.clear()
+            self.portion.let_go(batch)
             await self._records.finish(session, error)
             if not session.all_accepted:
                 self._wake()
@@ -311,6 +323,7 @@ class Line:
         self._metrics.granted(self.provider, len(granted), refused)
         for envelope in granted:
             self._metrics.late(self.kind, (at - envelope.claimed.row.not_before) / SECOND)
+            self.portion.sent(envelope, self._domain(envelope), at)
 
     def waited(self, seconds: float) -> None:
         """A connection waited so long for the store's answer."""
@@ -331,6 +344,7 @@ class Line:
         elif isinstance(outcome, Deferred | Rejected) and outcome.scope == "operator":
             self._stop(outcome)
         elif isinstance(outcome, Deferred):
+            self.portion.deferred(outcome, self._domain(envelope), now)
             self._deferred(outcome, now, turn)
         elif self.spare and seconds > CRAWL_SECONDS:
             turn.error()  # an answer, but a crawling one, while another provider stands by

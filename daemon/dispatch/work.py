@@ -78,6 +78,8 @@ class Envelope:
     plan: Plan
     message: Message | None = None
     cost: Cost | None = None
+    group: str | None = None
+    """Where it goes, while it counts as claimed in a warm-up."""
     domain: str = ""
     """Where it goes, as far as that can hold up others: an e-mail's domain. Set by its line."""
 

@@ -108,6 +108,8 @@ def _delivery(
 
 def _tell(row: DeliveryRow, evidence: Evidence, gate: Mapping[str, str], now: Instant) -> Told:
     decision = evidence.decisions.get(row.id)
+    if decision is not None and decision.verdict is Verdict.SEND and row.reason == Reason.RATE_LIMITED and row.not_before > now:
+        return _blocked(row, _from_store(row)._replace(until=row.not_before), gate)  # it has its turn, which the rules know nothing of
     if decision is not None:
         told = _from_now(row, decision, now)
         attempts = evidence.attempts.get(row.id, ())

@@ -122,6 +122,8 @@ class Teller:
     def waits(self, reason: str, facts: Mapping[str, Any], until: Instant | None, *, channel: str, what: str) -> str:
         """Deferred until an instant, or until something ends."""
         template = WAITING.get(reason) or f"Waits: {_remedy(reason)}."
+        if reason == Reason.RATE_LIMITED and "ceiling" in facts:
+            template = "Waits: the {ceiling} messages of day {day} of the warm-up are used; it can go on {when}."
         words = self._words(facts, channel, until)
         return template.format_map(_Facts(words, when=self.when(until), what=what, frees=self._frees(facts, until)))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -38,6 +38,7 @@ class SimDns:
         self.hosts: dict[str, list[str]] = hosts or {}
         self.delays: dict[str, float] = {}
         self.asked: list[str] = []
+        self.mail: dict[str, Sequence[str]] = {}
 
     async def resolve(self, host: str, port: int) -> list[tuple[str, int]]:
         self.asked.append(host)
@@ -47,6 +48,12 @@ class SimDns:
         if host not in self.hosts:
             raise socket.gaierror(socket.EAI_NONAME, f"{host} is not known")
         return [(address, port) for address in self.hosts[host]]
+
+    async def mail_hosts(self, domain: str) -> tuple[Sequence[str], int]:
+        """Each domain takes its own mail, unless `mail` says otherwise."""
+        self.asked.append(domain)
+        await asyncio.sleep(self.delays.get(domain, 0))
+        return self.mail.get(domain, (domain,)), 3600
 
 
 class SimStream:

@@ -9,6 +9,7 @@ from py_compile import PycInvalidationMode
 
 from tests.bench import (
     audience,
+    bulkheads,
     decisions,
     end_to_end,
     idle,
@@ -29,6 +30,7 @@ BENCHES = {
     "peers: end to end beside smtp-source, nodemailer and an aiosmtplib pool, without delay and at 20 ms round trip": peers.run,
     "idle: the start to the first claim, and a daemon that has nothing to do": idle.run,
     "tarpit: what one that answers too slowly costs the others": tarpit.run,
+    "bulkheads: what failing providers of other channels cost one that does not fail": bulkheads.run,
     "smtp channel alone: ready-made and templated messages": smtp_channel.run,
     "sms: end to end beside a bare loop over Twilio's SDK, 100 requests at once, one core": sms.run,
     "loop: claim, policy, handover and outcome with a channel that does nothing, at 10 thousand and 10 million due": loop.run,

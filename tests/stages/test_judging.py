@@ -9,10 +9,12 @@ import pytest
 from daemon.content.campaigns import inline_version
 from daemon.dispatch.judge import Judging
 from daemon.dispatch.work import PlanBook
-from daemon.model.delivery import SECOND, Reason, State, Verdict
+from daemon.model.delivery import HOUR, SECOND, Reason, State, Verdict
 from daemon.model.job import InlineMessage
 from daemon.pacing.bucket import Bucket
 from daemon.pacing.destinations import Destinations
+from daemon.pacing.limits import Limits
+from daemon.pacing.warmup import Curve, Ration
 from daemon.policy.caps import Cap
 from daemon.policy.hours import WindowRule, parse_window
 from daemon.policy.rules import Rules
@@ -45,7 +47,7 @@ def judge(
     crowd: Destinations | None = None,
 ) -> list[Judged]:
     crowds = {"relay": crowd} if crowd else {}
-    judging = Judging(rules or Rules(window=OPEN), {"email": "email"}, {"relay": buckets} if buckets else {}, crowds)
+    judging = Judging(rules or Rules(window=OPEN), {"email": "email"}, {"relay": Limits(buckets)}, crowds)
     plans = PlanBook({})
     body = inline_version("j", InlineMessage(channel="email", purpose="marketing", subject="s", text="t")).to_json()
     judgement = judging.bind(plans, {"email": "relay"} if providers is None else providers, {"email"}, NOW)
@@ -182,3 +184,21 @@ def test_the_plans_of_inline_jobs_do_not_pile_up_and_a_claim_has_all_it_needs() 
     assert all(plans.peek(*key) is not None for key in many)
     judgement.prepare(frozenset({(9999, 1)}), lambda campaign, version: body)
     assert sum(plans.peek(*key) is not None for key in many) == PlanBook.LIMIT - 1
+
+
+def test_a_warm_up_that_is_used_up_puts_the_rest_off_to_the_next_day() -> None:
+    """Two a day: the claim's third waits until midnight of the zone, with the numbers; one that ends before that ends now."""
+    curve = Curve(start=0, first_day=2, growth=1.0, until=100)
+    ration = Ration({"": curve}, lambda now: (10, NOW - HOUR, NOW + HOUR))
+    rows = [due(i, email=f"a@d{i}.example") for i in range(4)]
+    rows[3] = rows[3]._replace(expires_at=NOW + HOUR)
+    judging = Judging(Rules(window=OPEN), {"email": "email"}, {"relay": Limits()}, {}, {"relay": ration})
+    body = inline_version("j", InlineMessage(channel="email", purpose="marketing", subject="s", text="t")).to_json()
+    judgement = judging.bind(PlanBook({}), {"email": "relay"}, {"email"}, NOW)
+    judgement.prepare(frozenset({(1, 1)}), lambda campaign, version: body)
+    found = judgement(rows, {row.person: Known(touches=[], consents={}, suppressions=[]) for row in rows}, frozenset())
+    assert [item.decision.verdict for item in found] == [Verdict.SEND, Verdict.SEND, Verdict.DEFER, Verdict.DROP]
+    later, ended = found[2].decision, found[3].decision
+    assert (later.reason, later.until, later.rule and later.rule[0]) == (Reason.RATE_LIMITED, NOW + HOUR, "warm_up.relay")
+    assert (later.facts["ceiling"], later.facts["sent"]) == (2, 0)
+    assert (ended.reason, found[3].state, ended.facts["waited_for"]) == (Reason.LATE, State.EXPIRED, "rate_limited")

@@ -187,6 +187,17 @@ listen = "8025"
             '[providers.x]\nplugin = "smtp"\ndomains = { "gmail.com" = "x" }',
             'config.toml:3: providers.x.domains."gmail.com": must be a rate',
         ),
+        ('[providers.x]\nplugin = "smtp"\ndomains = { "*google.com" = "1/s" }', 'providers.x.domains."*google.com": must be a domain, "*."'),
+        ('[providers.x]\nplugin = "smtp"\nwarm_up = { start = "soon", first_day = 1, until = 2 }', "config.toml:3: providers.x.warm_up.start: must be a day"),
+        ('[providers.x]\nplugin = "smtp"\nwarm_up = { start = "2026-12-01", until = 2 }', "config.toml:3: providers.x.warm_up.first_day: missing"),
+        (
+            '[providers.x]\nplugin = "smtp"\nwarm_up = { start = "2026-12-01", first_day = 1, until = 2, growht = 2 }',
+            'config.toml:3: providers.x.warm_up.growht: unknown key; did you mean "growth"?',
+        ),
+        (
+            '[providers.x]\nplugin = "smtp"\nwarm_up = { start = "2026-12-01", first_day = 1, until = 2, growth = 0.5 }',
+            "config.toml:3: providers.x.warm_up.growth: must be at least 1",
+        ),
         ("[attribution]\nwindows = 3", "config.toml:1: attribution: not supported yet"),
         ("[retention]\ntouch = 3", "config.toml:1: retention: not supported yet"),
         ('[[notify]]\nurl = "x"', "config.toml:1: notify: not supported yet"),
@@ -249,6 +260,19 @@ def test_config_is_frozen_and_never_shows_a_secret():
     assert "canary-7131" not in repr(config)
     with pytest.raises(ValueError, match="frozen"):
         config.homing.workers = 2  # type: ignore[misc]
+
+
+def test_a_warm_up_is_read_with_its_groups():
+    """The first day in quotes or not; names of destinations in small letters."""
+    config = load(
+        '[providers.x]\nplugin = "smtp"\n[providers.x.warm_up]\nstart = 2026-12-01\nfirst_day = 200\nuntil = 100000\n'
+        'domains = { "*.Google.com" = { first_day = 50, until = 20000 } }\n'
+    )
+    warm_up = config.providers["x"].warm_up
+    assert warm_up is not None
+    assert (warm_up.start, warm_up.first_day, warm_up.growth, warm_up.until) == ("2026-12-01", 200, 1.5, 100_000)
+    assert {name: (share.first_day, share.until) for name, share in warm_up.domains.items()} == {"*.google.com": (50, 20_000)}
+    assert "warm_up" not in config.providers["x"].settings
 
 
 def test_rates_and_users_are_resolved():

@@ -1,0 +1,49 @@
+"""What a line counts for its provider's limits: what is claimed and handed over in a warm-up, and which destinations say "slower"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from daemon.dispatch.outcome import retry_after
+from daemon.dispatch.work import Envelope
+from daemon.model.delivery import SECOND, Instant
+from daemon.pacing.limits import Limits
+from daemon.pacing.warmup import Ration
+from plugins.contract import Deferred
+
+
+class Portion:
+    """`limits`, `ration`: the provider's, which a claim asks; nothing is limited without them."""
+
+    def __init__(self, limits: Limits | None = None, ration: Ration | None = None) -> None:
+        self.limits = limits or Limits()
+        self.ration = ration or Ration({}, lambda now: (0, now, now))
+
+    def hold(self, envelopes: Iterable[Envelope], domain_of: Callable[[Envelope], str], now: Instant) -> None:
+        """Claimed."""
+        if self.ration:
+            for envelope in envelopes:
+                envelope.group = self.limits.name_of(domain_of(envelope), now)
+                self.ration.hold(envelope.group)
+
+    def sent(self, envelope: Envelope, domain: str, now: Instant) -> None:
+        """Handed over."""
+        if domain:
+            self.limits.sent(domain, now)
+        if envelope.group is not None:
+            self.ration.send(envelope.group, now)
+            envelope.group = None
+
+    def let_go(self, envelopes: Iterable[Envelope]) -> None:
+        """In nobody's hands any more, handed over or not."""
+        if self.ration:
+            for envelope in envelopes:
+                if envelope.group is not None:
+                    self.ration.let_go(envelope.group)
+                    envelope.group = None
+
+    def deferred(self, outcome: Deferred, domain: str, now: Instant) -> None:
+        """The destination's own rate is too high; what a provider says of itself is its line's affair."""
+        if outcome.throttled and outcome.scope in ("domain", "message") and domain:
+            wait = retry_after(outcome.after, now)
+            self.limits.throttle(domain, now, wait if wait is not None else SECOND)
