@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
@@ -34,24 +34,6 @@ def _store(value: Any, info: ValidationInfo) -> str:
     return f"sqlite:{_path(rest, info)}"
 
 
-def _start(value: Any) -> str:
-    """`start = 2026-12-01`, in quotes or not."""
-    text = value.isoformat() if isinstance(value, date) and not isinstance(value, datetime) else values.text(value)
-    try:
-        return date.fromisoformat(text).isoformat()
-    except ValueError:
-        raise BadValue(f'must be a day such as "2026-12-01" (got "{text}")') from None
-
-
-def _destination(value: Any) -> str:
-    """A domain, `*.` and the name below which mail hosts lie, or `*`."""
-    text = values.text(value).lower()
-    name = text.removeprefix("*.")
-    if text != "*" and ("*" in name or "." not in name or "@" in name or name != name.strip(". ")):
-        raise BadValue(f'must be a domain, "*." and the end of mail hosts\' names, or "*" (got "{value}")')
-    return text
-
-
 def _days(value: Any) -> Any:
     """Dates may be written bare: `closed = [2027-03-20]`."""
     if isinstance(value, list):
@@ -59,7 +41,7 @@ def _days(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Destination = Annotated[str, BeforeValidator(_destination)]
+Destination = Annotated[str, BeforeValidator(values.parse_destination)]
 Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Strict(), Field(ge=1)]
 Whole = Annotated[int, Strict(), Field(ge=0)]
@@ -286,7 +268,7 @@ class WarmUpShare(Table):
 class WarmUpTable(Table):
     """[providers.NAME.warm_up]: a new sender's first days, each with a ceiling of messages. What exceeds it waits for the next day."""
 
-    start: Annotated[str, BeforeValidator(_start)] = Field(description="the first day, of default_zone; before it nothing goes")
+    start: Annotated[str, BeforeValidator(values.parse_day)] = Field(description="the first day, of default_zone; before it nothing goes")
     first_day: Count = Field(description="messages of the first day")
     growth: Annotated[float, Strict(), Field(ge=1, le=10, allow_inf_nan=False)] = Field(1.5, description="each day times the one before")
     until: Count = Field(description="the day that would reach this has no ceiling: the warm-up is over")

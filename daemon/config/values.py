@@ -15,6 +15,7 @@ import re
 import zoneinfo
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,24 @@ def kind(value: Any) -> str:
         if isinstance(value, types):
             return name
     return f"a {type(value).__name__}"
+
+
+def parse_day(value: Any) -> str:
+    """`start = 2026-12-01`, in quotes or not."""
+    day = value.isoformat() if isinstance(value, date) and not isinstance(value, datetime) else text(value)
+    try:
+        return date.fromisoformat(day).isoformat()
+    except ValueError:
+        raise BadValue(f'must be a day such as "2026-12-01" (got "{day}")') from None
+
+
+def parse_destination(value: Any) -> str:
+    """A domain, `*.` and the name below which mail hosts lie, or `*`."""
+    written = text(value).lower()
+    name = written.removeprefix("*.")
+    if written != "*" and ("*" in name or "." not in name or "@" in name or name != name.strip(". ")):
+        raise BadValue(f'must be a domain, "*." and the end of mail hosts\' names, or "*" (got "{value}")')
+    return written
 
 
 def parse_duration(value: Any) -> int:

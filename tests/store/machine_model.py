@@ -253,7 +253,9 @@ class Model:
     def step(self, steps: Sequence[Step], clock: int, *, shut: bool) -> list[frozenset[int]]:
         number, highest = self.commit
         now = max(clock, highest + 1)
-        results = {result.delivery: result for step in steps for result in step.outcomes}
+        flying = {id: d.flight.epoch for id, d in self.deliveries.items() if d.flight is not None}
+        told = [result for step in steps for result in step.outcomes]
+        results = {result.delivery: result for result in told if result.epoch == flying.get(result.delivery)}  # others are stale
         self._record(results, now)
         granted: set[tuple[int, int]] = set()
         refused: list[Delivery] = []
