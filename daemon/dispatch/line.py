@@ -133,7 +133,7 @@ class Line:
         for envelope in envelopes:
             self.bucket.reserve(now)
             envelope.domain = self._domain(envelope)
-        self.portion.hold(envelopes, self._domain, now)
+        self.portion.hold(envelopes, now)
         self._ready.put(envelopes)
         self._call_senders(min(len(envelopes), self._open_places() - self._busy))
 
@@ -170,17 +170,11 @@ class Line:
                 task.cancel()
             await asyncio.gather(*self._senders, return_exceptions=True)
         await self._records.settled()  # what the last answers let go
-        await self._records.give_back(self._unbegun(), freed=self.destinations.freed_all(self._clock.instant()))
+        await self._records.give_back(self.portion.let_go(self._ready.clear()), freed=self.destinations.freed_all(self._clock.instant()))
 
     def end(self) -> None:
         """The daemon ends: what the store cannot take now is left to the next start."""
         self._records.end()
-
-    def _unbegun(self) -> Sequence[Envelope]:
-        """Take out all that is ready."""
-        envelopes = self._ready.clear()
-        self.portion.let_go(envelopes)
-        return envelopes
 
     def _late(self, domain: str, seconds: float, news: bool, shed: Sequence[Envelope]) -> None:
         """A destination keeps a connection waiting."""
@@ -199,7 +193,7 @@ class Line:
             self._troubled("slow", f"no answer for {seconds:.0f} s on any of its connections")
             self.breaker.trip(now)
             self._log.warning("provider_slow", provider=self.provider, seconds=round(seconds, 1))
-            self._records.soon(self._unbegun(), (), self._patience.waiting())
+            self._records.soon(self.portion.let_go(self._ready.clear()), (), self._patience.waiting())
         return self.spare
 
     async def _run(self) -> None:
@@ -323,7 +317,7 @@ class Line:
         self._metrics.granted(self.provider, len(granted), refused)
         for envelope in granted:
             self._metrics.late(self.kind, (at - envelope.claimed.row.not_before) / SECOND)
-            self.portion.sent(envelope, self._domain(envelope), at)
+            self.portion.sent(envelope, at)
 
     def waited(self, seconds: float) -> None:
         """A connection waited so long for the store's answer."""
@@ -344,7 +338,7 @@ class Line:
         elif isinstance(outcome, Deferred | Rejected) and outcome.scope == "operator":
             self._stop(outcome)
         elif isinstance(outcome, Deferred):
-            self.portion.deferred(outcome, self._domain(envelope), now)
+            self.portion.deferred(envelope, outcome, now)
             self._deferred(outcome, now, turn)
         elif self.spare and seconds > CRAWL_SECONDS:
             turn.error()  # an answer, but a crawling one, while another provider stands by

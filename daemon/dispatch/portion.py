@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 
 from daemon.dispatch.outcome import retry_after
 from daemon.dispatch.work import Envelope
@@ -19,31 +19,32 @@ class Portion:
         self.limits = limits or Limits()
         self.ration = ration or Ration({}, lambda now: (0, now, now))
 
-    def hold(self, envelopes: Iterable[Envelope], domain_of: Callable[[Envelope], str], now: Instant) -> None:
+    def hold(self, envelopes: Sequence[Envelope], now: Instant) -> None:
         """Claimed."""
         if self.ration:
             for envelope in envelopes:
-                envelope.group = self.limits.name_of(domain_of(envelope), now)
+                envelope.group = self.limits.name_of(envelope.domain, now)
                 self.ration.hold(envelope.group)
 
-    def sent(self, envelope: Envelope, domain: str, now: Instant) -> None:
+    def sent(self, envelope: Envelope, now: Instant) -> None:
         """Handed over."""
-        if domain:
-            self.limits.sent(domain, now)
+        if envelope.domain:
+            self.limits.sent(envelope.domain, now)
         if envelope.group is not None:
             self.ration.send(envelope.group, now)
             envelope.group = None
 
-    def let_go(self, envelopes: Iterable[Envelope]) -> None:
-        """In nobody's hands any more, handed over or not."""
+    def let_go(self, envelopes: Sequence[Envelope]) -> Sequence[Envelope]:
+        """In nobody's hands any more, handed over or not. Returns them."""
         if self.ration:
             for envelope in envelopes:
                 if envelope.group is not None:
                     self.ration.let_go(envelope.group)
                     envelope.group = None
+        return envelopes
 
-    def deferred(self, outcome: Deferred, domain: str, now: Instant) -> None:
+    def deferred(self, envelope: Envelope, outcome: Deferred, now: Instant) -> None:
         """The destination's own rate is too high; what a provider says of itself is its line's affair."""
-        if outcome.throttled and outcome.scope in ("domain", "message") and domain:
+        if outcome.throttled and outcome.scope in ("domain", "message") and envelope.domain:
             wait = retry_after(outcome.after, now)
-            self.limits.throttle(domain, now, wait if wait is not None else SECOND)
+            self.limits.throttle(envelope.domain, now, wait if wait is not None else SECOND)
