@@ -2,7 +2,8 @@
 
 A replacement exists only once the former surely reached nobody (it was dropped, or its address failed for sure), an escalation only
 once the former was accepted; nothing ever follows a doubt. Unique on (wave, person) as every delivery, so that what follows is
-planned once however often its cause is told. It is due from the start: its job's release cursor has nothing to do with it.
+planned once however often its cause is told. It is due from the start: its job's release cursor has nothing to do with it. After a
+restore that has lost sends, nothing follows what the copy had: it may have been followed already.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from daemon.model.job import JobState
 from daemon.store import schema as s
 from daemon.store.due import put_due
 from daemon.store.held import open_lanes
+from daemon.store.meta import UNFOLLOWED, get_meta
 from daemon.store.sql import fetch, ids, in_list, many
 from daemon.store.tallies import Tallies
 from daemon.store.waves import ID_BITS, take_ids, wave_of
@@ -75,7 +77,8 @@ def follow(conn: Connection, wanted: Mapping[int, Then], now: Instant) -> dict[i
     time: their job's own end comes first, or it was cancelled."""
     if not wanted:
         return {}
-    formers = [_Former._make(row) for row in fetch(conn, _FORMER, ("ids",), (ids(sorted(wanted)),))]
+    unfollowed = int(get_meta(conn, UNFOLLOWED) or 0)
+    formers = sorted(_Former._make(row) for row in fetch(conn, _FORMER, ("ids",), (ids(wanted),)) if row[0] >= unfollowed)
     there = _channels_there(conn, formers)
     chosen: list[tuple[_Former, str, Instant, Instant]] = []
     for former in formers:

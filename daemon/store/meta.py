@@ -8,6 +8,9 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from daemon.store import schema as s
 from daemon.store.sql import many, value
 
+UNFOLLOWED = "unfollowed"
+"""Deliveries with numbers below this one are followed by nothing on another channel (see `store.recover.mark_journaled`)."""
+
 _META = select(s.meta.c.value).where(s.meta.c.key == bindparam("b_key"))
 _UPSERT = upsert(s.meta)
 _SET_META = _UPSERT.on_conflict_do_update(index_elements=[s.meta.c.key], set_={"value": _UPSERT.excluded.value})

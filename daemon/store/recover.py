@@ -18,7 +18,7 @@ from daemon.model.delivery import Instant, State
 from daemon.store import schema as s
 from daemon.store.due import put_due, take_due
 from daemon.store.flight import ATTEMPT_COUNT, last_commit
-from daemon.store.meta import get_meta, set_meta
+from daemon.store.meta import UNFOLLOWED, get_meta, set_meta
 from daemon.store.sql import fetch, ids, in_list, many, value
 from daemon.store.tallies import Tallies
 from daemon.store.wake import WAITS_FOR_SLOT, wake
@@ -211,12 +211,14 @@ _MARKED = (
     .values(state=literal_column("'in_doubt'"), reason=null(), handed_over_at=bindparam("b_at"))
 )
 _TOUCH = upsert(s.touch).on_conflict_do_nothing()
+_THERE = select(s.delivery.c.id).where(in_list(s.delivery.c.id, "ids"))
 
 
 def mark_journaled(conn: Connection, sent: Mapping[int, Instant], now: Instant) -> int:
     """Deliveries that the send journal says were handed over after this copy of the store was made: in doubt, and counted.
 
-    `sent`: delivery -> instant of the handover. Returns how many were still waiting here.
+    `sent`: delivery -> instant of the handover. Returns how many were still waiting here. If it knows of others, which this copy has
+    never heard of, they may have gone in place of, or after, those that it has: nothing follows these on another channel any more.
     """
     tallies = Tallies()
     rows = conn.execute(_TO_MARK, {"ids": ids(sorted(sent))}).all()
@@ -230,6 +232,8 @@ def mark_journaled(conn: Connection, sent: Mapping[int, Instant], now: Instant) 
     why = "handed over after this copy of the store was made"
     _give_evidence(conn, [(row.id, now, "", "unknown", None, "journal", why, sent[row.id]) for row in rows])
     tallies.write(conn)
+    if len(fetch(conn, _THERE, ("ids",), (ids(sorted(sent)),))) < len(sent):
+        set_meta(conn, UNFOLLOWED, get_meta(conn, "next_delivery_id") or "0")
     return len(rows)
 
 

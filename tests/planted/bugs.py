@@ -191,4 +191,20 @@ AUDIENCES = (
          ("daemon.dispatch.exchange", "        return removals if holds else (*removals, 1)\n", "        return (*removals, 1)\n")),
 )  # fmt: skip
 
-BUGS = {bug.name: bug for bug in (*HANDOVER, *FATE, *CAPS, *PLANNING, *SMS, *PUSH, *FEEDBACK, *AUDIENCES)}
+FOLLOWING = ("stages",)
+CHANNELS = (
+    _bug("doubt-replaced", "A second copy that fails while the first one is in doubt is replaced on another channel.", FOLLOWING,
+         (FLIGHT, "    elif result.then is not None and state is (State.ACCEPTED if result.then.escalates else State.REJECTED):\n",
+          "    elif result.then is not None:\n")),
+    _bug("content-replaced", "What a provider refuses for its content goes over the telephone instead.", FOLLOWING,
+         ("daemon.dispatch.outcome", 'after_failure(envelope, now) if outcome.scope == "address" else None,\n            )',
+          "after_failure(envelope, now),\n            )")),
+    _bug("restored-replaces-again", "After a restore, what the copy had is replaced again.", FOLLOWING,
+         ("daemon.store.follow", " if row[0] >= unfollowed)", " if row[0] >= 0)")),
+    _bug("escalated-in-spite-of-a-click", "A click does not call the escalation off.", FOLLOWING,
+         ("daemon.dispatch.channels", "if kind in step.escalate.unless]", "if kind not in step.escalate.unless]")),
+    _bug("escalated-while-clicking", "A click between claim and handover does not stop the escalation.", FOLLOWING,
+         ("daemon.store.feedback", "    if report.human and report.kind in REACTIONS:\n", "    if report.human and report.kind in ():\n")),
+)  # fmt: skip
+
+BUGS = {bug.name: bug for bug in (*HANDOVER, *FATE, *CAPS, *PLANNING, *SMS, *PUSH, *FEEDBACK, *AUDIENCES, *CHANNELS)}

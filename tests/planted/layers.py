@@ -38,7 +38,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "push": (
         *(f"tests/channels/webpush/test_{name}.py" for name in ("hosts", "encrypt", "vapid", "sending")), "tests/store/test_push.py",
     ),
-    "stages": tuple(f"tests/stages/test_{name}.py" for name in ("sending", "judging", "intake_expand", "intake_accept", "spending", "reconcile")),
+    "stages": tuple(f"tests/stages/test_{name}.py" for name in ("sending", "judging", "intake_expand", "intake_accept", "several_channels", "spending", "reconcile")),
     "audiences": ("tests/store/test_audiences.py", "tests/stages/test_audiences.py"),
     "simulation": (),
 }

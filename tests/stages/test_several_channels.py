@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from daemon.ids import decode_id
-from daemon.model.campaign import Escalation, Mode, Step
+from daemon.model.campaign import Escalation, Mode, Purpose, Step
 from daemon.model.delivery import DAY, HOUR, MINUTE
 from daemon.policy.rules import compile_rules
 from daemon.store.doubts import resolve_doubt
 from daemon.store.feedback import Report, hear
 from daemon.store.flight import Step as FlightStep
 from daemon.store.jobs import cancel_job
-from daemon.store.recover import begin
+from daemon.store.recover import begin, mark_journaled
 from daemon.store.writer import Lane
 from plugins.contract import Accepted, Deferred, Outcome, Rejected, Unknown
 from tests.stages.intake_world import NOW
@@ -471,3 +471,29 @@ async def test_nothing_follows_after_the_jobs_own_end(opening: Opening) -> None:
     await world.drop(person(), expires_at="2026-11-24T04:00:00Z")
     await world.send()
     assert await world.rows() == [("email", "accepted", None)]
+
+
+@pytest.mark.promise("P2")
+async def test_a_second_copy_that_fails_leaves_the_doubt_and_no_replacement(opening: Opening) -> None:
+    """A receipt may be sent twice; if the second copy's address fails, the first copy may still have arrived."""
+    world = await opening(purpose=Purpose.TRANSACTIONAL, on_doubt="resend_once")
+    await world.drop(person())
+    await world.send(lambda one: Unknown(code="timeout"), await world.settle())
+    world.inner.clock.wall += MINUTE
+    await world.send(dead)
+    assert world.sent == [("c-1", "email"), ("c-1", "email")]
+    assert await world.rows() == [("email", "in_doubt", None)]
+
+
+@pytest.mark.promise("P11")
+async def test_a_restored_copy_replaces_and_escalates_nothing_that_may_have_been(opening: Opening) -> None:
+    """The journal knows of a send that the copy has never heard of: it may have been what took this one's place. New jobs go on as ever."""
+    world = await opening()
+    await world.drop(person())
+    [(delivery,)] = await world.inner.sql("SELECT id FROM delivery")
+    await world.inner.store.write(Lane.EXIT, mark_journaled, {delivery + 1: NOW}, NOW)
+    await world.send(dead)
+    assert await world.rows() == [("email", "rejected", "rejected_by_provider")]
+    await world.drop(person("c-2"), id="j2")
+    await world.send(dead)
+    assert await world.rows("c-2") == [("email", "rejected", "rejected_by_provider"), ("sms", "accepted", None)]

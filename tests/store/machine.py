@@ -26,6 +26,7 @@ from daemon.store.care import check_rows
 from daemon.store.claim import Claimed, Judged, claim_due
 from daemon.store.facts import DueRow, Known
 from daemon.store.flight import Flights, Kind, Result, Step
+from daemon.store.follow import Then
 from daemon.store.lanes import DueLane
 from daemon.store.recover import accept_clock, begin, heartbeat, mark_journaled, prune_touches
 from tests.store.machine_driver import Driver, Rows, SqliteDriver
@@ -39,6 +40,7 @@ from tests.store.machine_world import (
     Policy,
     Script,
     counted,
+    elsewhere,
     hash_of,
     is_open,
     loaded,
@@ -50,7 +52,9 @@ PICK = st.integers(0, 11)
 OUTCOMES: Mapping[str, Mapping[str, Any]] = {
     "accepted": {"kind": Kind.ACCEPTED, "provider_id": "250 ok"},
     "rejected": {"kind": Kind.REJECTED, "scope": "message", "code": "554"},
+    "accepted, more to come": {"kind": Kind.ACCEPTED, "provider_id": "250 ok"},
     "address rejected": {"kind": Kind.REJECTED, "scope": "address", "code": "550"},
+    "address rejected, another channel": {"kind": Kind.REJECTED, "scope": "address", "code": "550"},
     "deferred": {"kind": Kind.DEFERRED, "scope": "message", "code": "451", "again_at": HOUR},
     "throttled": {"kind": Kind.DEFERRED, "scope": "provider", "code": "421", "again_at": 30 * SECOND, "burnt": False},
     "nothing sent": {"kind": Kind.DEFERRED, "again_at": 0, "burnt": False},
@@ -243,10 +247,12 @@ class Machine(RuleBasedStateMachine):
             prepare=bound.prepare,
         )  # fmt: skip
         self.claim_number += 1
-        heads: dict[int, int] = {}
+        heads: dict[tuple[int, str], int] = {}
         for d in eligible:
-            heads[d.job] = min(heads.get(d.job, d.not_before), d.not_before)
-        assert sorted((lane.queue, lane.head) for lane in offered) == sorted((model.jobs[job].queue, at) for job, at in heads.items())
+            heads[d.job, d.channel] = min(heads.get((d.job, d.channel), d.not_before), d.not_before)
+        assert sorted((lane.queue, lane.channel, lane.head) for lane in offered) == sorted(
+            (model.jobs[job].queue, channel, at) for (job, channel), at in heads.items()
+        )
         if self.policy is not None:
             self.policy.check(model, told, now)
         uncapped = {item.row.person for item in told if item.uncapped and item.decision.verdict.value == "send"}
@@ -255,7 +261,8 @@ class Machine(RuleBasedStateMachine):
             d, decision = model.deliveries[item.row.delivery], item.decision
             at = decision.closes if decision.verdict.value == "send" else decision.until
             reason = decision.reason.value if decision.reason else None
-            model.judge(d, decision.verdict.value, item.state.value, reason, at, item.address_hash, now, epoch)
+            model.judge(d, decision.verdict.value, item.state.value, reason, at, item.address_hash, now, epoch, item.then)
+        self.number_what_follows()
         assert sorted(one.row.delivery for one in result.claimed) == sorted(i.row.delivery for i in told if i.decision.verdict.value == "send")
         assert (result.taken, bool(result.taken)) == (len(told), bool(told))
         self.claims += result.claimed
@@ -264,8 +271,8 @@ class Machine(RuleBasedStateMachine):
         """Of each lane that was picked, the first rows and as many as were asked for."""
         taken = {row.delivery for row in rows}
         assert taken <= {d.id for d in eligible}, "a claim took what may not run, or is not due"
-        for job in {row.job for row in rows}:
-            mine = [d for d in eligible if d.job == job]
+        for lane in {(row.job, row.channel) for row in rows}:
+            mine = [d for d in eligible if (d.job, d.channel) == lane]
             chosen, left = [d for d in mine if d.id in taken], [d for d in mine if d.id not in taken]
             assert len(chosen) == min(n, len(mine))
             assert not left or max(d.not_before for d in chosen) <= min(d.not_before for d in left)
@@ -358,6 +365,7 @@ class Machine(RuleBasedStateMachine):
         done = self.do(self.flights.step, steps)
         self.distrusted = self.distrusted or self.now < model.commit[1] - 2 * SECOND
         expected = model.step(steps, self.now, shut=shut)
+        self.number_what_follows()
         assert [each.granted for each in done] == expected
         assert {(each.commit, each.at) for each in done} == {model.commit}
         granted = frozenset().union(*expected)
@@ -367,12 +375,21 @@ class Machine(RuleBasedStateMachine):
         for delivery in granted:
             self.check_grant(model.deliveries[delivery], model.commit[1])
 
+    def number_what_follows(self) -> None:
+        """The store numbers what it has planned on another channel."""
+        fresh = self.store.rows().deliveries.keys() - self.model.deliveries.keys()
+        self.model.followed(sorted(fresh))
+
     def outcome(self, one: Claimed, what: str) -> Result:
         if what == "held" and self.model.deliveries[one.row.delivery].state == "handed_over":
             what = "nothing sent"  # what is held never came to the channel
         made = dict(OUTCOMES[what])
         if "again_at" in made:
             made["again_at"] += self.now
+        if what == "accepted, more to come":
+            made["then"] = Then((("sms", self.now + DAY),), DAY, escalates=True)
+        if what == "address rejected, another channel":
+            made["then"] = elsewhere(self.now)
         if what == "unknown":
             made["resend"] = self.model.campaigns[one.row.campaign_name].transactional and not one.row.doubted
         return Result(delivery=one.row.delivery, epoch=one.epoch, **made)
@@ -393,6 +410,8 @@ class Machine(RuleBasedStateMachine):
         """Never twice, never outside the window, never over a cap, never against somebody's word."""
         sent, transactional = self.maybe_sent[d.id], self.model.campaigns[d.campaign].transactional
         assert sent == 0 or (sent == 1 and transactional and d.doubted), f"delivery {d.id} was handed over {sent} times before"
+        if d.follows is not None and d.escalates != d.follows:
+            assert not self.maybe_sent[d.follows], f"delivery {d.id} takes the place of {d.follows}, which may have been sent"
         self.maybe_sent[d.id] += 1
         assert self.model.may_run(d), "handed over though its job, campaign or queue is stopped"
         assert not self.stop_file.exists(), "handed over under the kill switch"
@@ -453,7 +472,7 @@ class Machine(RuleBasedStateMachine):
                 assert is_now.guards[key] >= guard, f"the guard of {key} went back"
             for id, row in self.before.deliveries.items():
                 if id in is_now.deliveries:
-                    old, new = State(row[3]), State(is_now.deliveries[id][3])
+                    old, new = State(row[4]), State(is_now.deliveries[id][4])
                     assert old is new or new in TRANSITIONS[old], f"delivery {id} went from {old} to {new}"
         self.before, self.sound = is_now, True
 

@@ -26,11 +26,11 @@ class Rows:
     """What the tables say. A delivery in flight has the state `claimed` or `handed_over`."""
 
     deliveries: dict[int, tuple[Any, ...]]
-    """id -> (occurrence, person, job, state, reason, attempts, not_before, doubted, handed_over_at, ended_at)"""
-    due: list[tuple[int, int, int]]
-    """(job, not_before, delivery), sorted"""
-    heads: dict[int, int]
-    """job -> the instant at which its first waiting delivery is due"""
+    """id -> (occurrence, person, job, channel, state, reason, attempts, not_before, doubted, handed_over_at, ended_at, follows, escalates)"""
+    due: list[tuple[int, str, int, int]]
+    """(job, channel, not_before, delivery), sorted"""
+    heads: dict[tuple[int, str], int]
+    """(job, channel) -> the instant at which its first waiting delivery is due"""
     flights: dict[int, tuple[Any, ...]]
     """delivery -> (person, epoch, handed_over_at, closes)"""
     touches: list[tuple[int, int, int, str]]
@@ -130,13 +130,14 @@ class SqliteDriver:
 
 _DELIVERIES = select(
     s.delivery.c.id, s.wave.c.occurrence, s.delivery.c.person, s.delivery.c.job, s.delivery.c.state, s.delivery.c.reason,
-    s.delivery.c.attempts, s.delivery.c.not_before, s.delivery.c.key, s.delivery.c.handed_over_at, s.delivery.c.ended_at,
+    s.delivery.c.attempts, s.delivery.c.not_before, s.delivery.c.key, s.delivery.c.handed_over_at, s.delivery.c.ended_at, s.wave.c.channel,
+    s.delivery.c.follows, s.delivery.c.escalates,
 ).join(s.wave, s.wave.c.id == s.delivery.c.wave)  # fmt: skip
 _FLIGHTS = select(
     s.flight.c.delivery, s.flight.c.person, s.flight.c.epoch, s.flight.c.handed_over, s.flight.c.handed_over_at, s.flight.c.closes
 )
-_DUE = select(s.lane.c.job, s.due.c.not_before, s.due.c.delivery).outerjoin_from(s.due, s.lane, s.lane.c.id == s.due.c.lane)
-_HEADS = select(s.lane.c.job, s.lane.c.head).where(s.lane.c.head.is_not(None))
+_DUE = select(s.lane.c.job, s.lane.c.channel, s.due.c.not_before, s.due.c.delivery).outerjoin_from(s.due, s.lane, s.lane.c.id == s.due.c.lane)
+_HEADS = select(s.lane.c.job, s.lane.c.channel, s.lane.c.head).where(s.lane.c.head.is_not(None))
 _TOUCHES = select(s.touch.c.person, s.touch.c.at, s.touch.c.delivery, s.campaign.c.name).join(
     s.campaign, s.campaign.c.id == s.touch.c.campaign
 )
@@ -160,13 +161,13 @@ _COMMIT = select(s.meta.c.value).where(s.meta.c.key == "commit")
 def read_rows(conn: Connection) -> Rows:
     flights = {row[0]: row for row in conn.execute(_FLIGHTS)}
     deliveries: dict[int, tuple[Any, ...]] = {}
-    for id, occurrence, person, job, state, reason, attempts, not_before, key, handed_over_at, ended in conn.execute(_DELIVERIES):
+    for id, occurrence, person, job, state, reason, attempts, not_before, key, handed_over_at, ended, *several in conn.execute(_DELIVERIES):
         flight = flights.get(id)
         if flight is not None:
             assert state == "due", f"delivery {id} is in flight and its row says {state}"
             state = "handed_over" if flight.handed_over else "claimed"
         deliveries[id] = (
-            occurrence, person, job, state, reason, attempts, not_before, key == "doubt", handed_over_at, ended,
+            occurrence, person, job, several[0], state, reason, attempts, not_before, key == "doubt", handed_over_at, ended, *several[1:],
         )  # fmt: skip
     jobs = conn.execute(_JOBS).all()
     guards = {(kind, name): guard for kind, query in _GUARDED for name, guard in conn.execute(query)}
@@ -177,7 +178,7 @@ def read_rows(conn: Connection) -> Rows:
     return Rows(
         deliveries=deliveries,
         due=sorted(tuple(row) for row in conn.execute(_DUE)),  # type: ignore[misc]
-        heads=dict(tuple(row) for row in conn.execute(_HEADS)),  # type: ignore[misc]
+        heads={(job, channel): head for job, channel, head in conn.execute(_HEADS)},
         flights={
             row.delivery: (row.person, row.epoch, row.handed_over_at if row.handed_over else None, row.closes) for row in flights.values()
         },

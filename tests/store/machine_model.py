@@ -13,6 +13,7 @@ from typing import Any
 
 from daemon.model.delivery import FINAL
 from daemon.store.flight import Kind, Result, Step
+from daemon.store.follow import Then
 from tests.store.machine_driver import Rows
 
 WAITS_FOR_SLOT = ("cap_reached", "yielded_to_priority")
@@ -55,6 +56,7 @@ class Delivery:
     campaign: str
     not_before: int
     expires_at: int
+    channel: str = "email"
     row_state: str = "planned"
     reason: str | None = None
     attempts: int = 0
@@ -64,6 +66,8 @@ class Delivery:
     ended_at: int | None = None
     flight: Flight | None = None
     tries: list[str] = field(default_factory=list)
+    follows: int | None = None
+    escalates: int | None = None
 
     @property
     def state(self) -> str:
@@ -132,6 +136,10 @@ class Model:
         self.touches: set[tuple[int, int, int]] = set()
         self.suppressions: dict[tuple[bytes, str], tuple[str, str]] = {}
         self.withdrawn: set[int] = set()
+        self.unfollowed: set[int] = set()
+        """After a restore that has lost sends: what the copy had is followed by nothing."""
+        self.following: list[tuple[Delivery, Then]] = []
+        """What the last act is to have planned on another channel; the store gives the numbers."""
         self.commit = (0, 0)
 
     # -- looking
@@ -225,6 +233,28 @@ class Model:
         elif job.state != "paused":
             job.state = "accepted"
 
+    # -- what follows on another channel
+
+    def follow(self, d: Delivery, then: Then | None) -> None:
+        """It ended so that something follows: unless its job was stopped, or the person has a delivery there already."""
+        if then is not None and self.jobs[d.job].state not in ("cancelled", "failed") and d.id not in self.unfollowed:
+            there = {o.channel for o in self.deliveries.values() if (o.campaign, o.occurrence, o.person) == (d.campaign, d.occurrence, d.person)}
+            if not there.issuperset(channel for channel, _ in then.channels):
+                self.following.append((d, then))
+
+    def followed(self, ids: Sequence[int]) -> None:
+        """`ids`: the numbers that the store gave, in the order of those that they follow."""
+        wanted = sorted(self.following, key=lambda item: item[0].id)
+        assert len(ids) == len(wanted), f"{len(wanted)} should be followed, {len(ids)} are"
+        for id, (d, then) in zip(ids, wanted, strict=True):
+            there = {o.channel for o in self.deliveries.values() if (o.campaign, o.occurrence, o.person) == (d.campaign, d.occurrence, d.person)}
+            channel, at = next(item for item in then.channels if item[0] not in there)
+            self.deliveries[id] = Delivery(
+                id, d.occurrence, d.person, d.job, d.campaign, at, at + then.valid, channel, "due", follows=d.id,
+                escalates=d.id if then.escalates else d.escalates,
+            )  # fmt: skip
+        self.following = []
+
     def release(self, job: Job, timed: Sequence[tuple[int, int | None, int]], cursor: int, now: int) -> None:
         """`timed`: (delivery, not_before or None, expires_at)"""
         for id, not_before, expires_at in timed:
@@ -239,7 +269,7 @@ class Model:
     # -- claim, handover, record
 
     def judge(self, d: Delivery, verdict: str, state: str, reason: str | None, at: int | None, address: bytes | None, now: int,
-              epoch: int) -> None:  # fmt: skip
+              epoch: int, then: Then | None) -> None:  # fmt: skip
         """`at`: closes of a Send, until of a Defer."""
         if verdict == "send":
             d.flight = Flight(epoch, self.guards(d), min(d.expires_at, at if at is not None else d.expires_at), address, now)
@@ -248,6 +278,8 @@ class Model:
         elif verdict == "hold":
             d.row_state, d.reason = "held", reason
         else:
+            if not d.doubted:
+                self.follow(d, then)
             self._end(d, state, reason, now)
 
     def step(self, steps: Sequence[Step], clock: int, *, shut: bool) -> list[frozenset[int]]:
@@ -310,6 +342,7 @@ class Model:
         d.not_before = now
         if kind is Kind.ACCEPTED:
             d.row_state, d.reason, d.ended_at = "accepted", None, now
+            self.follow(d, result.then if result.then is not None and result.then.escalates else None)
         elif kind is Kind.HELD:
             d.row_state, d.reason = "held", (result.reason or "render_error")
         elif kind is Kind.UNKNOWN and result.resend:
@@ -317,6 +350,8 @@ class Model:
         elif kind is Kind.UNKNOWN:
             d.row_state, d.reason = "in_doubt", None
         elif kind is Kind.REJECTED:
+            if not d.doubted:
+                self.follow(d, result.then)
             self._end(d, "rejected", "rejected_by_provider", now)
         elif result.exhausted:
             self._end(d, "rejected", "attempts_exhausted", now)
@@ -345,6 +380,8 @@ class Model:
 
     def journaled(self, sent: dict[int, int]) -> int:
         marked = 0
+        if sent.keys() - self.deliveries.keys():
+            self.unfollowed |= self.deliveries.keys()
         for id, at in sent.items():
             d = self.deliveries.get(id)
             if d is None or d.flight is not None or d.row_state not in ("planned", "due", "held"):
@@ -451,16 +488,17 @@ class Model:
         guards |= {("campaign", name): campaign.guard for name, campaign in self.campaigns.items()}
         guards |= {("queue", name): queue.guard for name, queue in self.queues.items()}
         guards |= {("job", job.id): job.guard for job in self.jobs.values()}
-        due = sorted((d.job, d.not_before, d.id) for d in self.deliveries.values() if d.waits)
+        due = sorted((d.job, d.channel, d.not_before, d.id) for d in self.deliveries.values() if d.waits)
         return Rows(
             deliveries={
                 d.id: (
-                    d.occurrence, d.person, d.job, d.state, d.reason, d.attempts, d.not_before, d.doubted, d.handed_over_at, d.ended_at,
+                    d.occurrence, d.person, d.job, d.channel, d.state, d.reason, d.attempts, d.not_before, d.doubted, d.handed_over_at,
+                    d.ended_at, d.follows, d.escalates,
                 )
                 for d in self.deliveries.values()
             },
             due=due,
-            heads={job: at for job, at, _ in reversed(due)},
+            heads={(job, channel): at for job, channel, at, _ in reversed(due)},
             flights={
                 d.id: (d.person, d.flight.epoch, d.flight.handed_over_at, d.flight.closes)
                 for d in self.deliveries.values() if d.flight is not None

@@ -19,6 +19,7 @@ from daemon.policy.rules import Rules
 from daemon.store.campaigns import Loaded
 from daemon.store.claim import Judged
 from daemon.store.facts import DueRow, Known
+from daemon.store.follow import Then
 from daemon.store.recipients import EMAIL, ZONE, PlanRow, person_id
 from tests.store.machine_model import Campaign, Model, Person, hash_of
 
@@ -72,8 +73,14 @@ SCRIPT: Mapping[str, Callable[[int], Decision]] = {
     "hold, no zone": lambda now: Decision(verdict=Verdict.HOLD, reason=Reason.ZONE_UNKNOWN, key="recipient:p"),
     "hold, no channel": lambda now: Decision(verdict=Verdict.HOLD, reason=Reason.CHANNEL_UNAVAILABLE, key="channel:email"),
     "drop": lambda now: Decision(verdict=Verdict.DROP, reason=Reason.SUPPRESSED),
+    "drop, elsewhere": lambda now: Decision(verdict=Verdict.DROP, reason=Reason.NO_ADDRESS),
     "expire": lambda now: Decision(verdict=Verdict.DROP, reason=Reason.LATE),
 }
+
+
+def elsewhere(at: int) -> Then:
+    """The step's other channel."""
+    return Then((("email", at), ("sms", at)), DAY)
 
 
 class Script:
@@ -92,9 +99,12 @@ class Script:
         lines = ["expire" if row.expires_at <= self._now else self._script[i % len(self._script)] for i, row in enumerate(mine)]
         verdicts = [(row, SCRIPT[line](self._now)) for row, line in zip(mine, lines, strict=True)]
         return [
-            Judged(row=row, decision=decision, state=state_after(decision), zone="Asia/Jakarta", provider="relay", address_hash=row.email_hash)
+            Judged(
+                row=row, decision=decision, state=state_after(decision), zone="Asia/Jakarta", provider="relay", address_hash=row.email_hash,
+                then=elsewhere(self._now) if decision.reason is Reason.NO_ADDRESS else None,
+            )
             for row, decision in verdicts
-        ]
+        ]  # fmt: skip
 
 
 PLANS = PlanBook({})
