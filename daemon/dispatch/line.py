@@ -16,7 +16,7 @@ from daemon.dispatch.outcome import cut, held_back, retry_after
 from daemon.dispatch.patience import Patience, Turn
 from daemon.dispatch.portion import Portion
 from daemon.dispatch.ready import Ready
-from daemon.dispatch.records import Records
+from daemon.dispatch.records import Records, is_cancelled
 from daemon.dispatch.session import SendSession
 from daemon.dispatch.spending import Purse
 from daemon.dispatch.work import Envelope
@@ -270,7 +270,7 @@ class Line:
             error = str(failure)
             self._log.error("handover_put_off", provider=self.provider, error=error)
         except (Exception, SystemExit, asyncio.CancelledError) as failure:
-            if isinstance(failure, asyncio.CancelledError) and _is_cancelled():
+            if isinstance(failure, asyncio.CancelledError) and is_cancelled():
                 error = "the daemon was stopping"
                 raise
             error = f"{type(failure).__name__}: {failure}"
@@ -400,8 +400,3 @@ class Line:
             "rate": self.bucket.current_rate(now),
             "spend": self.purse.status() if self.purse is not None else None,
         }
-
-
-def _is_cancelled() -> bool:
-    """We are asked to stop; else a plugin let a cancellation of its own escape: that must not cost the line its sender."""
-    return (task := asyncio.current_task()) is None or task.cancelling() > 0

@@ -103,3 +103,8 @@ class Records:
                     raise
                 self._log.error("outcomes_put_off", error=str(failure))
                 await self._clock.sleep(RECORD_SECONDS)
+
+
+def is_cancelled() -> bool:
+    """We are asked to stop; else a plugin let a cancellation of its own escape: that must not cost the line its sender."""
+    return (task := asyncio.current_task()) is None or task.cancelling() > 0
