@@ -295,8 +295,8 @@ class Sending(Service):
             breaker=Breaker(),
             wake=self.wake,
             freed=self.freed,
-            portion=portion,
         )
+        line.portion = portion
         if isinstance(channel, Prices):
             line.purse = await self._purse(loaded.provider, channel, line)
         line.start()

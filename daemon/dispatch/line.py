@@ -63,7 +63,6 @@ class Line:
         breaker: Breaker,
         wake: Callable[[], None],
         freed: Callable[[], None],
-        portion: Portion | None = None,
     ) -> None:
         self.provider, self.kind, self.channel = provider, kind, channel
         self.stopped: str | None = None
@@ -81,10 +80,9 @@ class Line:
         """Messages in batches that have no outcome yet."""
         self._idle: deque[asyncio.Future[None]] = deque()
         """Senders that wait for something that they may begin, and are not called yet."""
-        self._busy = 0
-        """Senders with a batch."""
+        self._busy = 0  # senders with a batch
         self._places = max(1, channel.capabilities.concurrency)
-        self.portion = portion or Portion()
+        self.portion = Portion()
         self._patience = Patience(
             destinations=self.destinations, ready=self._ready, places=self._places, clock=clock,
             late=self._late, moved=lambda: self._call_senders(len(self._idle)), crawls=self._crawls,
@@ -181,8 +179,7 @@ class Line:
         if news and domain:
             self._log.warning("destination_slow", provider=self.provider, domain=domain, seconds=round(seconds, 1))
         if shed or any(session.unrecorded for session in self._patience.waiting()):
-            now, rows = self._clock.instant(), [envelope.claimed.row for envelope in shed]
-            self.portion.let_go(shed)
+            now, rows = self._clock.instant(), [envelope.claimed.row for envelope in self.portion.let_go(shed)]
             turns = [self.destinations.put_off(domain, row.lane, row.delivery, now, row.expires_at) for row in rows]
             self._records.soon(shed, turns, self._patience.waiting())
 
