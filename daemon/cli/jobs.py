@@ -48,8 +48,8 @@ def enqueue(cli: Cli, queue: str, file: BinaryIO, job_id: str | None, form: str 
         fields["id"], fields["expected_count"] = _csv_name(path, head["expected_count"])
 
     async def work(api: Api) -> dict[str, Any]:
-        size = _size(file)
-        with _Progress(cli, "sending", size) as progress:
+        size = file_size(file)
+        with Progress(cli, "sending", size) as progress:
             receipt = await api.call("POST", "/v1/jobs", query=fields, data=_pieces(file, progress), media=media, packed=packed)
         return receipt if no_wait else await _expanded(cli, api, receipt)
 
@@ -83,14 +83,15 @@ def _csv_name(path: Path, expected: int | None) -> tuple[str, int | None]:
     return (stem, int(count) if expected is None else expected) if stem and count.isdigit() else (path.stem, expected)
 
 
-def _size(file: IO[bytes]) -> int | None:
+def file_size(file: IO[bytes]) -> int | None:
+    """Bytes, for a bar; None where nobody knows."""
     try:
         return Path(f"/proc/self/fd/{file.fileno()}").stat().st_size or None
     except OSError:
         return None
 
 
-async def _pieces(file: BinaryIO, progress: _Progress) -> AsyncIterator[bytes]:
+async def _pieces(file: BinaryIO, progress: Progress) -> AsyncIterator[bytes]:
     while piece := file.read(BLOCK):
         progress.advance(len(piece))
         yield piece
@@ -102,7 +103,7 @@ async def _expanded(cli: Cli, api: Api, receipt: dict[str, Any]) -> dict[str, An
 
     clock = SystemClock()
     path = f"/v1/jobs/{segment(receipt['job'])}"
-    with _Progress(cli, "reading rows", receipt.get("expected")) as progress:
+    with Progress(cli, "reading rows", receipt.get("expected")) as progress:
         while True:
             job: dict[str, Any] = await api.call("GET", path)
             progress.reach(job["rows"])
@@ -111,7 +112,7 @@ async def _expanded(cli: Cli, api: Api, receipt: dict[str, Any]) -> dict[str, An
             await clock.sleep(LOOK_SECONDS)
 
 
-class _Progress:
+class Progress:
     """A bar on a terminal, nothing elsewhere."""
 
     def __init__(self, cli: Cli, what: str, total: int | None) -> None:

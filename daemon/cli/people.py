@@ -1,0 +1,210 @@
+"""`homing recipients`, `homing events`, `homing erase`: people come in by files, are looked at, and are erased."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import click
+
+from daemon.cli import screen
+from daemon.cli.client import call, segment
+from daemon.cli.context import Cli, command, group
+from daemon.cli.importing import Row, bad_row, import_rows, is_csv, opened, show_total
+from daemon.cli.jobs import file_size
+from daemon.errors import UsageError, nearest
+
+CHUNK = 500
+SHORT = {"recipient": "userId", "event": "event", "at": "timestamp", "id": "messageId", "properties": "properties"}
+"""The fields of an event's row, and what they are in Segment's format, which may be used too."""
+_FORM = click.option("--format", "form", type=click.Choice(["ndjson", "csv"]), help="What FILE is (default: by its name or beginning).")
+
+
+@command("import", short_help="Set the recipients of a file.")
+@click.argument("file", type=click.File("rb"))
+@_FORM
+def import_recipients(cli: Cli, file: BinaryIO, form: str | None) -> None:
+    """Set the recipients in FILE (CSV or NDJSON with the fields of a job's row but vars; packed with gzip or not; - = standard input).
+
+    Only what a row names is changed. Bad rows are named with line and field and never stop good ones; then the exit code is 1.
+    """
+    name, file = file.name, opened(file)
+    rows = _recipients(file, csv_file=form == "csv" if form else is_csv(name, file))
+    _finish(cli, import_rows(cli, rows, file_size(file), "/v1/recipients", batch=False))
+
+
+@command("import", short_help="Take in the events of a file.")
+@click.argument("file", type=click.File("rb"))
+@_FORM
+def import_events(cli: Cli, file: BinaryIO, form: str | None) -> None:
+    """Take in the events in FILE (NDJSON or CSV, packed with gzip or not; - = standard input).
+
+    A row has recipient, event, at, id and properties (in CSV properties.X); NDJSON may also be in Segment's format. The same id again
+    changes nothing, nor does the order of the rows. Bad rows are named and never stop good ones; then the exit code is 1.
+    """
+    name, file = file.name, opened(file)
+    rows = _csv_events(file) if (form == "csv" if form else is_csv(name, file)) else _json_events(file)
+    _finish(cli, import_rows(cli, rows, file_size(file), "/v1/import", batch=True))
+
+
+def _finish(cli: Cli, total: dict[str, Any]) -> None:
+    cli.answer(total, lambda: show_total(total))
+    if total["rejected"]:
+        raise click.exceptions.Exit(1)
+
+
+def _recipients(file: BinaryIO, *, csv_file: bool) -> Iterator[Row]:
+    from daemon.intake.parse import BodyError, Item, Reader
+    from daemon.intake.parse_csv import CsvReader, read_csv_head
+    from daemon.intake.parse_ndjson import NdjsonReader
+
+    try:
+        reader: Reader[Item]
+        if csv_file:
+            head = read_csv_head(file)
+            if head is None:
+                return
+            reader = CsvReader(file, head, head.offset, head.line)
+        else:
+            reader = NdjsonReader(file, 0, 0)
+        while items := reader.read(CHUNK):
+            for item in items:
+                if item.value is None:
+                    yield bad_row(item.line, reader.offset, item.code, item.detail)
+                else:
+                    yield Row(item.line, json.dumps(item.value, separators=(",", ":")), reader.offset)
+    except BodyError as error:
+        raise UsageError(f"line {error.line}: {error} ({error.code}); what stood before it was taken") from None
+
+
+def _json_events(file: BinaryIO) -> Iterator[Row]:
+    from daemon.intake.parse import MAX_ROW_BYTES, RowJsonError, read_object
+
+    offset = line = 0
+    while raw := file.readline(MAX_ROW_BYTES + 1):
+        line, offset = line + 1, offset + len(raw)
+        if not raw.strip(b"\xef\xbb\xbf \t\r\n"):
+            continue
+        if len(raw) > MAX_ROW_BYTES and not raw.endswith(b"\n"):
+            while rest := file.readline(MAX_ROW_BYTES):
+                offset += len(rest)
+                if rest.endswith(b"\n"):
+                    break
+            yield bad_row(line, offset, "too_long", f"a row has at most {MAX_ROW_BYTES} bytes")
+            continue
+        try:
+            item = read_object(line, raw.removeprefix(b"\xef\xbb\xbf"))
+        except RowJsonError as error:
+            yield bad_row(line, offset, error.code, error.detail)
+            continue
+        yield bad_row(line, offset, item.code, item.detail) if item.value is None else _message(line, offset, item.value)
+
+
+def _message(line: int, offset: int, value: dict[str, Any]) -> Row:
+    """A row as a message; one that has a type is one already."""
+    if "type" not in value:
+        known = {**SHORT, **{name: name for name in SHORT.values()}}
+        for name in value:
+            if name not in known:
+                hint = nearest(name, SHORT)
+                detail = f"is no field of an event{f'; did you mean {hint}?' if hint else '; a value of your own goes into properties'}"
+                return bad_row(line, offset, "unknown_field", detail, screen.clean(name)[:60])
+        value = {"type": "track", **{known[name]: inner for name, inner in value.items()}}
+    return Row(line, json.dumps(value, separators=(",", ":")), offset)
+
+
+def _csv_events(file: BinaryIO) -> Iterator[Row]:
+    offset = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal offset
+        for raw in file:
+            offset += len(raw)
+            yield raw.decode("utf-8-sig" if offset == len(raw) else "utf-8", "surrogateescape")
+
+    reader = csv.reader(lines())
+    try:
+        head = [name.strip() for name in next(reader, [])]
+        _check_columns(head)
+        while True:
+            line = reader.line_num + 1
+            cells = next(reader, None)
+            if cells is None:
+                return
+            if cells:
+                yield _csv_event(line, offset, head, cells)
+    except csv.Error as error:
+        raise UsageError(f"line {reader.line_num}: not CSV: {error}; what stood before it was taken") from None
+
+
+def _check_columns(head: list[str]) -> None:
+    for name in head:
+        if name not in SHORT and not name.startswith("properties."):
+            hint = nearest(name, SHORT)
+            what = f"did you mean {hint}?" if hint else f"for a value of your own write properties.{screen.clean(name)}"
+            raise UsageError(f'unknown column "{screen.clean(name)}"; {what}')
+    if head and (missing := [name for name in ("recipient", "event") if name not in head]):
+        raise UsageError(f"no column {' and no column '.join(missing)}")
+
+
+def _csv_event(line: int, offset: int, head: list[str], cells: list[str]) -> Row:
+    if len(cells) != len(head):
+        return bad_row(line, offset, "columns", f"{len(cells)} cells under {len(head)} column names")
+    if any("\udc80" <= char <= "\udcff" for cell in cells for char in cell):
+        return bad_row(line, offset, "encoding", "not UTF-8")
+    said = {name: cell for name, cell in zip(head, cells, strict=True) if cell}
+    properties = {name.partition(".")[2]: said.pop(name) for name in list(said) if name.startswith("properties.")}
+    return _message(line, offset, {**said, "properties": properties})
+
+
+@command("show", short_help="What is known of one.")
+@click.argument("recipient")
+def show(cli: Cli, recipient: str) -> None:
+    """Show RECIPIENT: addresses, traits, consents, what is suppressed, and what the recipient's events add up to."""
+    found = call(cli, "GET", f"/v1/recipients/{segment(recipient)}")
+    cli.answer(found, lambda: _show(found))
+
+
+def _show(found: dict[str, Any]) -> None:
+    screen.say(screen.clean(found["recipient"]) + (" (erased)" if found["erased"] else ""))
+    own = [(name, found[name]) for name in ("email", "phone", "zone", "locale", "country") if found[name] is not None]
+    own += [(f"traits.{name}", value if isinstance(value, str) else screen.dump(value)) for name, value in found["traits"].items()]
+    for one in found["consents"]:
+        topic = "" if one["topic"] == "*" else f" ({one['topic']})"
+        own.append((f"consent {one['channel']}{topic}", f"{one['state']} {screen.moment(one['at'])} {one['source'] or ''}"))
+    own += [(f"suppressed {one['channel']}", f"{one['scope']}: {one['reason']}") for one in found["suppressions"]]
+    for name, value in (found["profile"] or {}).items():
+        if value not in (None, 0, False):
+            shown = screen.moment(value) if name.endswith("_at") else screen.dump(value) if isinstance(value, dict) else value
+            own.append((name, str(shown)))
+    screen.table(("what", "is"), own, empty="nothing more is known")
+
+
+@command("erase", short_help="Erase a recipient.")
+@click.argument("recipient")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def erase(cli: Cli, recipient: str, yes: bool) -> None:
+    """Erase RECIPIENT: addresses, traits and events go, what waits is dropped, all audiences are left.
+
+    The addresses stay suppressed by their hashes, so that no later list brings the person back. This cannot be undone.
+    """
+    if not yes and not cli.json:
+        click.confirm(f"Erase {screen.clean(recipient)} for good?", abort=True, err=True)
+    done = call(cli, "DELETE", f"/v1/recipients/{segment(recipient)}")
+    cli.answer(done, lambda: _show_erased(done))
+
+
+def _show_erased(done: dict[str, Any]) -> None:
+    if not done["fresh"]:
+        screen.say("was erased before")
+        return
+    screen.say(
+        f"erased; {done['suppressed']} addresses suppressed, {done['browsers']} browsers and {done['audiences']} audiences left, "
+        f"{done['dropped'] + done['woken']} waiting deliveries dropped"
+    )
+
+
+recipients = group("recipients", "Import recipients, and look at one.", import_recipients, show)
+events = group("events", "Import events.", import_events)
