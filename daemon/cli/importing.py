@@ -5,9 +5,11 @@ What was taken stays taken when a later piece fails: the same file again changes
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
@@ -37,18 +39,20 @@ def bad_row(line: int, offset: int, code: str, detail: str, field: str | None = 
     return Row(line, "", offset, {"line": line, "recipient": None, "field": field, "code": code, "detail": detail})
 
 
-def opened(file: BinaryIO) -> BinaryIO:
+@contextlib.contextmanager
+def opened(file: BinaryIO) -> Iterator[BinaryIO]:
     """A file that can be read from any place: what comes through a pipe, or packed, is laid down first."""
     packed = cast("Any", file).peek(2)[:2] == GZIP
     if file.seekable() and not packed:
-        return file
-    laid = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the command
-    try:
-        shutil.copyfileobj(gzip.GzipFile(fileobj=file) if packed else file, laid)
-    except (EOFError, gzip.BadGzipFile) as error:
-        raise UsageError(f"the file is not whole gzip: {error}") from None
-    laid.seek(0)
-    return laid
+        yield file
+        return
+    with tempfile.TemporaryFile() as laid:
+        try:
+            shutil.copyfileobj(gzip.GzipFile(fileobj=file) if packed else file, laid)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise UsageError(f"the file is not whole gzip: {error}") from None
+        laid.seek(0)
+        yield cast("BinaryIO", laid)
 
 
 def is_csv(name: str, file: BinaryIO) -> bool:

@@ -30,9 +30,9 @@ def import_recipients(cli: Cli, file: BinaryIO, form: str | None) -> None:
 
     Only what a row names is changed. Bad rows are named with line and field and never stop good ones; then the exit code is 1.
     """
-    name, file = file.name, opened(file)
-    rows = _recipients(file, csv_file=form == "csv" if form else is_csv(name, file))
-    _finish(cli, import_rows(cli, rows, file_size(file), "/v1/recipients", batch=False))
+    with opened(file) as laid:
+        rows = _recipients(laid, csv_file=form == "csv" if form else is_csv(file.name, laid))
+        _finish(cli, import_rows(cli, rows, file_size(laid), "/v1/recipients", batch=False))
 
 
 @command("import", short_help="Take in the events of a file.")
@@ -44,9 +44,9 @@ def import_events(cli: Cli, file: BinaryIO, form: str | None) -> None:
     A row has recipient, event, at, id and properties (in CSV properties.X); NDJSON may also be in Segment's format. The same id again
     changes nothing, nor does the order of the rows. Bad rows are named and never stop good ones; then the exit code is 1.
     """
-    name, file = file.name, opened(file)
-    rows = _csv_events(file) if (form == "csv" if form else is_csv(name, file)) else _json_events(file)
-    _finish(cli, import_rows(cli, rows, file_size(file), "/v1/import", batch=True))
+    with opened(file) as laid:
+        rows = _csv_events(laid) if (form == "csv" if form else is_csv(file.name, laid)) else _json_events(laid)
+        _finish(cli, import_rows(cli, rows, file_size(laid), "/v1/import", batch=True))
 
 
 def _finish(cli: Cli, total: dict[str, Any]) -> None:
