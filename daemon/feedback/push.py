@@ -96,13 +96,14 @@ class Pushing:
         return self._links.join_token(person_id(recipient), now), (int(now // JOIN_PERIOD) + 2) * JOIN_PERIOD
 
     async def join(
-        self, token: str, subscription: Mapping[str, Any], *, source: str, text: str | None, user_agent: str
+        self, token: str, subscription: Mapping[str, Any], *, source: str, text: str | None, user_agent: str, again: bool = False
     ) -> Subscribed | None:
-        """Register the browser of whom the token names. None: the token is not ours, too old, or its person is gone."""
+        """Register the browser of whom the token names. None: the token is not ours, too old, or its person is gone. `again`: the page
+        only tells of a browser that agreed before, nobody was asked (`store.push.Subscribing`)."""
         person = self._links.read_join(token, self._clock.instant() / SECOND)
         if person is None:
             return None
-        asked = self._asked(subscription, source, text, user_agent)
+        asked = self._asked(subscription, source, text, user_agent, again=again)
         done = await self._store.write(Lane.EXIT, subscribe, person, asked, now=self._clock.instant())
         return self._told(done, asked)
 
@@ -155,14 +156,15 @@ class Pushing:
         found = self._taker()
         return found.channel if found is not None else "push"
 
-    def _asked(self, subscription: Mapping[str, Any], source: str, text: str | None, user_agent: str) -> Subscribing:
+    def _asked(self, subscription: Mapping[str, Any], source: str, text: str | None, user_agent: str, *, again: bool = False) -> Subscribing:
         taker = self.taker()
         try:
             endpoint, address = taker.plugin.check_subscription(subscription)
         except ValueError as error:
             raise BadSubscriptionError(f"the subscription {error}") from None
         return Subscribing(
-            endpoint=endpoint, address=address, channel=taker.channel, family=family_of(user_agent), source=source, text=text
+            endpoint=endpoint, address=address, channel=taker.channel, family=family_of(user_agent), source=source, text=text,
+            again=again,
         )  # fmt: skip
 
     def _told(self, done: Subscribed | None, asked: Subscribing) -> Subscribed | None:

@@ -34,7 +34,8 @@ class PushAddress(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscribing:
-    """A browser that asks to be pushed to, and the words under which its person agreed."""
+    """A browser that asks to be pushed to, and the words under which its person agreed. `again`: nobody was asked anew, the page only
+    tells of a browser that agreed before: such a word makes no consent."""
 
     endpoint: str
     address: str
@@ -42,15 +43,17 @@ class Subscribing:
     family: str | None
     source: str
     text: str | None = None
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscribed:
-    """`fresh`: it was not there. `total`: subscriptions of the person now."""
+    """`fresh`: it was not there. `total`: subscriptions of the person now. `withdrawn`: told `again`, after the person has said no."""
 
     recipient: str
     fresh: bool
     total: int
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +78,8 @@ _SAY = _consent.on_conflict_do_update(
     set_={name: _consent.excluded[name] for name in ("state", "at", "source", "text")},
     where=s.consent.c.at <= _consent.excluded.at,
 )
+_C = s.consent.c
+_STANDS = select(_C.state).where(_C.person == bindparam("person"), _C.channel == bindparam("channel"), _C.topic == ANY)
 _RAISE = update(s.recipient).where(s.recipient.c.id == bindparam("b_person")).values(guard=s.recipient.c.guard + literal_column("1"))
 REMOVE = delete(s.push_subscription).where(_T.hash == bindparam("b_hash"))
 """For `flight`: one that its push service says is gone."""
@@ -94,14 +99,18 @@ def push_addresses(conn: Connection, persons: Iterable[int]) -> dict[int, list[P
 
 
 def subscribe(conn: Connection, person: int, asked: Subscribing, *, now: Instant) -> Subscribed | None:
-    """Register a browser and record its person's consent. None if there is no such person, or an erased one."""
+    """Register a browser and record its person's consent. None if there is no such person, or an erased one. What is told `again` is
+    registered only while a consent stands: it is no new one, or a page that remembers would undo what the person has withdrawn."""
     who = conn.execute(select(s.recipient.c.key, s.recipient.c.erased).where(s.recipient.c.id == person)).first()
     if who is None or who.erased:
         return None
+    if asked.again and (stands := conn.execute(_STANDS, {"person": person, "channel": asked.channel}).scalar()) != "granted":
+        return Subscribed(recipient=who.key, fresh=False, total=_count(conn, person), withdrawn=stands == "withdrawn")
     before = _place(conn, asked, person, now, now)
     over = select(_T.hash).where(_T.person == person).order_by(_T.last_seen_at.desc(), _T.hash).limit(-1).offset(MOST)
     conn.execute(delete(s.push_subscription).where(_T.hash.in_(over)))
-    _say(conn, person, asked.channel, "granted", now, asked.source, asked.text)
+    if not asked.again:
+        _say(conn, person, asked.channel, "granted", now, asked.source, asked.text)
     return Subscribed(recipient=who.key, fresh=before != person, total=_count(conn, person))
 
 

@@ -33,6 +33,7 @@ JOIN = (
     Field(name="old", about="The endpoint that it takes the place of; in place of a token.", most=2000),
     Field(name="source", about="Where its person agreed.", most=300),
     Field(name="text", about="The words that they agreed to.", most=500),
+    Field(name="again", about="The page tells of a browser that agreed before: no new consent.", kind="boolean"),
 )
 LEAVE = (Field(name="endpoint", about="The subscription's endpoint.", required=True, most=2000),)
 CLICK = (
@@ -74,7 +75,7 @@ class PushPages:
             raise _no_push() from None
 
     async def join(self, request: web.Request) -> web.Response:
-        """201: registered. 404: token or old endpoint is not known. 422: no subscription that we could push to."""
+        """201: registered. 200: told again, and withdrawn since: nothing is registered. 404: token or old endpoint is not known. 422: no subscription that we could push to."""
         body = await self._body(request, JOIN)
         if ("token" in body) == ("old" in body):
             raise ProblemError(422, "give a token, or the old endpoint")
@@ -87,14 +88,17 @@ class PushPages:
             raise
         if done is None:
             raise self._unknown(request, "the token is not ours or too old, or nobody knows the old endpoint")
+        if done.withdrawn:
+            return json_answer({"subscriptions": done.total, "withdrawn": True})
         return json_answer({"subscriptions": done.total}, 201)
 
     async def _join(self, body: Mapping[str, Any], user_agent: str) -> Subscribed | None:
         if "old" in body:
             return await self._pushing.replace(body["old"], body["subscription"], user_agent=user_agent)
         return await self._pushing.join(
-            body["token"], body["subscription"], source=f"push:{body.get('source', 'page')}", text=body.get("text"), user_agent=user_agent
-        )
+            body["token"], body["subscription"], source=f"push:{body.get('source', 'page')}", text=body.get("text"), user_agent=user_agent,
+            again=body.get("again", False),
+        )  # fmt: skip
 
     async def leave(self, request: web.Request) -> web.Response:
         """204, also when it is gone already: who asks to be left alone is answered with yes."""

@@ -74,6 +74,27 @@ async def test_a_browser_registers_with_the_token_of_its_visitor(web: WebWorld) 
     assert await consents(web) == [(person, "granted", f"push:{SHOP}/cart", "Tell me about offers")]
 
 
+@pytest.mark.promise("P6")
+async def test_a_page_that_remembers_undoes_no_unsubscribe(web: WebWorld) -> None:
+    """The script tells once a day of a browser that has agreed: no consent comes of it, and after the person's no the browser is told."""
+    key, given = await token(web)
+    session = await web.outside()
+    body = {"token": given, "subscription": subscription(), "source": f"{SHOP}/cart"}
+    async with session.post("/push/subscriptions", json=body) as answer:
+        assert answer.status == 201
+    async with session.post("/push/subscriptions", json={**body, "source": "later", "again": True}) as answer:
+        assert (answer.status, await answer.json()) == (201, {"subscriptions": 1})
+    assert (await consents(web))[0][2] == f"push:{SHOP}/cart"
+    shop = await web.api("recipients:write")
+    async with shop.delete(f"/v1/recipients/{key}/push") as answer:
+        assert answer.status == 200
+    async with session.post("/push/subscriptions", json={**body, "again": True}) as answer:
+        assert (answer.status, await answer.json()) == (200, {"subscriptions": 0, "withdrawn": True})
+    assert await rows(web) == [] and (await consents(web))[0][1] == "withdrawn"
+    async with session.get("/push/subscribe.js") as answer:
+        assert "if (again) body.again = true" in await answer.text()
+
+
 async def test_a_token_that_is_not_ours_registers_nobody(web: WebWorld) -> None:
     """Forged, of another purpose, too old, or none at all; after some the client waits."""
     key = await recipient(web)

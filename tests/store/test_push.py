@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from daemon.store.flight import Kind
 from daemon.store.push import (
     MOST,
+    Subscribed,
     Subscribing,
     endpoint_hash,
     leave,
@@ -18,6 +21,7 @@ from daemon.store.push import (
     subscribe_known,
 )
 from daemon.store.recipients import person_id
+from daemon.store.unsubscribe import withdraw
 from daemon.store.writer import Lane, Store
 from tests.store.conftest import World, add_job, outcome
 
@@ -60,6 +64,25 @@ async def test_a_browser_and_its_persons_consent_come_together(store: Store) -> 
     assert (again.fresh, again.total) == (False, 1)  # type: ignore[attr-defined]
     [row] = await store.read(read_subscriptions, "c-1")
     assert (row.created_at, row.last_seen_at, row.family) == (NOW, NOW + 5, "Firefox")
+
+
+async def test_a_page_that_remembers_undoes_no_withdrawal(store: Store) -> None:
+    """Told again while the consent stands, the browser is registered (again), without a new one; after the person has withdrawn it by
+    whatever way, or has never given it, nothing is."""
+    await run(store, subscribe_known, "c-1", asked(1), now=NOW)
+    told = replace(asked(1, "reminder"), again=True)
+    await store.write(Lane.EXIT, lambda conn: conn.exec_driver_sql("DELETE FROM push_subscription"))
+    assert await run(store, subscribe, person_id("c-1"), told, now=NOW + 1) == Subscribed(recipient="c-1", fresh=True, total=1)
+    assert await consent(store, "c-1") == [("granted", NOW, "page", "Yes, please")]
+    await run(store, withdraw, person_id("c-1"), "push", None, source="unsubscribe:page", now=NOW + 2)
+    done = await run(store, subscribe, person_id("c-1"), told, now=NOW + 3)
+    assert done == Subscribed(recipient="c-1", fresh=False, total=0, withdrawn=True)
+    assert [row[0] for row in await consent(store, "c-1")] == ["withdrawn"]  # type: ignore[attr-defined]
+    await run(store, subscribe_known, "c-2", asked(2), now=NOW)
+    await store.write(Lane.EXIT, lambda conn: conn.exec_driver_sql("DELETE FROM consent WHERE person = ?", (person_id("c-2"),)))
+    done = await run(store, subscribe, person_id("c-2"), told, now=NOW + 3)  # another visitor's token at the same browser
+    assert done == Subscribed(recipient="c-2", fresh=False, total=1)
+    assert await consent(store, "c-2") == []
 
 
 async def test_a_browser_belongs_to_whom_it_was_registered_for_last(store: Store) -> None:

@@ -50,11 +50,14 @@
     return known ? known.pushManager.getSubscription() : null;
   }
 
-  async function tell(subscription) {
+  // again: nobody was asked just now, so it is no new consent
+  async function tell(subscription, again) {
     const body = { token: settings.token, subscription: subscription.toJSON(), source: location.origin + location.pathname };
     if (settings.text) body.text = settings.text;
-    await call("POST", "/push/subscriptions", body);
+    if (again) body.again = true;
+    const answer = await call("POST", "/push/subscriptions", body);
     try { localStorage.setItem(SEEN, String(Date.now())); } catch (error) { /* no storage: told again at the next page */ }
+    return answer;
   }
 
   // "unsupported" | "denied" | "on" | "off"
@@ -76,7 +79,7 @@
       found = null;
     }
     found = found || (await ready.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key }));
-    await tell(found);
+    await tell(found, false);
     return "on";
   }
 
@@ -93,7 +96,10 @@
     const found = settings.token ? await current() : null;
     let seen = 0;
     try { seen = Number(localStorage.getItem(SEEN)); } catch (error) { seen = 0; }
-    if (found && Notification.permission === "granted" && !(Date.now() - seen < DAY)) await tell(found);
+    if (found && Notification.permission === "granted" && !(Date.now() - seen < DAY)) {
+      const answer = await tell(found, true);
+      if (answer.withdrawn) await found.unsubscribe(); // said no by another way: a link in a message, a complaint, the shop
+    }
   }
 
   async function dress(button) {
