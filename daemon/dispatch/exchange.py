@@ -70,8 +70,6 @@ class Exchange:
         self.rests_until: Instant = 0
         self._store, self._clock, self._ids = store, clock, ids
         self._log, self._metrics, self._stopping, self._holds = log.bind(provider=provider), metrics, stopping, holds
-        self._aboard: dict[int, dict[str, tuple[int, bytes, Member]]] = {}
-        """Of the batch in hand: recipient -> person, address, member."""
 
     def again(self) -> None:
         """An operator wants it tried again at once."""
@@ -172,13 +170,11 @@ class Exchange:
 
     async def _fill(self, batch: int, waiting: b.Waiting, most: int) -> bool:
         """Put members aboard. True = nobody is left waiting."""
-        aboard: dict[str, tuple[int, bytes, Member]] = {}
-        self._aboard = {batch: aboard}
         after, count = -1, 0
         while count < most:
             asked = min(SLICE, most - count)
             found = await self._store.read(b.waiting_members, waiting.audience, waiting.adds, after, asked)
-            going, refused = self._make_ready(found, waiting.adds, aboard)
+            going, refused = self._make_ready(found, waiting.adds)
             if refused:
                 await self._refuse(waiting.audience, refused)
             if going:
@@ -188,24 +184,17 @@ class Exchange:
             after = found[-1].person
         return not await self._store.read(b.waiting_members, waiting.audience, waiting.adds, after, 1)
 
-    def _make_ready(
-        self, found: Sequence[b.Rider], adds: int, aboard: dict[str, tuple[int, bytes, Member]]
-    ) -> tuple[list[b.Boarding], list[tuple[int, bytes | None, str]]]:
+    def _make_ready(self, found: Sequence[b.Rider], adds: int) -> tuple[list[b.Boarding], list[tuple[int, bytes | None, str]]]:
         """(who goes, who is refused)."""
         if not adds:
             going = [b.Boarding(rider.person, b"", rider.handle) for rider in found if rider.handle]
-            for rider in found:
-                key = rider.key or f"#{rider.person}"
-                aboard[key] = rider.person, b"", Member(key=key, handle=rider.handle or b"")
             return going, [(rider.person, None, "never_sent") for rider in found if not rider.handle]
-        members = [member_of(rider) for rider in found]
         going = []
         refused: list[tuple[int, bytes | None, str]] = []
-        for rider, member, handle in zip(found, members, self.channel.handles(members), strict=True):
+        for rider, handle in zip(found, self.channel.handles([member_of(rider) for rider in found]), strict=True):
             address = address_of(rider.email_hash, rider.phone_hash)
             if handle and rider.key:
                 going.append(b.Boarding(rider.person, address, handle))
-                aboard[rider.key] = rider.person, address, member
             else:
                 refused.append((rider.person, address, "no_match_key"))
         return going, refused
@@ -220,9 +209,7 @@ class Exchange:
 
     async def _send(self, batch: b.Batch) -> bool:
         """Ask the platform to take a whole batch. False = leave it alone for now."""
-        aboard = self._aboard.pop(batch.id, None)
-        if aboard is None:
-            aboard = await self._load(batch)
+        aboard = await self._load(batch)
         members = [member for _, _, member in aboard.values()]
         audience = Audience(
             name=batch.name, description=batch.description, remote_id=batch.remote_id, session=batch.session, sequence=batch.sequence,
@@ -253,8 +240,9 @@ class Exchange:
         return await self._record(batch, end)
 
     async def _load(self, batch: b.Batch) -> dict[str, tuple[int, bytes, Member]]:
-        """Who travels in a batch of before a crash. Whose address has changed since, or who should no longer be in, is not sent again: it
-        may have been sent, so it counts as taken, and is then taken out by its handle."""
+        """Who travels in a batch, read as it goes: those who left since they were found waiting are not aboard, or no longer wanted. Whose
+        address has changed since, or who should no longer be in, is not sent (again): it may have been, so it counts as taken, and is then
+        taken out by its handle."""
         aboard: dict[str, tuple[int, bytes, Member]] = {}
         after = -1
         while found := await self._store.read(b.riders, batch.id, after, SLICE):

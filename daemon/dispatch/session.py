@@ -16,7 +16,7 @@ from daemon.model.delivery import Instant
 from daemon.store.flight import Flights, Kind, Result, Step, StepDone
 from daemon.store.spend import Cost
 from daemon.store.writer import Lane, Writes
-from plugins.contract import Accepted, Deferred, Outcome, Unknown
+from plugins.contract import Accepted, Deferred, Outcome, Rejected, Unknown
 
 
 class Watch(Protocol):
@@ -92,6 +92,8 @@ class SendSession:
         if envelope is None:
             self._watch.fault("reported a message twice, or one that is not its own", self._all.get(id))
             return
+        if id not in self._asked and isinstance(outcome, Rejected | Deferred):
+            self._unspent(envelope)  # refused before anything could leave
         self._watch.reported(envelope, outcome)
         self.all_accepted &= type(outcome) is Accepted
         result = to_result(envelope, outcome, self._clock(), self._rng)

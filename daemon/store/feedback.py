@@ -13,7 +13,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, func, literal_column, select, tuple_
+from sqlalchemy import Connection, bindparam, delete, func, literal_column, or_, select, tuple_
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from daemon.model.campaign import REACTIONS
@@ -58,21 +58,27 @@ class Heard(NamedTuple):
     waits: bool = False
 
 
+_F = s.feedback.c
 _ONCE = select(s.feedback.c.kind).where(
     s.feedback.c.provider == bindparam("provider"), s.feedback.c.event == bindparam("event"), s.feedback.c.event != literal_column("''")
 )
 _insert = upsert(s.feedback)
 
 
-def _earliest(row: Any) -> Any:
+def _order(row: Any) -> Any:
     return tuple_(row.at, func.coalesce(row.code, literal_column("''")), func.coalesce(row.detail, literal_column("''")))
 
 
+_LAST_WORD = (_F.kind == literal_column("'unsubscribed'")) & (_F.event == literal_column("''"))
 _RECORD = _insert.on_conflict_do_update(
     index_elements=[*s.feedback.primary_key.columns],
     set_={name: _insert.excluded[name] for name in ("at", "code", "detail")},
-    where=_earliest(_insert.excluded) < _earliest(s.feedback.c),
+    where=or_(
+        ~_LAST_WORD & (_order(_insert.excluded) < _order(_F)),
+        _LAST_WORD & (_order(_insert.excluded) > _order(_F)),
+    ),
 )
+"""The same one twice is kept as it was said first; but STOP as it was said last where it has no id: a START may have come in between."""
 _REFS = select(s.provider_ref.c.delivery).where(
     s.provider_ref.c.provider == bindparam("provider"), s.provider_ref.c.provider_id == bindparam("provider_id")
 )
@@ -216,7 +222,6 @@ class FeedbackRow(NamedTuple):
     human: bool
 
 
-_F = s.feedback.c
 _COLUMNS = (_F.delivery, _F.kind, _F.at, _F.provider, _F.code, _F.detail, _F.human)
 _OF_PERSON = select(*_COLUMNS).where(_F.person == bindparam("person"))
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from daemon.model.audience import AudienceRule
 from daemon.model.delivery import DAY, MINUTE
+from daemon.store.audience_batches import waiting_members
 from daemon.store.audience_marks import forget_members, stale_members
 from daemon.store.audiences import leave_audiences
 from daemon.store.recipients import person_id
@@ -93,11 +95,46 @@ async def test_a_batch_that_was_cut_off_goes_again_as_the_same(world: AudienceWo
     with pytest.raises(KeyError):
         await exchange.work()
     monkeypatch.undo()
-    exchange._aboard = {}
     await exchange.work()
     sent = [(entry["session"], entry["seq"], entry["rows"]) for entry in world.ads.log("meta") if entry["act"] == "add"]
     assert sent[0] == sent[1]
     assert world.there("meta") == world.emails("meta", range(600))
+
+
+@pytest.mark.promise("P6")
+@pytest.mark.parametrize("when", ["being read", "aboard"])
+async def test_who_leaves_while_a_batch_is_made_is_not_sent(world: AudienceWorld, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    """Read as waiting and gone before boarding, or gone once aboard: the platform does not learn of them, whoever else travels."""
+    await world.walk(range(6))
+    await world.desired.compare()
+    exchange, person = world.exchanges["meta"], person_id("c-2")
+    left: list[int] = []
+
+    def leaves(conn: Any) -> None:
+        left.append(leave_audiences(conn, [person], "converted", world.clock.instant()))
+
+    begun, sent = world.store.read, exchange._send
+
+    async def read(act: Any, *args: Any, **named: Any) -> Any:
+        found = await begun(act, *args, **named)
+        if act is waiting_members and any(rider.person == person for rider in found) and not left:
+            await world.store.write(Lane.EXIT, leaves)
+        return found
+
+    async def send(batch: Any) -> bool:
+        if batch.name == "winback-low" and not left:
+            await world.store.write(Lane.EXIT, leaves)
+        return await sent(batch)
+
+    if when == "aboard":
+        monkeypatch.setattr(exchange, "_send", send)
+    else:
+        monkeypatch.setattr(world.store, "read", read)
+    await exchange.work()
+    assert left and left[0] >= 1
+    others = world.emails("meta", [0, 1, 3, 4, 5])
+    assert world.there("meta") == others
+    assert sum(entry["rows"] for entry in world.ads.log("meta") if entry["act"] == "add") == 5
 
 
 async def test_a_lost_series_begins_anew(world: AudienceWorld) -> None:

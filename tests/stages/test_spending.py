@@ -21,7 +21,7 @@ from daemon.pacing.bucket import Bucket
 from daemon.store.recover import begin
 from daemon.store.spend import load_spend
 from daemon.store.writer import Lane, Store
-from plugins.contract import Capabilities, Message, Rejected, Session
+from plugins.contract import Accepted, Capabilities, Message, Rejected, Session
 from plugins.feedback import Price
 from tests.stages.intake_world import SetClock
 from tests.stages.test_sending import Behaviour, Plain, Scripted, envelopes, obey
@@ -176,6 +176,26 @@ async def test_what_was_not_handed_over_is_not_spent(world: SpendWorld) -> None:
     await world.close()
     assert await world.rows() == []
     assert world.line.status()["spend"]["amount"] == 0.0
+
+
+async def test_what_the_plugin_refuses_without_asking_leave_is_not_spent(world: SpendWorld) -> None:
+    """A number of a country that is not allowed, a text too long: nobody bills them, so they keep nobody else from going."""
+
+    async def refuse_most(batch: Sequence[Message], session: Session) -> None:
+        for message in batch:
+            if message.recipient in ("p-3", "p-6"):
+                if await session.handover([message.id]):
+                    session.report(message.id, Accepted())
+            else:
+                session.report(message.id, Rejected(code="country_blocked"))
+
+    await world.open(refuse_most, limit=0.45)
+    await world.send([1, 2, 3])
+    assert world.line.status()["spend"]["amount"] == 0.1
+    await world.send([4, 5, 6])
+    assert await world.tally() == {("rejected", "rejected_by_provider"): 4, ("accepted", ""): 2}
+    assert await world.rows() == [(TODAY, "EUR", 200_000, 4)]
+    await world.close()
 
 
 async def test_a_refused_message_stays_counted(world: SpendWorld) -> None:

@@ -337,6 +337,19 @@ async def test_a_new_stop_after_a_start_counts(world: World) -> None:
     assert await world.sql("SELECT state FROM consent") == [("withdrawn",)]
 
 
+@pytest.mark.promise("P6")
+async def test_a_new_stop_counts_also_where_no_report_has_an_id(world: World) -> None:
+    """Providers without ids for replies: the second STOP is not taken for the first one come again; a START that comes again is."""
+    await handed_over(world, Kind.ACCEPTED)
+    stop, start = report("unsubscribed", None, hash=H7, at=SAID), report("resubscribed", None, hash=H7, at=SAID + 1)
+    await told(world, stop, start)
+    assert await world.sql("SELECT count(*) FROM suppression") == [(0,)]
+    await told(world, stop._replace(at=SAID + 2))
+    await told(world, start._replace(at=SAID + 3), stop)
+    assert await world.sql("SELECT reason, source FROM suppression") == [("suppressed", "stop:relay")]
+    assert await world.sql("SELECT count(*) FROM feedback") == [(2,)]
+
+
 async def test_a_start_without_a_stop_grants_nothing(world: World) -> None:
     """It lifts; it never widens consent by itself."""
     await handed_over(world, Kind.ACCEPTED)
