@@ -21,6 +21,20 @@ DRAIN_SECONDS = 45.0
 """Below the TimeoutStopSec of systemd/homing.service."""
 LAST_SECONDS = 1.0
 """What each service still gets to end by itself when the drain's time is up."""
+START_SECONDS = 30.0
+"""What a plugin gets to start: those behind it wait, and at a reload the sending too."""
+
+
+async def in_time(starting: Awaitable[None]) -> None:
+    """A plugin's `start`. TimeoutError, with words, if it takes longer than START_SECONDS; else what it raises."""
+    limit = asyncio.timeout(START_SECONDS)
+    try:
+        async with limit:
+            await starting
+    except TimeoutError:
+        if limit.expired():
+            raise TimeoutError(f"start() did not end within {START_SECONDS:g} s") from None
+        raise
 
 
 class Signals:

@@ -40,7 +40,7 @@ from daemon.net import Net
 from daemon.pacing.breaker import Breaker
 from daemon.policy.permission import ConsentRule
 from daemon.policy.tz import local_day
-from daemon.service import Service
+from daemon.service import Service, in_time
 from daemon.store.flight import Flights
 from daemon.store.held import HeldWhere, release_some_held
 from daemon.store.recover import load_buckets, save_buckets
@@ -272,7 +272,7 @@ class Sending(Service):
         try:
             channel = loaded.make()
             self._bind(channel)
-            await channel.start(context)
+            await in_time(channel.start(context))
         except Exception as error:  # noqa: BLE001 - plugin isolation: the daemon starts without this provider
             self.failed[loaded.provider] = f"{type(error).__name__}: {error}"
             world.log.error("provider_not_started", provider=loaded.provider, error=self.failed[loaded.provider])

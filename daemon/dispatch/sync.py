@@ -19,7 +19,7 @@ from daemon.ids import Ids
 from daemon.metrics import Metrics
 from daemon.model.delivery import DAY, SECOND
 from daemon.pacing.bucket import Bucket
-from daemon.service import Service, Signals
+from daemon.service import Service, Signals, in_time
 from daemon.store.audience_marks import forget_members, prune_batches, stale_members, unblock
 from daemon.store.audience_read import AudienceView, read_audiences
 from daemon.store.writer import Lane, Writes
@@ -113,7 +113,7 @@ class AudienceSync(Service):
         context, close = opening.context(opening.loaded)
         try:
             channel = opening.loaded.make()
-            await channel.start(context)
+            await in_time(channel.start(context))
         except Exception as error:  # noqa: BLE001 - plugin isolation: the daemon starts without this provider
             self.failed[name] = f"{type(error).__name__}: {error}"
             self._log.error("provider_not_started", provider=name, error=self.failed[name])

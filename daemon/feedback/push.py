@@ -156,7 +156,9 @@ class Pushing:
         found = self._taker()
         return found.channel if found is not None else "push"
 
-    def _asked(self, subscription: Mapping[str, Any], source: str, text: str | None, user_agent: str, *, again: bool = False) -> Subscribing:
+    def _asked(
+        self, subscription: Mapping[str, Any], source: str, text: str | None, user_agent: str, *, again: bool = False
+    ) -> Subscribing:  # fmt: skip
         taker = self.taker()
         try:
             endpoint, address = taker.plugin.check_subscription(subscription)

@@ -75,7 +75,8 @@ class PushPages:
             raise _no_push() from None
 
     async def join(self, request: web.Request) -> web.Response:
-        """201: registered. 200: told again, and withdrawn since: nothing is registered. 404: token or old endpoint is not known. 422: no subscription that we could push to."""
+        """201: registered. 200: told again, and withdrawn since: nothing is registered. 404: token or old endpoint is not known. 422: no
+        subscription that we could push to."""
         body = await self._body(request, JOIN)
         if ("token" in body) == ("old" in body):
             raise ProblemError(422, "give a token, or the old endpoint")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -39,6 +40,8 @@ class Plain:
         self.how = context.provider
         if self.how == "dead":
             raise OSError("no route")
+        if self.how == "never":
+            await asyncio.Event().wait()
         Plain.held.setdefault(self.how, set())
 
     async def stop(self) -> None:
@@ -52,8 +55,6 @@ class Plain:
 
     async def sync(self, audience: Audience, add: Sequence[Member], remove: Sequence[Member], report: Report) -> None:
         if self.how == "hangs":
-            import asyncio
-
             await asyncio.Event().wait()
         if self.how == "raises":
             raise KeyError("plugin")
@@ -113,6 +114,20 @@ async def test_a_plugin_that_misbehaves_costs_nobody_else(store: Store) -> None:
     assert (views["mute"].pending, views["hangs"].pending) == (7, 8) or views["mute"].pending == 8
     await sync.stop()
     assert sorted(Plain.stopped) == ["good", "hangs", "mute", "raises"]
+
+
+async def test_a_plugin_that_never_starts_keeps_nobody_waiting(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is given up after a while, with words; who comes behind it starts."""
+    monkeypatch.setattr("daemon.service.START_SECONDS", 0.05)
+    clock, signals = Hands(), Signals()
+    sync = AudienceSync(store=store, clock=clock, ids=SystemIds(), log=get_log(), metrics=Metrics(clock), signals=signals, look_seconds=0.05)
+    sync.configure([opening("never"), opening("good")])
+    await sync.start()
+    async with asyncio.timeout(5):
+        await sync.ready()
+        await signals.wait("audience_idle", provider="good")
+    assert sync.failed == {"never": "TimeoutError: start() did not end within 0.05 s"}
+    await sync.stop()
 
 
 async def test_a_reload_opens_what_changed_and_keeps_what_did_not(store: Store) -> None:
