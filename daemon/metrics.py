@@ -92,6 +92,7 @@ class Metrics:
         self._jobs = counter("jobs", "Jobs that intake answered", "source", "result")
         self._rows = counter("job_rows", "Recipient rows of jobs", "result")
         self._unsubscribed = counter("unsubscribes", "Unsubscribes applied", "channel", "how")
+        self._tracked = counter("messages_tracked", "Messages about people that came in", "how")
         self._push = counter("push_events", "What browsers told us of pushes", "what")
         self._feedback = counter("feedback", "Reports of providers", "provider", "kind", "how")
         self._reconciled = counter("doubts_reconciled", "Doubts that a look-up at the provider settled", "provider", "state")
@@ -209,6 +210,10 @@ class Metrics:
     def unsubscribed(self, channel: str, how: str) -> None:
         """An unsubscribe took effect: how = one_click or page."""
         self._add(self._unsubscribed, (channel, how), 1)
+
+    def tracked(self, how: str, n: int) -> None:
+        """Messages of events and traits: how = kept, known (came before), rejected."""
+        self._add(self._tracked, (how,), n)
 
     def push(self, what: str, n: int = 1) -> None:
         """Browsers: joined, left or clicked."""

@@ -246,7 +246,7 @@ class Daemon:
         )  # fmt: skip
         self.suppressing = Suppressing(store=world.store, pepper=self.pepper, clock=self.clock)
         self.tracker = Tracker(
-            store=world.store, pepper=self.pepper, clock=self.clock, log=self.log, woken=self.sending.wake,
+            store=world.store, pepper=self.pepper, clock=self.clock, log=self.log, metrics=self.metrics, woken=self.sending.wake,
             shop=lambda: shop_of(self.setup.config.shop),
         )  # fmt: skip
         self.people = People(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,11 +18,14 @@ from daemon.config.schema import ShopTable
 from daemon.intake.tracking import MOST_BYTES, Parsed, Reading
 from daemon.journey.events import ORDER
 from daemon.journey.profile import Shop, currency_of
+from daemon.metrics import Metrics
 from daemon.model.job import RowError
 from daemon.store.tracking import Message, take_messages
 from daemon.store.writer import Lane, Writes
 from plugins.contract import Log
 
+STRIDE = 50
+"""Messages that are read in one turn of the loop."""
 TOGETHER = 100
 """Messages of one transaction: some 5 ms of the writer."""
 REFUSED = {
@@ -54,9 +57,11 @@ class Tracker:
     """The door. `shop()`: what money is counted in now; `woken`: waiting deliveries became due."""
 
     def __init__(
-        self, *, store: Writes, pepper: bytes, clock: Clock, log: Log, shop: Callable[[], Shop], woken: Callable[[], None] = lambda: None
-    ) -> None:
+        self, *, store: Writes, pepper: bytes, clock: Clock, log: Log, metrics: Metrics, shop: Callable[[], Shop],
+        woken: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
         self._store, self._pepper, self._clock, self._log, self._shop, self._woken = store, pepper, clock, log, shop, woken
+        self._metrics = metrics
         self._waiting: deque[_Waiting] = deque()
         self._turn = asyncio.Lock()
         self._unrated: set[str] = set()
@@ -65,16 +70,24 @@ class Tracker:
         """Messages as they were sent; all that can be kept is committed when it returns. StoreUnavailableError."""
         reading = Reading(now=self._clock.instant(), pepper=self._pepper, sent=sent, historical=historical)
         tracked = Tracked(rows=len(items))
-        messages: list[Message] = []
-        numbers: list[int] = []
+        messages: list[tuple[int, Message]] = []
         for number, item in enumerate(items, start=1):
             parsed = _too_large(number, item) or reading.read(number, item, kind)
             tracked.errors += parsed.errors
             tracked.rejected += bool(parsed.errors) and not parsed.messages
-            messages += parsed.messages
-            numbers += [number] * len(parsed.messages)
-        self._report_currencies(messages)
-        for number, message, how in zip(numbers, messages, await self.commit(messages), strict=True):
+            messages += [(number, message) for message in parsed.messages]
+            if not number % STRIDE:
+                await self._clock.sleep(0)
+        messages.sort(key=lambda found: found[1].link is None)  # an anonymous event before its identify finds its person too
+        self._report_currencies([message for _, message in messages])
+        outcomes: dict[int, tuple[str, Message]] = {}
+        for (number, message), how in zip(messages, await self.commit([message for _, message in messages]), strict=True):
+            outcomes[number] = how, message
+        self._count(tracked, outcomes)
+        return tracked
+
+    def _count(self, tracked: Tracked, outcomes: Mapping[int, tuple[str, Message]]) -> None:
+        for number, (how, message) in sorted(outcomes.items()):
             tracked.kept += how in ("kept", "linked")
             tracked.known += how == "known"
             if how in REFUSED:
@@ -82,7 +95,9 @@ class Tracker:
                 row = message.event or message.trait
                 tracked.errors.append(RowError(line=number, recipient=row.key or None if row else None, code=how, detail=REFUSED[how]))
         tracked.errors.sort(key=lambda error: error.line or 0)
-        return tracked
+        for how, count in (("kept", tracked.kept), ("known", tracked.known), ("rejected", tracked.rejected)):
+            if count:
+                self._metrics.tracked(how, count)
 
     async def commit(self, messages: Sequence[Message]) -> Sequence[str]:
         """Write them, a bounded number at a time, together with what others have waiting. One word on each."""

@@ -86,27 +86,31 @@ class Reading:
             return Parsed()  # traits of nobody that is known
         traits = _object(value, "traits")
         row = _row_of(user, traits, _object(value, "context"))
-        return self._person(number, row, Link(anonymous, person_id(user)) if anonymous not in (None, user) else None)
+        found = self._person(number, row)
+        if anonymous is None or anonymous == user or not found.messages:
+            return found
+        return found._replace(messages=[self._link(anonymous, user), *found.messages])
 
     def _group(self, number: int, value: Mapping[str, Any], user: str) -> Parsed:
         group = _name(value, "groupId")
         if group is None:
             raise _Wrong("groupId", "id", "is missing")
-        return self._person(number, {"id": user, "traits": {"group_id": group}}, None)
+        return self._person(number, {"id": user, "traits": {"group_id": group}})
 
     def _alias(self, value: Mapping[str, Any], user: str) -> Parsed:
         previous = _name(value, "previousId")
         if previous is None or previous == user:
             raise _Wrong("previousId", "id", "is missing, or the same as userId")
-        return Parsed([Message(link=Link(previous, person_id(user)), trait=self._bare(user))])
+        return Parsed([self._link(previous, user)])
 
-    def _bare(self, user: str) -> Any:
+    def _link(self, previous: str, user: str) -> Message:
+        """With a row that says nothing, so that there is a recipient to be linked to."""
         fields = RowChecker(self._now).fields(Item(0, {"id": user}, True))
         if not isinstance(fields, Fields):
             raise _Wrong("userId", fields[0].code, fields[0].detail)
-        return plan_row(0, fields, self._pepper)
+        return Message(link=Link(previous, person_id(user)), trait=plan_row(0, fields, self._pepper))
 
-    def _person(self, number: int, row: dict[str, Any], link: Link | None) -> Parsed:
+    def _person(self, number: int, row: dict[str, Any]) -> Parsed:
         """What is right of it; what is not is named."""
         checker, errors = RowChecker(self._now), []
         found = checker.fields(Item(number, row, True))
@@ -115,7 +119,7 @@ class Reading:
             found = checker.fields(Item(number, _without(row, errors), True))
         if not isinstance(found, Fields):
             return Parsed((), errors)
-        return Parsed([Message(link=link, trait=plan_row(number, found, self._pepper))], errors)
+        return Parsed([Message(trait=plan_row(number, found, self._pepper))], errors)
 
     def _event(self, value: Mapping[str, Any], kind: str, user: str | None, anonymous: str | None) -> Parsed:
         said = dict(_object(value, "properties"))

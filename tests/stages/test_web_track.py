@@ -154,3 +154,30 @@ async def test_many_at_once_share_transactions_and_each_gets_its_own_answer(web:
     assert all(answer == (200, {"success": True}) for answer in answers[1:-1])
     assert answers[-1][1]["errors"][0]["code"] == "missing"
     assert len(await events(web)) == 2 * TOGETHER + 20
+
+
+async def test_an_anonymous_event_finds_who_is_identified_later_in_its_request(web: WebWorld) -> None:
+    """However many messages lie between; and what identify says is applied in its order."""
+    session = await web.api("events:write")
+    viewed = {"type": "track", "anonymousId": "a-1", "event": "Product Viewed", "messageId": "v"}
+    plans = [{"type": "identify", "userId": "c-1", "traits": {"plan": n}} for n in range(2 * TOGETHER)]
+    plans[50]["anonymousId"] = "a-1"
+    _, answer = await post(session, "/v1/batch", {"batch": [viewed, *plans]})
+    assert (answer["kept"], answer["rejected"]) == (2 * TOGETHER + 1, 0)
+    assert [(key, name) for key, name, _ in await events(web)] == [("c-1", "Product Viewed")]
+    assert await web.inner.sql("SELECT traits FROM recipient") == [(f'{{"plan":{2 * TOGETHER - 1}}}',)]
+    assert await post(session, "/v1/track", {**viewed, "messageId": "w"}) == (200, {"success": True})
+    assert len(await events(web)) == 2
+
+
+async def test_a_request_that_is_given_up_keeps_nobody_else_waiting(web: WebWorld) -> None:
+    """Whoever writes for all is cancelled in the middle: the others get their answers, and his own events come once."""
+    tracker = web.server._doors.tracker
+    first = asyncio.ensure_future(tracker.take([track(message="1")]))
+    others = [asyncio.ensure_future(tracker.take([track(message=str(n))])) for n in range(2, 9)]
+    await asyncio.sleep(0)
+    first.cancel()
+    done = await asyncio.wait_for(asyncio.gather(*others), 5)
+    assert [one.kept for one in done] == [1] * 7
+    await tracker.take([track(message="1")])
+    assert len(await events(web)) == 8

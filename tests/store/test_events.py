@@ -19,7 +19,8 @@ from daemon.store import schema as s
 from daemon.store.events import MOST_NAMES, EventRow, Taken, forget_events, take_events
 from daemon.store.profiles import age_scores, read_profile
 from daemon.store.recipients import person_id
-from tests.store.conftest import NOW, add_job
+from daemon.store.writer import Lane
+from tests.store.conftest import NOW, World, add_job
 
 SHOP = Shop("USD", {"IDR": 0.0001})
 
@@ -152,6 +153,21 @@ def test_a_purchase_refuses_what_is_claimed_and_wakes_what_waits(store: Connecti
     assert take(store, bought).woken == 0
     assert store.execute(guard).scalar_one() == 1
     assert store.execute(select(s.due.c.not_before)).scalars().all() == [NOW]
+
+
+@pytest.mark.promise("P6")
+async def test_a_purchase_that_was_committed_first_refuses_the_handover(world: World) -> None:
+    """What is claimed for the buyer is not sent but decided anew; the other one goes."""
+    keys = {5: "p-5", 6: "p-6"}
+    persons = [person_id(key) for key in keys.values()]
+    await world.store.write(Lane.BULK, add_job, 1, people=persons)
+    for number, key in zip(persons, keys.values(), strict=True):
+        await world.sql("UPDATE recipient SET key = :key WHERE id = :id", key=key, id=number)
+    claimed = (await world.claim()).claimed
+    bought = row("Order Completed", "o", key="p-5")
+    await world.store.write(Lane.EVENTS, take_events, [bought], SHOP, world.now)
+    granted = await world.step(grants=claimed)
+    assert [c.row.person for c in claimed if c.row.delivery in granted] == [person_id("p-6")]
 
 
 def test_an_event_from_the_future_happened_when_it_came(store: Connection) -> None:
