@@ -73,6 +73,7 @@ class Metrics:
         self._gate_seen: set[str] = set()
 
         self._add_audiences(registry)
+        self._add_people(registry)
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"homing_{name}", text, labels, registry=registry)
@@ -92,8 +93,6 @@ class Metrics:
         self._jobs = counter("jobs", "Jobs that intake answered", "source", "result")
         self._rows = counter("job_rows", "Recipient rows of jobs", "result")
         self._unsubscribed = counter("unsubscribes", "Unsubscribes applied", "channel", "how")
-        self._tracked = counter("messages_tracked", "Messages about people that came in", "how")
-        self._push = counter("push_events", "What browsers told us of pushes", "what")
         self._feedback = counter("feedback", "Reports of providers", "provider", "kind", "how")
         self._reconciled = counter("doubts_reconciled", "Doubts that a look-up at the provider settled", "provider", "state")
         self._requests = counter("http_requests", "Requests answered", "listener", "route", "method", "status")
@@ -120,6 +119,10 @@ class Metrics:
         self._audit_open = gauge("audit_open_findings", "Findings of the audit that no operator has accepted")
         self._free = gauge("disk_free_bytes", "Room on the fullest of the disks that the daemon writes to")
         self._lag = gauge("loop_lag_seconds", "How late the event loop runs its timers")
+
+    def _add_people(self, registry: CollectorRegistry) -> None:
+        self._tracked = Counter("homing_messages_tracked", "Messages about people that came in", ("how",), registry=registry)
+        self._push = Counter("homing_push_events", "What browsers told us of pushes", ("what",), registry=registry)
 
     def _add_audiences(self, registry: CollectorRegistry) -> None:
         def counter(name: str, text: str, *labels: str) -> Counter:
