@@ -19,6 +19,7 @@ from daemon.app.interpreter import settle_interpreter
 from daemon.app.opening import Opened, accept_store, jobs_folder, mark_suspect, open_state, register_campaigns
 from daemon.app.ports import Ports, system_ports
 from daemon.app.retargeting import Retargeting
+from daemon.app.revaluing import Revaluing
 from daemon.app.sending import Sending, World
 from daemon.app.setup import Setup, read_setup
 from daemon.app.trials import Trials
@@ -169,7 +170,7 @@ class Daemon:
         )  # fmt: skip
         services: list[Service] = [
             self.housekeeping, self.audit, self.sending, self.joining, self._compose_reconciling(world), *self.retargeting.services(),
-            self.expansion, self.spool,
+            self.expansion, self.spool, self.revaluing,
         ]  # fmt: skip
         if self.ports.doors:
             services.insert(1, self._compose_web(doors))
@@ -248,6 +249,9 @@ class Daemon:
         self.tracker = Tracker(
             store=world.store, pepper=self.pepper, clock=self.clock, log=self.log, metrics=self.metrics, woken=self.sending.wake,
             shop=lambda: shop_of(self.setup.config.shop),
+        )  # fmt: skip
+        self.revaluing = Revaluing(
+            store=world.store, clock=self.clock, log=self.log, shop=lambda: shop_of(self.setup.config.shop)
         )  # fmt: skip
         self.people = People(
             store=world.store, pepper=self.pepper, clock=self.clock, log=self.log, tracker=self.tracker, woken=self.sending.wake
@@ -347,6 +351,7 @@ class Daemon:
         await self.audit.configure(setup.config)
         await self.sending.reload(setup)
         await self.retargeting.reload(setup)
+        self.revaluing.poke()
 
 
 def fixed_changes(old: Setup, new: Setup) -> list[str]:

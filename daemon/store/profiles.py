@@ -17,6 +17,7 @@ from daemon.journey.events import CLICKED, OPENED, ORDERS, WEIGHTY, Happening
 from daemon.journey.profile import Shop, Standing, add_up, in_order, orders_of, score
 from daemon.model.delivery import Instant
 from daemon.store import schema as s
+from daemon.store.meta import get_meta, set_meta
 from daemon.store.sql import fetch, ids, in_list, many
 
 _P, _E, _F = s.profile.c, s.event.c, s.feedback.c
@@ -72,6 +73,32 @@ def remake(conn: Connection, persons: Iterable[int], shop: Shop, now: Instant) -
         rows.append((person, *made[person], *_score(events, reactions.get(person, ()), now)))
     many(conn, _MAKE, ("person", *MADE), rows)
     return made
+
+
+_BUYERS = (
+    select(_P.person).where(_P.person > bindparam("after"), _P.orders > literal_column("0")).order_by(_P.person).limit(bindparam("limit"))
+)  # fmt: skip
+_RATES = "rates"
+
+
+def _spelled(shop: Shop) -> str:
+    return json.dumps([shop.currency, sorted(shop.rates.items())])
+
+
+def valued_for(conn: Connection, shop: Shop) -> bool:
+    """All profiles were made with this currency and these rates."""
+    return get_meta(conn, _RATES) == _spelled(shop)
+
+
+def revalue(conn: Connection, after: int, limit: int, shop: Shop, now: Instant) -> tuple[int | None, int]:
+    """Make the profiles of the next buyers behind `after` anew. (Go on behind this one, how many); None = these were the last, and that
+    is remembered."""
+    persons = [person for (person,) in fetch(conn, _BUYERS, ("after", "limit"), (after, limit))]
+    remake(conn, persons, shop, now)
+    if len(persons) == limit:
+        return persons[-1], len(persons)
+    set_meta(conn, _RATES, _spelled(shop))
+    return None, len(persons)
 
 
 _RESCORE = _put.on_conflict_do_update(index_elements=[_P.person], set_={name: _put.excluded[name] for name in ("score", "score_until")})

@@ -17,7 +17,7 @@ from daemon.model.delivery import DAY, HOUR
 from daemon.store import engine as engines
 from daemon.store import schema as s
 from daemon.store.events import MOST_NAMES, EventRow, Taken, forget_events, take_events
-from daemon.store.profiles import age_scores, read_profile
+from daemon.store.profiles import age_scores, read_profile, revalue, valued_for
 from daemon.store.recipients import person_id
 from daemon.store.writer import Lane
 from tests.store.conftest import NOW, World, add_job
@@ -35,7 +35,7 @@ def conn() -> Iterator[Connection]:
 
 
 def empty(conn: Connection) -> None:
-    for table in ("event", "event_name", "profile", "recipient", "alias", "due", "delivery", "lane", "wave", "job", "campaign"):
+    for table in ("event", "event_name", "profile", "recipient", "alias", "due", "delivery", "lane", "wave", "job", "campaign", "meta"):
         conn.execute(text(f"DELETE FROM {table}"))
 
 
@@ -196,3 +196,16 @@ def test_names_made_of_data_do_not_fill_the_store(store: Connection) -> None:
     store.execute(insert(s.event_name), [{"id": n, "name": f"n{n}"} for n in range(1, MOST_NAMES)])
     rows = [row("aa", "1"), row("bb", "2"), row("n7", "3")]
     assert take(store, *rows).how == ["kept", "names", "kept"]
+
+
+def test_a_new_rate_makes_all_values_anew(store: Connection) -> None:
+    """A stretch at a time; what is made for these rates is remembered at the end only."""
+    buyers = [row("Order Completed", f"m{n}", key=f"c-{n}", revenue=10, currency="EUR") for n in range(5)]
+    take(store, *buyers, row("Page Viewed", "v", key="c-9"))
+    shop = Shop("USD", {"EUR": 1.5})
+    assert not valued_for(store, shop)
+    after, done = revalue(store, 0, 3, shop, NOW)
+    assert (after is not None, done, valued_for(store, shop)) == (True, 3, False)
+    assert revalue(store, after or 0, 3, shop, NOW) == (None, 2)
+    assert valued_for(store, shop)
+    assert {(value, unvalued) for value, unvalued in store.execute(select(s.profile.c.value, s.profile.c.unvalued))} == {(15_000_000, 0), (0, 0)}

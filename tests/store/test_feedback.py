@@ -375,3 +375,19 @@ async def test_a_clock_ahead_at_the_provider_is_cut_to_ours(world: World) -> Non
     await handed_over(world, Kind.ACCEPTED)
     await told(world, report("delivered", at=world.now + HOUR))
     assert [row.at for row in await world.store.read(feedback_of, 7)] == [world.now]
+
+
+async def test_human_opens_and_clicks_count_for_the_profile_in_any_order(world: World) -> None:
+    """One delivery is one open and one click, however often; machines do not count."""
+    await handed_over(world)
+    said = [
+        report("opened", event="1", at=NOW - HOUR), report("opened", event="2", at=NOW - 2 * HOUR), report("clicked", event="3", at=NOW - 3 * HOUR),
+        report("opened", event="4", at=NOW - MINUTE, human=False),
+    ]  # fmt: skip
+    seen = []
+    for order in (said, said[::-1]):
+        await told(world, *order, *order)
+        seen.append(await world.sql("SELECT person, score, last_open_at, last_click_at, last_visit_at, last_seen_at FROM profile"))
+        await world.sql("DELETE FROM profile")
+        await world.sql("DELETE FROM feedback")
+    assert seen == [[(7, 3, NOW - HOUR, NOW - 3 * HOUR, NOW - 3 * HOUR, NOW - HOUR)]] * 2
