@@ -23,7 +23,7 @@ from daemon.pacing.bucket import Bucket
 from daemon.store import audience_batches as b
 from daemon.store.audience_marks import note_failures, set_remote_id, trouble
 from daemon.store.audience_read import note_size, to_be_sized
-from daemon.store.audiences import address_of
+from daemon.store.audiences import Leaving, address_of, unwant_members
 from daemon.store.writer import Lane, Writes
 from plugins.audience import Audience, AudienceChannel, Member, Polled, RowRefused, SessionLost, Size, Synced
 from plugins.contract import Deferred, Log, Rejected, Unknown
@@ -174,6 +174,8 @@ class Exchange:
         while count < most:
             asked = min(SLICE, most - count)
             found = await self._store.read(b.waiting_members, waiting.audience, waiting.adds, after, asked)
+            if waiting.adds and (barred := [Leaving(waiting.audience, rider.person, rider.barred) for rider in found if rider.barred]):
+                await self._store.write(Lane.BULK, unwant_members, barred, self._clock.instant())
             going, refused = self._make_ready(found, waiting.adds)
             if refused:
                 await self._refuse(waiting.audience, refused)
@@ -191,6 +193,7 @@ class Exchange:
             return going, [(rider.person, None, "never_sent") for rider in found if not rider.handle]
         going = []
         refused: list[tuple[int, bytes | None, str]] = []
+        found = [rider for rider in found if not rider.barred]
         for rider, handle in zip(found, self.channel.handles([member_of(rider) for rider in found]), strict=True):
             address = address_of(rider.email_hash, rider.phone_hash)
             if handle and rider.key:
@@ -251,7 +254,7 @@ class Exchange:
                 if not batch.adds:
                     key = rider.key or f"#{rider.person}"
                     aboard[key] = rider.person, b"", Member(key=key, handle=rider.handle or b"")
-                elif rider.key and rider.want and address == rider.address:
+                elif rider.key and rider.want and not rider.barred and address == rider.address:
                     aboard[rider.key] = rider.person, address, member_of(rider)
             after = found[-1].person
         return aboard

@@ -10,24 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import (
-    BindParameter,
-    Connection,
-    Integer,
-    bindparam,
-    case,
-    delete,
-    exists,
-    func,
-    insert,
-    literal_column,
-    null,
-    select,
-    update,
-)
+from sqlalchemy import BindParameter, Connection, Integer, bindparam, case, delete, exists, func, insert, literal_column, null, select, update
 
 from daemon.model.audience import AUDIENCE, MemberState
-from daemon.model.delivery import MINUTE, Instant
+from daemon.model.delivery import MINUTE, Instant, Reason
 from daemon.policy.subject import ANY
 from daemon.store import schema as s
 from daemon.store.audience_marks import note_failures
@@ -91,6 +77,8 @@ class Rider(NamedTuple):
     granted: str | None
     address: bytes | None
     handle: bytes | None
+    barred: str | None
+    """Why the person may be in no audience at all any more, though the watch has not been round yet."""
 
 
 class Boarding(NamedTuple):
@@ -181,10 +169,24 @@ _GRANTED = (
     .where(_C.person == _M.person, _C.channel == literal_column(f"'{AUDIENCE}'"), _C.topic == literal_column(f"'{ANY}'"))
     .scalar_subquery()
 )
+_SUPPRESSED = (
+    select(s.suppression.c.reason)
+    .where(s.suppression.c.hash.in_([_R.email_hash, _R.phone_hash]))
+    .limit(1)
+    .correlate(s.recipient)
+    .scalar_subquery()
+)
+_WITHDRAWN = (
+    select(literal_column(f"'{Reason.NO_CONSENT.value}'"))
+    .where(_C.person == _M.person, _C.topic == literal_column(f"'{ANY}'"), _C.state == literal_column("'withdrawn'"))
+    .limit(1)
+    .scalar_subquery()
+)
+_BARRED = case((_R.erased == ONE, literal_column(f"'{Reason.ERASED.value}'")), else_=func.coalesce(_SUPPRESSED, _WITHDRAWN))
 _RIDERS = (
     select(
         _M.person, _M.want, _R.key, _R.email, _R.phone, _R.country, _R.traits, _R.email_hash, _R.phone_hash, _R.guard,
-        _GRANTED.label("granted"), _M.address, _M.handle,
+        _GRANTED.label("granted"), _M.address, _M.handle, _BARRED.label("barred"),
     )
     .outerjoin(s.recipient, _R.id == _M.person)
     .order_by(_M.person)

@@ -16,6 +16,7 @@ from daemon.store.audience_marks import forget_members, stale_members
 from daemon.store.audiences import leave_audiences
 from daemon.store.recipients import person_id
 from daemon.store.suppressions import SuppressionEntry, add_suppressions
+from daemon.store.unsubscribe import withdraw
 from daemon.store.writer import Lane
 from tests.stages.audience_world import AudienceWorld, audience_world
 
@@ -135,6 +136,38 @@ async def test_who_leaves_while_a_batch_is_made_is_not_sent(world: AudienceWorld
     others = world.emails("meta", [0, 1, 3, 4, 5])
     assert world.there("meta") == others
     assert sum(entry["rows"] for entry in world.ads.log("meta") if entry["act"] == "add") == 5
+
+
+@pytest.mark.promise("P6")
+@pytest.mark.parametrize("how", ["withdrawn", "suppressed"])
+@pytest.mark.parametrize("when", ["waits", "aboard"])
+async def test_who_unsubscribes_before_a_batch_goes_is_not_in_it(world: AudienceWorld, monkeypatch: pytest.MonkeyPatch, how: str, when: str) -> None:
+    """The watch comes round once a minute; whoever is still to be added then must not be added meanwhile."""
+    await world.walk(range(6))
+    await world.desired.compare()
+    exchange, person, sent = world.exchanges["meta"], person_id("c-2"), world.exchanges["meta"]._send
+
+    async def says_no() -> None:
+        if how == "withdrawn":
+            await world.store.write(Lane.EXIT, withdraw, person, "sms", None, source="stop:sms", now=world.clock.instant())
+        else:
+            entry = SuppressionEntry(hash=b"h2", channel="email", scope="all", reason="complained", at=1, source=None)
+            await world.store.write(Lane.EXIT, add_suppressions, [entry])
+
+    async def send(batch: Any) -> bool:
+        await says_no()
+        return await sent(batch)
+
+    if when == "waits":
+        await says_no()
+    else:
+        monkeypatch.setattr(exchange, "_send", send)
+    await exchange.work()
+    assert world.there("meta") == world.emails("meta", [0, 1, 3, 4, 5])
+    await world.round()
+    assert sum(entry["rows"] for entry in world.ads.log("meta") if entry["act"] == "add") == 5
+    reasons = await world.sql("SELECT want, reason FROM audience_member JOIN audience ON id = audience WHERE person = :p AND provider = 'meta'", p=person)
+    assert reasons == [(0, {"withdrawn": "no_consent", "suppressed": "complained"}[how])]
 
 
 async def test_a_lost_series_begins_anew(world: AudienceWorld) -> None:
