@@ -10,7 +10,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import BindParameter, Connection, Integer, bindparam, case, delete, exists, func, insert, literal_column, null, select, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Integer,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    literal_column,
+    null,
+    select,
+    update,
+)
 
 from daemon.model.audience import AUDIENCE, MemberState
 from daemon.model.delivery import MINUTE, Instant, Reason
@@ -169,13 +183,8 @@ _GRANTED = (
     .where(_C.person == _M.person, _C.channel == literal_column(f"'{AUDIENCE}'"), _C.topic == literal_column(f"'{ANY}'"))
     .scalar_subquery()
 )
-_SUPPRESSED = (
-    select(s.suppression.c.reason)
-    .where(s.suppression.c.hash.in_([_R.email_hash, _R.phone_hash]))
-    .limit(1)
-    .correlate(s.recipient)
-    .scalar_subquery()
-)
+_LISTED = s.suppression.c.hash.in_([_R.email_hash, _R.phone_hash])
+_SUPPRESSED = select(s.suppression.c.reason).where(_LISTED).limit(1).correlate(s.recipient).scalar_subquery()
 _WITHDRAWN = (
     select(literal_column(f"'{Reason.NO_CONSENT.value}'"))
     .where(_C.person == _M.person, _C.topic == literal_column(f"'{ANY}'"), _C.state == literal_column("'withdrawn'"))

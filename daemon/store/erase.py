@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, null, select, update
+from sqlalchemy import Connection, bindparam, literal_column, null, select, update
 
 from daemon.model.delivery import Instant, Reason, State
 from daemon.store import schema as s
@@ -57,7 +57,10 @@ _END = (
     .values(state=bindparam("b_state"), reason=bindparam("b_reason"), ended_at=bindparam("b_now"))
 )
 _ATTEMPTS = update(s.attempt).where(s.attempt.c.delivery == bindparam("b_id")).values(detail=null())
-_FEEDBACK = update(s.feedback).where(s.feedback.c.person == bindparam("b_person")).values(detail=null())
+_F = s.feedback.c
+_FEEDBACK = update(s.feedback).where(_F.person == bindparam("b_person")).values(detail=null())
+_OF_ADDRESS = update(s.feedback).where(_F.hash == bindparam("b_hash"), _F.hash != literal_column("x''")).values(detail=null())
+"""Reports that name the address alone: a reply's words."""
 
 
 def erase_recipient(conn: Connection, key: str, *, now: Instant, source: str) -> Erased | None:
@@ -79,6 +82,7 @@ def erase_recipient(conn: Connection, key: str, *, now: Instant, source: str) ->
     browsers = forget(conn, [person])
     forget_events(conn, [person])
     forget_profiles(conn, [person])
+    many(conn, _OF_ADDRESS, ("b_hash",), [(one,) for one in hashes])
     dropped = _clear_deliveries(conn, person, now)
     woken = wake(conn, [person], now)
     return Erased(

@@ -335,7 +335,7 @@ feedback = _table(
 )
 """What was learned after an outcome. About a delivery (person and delivery set) or about an address alone (both 0); `hash` of the address
 where it matters, else empty. `event` = the provider's id of it, "" = none: then the same kind again is the same event, of the
-earliest instant."""
+earliest instant (a STOP: of the latest)."""
 
 feedback_parked = _table(
     "feedback_parked",

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from daemon.model.delivery import HOUR, MINUTE, Decision, Reason, State, Verdict
+from daemon.store.erase import erase_recipient
 from daemon.store.feedback import Heard, Joined, Report, any_parked, feedback_of, hear, join_parked
 from daemon.store.flight import Kind
+from daemon.store.recipients import person_id
 from daemon.store.suppressions import SuppressionEntry, add_suppressions
 from daemon.store.unsubscribe import unsubscribe
 from daemon.store.writer import Lane
@@ -368,6 +370,18 @@ async def test_late_feedback_for_an_erased_person_changes_nothing(world: World) 
     assert await world.sql("SELECT reason FROM suppression") == [("erased",)]
     assert await world.sql("SELECT count(*) FROM consent") == [(0,)]
     assert await world.state(1) == ("in_doubt", None)
+
+
+async def test_an_erasure_takes_the_words_of_replies_too(world: World) -> None:
+    """Of what names a delivery, and of what names the address alone; that something was said, and what it forbids, stays."""
+    await handed_over(world, Kind.ACCEPTED)
+    person = person_id("p-7")
+    await world.sql("UPDATE recipient SET id = :p WHERE id = 7", p=person)
+    await world.sql("UPDATE delivery SET person = :p", p=person)
+    await told(world, report("replied", detail="Aiko, flat 7"), report("replied", None, hash=H7, detail="and my sister's number"))
+    await told(world, report("replied", None, hash=b"else", detail="another one"))
+    await world.store.write(Lane.EXIT, erase_recipient, "p-7", now=world.now, source="test")
+    assert await world.sql("SELECT hash, detail FROM feedback ORDER BY hash") == [(b"", None), (b"else", "another one"), (H7, None)]
 
 
 async def test_a_clock_ahead_at_the_provider_is_cut_to_ours(world: World) -> None:
