@@ -6,6 +6,7 @@ settles nothing: a message may be listed late, and the lack of one is no proof.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -22,24 +23,37 @@ EARLIER = timedelta(seconds=5)
 LATER = timedelta(minutes=15)
 LIMIT = 50
 """Messages to one number that are looked through."""
+ROUND_SECONDS = 45.0
+"""A round ends by itself after so long: whoever asks gives up after a minute, and what was found would be lost."""
 
 
 async def look_up(messages: Messages, doubts: Sequence[Doubt], body_of: Callable[[Message], str], log: Log) -> Mapping[str, Settled]:
     """By id, those that were found. What Twilio does not answer stays in doubt, and ends the round."""
-    found: dict[str, Any] = {}
+    found: dict[str, list[Any]] = {}
+    try:
+        async with asyncio.timeout(ROUND_SECONDS):
+            await _look(messages, doubts, body_of, log, found)
+    except TimeoutError:
+        log.warning("twilio_lookup_slow", looked=len(found), doubts=len(doubts))
+    unseen = {doubt.address for doubt in doubts if doubt.message is not None and doubt.id not in found}
+    one = {doubt.id: found[doubt.id][0] for doubt in doubts if len(found.get(doubt.id, ())) == 1 and doubt.address not in unseen}
+    claimed = Counter(each.sid for each in one.values())
+    settled = {id: _settled(each) for id, each in one.items() if claimed[each.sid] == 1}
+    return {id: outcome for id, outcome in settled.items() if outcome is not None}
+
+
+async def _look(
+    messages: Messages, doubts: Sequence[Doubt], body_of: Callable[[Message], str], log: Log, found: dict[str, list[Any]]
+) -> None:  # fmt: skip
+    """Into `found`: the messages that each may have become."""
     for doubt in doubts:
         if doubt.message is None:
             continue  # without its words no other message to this number can be told from it
         try:
-            candidates = await _candidates(messages, doubt, body_of(doubt.message))
+            found[doubt.id] = await _candidates(messages, doubt, body_of(doubt.message))
         except Exception as error:  # noqa: BLE001  # whatever it is, nothing is learned by it
             log.warning("twilio_lookup_failed", id=doubt.id, error=type(error).__name__)
             break
-        if len(candidates) == 1:
-            found[doubt.id] = candidates[0]
-    claimed = Counter(each.sid for each in found.values())
-    settled = {id: _settled(each) for id, each in found.items() if claimed[each.sid] == 1}
-    return {id: outcome for id, outcome in settled.items() if outcome is not None}
 
 
 async def _candidates(messages: Messages, doubt: Doubt, body: str) -> list[Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,6 +52,28 @@ async def test_one_that_failed_is_rejected(tmp_path: Path, error: int | None, sc
         sms.move("undelivered", stage.clock.now(), error)
         found = await stage.channel.reconcile([open])
     assert found == {open.id: Rejected(scope=scope, code=str(error) if error else None, detail=sms.entry.sid)}  # type: ignore[arg-type]
+
+
+async def test_a_round_that_takes_too_long_settles_what_it_has_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twilio answers once and then hangs: the daemon would give up on the whole round, so it ends by itself before."""
+    monkeypatch.setattr("channels.sms_twilio.lookup.ROUND_SECONDS", 0.3)
+    async with staged(tmp_path) as stage:
+        first = await doubt(stage)
+        second = replace(first, id="another", address="+62811170501")
+        asking, hang = stage.channel._messages, asyncio.Event()
+        assert asking is not None
+        answer = asking.sent_to
+
+        async def sent_to(number: str, since: datetime | None, limit: int) -> list[Any]:
+            if number != NUMBER:
+                await hang.wait()
+            return await answer(number, since, limit)
+
+        monkeypatch.setattr(asking, "sent_to", sent_to)
+        async with asyncio.timeout(5):
+            assert (await stage.channel.reconcile([first, second])).keys() == {first.id}
+            twin = replace(first, id="twin")
+            assert await stage.channel.reconcile([first, second, twin]) == {}  # it was not looked at, and may be the same message
 
 
 async def test_two_that_look_alike_settle_nothing(tmp_path: Path) -> None:
