@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -132,10 +133,13 @@ class Exchange:
     # a new batch
 
     async def _begin(self, batches: Sequence[b.Batch], now: Instant) -> bool:
-        """Fill a batch of the audience that waits longest."""
-        open_ = [batch.audience for batch in batches if batch.state in (b.FILLING, b.READY)]
-        awaited = [batch.audience for batch in batches if batch.state == b.SENT]
-        busy = sorted({*open_, *(audience for audience in awaited if awaited.count(audience) >= b.AWAITED)})
+        """Fill a batch of the audience that waits longest. Additions that a platform puts off hold up no removals, nor the other way."""
+        awaited = Counter(batch.audience for batch in batches if batch.state == b.SENT)
+        full = {audience for audience, count in awaited.items() if count >= b.AWAITED}
+        busy = {
+            kind: sorted(full | {batch.audience for batch in batches if batch.adds == kind and batch.state in (b.FILLING, b.READY)})
+            for kind in (0, 1)
+        }
         capabilities = self.channel.capabilities
         waiting = await self._store.read(b.next_audience, self.provider, now, busy=busy, kinds=self._kinds())
         if waiting is None:

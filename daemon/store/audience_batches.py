@@ -146,11 +146,13 @@ class Waiting(NamedTuple):
     remote_id: str | None
 
 
-def next_audience(conn: Connection, provider: str, now: Instant, *, busy: Sequence[int], kinds: Sequence[int]) -> Waiting | None:
-    """The audience with somebody waiting that was synced longest ago, and `next_at` past. `busy`: not these; `kinds`: 0 = removals,
-    1 = additions, in the order in which they are looked for."""
+def next_audience(
+    conn: Connection, provider: str, now: Instant, *, busy: Mapping[int, Sequence[int]], kinds: Sequence[int]
+) -> Waiting | None:  # fmt: skip
+    """The audience with somebody waiting that was synced longest ago, and `next_at` past. `kinds`: 0 = removals, 1 = additions, in the
+    order in which they are looked for; `busy`: of each kind, not these."""
     for adds in kinds:
-        found = fetch(conn, _NEXT, ("provider", "now", "busy", "state"), (provider, now, ids(busy), _PENDING_STATES[adds]))
+        found = fetch(conn, _NEXT, ("provider", "now", "busy", "state"), (provider, now, ids(busy.get(adds, ())), _PENDING_STATES[adds]))
         if found:
             return Waiting(found[0][0], adds, *found[0][1:])
     return None

@@ -136,7 +136,7 @@ SMS = (
     _bug("sms-callback-believed", "A callback of whoever knows the address is believed.", ("sms",),
          ("channels.sms_twilio.callbacks", "        if not valid:\n", '        if not valid and "bodySHA256" in request.url:\n')),
     _bug("sms-doubt-guessed", "Of several messages that may be the doubtful one the newest is taken.", ("sms",),
-         ("channels.sms_twilio.lookup", "        if len(candidates) == 1:\n", "        if candidates:\n")),
+         ("channels.sms_twilio.lookup", "len(found.get(doubt.id, ())) == 1 and", "found.get(doubt.id) and")),
 )  # fmt: skip
 
 PUSH = (

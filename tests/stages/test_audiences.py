@@ -170,6 +170,24 @@ async def test_who_unsubscribes_before_a_batch_goes_is_not_in_it(world: Audience
     assert reasons == [(0, {"withdrawn": "no_consent", "suppressed": "complained"}[how])]
 
 
+async def test_additions_that_are_put_off_hold_up_no_removal(world: AudienceWorld) -> None:
+    """A batch of additions waits for its next try: who leaves meanwhile is out all the same."""
+    await world.walk(range(0, 12, 2))
+    await world.round()
+    await world.walk(range(12, 24, 2))
+    await world.desired.compare()
+    exchange = world.exchanges["meta"]
+    world.ads.fail("meta", "wait")  # this batch later
+    await exchange.work()
+    assert world.there("meta") == world.emails("meta", range(0, 12, 2))
+    await world.store.write(Lane.EXIT, leave_audiences, [person_id("c-2")], "converted", world.clock.instant())
+    await exchange.work()
+    assert world.there("meta") == world.emails("meta", [0, 4, 6, 8, 10])
+    await world.sql("UPDATE delivery SET state = 'dropped' WHERE person = :p", p=person_id("c-2"))
+    await world.round(times=2)
+    assert world.there("meta") == world.emails("meta", [n for n in range(0, 24, 2) if n != 2])
+
+
 async def test_a_lost_series_begins_anew(world: AudienceWorld) -> None:
     """Expired, redo, wait: the batch arrives in the end."""
     await world.walk(range(10))

@@ -67,7 +67,7 @@ class Platform:
         """Begin a batch, if none is open."""
         if self.open() is not None:
             return
-        waiting = b.next_audience(self.conn, "meta", self.now, busy=[], kinds=(0, 1))
+        waiting = b.next_audience(self.conn, "meta", self.now, busy={}, kinds=(0, 1))
         if waiting is None:
             return
         number = b.make_batch(self.conn, waiting.audience, waiting.adds, session=1, total=1, now=self.now)
@@ -153,7 +153,7 @@ def test_the_platform_ends_with_what_is_wanted(engine: Engine, steps: list[tuple
                 platform.send(answered=what != "lost")
         platform.drain()
         assert platform.holds == platform.wanted()
-        assert b.next_audience(conn, "meta", platform.now, busy=[], kinds=(0, 1)) is None
+        assert b.next_audience(conn, "meta", platform.now, busy={}, kinds=(0, 1)) is None
         transaction.rollback()
 
 
@@ -216,7 +216,7 @@ def test_two_campaigns_with_one_name_have_two_sets_at_the_platform(conn: Connect
     a.put_members(conn, [a.Want(other, 2, None)], topic=None, rule="implied", now=NOW)
     names = []
     for _ in range(2):
-        waiting = b.next_audience(conn, "meta", NOW, busy=names and [platform.audience], kinds=(0, 1))
+        waiting = b.next_audience(conn, "meta", NOW, busy=dict.fromkeys((0, 1), names and [platform.audience]), kinds=(0, 1))
         assert waiting is not None
         names.append(waiting.name)
     assert names == ["x", "x (cart)"]
