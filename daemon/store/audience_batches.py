@@ -146,9 +146,10 @@ class Waiting(NamedTuple):
     remote_id: str | None
 
 
-def next_audience(
-    conn: Connection, provider: str, now: Instant, *, busy: Mapping[int, Sequence[int]], kinds: Sequence[int]
-) -> Waiting | None:  # fmt: skip
+Busy = Mapping[int, Sequence[int]]
+
+
+def next_audience(conn: Connection, provider: str, now: Instant, *, busy: Busy, kinds: Sequence[int]) -> Waiting | None:
     """The audience with somebody waiting that was synced longest ago, and `next_at` past. `kinds`: 0 = removals, 1 = additions, in the
     order in which they are looked for; `busy`: of each kind, not these."""
     for adds in kinds:
@@ -228,12 +229,8 @@ def riders(conn: Connection, batch: int, after: int, limit: int) -> list[Rider]:
     return [Rider(*row) for row in fetch(conn, _ABOARD, ("batch", "after", "limit"), (batch, after, limit))]
 
 
-_COUNT = select(func.count()).select_from(
-    select(_M.person)
-    .where(_M.audience == bindparam("audience"), _M.state == bindparam("state"), PENDING)
-    .limit(COUNTED)
-    .subquery()
-)
+_SOME = select(_M.person).where(_M.audience == bindparam("audience"), _M.state == bindparam("state"), PENDING).limit(COUNTED)
+_COUNT = select(func.count()).select_from(_SOME.subquery())
 
 
 def count_waiting(conn: Connection, audience: int, adds: int) -> int:
