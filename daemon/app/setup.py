@@ -14,6 +14,7 @@ from daemon.config import Config, key_name, order, read_config
 from daemon.content.campaigns import Catalogue, Wanted, load_campaigns
 from daemon.dispatch.door import PROVIDER, AudienceDoor
 from daemon.errors import ConfigError, Problem, nearest
+from daemon.model.campaign import CampaignStatus
 from daemon.policy.hours import parse_window
 from daemon.policy.rules import Rules, compile_rules
 from plugins.contract import Secret
@@ -74,7 +75,7 @@ def read_setup(path: Path, environ: Mapping[str, str]) -> Setup:
         loading = replace(loading, channels=(*loading.channels, DOOR))
     warnings = [str(each) for each in loading.problems if each.kind is ProblemKind.PLUGIN]
     warnings += _channels(config, loading) + _campaigns(config, catalogue) + _templates(config, catalogue)
-    warnings += _audiences(catalogue, loading)
+    warnings += _unserved(config, catalogue, loading) + _audiences(config, catalogue, loading)
     return Setup(config=config, rules=rules, catalogue=catalogue, loading=loading, warnings=tuple(warnings))
 
 
@@ -103,6 +104,17 @@ def _channels(config: Config, loading: Loading) -> list[str]:
     ]
 
 
+def _unserved(config: Config, catalogue: Catalogue, loading: Loading) -> list[str]:
+    """Channels of active campaigns that no provider serves: what would go over them is held."""
+    folder, served = config.homing.campaigns, {channel.channel for channel in loading.channels}
+    return [
+        f'{folder / name}/campaign.toml:1: step {step.name}: no provider serves the channel "{channel}": its messages will be held'
+        for name, version in catalogue.versions.items() if version.campaign.status is CampaignStatus.ACTIVE
+        for step in version.campaign.steps for channel in step.every_channel
+        if channel not in served
+    ]  # fmt: skip
+
+
 def _templates(config: Config, catalogue: Catalogue) -> list[str]:
     """SMS templates that cost more than they need."""
     folder = config.homing.campaigns
@@ -114,7 +126,7 @@ def _templates(config: Config, catalogue: Catalogue) -> list[str]:
     return [f"{folder / name / what}" for name, version in versions.items() for what in sms_warnings(version)]
 
 
-def _audiences(catalogue: Catalogue, loading: Loading) -> list[str]:
+def _audiences(config: Config, catalogue: Catalogue, loading: Loading) -> list[str]:
     """Platforms that a campaign names and no provider is: its people are in no audience there."""
     known = [each.provider for each in loading.audiences]
     missing = sorted({
@@ -122,10 +134,11 @@ def _audiences(catalogue: Catalogue, loading: Loading) -> list[str]:
         for name, version in catalogue.versions.items() for rule in version.campaign.audiences for provider in rule.providers
         if provider not in known
     })  # fmt: skip
+    folder = config.homing.campaigns
     return [
-        str(Problem(where=f"{name}/campaign.toml:1", key="audience.providers", what=f'no platform "{provider}"', suggestion=near))
+        str(Problem(where=f"{folder / name}/campaign.toml:1", key="audience.providers", what=what, suggestion=nearest(provider, known)))
         for name, provider in missing
-        for near in (nearest(provider, known),)
+        for what in (f'no platform "{provider}" (no [providers.{provider}] with an audience plugin)',)
     ]
 
 

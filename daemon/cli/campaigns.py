@@ -92,7 +92,8 @@ def test(cli: Cli, campaign: str, to: tuple[str, ...], locale: str | None, recip
 
 def _show_sent(sent: list[dict[str, Any]]) -> None:
     keys = ("step", "channel", "to", "outcome", "detail")
-    screen.table(keys, [[each.get(key) for key in keys] for each in sent], empty="nothing was sent")
+    rows = [[each.get(key) for key in keys] for each in sent]
+    screen.table(keys, rows, empty="nothing was sent: no test address suits a channel of the campaign")
 
 
 campaigns = group("campaigns", "List, show, start, pause, resume and test campaigns.", list_campaigns, show, start, pause, resume, test)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from plugins.loader import LoadedChannel
 
 PROBE_SECONDS = 15.0
+KINDS = {"campaigns": "campaign", "queues": "queue", "providers": "provider"}
 
 
 @command("run", short_help="Run the daemon until SIGTERM.")
@@ -38,7 +39,7 @@ def run(cli: Cli, clock_offset: int) -> None:
 
 
 @command("check", short_help="Check config, campaigns and plugins; all problems at once.")
-@click.option("--probe", is_flag=True, help="Also start each provider and connect to where it sends.")
+@click.option("--probe", is_flag=True, help="Also start each provider, and connect to its host and port if it has them.")
 @click.option("--accept-findings", type=click.IntRange(min=0), metavar="N", help="You have seen the N findings of the audit.")
 def check(cli: Cli, probe: bool, accept_findings: int | None) -> None:
     """Read config, campaigns and plugins as `homing run` would, and name every problem with its file and line.
@@ -98,7 +99,7 @@ def _show(answer: dict[str, Any]) -> None:
         screen.say(f"warning: {warning}")
     for outcome in answer["probes"]:
         screen.say(f"provider {outcome['provider']}: {outcome['detail']}")
-    counts = ", ".join(f"{len(answer[key])} {key}" for key in ("campaigns", "queues", "providers"))
+    counts = ", ".join(screen.number(len(answer[key]), one) for key, one in KINDS.items())
     failed = sum(not outcome["ok"] for outcome in answer["probes"])
     findings = answer["audit"]["open"] if answer["audit"] is not None else 0
     found = f"{failed} of {len(answer['probes'])} providers cannot be reached; else no problem" if failed else "no problem"

@@ -24,7 +24,7 @@ COUNTRIES = ("ID", "MY", "IR", "SG", "TH", "VN", "PH", "IN", "AU", "GB", "US", "
 LABELS = {"smtp": "SMTP", "sms": "SMS", "ads": "Ads", "push": "Push", "inbox": "Inbox", "log": "Log", "providers": "Config"}
 
 
-@command("sandbox", short_help="Local mail, SMS, push and advertising providers with an inbox page.")
+@command("sandbox", short_help="Local mail, SMS, push and ad providers with an inbox page.")
 @click.option("--smtp-port", default=1025, show_default=True, help=f"Port of the SMTP server; {FREE}")
 @click.option("--sms-port", default=1026, show_default=True, help=f"Port of the local Twilio; {FREE}")
 @click.option("--ads-port", default=1027, show_default=True, help=f"Port of the advertising platforms; {FREE}")
@@ -44,7 +44,7 @@ def sandbox(cli: Cli, smtp_port: int, sms_port: int, ads_port: int, push_port: i
 
     ports = Ports(smtp=smtp_port, sms=sms_port, ads=ads_port, push=push_port, inbox=inbox_port)
     with contextlib.ExitStack() as stack:
-        folder = keep if keep is not None else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="homing-sandbox-")))
+        folder = keep.absolute() if keep is not None else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="homing-sandbox-")))
         asyncio.run(_serve(cli, folder, ports))
 
 

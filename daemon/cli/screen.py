@@ -107,6 +107,11 @@ def span(seconds: float) -> str:
     return f"in {text}" if seconds > 0 else f"{text} ago"
 
 
+def number(n: int, one: str) -> str:
+    """`1 queue`, `2 queues`."""
+    return f"{n} {one}" if n == 1 else f"{n} {one}s"
+
+
 def counts(by_state: Mapping[str, int]) -> str:
     """`due 40, accepted 2`: without the empty ones, in the order of a delivery's life."""
     order = ("planned", "due", "claimed", "held", "in_doubt", "accepted", "rejected", "dropped", "expired", "cancelled", "held_out")

@@ -79,9 +79,10 @@ def _times(queue: dict[str, Any]) -> tuple[str, str]:
 
 def _show_providers(providers: list[dict[str, Any]]) -> None:
     keys = ("provider", "channel", "breaker", "in_hand", "rate")
-    screen.table([key.replace("_", " ") for key in keys], [[p.get(key) for key in keys] for p in providers])
+    rows = [["(built in)" if ":" in p["provider"] else p["provider"], *(p.get(key) for key in keys[1:])] for p in providers]
+    screen.table([key.replace("_", " ") for key in keys], rows)
     for provider in providers:
-        if spend := provider.get("spend"):
+        if (spend := provider.get("spend")) and (spend["amount"] or spend["limit"] is not None):  # else nobody gave a price
             limit = "no limit" if spend["limit"] is None else f"at most {spend['limit']:g}"
             screen.say(f"{provider['provider']}: {spend['amount']:g} {spend['currency']} spent on {spend['day']} ({limit} a day)")
         if provider["detail"]:

@@ -28,6 +28,8 @@ EMAIL_HEAD = ("subject", "preheader")
 PUSH_HEAD = ("title", "icon", "image", "url", "actions", "urgency")
 HEADS: Mapping[str, tuple[tuple[str, ...], str]] = {EMAIL: (EMAIL_HEAD, "mail"), "push": (PUSH_HEAD, "push"), SMS: ((), "SMS: it has none")}
 """Channel -> its head lines; other channels take any."""
+URGENCIES = ("very-low", "low", "normal", "high")
+"""RFC 8030 §5.3."""
 MAX_FILE = 128 * 1024
 """Characters; mail programs cut a mail off at about 100 KB."""
 MAX_HEAD = 500
@@ -172,6 +174,8 @@ def _head_line(file: TemplateFile, key: str, value: str, line: int, channel: str
         if not value:
             file.head[key] = Source("", (0,), (line,))
             file.fault(line, "is empty", key)
+        elif key == "urgency" and channel == "push" and "{" not in value and value.lower() not in URGENCIES:
+            file.fault(line, f"must be one of {', '.join(URGENCIES)}", key, nearest(value, URGENCIES))
         check_head(file, key)
 
 

@@ -85,5 +85,5 @@ class MessageWriter:
             ttl=max(0.0, (envelope.claimed.closes - now) / SECOND),
             attempt=row.attempts + 1,
             token=self._links.mint(PUSH_CLICK, row.delivery) if kind == "push" else None,
-            copy=row.doubted,
+            copy=bool(row.doubted),
         )

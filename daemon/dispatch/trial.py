@@ -39,6 +39,8 @@ class TrialSession:
 def _suiting(to: Sequence[str], channel: Channel | None) -> list[str]:
     """The addresses that are of the channel's kind; all of them where that cannot be told."""
     kind = channel.address if channel is not None else ""
+    if kind == "push":
+        return [address for address in to if address.startswith("{")]
     return [address for address in to if (kind != "email" or "@" in address) and (kind != "phone" or address.startswith("+"))]
 
 

@@ -227,7 +227,10 @@ def _text(row: DeliveryRow, told: Told, teller: Teller, now: Instant) -> str:
         what = next((f"the {kind} {told.facts[kind]}" for kind in ("job", "queue", "campaign") if kind in told.facts), "its campaign")
         return teller.waits(reason, told.facts, told.until, channel=row.channel, what=what)
     text = teller.ended(reason, told.facts, row.expires_at, channel=row.channel)
-    return text if row.state in FINAL else text.replace("Not sent", "Will not be sent", 1)
+    if row.state in FINAL:
+        return text
+    instead = next((channel for channel, verdict in told.facts.get("others", {}).items() if verdict == "pass"), None)
+    return text.replace("Not sent", "Will not be sent", 1) + (f" {instead} will take its place when it falls due." if instead else "")
 
 
 def _waited(item: Waited) -> dict[str, Any]:

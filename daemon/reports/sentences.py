@@ -65,6 +65,19 @@ def _consent(facts: Mapping[str, Any]) -> str:
     return f"{'none is recorded' if known == 'unknown' else f'it is {known}'}, and [consent] asks for one that is {rule}"
 
 
+def _provider(facts: Mapping[str, Any]) -> str:
+    """As the config names it; what is built in has a colon in its name."""
+    name = str(facts.get("provider") or "the provider")
+    return "the audience" if ":" in name else name
+
+
+def _said(facts: Mapping[str, Any]) -> str:
+    """`550 no such user` as the provider says it; a word of ours stands before a colon: `lost: no answer`."""
+    code, detail = (str(facts.get(key) or "") for key in ("code", "detail"))
+    between = ": " if code and detail and not code[0].isdigit() else " "
+    return f"{code}{between}{detail}".strip()
+
+
 class Teller:
     """Tells times in one zone: the recipient's first possible one, UTC if there is none. `now`: its year goes without saying."""
 
@@ -83,9 +96,8 @@ class Teller:
 
     def sent(self, state: State, facts: Mapping[str, Any]) -> str:
         """States from the handover on."""
-        at, provider = self._instant(facts.get("handed_over_at")), facts.get("provider") or "the provider"
-        said = " ".join(str(part) for part in (facts.get("code"), facts.get("detail")) if part)
-        said = f": {said}" if said else ""
+        at, provider = self._instant(facts.get("handed_over_at")), _provider(facts)
+        said = f": {said}" if (said := _said(facts)) else ""
         later = self._reported(facts)
         match state:
             case State.CLAIMED:
@@ -105,16 +117,15 @@ class Teller:
         delivered, reported = facts.get("delivered_at"), facts.get("reported")
         words = f" It arrived on {self.when(self._instant(delivered))}." if delivered else ""
         if reported:
-            why = " ".join(str(part) for part in (reported["code"], reported["detail"]) if part)
+            why = _said(reported)
             words += f" Later it was reported as {reported['kind']}{f' ({why})' if why else ''}."
         return words
 
     def going(self, not_before: Instant, now: Instant, facts: Mapping[str, Any]) -> str:
         """Nothing stands in its way. With `outcome` in the facts: a try was made and surely failed."""
         if not_before > now and facts.get("outcome"):
-            said = " ".join(str(part) for part in (facts.get("code"), facts.get("detail")) if part) or "no answer"
-            by = facts.get("provider") or "the provider"
-            return f"Is tried again on {self.when(not_before)}: the last try, over {by}, was put off ({said})."
+            said = _said(facts) or "no answer"
+            return f"Is tried again on {self.when(not_before)}: the last try, over {_provider(facts)}, was put off ({said})."
         if not_before > now:
             return f"Goes on {self.when(not_before)}: its place inside the send window."
         return "Goes with one of the next claims: nothing stands in its way."

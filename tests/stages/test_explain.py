@@ -175,7 +175,7 @@ async def test_what_the_provider_reported_since_is_told(world: ExplainWorld) -> 
     ]
     assert delivery["facts"]["delivered_at"] == iso(NOW + SECOND, digits=0)
     assert delivery["facts"]["reported"]["code"] == "fbl"
-    assert delivery["text"].endswith("Jakarta time. It arrived on Sun 22 Nov 11:40 Jakarta time. Later it was reported as complained (fbl spam).")
+    assert delivery["text"].endswith("Jakarta time. It arrived on Sun 22 Nov 11:40 Jakarta time. Later it was reported as complained (fbl: spam).")
     assert "    reported: opened 2x" in render_text(answer)
 
 

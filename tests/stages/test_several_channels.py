@@ -93,6 +93,8 @@ async def test_a_channel_without_permission_is_passed_by_at_the_claim(opening: O
     world = await opening()
     await world.drop(person())
     await world.inner.do("INSERT INTO suppression SELECT email_hash, 'email', 'marketing', 'suppressed', 1, NULL FROM recipient")
+    (waiting,) = await world.explain()
+    assert waiting["text"] == "Will not be sent: the address asked not to be contacted. sms will take its place when it falls due."
     await world.send()
     assert await world.rows() == [("email", "dropped", "suppressed"), ("sms", "accepted", None)]
     assert await world.counts() == {"dropped": 1, "accepted": 1}

@@ -78,11 +78,22 @@ def test_a_cap_for_a_campaign_that_is_not_there_is_warned_of(homing: CliWorld) -
     assert 'cap[1].channels: no provider serves a channel "emial"' in said.out
 
 
+def test_a_channel_that_no_provider_serves_is_warned_of(homing: CliWorld) -> None:
+    """Its messages would be held one by one; the check says so before."""
+    campaign = next((homing.folder / "campaigns").glob("*/campaign.toml"))
+    campaign.write_text(campaign.read_text(encoding="utf-8").replace('["email"]', '["email", "call"]'), encoding="utf-8")
+    step = next(campaign.parent.glob("*.email.liquid")).name.partition(".")[0]
+    (campaign.parent / f"{step}.call.liquid").write_text("Hi", encoding="utf-8")
+    said = homing("check")
+    assert said.code == 0
+    assert f'campaign.toml:1: step {step}: no provider serves the channel "call": its messages will be held' in said.out
+
+
 def test_a_failed_probe_is_not_called_no_problem(homing: CliWorld) -> None:
     """The last line sums up what the exit code says."""
     said = homing("check", "--probe")
     assert said.code == 1
-    assert said.out.splitlines()[-1].endswith("1 of 1 providers cannot be reached; else no problem found (1 campaigns, 2 queues, 1 providers)")
+    assert said.out.splitlines()[-1].endswith("1 of 1 providers cannot be reached; else no problem found (1 campaign, 2 queues, 1 provider)")
 
 
 def test_a_job_that_is_cut_off_is_exit_1(homing: CliWorld) -> None:

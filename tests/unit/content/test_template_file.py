@@ -72,6 +72,13 @@ def test_each_mistake_is_named_with_its_line(content: str, problem: str) -> None
     assert any(found.startswith(problem) for found in problems(content)), problems(content)
 
 
+@pytest.mark.parametrize(("value", "known"), [("hgh", False), ("High", True), ("{{ vars.urgency }}", True)])
+def test_an_urgency_that_no_push_service_knows_is_named(value: str, known: bool) -> None:
+    """Unless a variable gives it."""
+    found = [str(each) for each in parse_file("a.push.liquid", f"---\nurgency: {value}\n---\nx", channel="push").problems]
+    assert found == ([] if known else ['a.push.liquid:2: urgency: must be one of very-low, low, normal, high; did you mean "high"?'])
+
+
 @pytest.mark.parametrize("value", ["Halo, apa kabar?", "سلام 👋", "=?utf-8?q?caf=C3=A9?=", "a =? b ?= c", "x" * 500])
 def test_usual_head_lines_pass(value: str) -> None:
     """Any language, emoji, and encoded words that hide nothing."""
