@@ -1,7 +1,7 @@
 """The desired set of a campaign's `[[audience]]`, read from its deliveries: who walks, or has lately ended a walk (ADR 0008).
 
-A walk is a recipient with deliveries of the campaign: open while one of them is not at its end, then for `stay` longer. Another source of
-walks needs `walks_of` alone. Reads only: the differences it finds are written by `store.audiences`.
+A walk is a recipient with deliveries of the campaign: open while one of them is not at its end, then for `stay` longer; over with an
+order. Another source of walks needs `walks_of` alone. Reads only: the differences it finds are written by `store.audiences`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, func, literal_column, select
 
 from daemon.model.audience import AUDIENCE
 from daemon.model.delivery import Instant, State
@@ -33,7 +33,14 @@ _WAVES = select(_W.id, _W.step).where(_W.campaign == bindparam("campaign"), _W.c
 _PAGE = (
     select(_D.person).where(_D.wave == bindparam("wave"), _D.person > bindparam("after")).order_by(_D.person).limit(bindparam("limit"))
 )  # fmt: skip
-_ENDS = select(_D.person, _D.wave, _D.state, _D.ended_at, _D.handed_over_at).where(in_list(_D.wave, "waves"), in_list(_D.person, "persons"))
+_BOUGHT = func.coalesce(s.profile.c.last_order_at, literal_column("-1")) >= func.coalesce(s.job.c.received_at, literal_column(str(1 << 62)))
+_ENDS = (
+    select(_D.person, _D.wave, _D.state, _D.ended_at, _D.handed_over_at)
+    .outerjoin(s.job, s.job.c.id == _D.job)
+    .outerjoin(s.profile, s.profile.c.person == _D.person)
+    .where(in_list(_D.wave, "waves"), in_list(_D.person, "persons"), ~_BOUGHT)
+)  # fmt: skip
+"""An order since the job came ends a walk, whatever its messages do: who has bought is not followed about."""
 _PEOPLE = select(_R.id, _R.traits, _R.country, _R.locale).where(in_list(_R.id, "persons"))
 
 

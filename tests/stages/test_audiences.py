@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
+from daemon.journey.profile import Shop
 from daemon.model.audience import AudienceRule
 from daemon.model.delivery import DAY, MINUTE
+from daemon.store import schema as s
 from daemon.store.audience_batches import waiting_members
 from daemon.store.audience_marks import forget_members, stale_members
 from daemon.store.audiences import leave_audiences
+from daemon.store.events import EventRow, take_events
 from daemon.store.recipients import person_id
 from daemon.store.suppressions import SuppressionEntry, add_suppressions
 from daemon.store.unsubscribe import withdraw
@@ -71,6 +74,23 @@ async def test_who_may_not_stay_is_out_within_five_minutes(world: AudienceWorld,
     assert world.clock.instant() - began < 5 * MINUTE
     [(reason,)] = await world.sql("SELECT DISTINCT reason FROM audience_member WHERE person = :p", p=person)
     assert reason == {"unsubscribe": "no_consent", "suppression": "complained", "erase": "erased", "purchase": "converted", "campaign": "exited"}[how]
+
+
+@pytest.mark.parametrize("state", ["due", "accepted"])
+async def test_who_has_bought_is_out_and_stays_out(world: AudienceWorld, state: str) -> None:
+    """An order since the job came, by the shop's events alone, while messages wait or after they went; an order of before says nothing."""
+    now = world.clock.instant()
+    await world.store.write(Lane.BULK, lambda conn: conn.execute(s.job.insert().values(
+        id=1, key="j", queue="q", campaign=1, version=1, digest="d", state="accepted", source="http", received_at=now - DAY, head="", format="json", body="b", priority=50,
+    )))  # fmt: skip
+    await world.walk(range(6), state=state, ended=now if state == "accepted" else None)
+    await world.sql("INSERT INTO profile (person, last_order_at) VALUES (:p, :at)", p=person_id("c-1"), at=now - 2 * DAY)
+    await world.round()
+    assert world.there("meta") == world.emails("meta", range(6))
+    order = EventRow(person=person_id("c-2"), key="c-2", name="Order Completed", id=1, at=world.clock.instant(), properties='{"value":1}')
+    await world.store.write(Lane.EVENTS, take_events, [order], Shop(currency="USD"), world.clock.instant())
+    await world.round(times=3)
+    assert world.there("meta") == world.emails("meta", [0, 1, 3, 4, 5])
 
 
 async def test_a_changed_address_is_taken_out_and_the_new_one_put_in(world: AudienceWorld) -> None:
