@@ -43,6 +43,10 @@ class NotRunningError(HomingError):
     """The provider is configured and does not run (yet): its feedback may come again."""
 
 
+class UnreadableError(Exception):
+    """The plugin cannot read the request (it raised ValueError)."""
+
+
 class Ingesting:
     """The door for feedback. `hash_address(kind, text)`: None for what is no such address; `channels()`: all that are known, each of
     which a complaint closes; `woken()`: waiting rows are due; `parked()`: something waits for its delivery."""
@@ -65,7 +69,7 @@ class Ingesting:
         return receiver
 
     async def take(self, provider: str, request: WebhookRequest) -> Sequence[Heard]:
-        """Parse and commit. BadSignature and ValueError as the plugin raises them; HomingError if it fails; StoreUnavailableError."""
+        """Parse and commit. BadSignature as the plugin raises it; UnreadableError; HomingError if it fails; StoreUnavailableError."""
         receiver = self.find(provider)
         reports = self._parse(provider, receiver, request)
         if not reports:
@@ -98,8 +102,10 @@ class Ingesting:
             found: Any = plugin.parse_feedback(request)
             if isinstance(found, str | bytes) or not isinstance(found, Sequence):
                 raise TypeError(f"parse_feedback gave {type(found).__name__}, not a list of Feedback")
-        except (BadSignature, ValueError):
+        except BadSignature:
             raise
+        except ValueError:
+            raise UnreadableError from None
         except (Exception, SystemExit) as error:  # noqa: BLE001 - plugin isolation
             self._fault(provider, f"{type(error).__name__}: {error}", error)
             raise HomingError("the provider's plugin failed on it; the log says how") from None

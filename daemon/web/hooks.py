@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 from aiohttp import hdrs, web
 
 from daemon.clock import Clock
-from daemon.feedback.ingest import Ingesting, NotRunningError
+from daemon.feedback.ingest import Ingesting, NotRunningError, UnreadableError
 from daemon.links import Links
 from daemon.web.addresses import Networks, Strikes, client_of
 from daemon.web.body import read_body
@@ -48,15 +48,18 @@ class HookPages:
             raise ProblemError("not-ready", str(error), close=True) from None
         except BadSignature:
             raise self._forged(request) from None
-        except ValueError:
+        except UnreadableError:
             raise ProblemError(400, "the provider's plugin cannot read this request") from None
         return web.Response(status=204)
 
     async def _read(self, request: web.Request, provider: str) -> WebhookRequest:
-        """The request as the provider sent it. ValueError for a query of too many parameters."""
+        """The request as the provider sent it. UnreadableError for a query of too many parameters."""
         body = await read_body(request, self._clock, self._limits) if request.can_read_body else b""
         _, mark, query = request.raw_path.partition("?")
-        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=MOST_PARAMETERS)
+        try:
+            pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=MOST_PARAMETERS)
+        except ValueError:
+            raise UnreadableError from None
         tokens = [value for name, value in pairs if name == TOKEN]
         return WebhookRequest(
             method=request.method,

@@ -163,6 +163,19 @@ async def test_a_store_out_of_reach_is_503_and_the_provider_comes_again(web: Web
         assert answer.headers["Retry-After"]
 
 
+async def test_a_mistake_of_ours_is_not_blamed_on_the_request(web: WebWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ValueError that is not the plugin's: 500, so that the provider comes again and the log says why, and no quiet 400."""
+    session = await web.outside()
+
+    async def fail(*_: Any, **__: Any) -> Any:
+        raise ValueError("of the store")
+
+    monkeypatch.setattr(web.inner.store, "write", fail)
+    body = json.dumps([{"kind": "delivered", "delivery": await delivery(web)}])
+    async with session.post("/hooks/relay", data=body, headers=SIGNED) as answer:
+        assert answer.status == 500
+
+
 @pytest.mark.parametrize("failure", [RuntimeError("boom"), KeyError("MessageSid"), SystemExit(3), RecursionError()])
 async def test_a_plugin_that_fails_is_500_and_nobody_elses_trouble(web: WebWorld, failure: BaseException) -> None:
     """Logged and counted as a fault; the listener goes on."""
