@@ -207,4 +207,26 @@ CHANNELS = (
          ("daemon.store.feedback", "    if report.human and report.kind in REACTIONS:\n", "    if report.human and report.kind in ():\n")),
 )  # fmt: skip
 
-BUGS = {bug.name: bug for bug in (*HANDOVER, *FATE, *CAPS, *PLANNING, *SMS, *PUSH, *FEEDBACK, *AUDIENCES, *CHANNELS)}
+PEOPLE_LAYER, EVENTS = ("people",), "daemon.store.events"
+PEOPLE = (
+    _bug("event-repeated-counts", "A message that comes again raises the guard and wakes what waits once more.", PEOPLE_LAYER,
+         (EVENTS, '            if how[-1] == "kept":\n', '            if how[-1] in ("kept", "known"):\n')),
+    _bug("purchase-unguarded", "A purchase does not stop what is claimed.", PEOPLE_LAYER,
+         (EVENTS, '    many(conn, _RAISE, ("b_person",), [(person,) for person in moved])\n', "")),
+    _bug("last-told-order-counts", "An order that is told twice is what was told last.", PEOPLE_LAYER,
+         ("daemon.journey.profile", "            told.setdefault(key, row)\n", "            told[key] = row\n")),
+    _bug("events-in-order-of-arrival", "Events count in the order in which they came.", PEOPLE_LAYER,
+         ("daemon.journey.profile", "    return sorted(happenings, key=lambda row: (row.at, row.name in _ENDING, row.name, row.id))\n",
+          "    return list(happenings)\n")),
+    _bug("last-visit-goes-back", "A late event moves the last visit back.", PEOPLE_LAYER,
+         ("daemon.store.profiles", "    set_={name: func.max(func.coalesce(_P[name], _put.excluded[name]), func.coalesce(_put.excluded[name], _P[name])) for name in SEEN},\n",
+          "    set_={name: func.coalesce(_put.excluded[name], _P[name]) for name in SEEN},\n")),
+    _bug("erased-comes-back", "An event of an erased recipient is kept.", PEOPLE_LAYER,
+         (EVENTS, '            strange[row.person, row.key] = "erased"\n', "            pass\n")),
+    _bug("erased-unguarded", "What is claimed for a recipient is sent after it was erased.", PEOPLE_LAYER,
+         ("daemon.store.erase", '"guard": s.recipient.c.guard + 1, ', "")),
+    _bug("erased-address-free", "The address of an erased recipient is not suppressed.", PEOPLE_LAYER,
+         ("daemon.store.erase", "    add_suppressions(conn, [", "    list([")),
+)  # fmt: skip
+
+BUGS = {bug.name: bug for bug in (*HANDOVER, *FATE, *CAPS, *PLANNING, *SMS, *PUSH, *FEEDBACK, *AUDIENCES, *CHANNELS, *PEOPLE)}

@@ -39,6 +39,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         *(f"tests/channels/webpush/test_{name}.py" for name in ("hosts", "encrypt", "vapid", "sending")), "tests/store/test_push.py",
     ),
     "stages": tuple(f"tests/stages/test_{name}.py" for name in ("sending", "judging", "intake_expand", "intake_accept", "several_channels", "spending", "reconcile")),
+    "people": ("tests/unit/journey", *(f"tests/{name}.py" for name in ("store/test_events", "stages/test_web_track", "stages/test_web_recipients"))),
     "audiences": ("tests/store/test_audiences.py", "tests/stages/test_audiences.py"),
     "simulation": (),
 }

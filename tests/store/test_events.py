@@ -16,6 +16,7 @@ from daemon.journey.profile import Shop
 from daemon.model.delivery import DAY, HOUR
 from daemon.store import engine as engines
 from daemon.store import schema as s
+from daemon.store.erase import erase_recipient
 from daemon.store.events import MOST_NAMES, EventRow, Taken, forget_events, take_events
 from daemon.store.profiles import age_scores, read_profile, revalue, valued_for
 from daemon.store.recipients import person_id
@@ -166,6 +167,21 @@ async def test_a_purchase_that_was_committed_first_refuses_the_handover(world: W
     claimed = (await world.claim()).claimed
     bought = row("Order Completed", "o", key="p-5")
     await world.store.write(Lane.EVENTS, take_events, [bought], SHOP, world.now)
+    granted = await world.step(grants=claimed)
+    assert [c.row.person for c in claimed if c.row.delivery in granted] == [person_id("p-6")]
+
+
+@pytest.mark.promise("P6")
+async def test_who_is_erased_gets_nothing_of_what_is_claimed(world: World) -> None:
+    """At its commit; the other one goes."""
+    persons = [person_id("p-5"), person_id("p-6")]
+    await world.store.write(Lane.BULK, add_job, 1, people=persons)
+    for number, key in zip(persons, ("p-5", "p-6"), strict=True):
+        await world.sql("UPDATE recipient SET key = :key, email_hash = NULL WHERE id = :id", key=key, id=number)
+    claimed = (await world.claim()).claimed
+    erased = await world.store.write(Lane.EXIT, erase_recipient, "p-5", now=world.now, source="test")
+    assert erased is not None
+    assert erased.fresh
     granted = await world.step(grants=claimed)
     assert [c.row.person for c in claimed if c.row.delivery in granted] == [person_id("p-6")]
 

@@ -111,6 +111,23 @@ def test_job_reaches_the_mail_server_once(homing: CliWorld, running: Running) ->
     assert "Sending." in homing("status").out
 
 
+def test_events_come_in_beside_the_sending_and_an_erased_one_gets_nothing(homing: CliWorld, running: Running) -> None:
+    """Import and erase over the control socket; what waits for the erased one is dropped, and a new job does not bring it back."""
+    path = homing.folder / "orders.csv"
+    path.write_text("recipient,event,at,id,properties.revenue\ngone,Order Completed,2026-03-01T10:00:00Z,o-1,42.50\n", encoding="utf-8")
+    assert homing.ok("events", "import", str(path))["kept"] == 1
+    homing.ok("campaigns", "pause", "winback")
+    homing.ok("enqueue", "lapsed-45", str(homing.job("erasing", [row("gone")])))
+    shown = homing.ok("recipients", "show", "gone")
+    assert (shown["email"], shown["profile"]["value"]) == ("gone@example.com", 42.5)
+    assert homing.ok("erase", "gone", "--yes")["fresh"] is True
+    homing.ok("campaigns", "resume", "winback")
+    assert reaches(homing, "gone", "dropped")["reason"] == "erased"
+    homing.ok("enqueue", "other", str(homing.job("back", [row("gone")])))
+    assert homing.ok("recipients", "show", "gone")["email"] is None
+    assert mails_to(running, "gone") == []
+
+
 def test_second_daemon_on_the_folder_ends_with_75(homing: CliWorld, running: Running) -> None:
     """It says who holds the state folder; the first one goes on."""
     second = subprocess.run(program("--config", str(running.folder / "config.toml"), "run"), capture_output=True, text=True, timeout=PATIENCE)
