@@ -1,8 +1,9 @@
 """The channel `audience`: whoever is "sent" over it is put into a retargeting audience. Built in, no plugin: it writes rows of our store.
 
 A delivery over it is decided as any other (permission, suppression, pause, ceiling); the act is that the store wants its person in the
-audience from then on, until the delivery's `expires_at`. The wish is written before the handover and is safe to repeat, so a crash
-between the two leaves nothing in doubt that cannot be settled (`settle_doubts`). `dispatch.sync` brings it to the platforms.
+audience from then on, until the delivery's `expires_at`. The wish is written only once the handover is granted, so nobody gets in by a
+campaign that was paused meanwhile; it is safe to repeat, so what a crash leaves in doubt is due again (`settle_doubts`). `dispatch.sync`
+brings it to the platforms.
 """
 
 from __future__ import annotations
@@ -15,19 +16,21 @@ from daemon.clock import Clock, to_datetime, to_instant
 from daemon.content.audience_name import namer, values_of
 from daemon.content.version import INLINE_PREFIX
 from daemon.dispatch.work import Envelope
+from daemon.errors import StoreUnavailableError
 from daemon.model.audience import AUDIENCE
-from daemon.model.delivery import SECOND
+from daemon.model.delivery import SECOND, State
 from daemon.store.audiences import DOOR, Want, open_audience, put_members
 from daemon.store.campaigns import campaign_id
-from daemon.store.doubts import list_doubts, resolve_doubt
+from daemon.store.doubts import Evidence, close_doubt, list_doubts
 from daemon.store.flight import Result
 from daemon.store.recipients import person_id
 from daemon.store.writer import Lane, Writes
-from plugins.contract import Accepted, Capabilities, Context, Message, Rejected, Session
+from plugins.contract import Accepted, Capabilities, Context, Deferred, Message, Rejected, Session
 
 PROVIDER = "audience:door"
 """No provider table can have this name."""
 BATCH = 400
+AGAIN = Evidence("reconciled_unsent", "the daemon ended as the person was being put in; to be put in twice is harmless")
 SHARED = 0
 """The campaign of audiences that jobs with a message of their own name: one set for all jobs that say the same name."""
 
@@ -77,6 +80,23 @@ class AudienceDoor:
         self._opened.clear()
 
     async def send(self, batch: Sequence[Message], session: Session) -> None:
+        granted = await session.handover([message.id for message in batch])
+        going = [message for message in batch if message.id in granted]
+        try:
+            refused = await self._put(going)
+        except StoreUnavailableError as error:
+            for message in going:
+                session.report(message.id, Deferred(nothing_sent=True, code="store", detail=str(error)))
+            return
+        for message in going:
+            if (reason := refused.get(person_id(message.recipient))) is not None:
+                session.report(message.id, Rejected(scope="message", code=reason, detail="may not be in an audience"))
+            else:
+                session.report(message.id, Accepted())
+        self._wake()
+
+    async def _put(self, batch: Sequence[Message]) -> dict[int, str]:
+        """Want them in. Returns who may not be, and why."""
         now = to_instant(self._clock.now())
         wants: dict[str, list[Want]] = {}
         for message in batch:
@@ -85,15 +105,7 @@ class AudienceDoor:
         for topic, some in wants.items():
             found = await self._store.write(Lane.INTAKE, put_members, some, topic=topic or None, rule=self._consent, now=now)
             refused.update({person: reason.value for person, reason in found.items()})
-        going = []
-        for message in batch:
-            if (reason := refused.get(person_id(message.recipient))) is not None:
-                session.report(message.id, Rejected(scope="message", code=reason, detail="may not be in an audience"))
-            else:
-                going.append(message.id)
-        for id in await session.handover(going):
-            session.report(id, Accepted())
-        self._wake()
+        return refused
 
     async def _wants(self, message: Message) -> list[Want]:
         named = [name for name in message.head.get("providers", "").split(",") if name]
@@ -122,12 +134,12 @@ class AudienceDoor:
 
 
 async def settle_doubts(store: Writes, now: int) -> int:
-    """Deliveries over the channel that a crash left in doubt: the wish stood before the handover, so they were done. Returns how many."""
+    """Deliveries over the channel that a crash left in doubt are due again: whoever is in already is put in twice. Returns how many."""
     settled, after = 0, 0
     while found := await store.read(list_doubts, after, 500):
         for doubt in found:
             if doubt.channel == AUDIENCE:
-                await store.write(Lane.BULK, resolve_doubt, doubt.delivery, now, sent=True)
+                await store.write(Lane.BULK, close_doubt, doubt.delivery, now, State.DUE, AGAIN)
                 settled += 1
         after = found[-1].delivery
     return settled
