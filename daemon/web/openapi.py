@@ -150,6 +150,8 @@ def _operation(route: Route) -> dict[str, Any]:
         operation["description"] = f"Scope: {route.scope}."
     if route.media:
         schema = {"type": "string", "description": "A job as the contract has it, or its rows; or other lines as the summary says."}
+        if route.key_in_body:
+            schema = {"type": "object", "description": "Messages as Segment's HTTP API has them; docs/events.md says what each does."}
         operation["requestBody"] = {"required": True, "content": {kind: {"schema": schema} for kind in route.media}}
     if route.body is not None:
         needed = any(item.required for item in route.body)
