@@ -29,6 +29,8 @@ LONGEST_TTL = 28 * 86_400
 UNREACHED_WAIT = 15.0
 MOST_HOUSES = 1000
 EXPLAINED = frozenset({400, 401, 403, 406, 409, 413, 422})
+DEAD = frozenset({"404", "410"})
+"""The push service itself says that the subscription is gone."""
 SAID = 2048
 """Octets of an answer that are looked at, of one whose status alone does not say enough."""
 
@@ -235,6 +237,8 @@ class WebPush:
             return Answer(answer.text, "later", answer.code, answer.detail, pause, throttled=True)
         elif answer.kind == "unknown":
             house.failed(self._clock.monotonic(), self._context.rng)
+        elif answer.kind == "gone" and answer.code not in DEAD:
+            house.stranger()
         else:
             house.answered()
         return answer

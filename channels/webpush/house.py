@@ -15,6 +15,9 @@ LONGEST_PAUSE = 600.0
 THROTTLE_PAUSE = 30.0
 """After a 429 that names no time."""
 LONGEST_ASKED = 86_400.0
+STRANGERS = 100
+"""So many subscriptions in a row under "another key", and it is our own proof that the service refuses (a wrong clock, a closed account):
+nothing more is taken for dead until it has accepted a push again."""
 SLOW = 3.0
 """An answer that takes longer makes the service slow: then it holds no more than a share of the places."""
 
@@ -22,13 +25,15 @@ SLOW = 3.0
 class House:
     """State of one origin."""
 
-    __slots__ = ("_share", "failures", "origin", "paused_until", "proven", "waiting")
+    __slots__ = ("_share", "_strangers", "failures", "origin", "paused_until", "proven", "waiting")
 
     def __init__(self, origin: str, places: int) -> None:
         self.origin = origin
         self.paused_until = 0.0
         self.proven = False
         """It has accepted a push of ours since the start: it knows our key."""
+        self._strangers = 0
+        """Subscriptions refused as of another key since it last did."""
         self.failures = 0
         self.waiting: dict[int, float] = {}
         """What is on its way: number -> when it left."""
@@ -44,7 +49,14 @@ class House:
 
     def accepted(self) -> None:
         self.proven = True
+        self.failures = self._strangers = 0
+
+    def stranger(self) -> None:
+        """It refused our proof for one subscription, and was believed that the subscription is of another key."""
         self.failures = 0
+        self._strangers += 1
+        if self._strangers >= STRANGERS:
+            self.proven = False
 
     def answered(self) -> None:
         """It works, whatever it said."""

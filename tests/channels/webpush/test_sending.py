@@ -165,6 +165,23 @@ async def test_a_key_that_a_service_has_taken_is_not_doubted_for_one_subscriptio
         assert isinstance(outcome, Rejected) and outcome.scope == "address" and len(outcome.gone) == 1
 
 
+async def test_a_service_that_refuses_everybody_costs_no_more_subscriptions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that went wrong, an account that was closed: after some in a row the proof is doubted, and the rest is kept. One push that is
+    accepted, and subscriptions are believed to be dead again."""
+    monkeypatch.setattr("channels.webpush.house.STRANGERS", 3)
+    async with service() as push, channel(push) as sender:
+        await send(sender, message("m0", push.new_subscription()))
+        outcomes = []
+        for number in range(5):
+            line = await send(sender, message(f"s{number}", push.new_subscription(key="another")))
+            outcomes += list(line.outcomes.values())
+        assert [len(outcome.gone) for outcome in outcomes] == [1, 1, 1, 0, 0]  # type: ignore[union-attr]
+        assert all(isinstance(outcome, Deferred) and outcome.scope == "operator" for outcome in outcomes[3:])
+        await send(sender, message("m1", push.new_subscription()))
+        outcome = (await send(sender, message("m2", push.new_subscription(key="another")))).outcomes["m2"]
+        assert isinstance(outcome, Rejected) and len(outcome.gone) == 1
+
+
 @pytest.mark.parametrize("fault", ["429", "503"])
 async def test_a_service_that_wants_to_be_left_alone_holds_up_no_other(fault: str) -> None:
     """Its messages go back with the time, without a handover, until the time is over; the others flow."""
