@@ -80,6 +80,11 @@ class Problem:
         return f"{self.where}: {key}{self.what}{hint}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadSecret(Problem):
+    """A secret that this process cannot read. No matter to a command that only asks the running daemon, which has it."""
+
+
 class ConfigError(HomingError):
     """The config, a campaign or a plugin is wrong. Holds all problems at once; `str()` has one a line."""
 

@@ -32,11 +32,11 @@ class Cli:
 
     @property
     def config(self) -> Config:
-        """The checked config. ConfigError with all its problems."""
+        """The checked config, without secrets that cannot be read here. ConfigError with all its problems."""
         if self._config is None:
-            from daemon.config import load_config
+            from daemon.config import load_for_client
 
-            self._config = load_config(self.config_path, os.environ)
+            self._config = load_for_client(self.config_path, os.environ)
         return self._config
 
     def answer(self, value: Any, show: Callable[[], None]) -> None:

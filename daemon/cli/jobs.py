@@ -147,7 +147,8 @@ class Progress:
 def show_receipt(receipt: dict[str, Any]) -> None:
     """For eyes: what was taken, and each bad row."""
     screen.say(f"Job {receipt['job']} in {receipt['queue']} for {receipt['campaign']}: {receipt['state']}")
-    screen.say(f"{receipt['rows']} rows: {receipt['accepted']} accepted, {receipt['duplicate']} duplicate, {receipt['rejected']} rejected")
+    rows = screen.number(receipt["rows"], "row")
+    screen.say(f"{rows}: {receipt['accepted']} accepted, {receipt['duplicate']} duplicate, {receipt['rejected']} rejected")
     if receipt["reason"]:
         from daemon.model.delivery import REASONS, Reason
 

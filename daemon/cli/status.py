@@ -57,9 +57,9 @@ def _show_attention(found: dict[str, Any]) -> None:
     for reason, n in found["held"].items():
         screen.say(f"{n} held, {reason}: {REASONS[Reason(reason)].remedy}")
     if found["jobs"].get("held"):
-        screen.say(f"{found['jobs']['held']} jobs are held: `homing held list`")
+        screen.say(f"Jobs held: {found['jobs']['held']}; `homing held list`")
     if found["doubts"]:
-        screen.say(f"{found['doubts']} sends are in doubt: `homing doubt list`")
+        screen.say(f"Sends in doubt: {found['doubts']}; `homing doubt list`")
     if found["audit"]["findings"]:
         screen.say(f"Findings of the audit: {found['audit']['findings']}; `homing check` names them")
     if found["paused_campaigns"]:

@@ -4,7 +4,7 @@
 not in the file, `problems` words what is wrong, `load` puts it together. Knows no domain rule and no plugin.
 """
 
-from daemon.config.load import Config, WindowTables, load_config, order, parse_config, read_config
+from daemon.config.load import Config, WindowTables, load_config, load_for_client, order, parse_config, read_config
 from daemon.config.locate import find_line, locate_keys, syntax_error
 from daemon.config.problems import name as key_name
 from daemon.config.schema import CapTable, ConsentTable, ProviderTable, QueueTable, ShopTable, TopicTable
@@ -26,6 +26,7 @@ __all__ = [
     "format_duration",
     "key_name",
     "load_config",
+    "load_for_client",
     "locate_keys",
     "order",
     "parse_config",

@@ -24,7 +24,7 @@ from daemon.config.locate import find_line, locate_keys, syntax_error
 from daemon.config.problems import cross_checks, from_validation, name
 from daemon.config.secret_files import is_reference, resolve_secret
 from daemon.config.values import BadValue, resolve_path
-from daemon.errors import ConfigError, Problem
+from daemon.errors import ConfigError, Problem, UnreadSecret
 
 _ROUNDS = 10
 """How often a table may turn out to be of no use without what was cut from it: tables are not nested so deeply."""
@@ -101,6 +101,13 @@ class Config:
 def load_config(path: Path, environ: Mapping[str, str]) -> Config:
     """Read and check a config. ConfigError has all problems, in the order of their lines."""
     return _whole(*read_config(path, environ))
+
+
+def load_for_client(path: Path, environ: Mapping[str, str]) -> Config:
+    """As `load_config`, for a command that asks the daemon: a secret that it cannot read is left out (credentials of a systemd unit
+    are the daemon's alone), so its provider's settings are not whole."""
+    config, problems = read_config(path, environ)
+    return _whole(config, [] if all(isinstance(each, UnreadSecret) for each in problems) else problems)
 
 
 def read_config(path: Path, environ: Mapping[str, str]) -> tuple[Config | None, list[Problem]]:
@@ -240,7 +247,7 @@ def _resolve_secrets(
             try:
                 return resolve_secret(value, environ=environ, base=base)
             except BadValue as error:
-                problems.append(Problem(where=places.locate(path), key=name(path), what=error.what))
+                problems.append(UnreadSecret(where=places.locate(path), key=name(path), what=error.what))
                 wrong.append(path)
                 return value
         if isinstance(value, dict):

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from daemon.cli.context import Cli
 from daemon.cli.held import example_of
+from daemon.errors import ConfigError
 from tests.system.cli_world import CliWorld, write_world
 
 
@@ -59,6 +61,18 @@ def test_an_unreadable_secret_is_complained_of_once(homing: CliWorld) -> None:
     assert said.code == 78
     assert said.err.count("config.toml:") == 1
     assert "the secret file" in said.err
+
+
+def test_a_secret_of_the_daemon_alone_keeps_no_command_from_asking_it(homing: CliWorld) -> None:
+    """Credentials of a unit are in no operator's shell. What needs them says so; any other mistake is still one."""
+    write(homing, 'tls = "none"', 'tls = "none"\nusername = "u"\npassword = { credential = "relay" }')
+    path = homing.folder / "config.toml"
+    assert Cli(config_path=path).config.homing.state_dir == homing.folder / "var"
+    assert homing("plugins", "list").code == 0
+    assert homing("check").code == homing("status").code == 78  # no daemon runs: status would have to be one
+    write(homing, 'state_dir = "var"', 'state_dir = "var"\nsate = 1')
+    with pytest.raises(ConfigError, match=r"homing\.sate: unknown key"):
+        _ = Cli(config_path=path).config
 
 
 def test_an_unreadable_secret_hides_no_other_problem_of_its_table(homing: CliWorld) -> None:
