@@ -171,6 +171,8 @@ def _name(value: Mapping[str, Any], name: str, most: int = MAX_ID) -> str | None
         raise _Wrong(name, "type", "must be text")
     if not found.isprintable():
         raise _Wrong(name, "control_char", "holds a control or other character that is no text")
+    if found != found.strip():
+        raise _Wrong(name, "id", "begins or ends with a space")
     if len(found) > most:
         raise _Wrong(name, "too_long", f"is longer than {most} characters")
     return found
