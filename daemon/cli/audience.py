@@ -10,6 +10,7 @@ from daemon.cli import screen
 from daemon.cli.client import call
 from daemon.cli.context import Cli, command, group
 
+NOTHING = "no audience yet; a campaign's [[audience]] or a job over the channel audience makes one"
 _PROVIDER = click.option("--provider", metavar="NAME", help="Only the audiences of this provider.")
 
 
@@ -21,7 +22,8 @@ def status(cli: Cli, provider: str | None) -> None:
     Drift is how far the platform's own count is from what it acknowledged; it may be a day behind, and counts only people it knows.
     """
     found = call(cli, "GET", "/v1/audiences", query={"provider": provider})
-    cli.answer(found, lambda: _show(found))
+    nothing = f'no audience at "{provider}"; `homing plugins list` names the providers' if provider is not None else NOTHING
+    cli.answer(found, lambda: _show(found, nothing))
 
 
 @command("sync", short_help="Bring them up to date now.")
@@ -35,7 +37,7 @@ def sync(cli: Cli, provider: str | None) -> None:
     cli.answer(found, lambda: _show(found))
 
 
-def _show(found: dict[str, Any]) -> None:
+def _show(found: dict[str, Any], nothing: str = NOTHING) -> None:
     headers = ("audience", "provider", "wanted", "acknowledged", "to add", "to remove", "failed", "last sync", "platform")
     rows = [
         (
@@ -44,7 +46,7 @@ def _show(found: dict[str, Any]) -> None:
         )
         for each in found["audiences"]
     ]  # fmt: skip
-    screen.table(headers, rows, empty="no audience yet; a campaign's [[audience]] or a job over the channel audience makes one")
+    screen.table(headers, rows, empty=nothing)
     for each in found["audiences"]:
         where = f"{each['name']} at {each['provider']}"
         for reason, n in sorted(each["failed"].items()):

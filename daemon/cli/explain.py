@@ -10,6 +10,9 @@ from daemon.cli import screen
 from daemon.cli.client import call, segment
 from daemon.cli.context import Cli, command
 
+MANY = 6
+"""Longer lists (the zones of a country) are told by their ends; `--json` has them all."""
+
 
 @command("explain", short_help="Why someone was, or was not, written to.")
 @click.argument("recipient")
@@ -23,8 +26,7 @@ def explain(cli: Cli, recipient: str, campaign: str | None) -> None:
 def show(found: dict[str, Any]) -> None:
     """For eyes: one block a delivery."""
     zone = found["zone"]
-    names = ", ".join(zone["names"]) or "unknown"
-    screen.say(screen.clean(f"{found['recipient']}: zone {names} (by {zone['source']})"))
+    screen.say(screen.clean(f"{found['recipient']}: {_zone(zone['names'])} (by {zone['source']})"))
     for enrolment in found["enrolments"]:
         screen.say(f"  {enrolment['campaign']}, version {enrolment['version']}: {enrolment['state']}")
         for delivery in enrolment["deliveries"]:
@@ -48,5 +50,13 @@ def _show_delivery(delivery: dict[str, Any]) -> None:
         screen.say("      checks: " + ", ".join(f"{name} {verdict}" for name, verdict in delivery["checks"]))
 
 
+def _zone(names: list[str]) -> str:
+    return "zone unknown" if not names else f"zone {names[0]}" if len(names) == 1 else f"zones {_words(names)}"
+
+
 def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{key} {inner}" for key, inner in value.items()) or "none"
+    if isinstance(value, list) and len(value) > MANY:
+        return f"{value[0]} .. {value[-1]} ({len(value)})"
     return (" ".join(map(str, value)) or "none") if isinstance(value, list) else str(value)

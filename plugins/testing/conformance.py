@@ -23,7 +23,7 @@ from plugins.testing.http_peer import HttpPeer, Reply
 from plugins.testing.messages import AddressOf, address_maker
 from plugins.testing.peers import Behaviour, Peer
 from plugins.testing.report import Finding, Report, Rule, Verdict
-from plugins.testing.scenes import ALWAYS, HTTP_SILENCE, SCENARIOS, Scenario
+from plugins.testing.scenes import ALWAYS, HTTP_SCENARIOS, SCENARIOS, Scenario
 from plugins.testing.stage import Played, Subject, perform
 from plugins.testing.wiring import choose_peer, lead_to, settings_maker
 
@@ -90,7 +90,7 @@ async def _play_all(subject: Subject, hook: Hook | None, named: str, notes: list
     broken: dict[Rule, list[str]] = {}
     skipped: dict[Rule, str] = {}
     plays: list[Played] = []
-    for scenario in [*SCENARIOS, *([HTTP_SILENCE] if isinstance(subject.peer, HttpPeer) else [])]:
+    for scenario in [*SCENARIOS, *(HTTP_SCENARIOS if isinstance(subject.peer, HttpPeer) else ())]:
         if (why := _cannot_play(scenario, subject, plays)) is not None:
             skipped[scenario.rule] = why
             continue

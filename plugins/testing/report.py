@@ -45,7 +45,7 @@ STATEMENTS: Mapping[Rule, str] = {
     Rule.NO_RAISE: "send() and send_one() raise nothing while the provider answers as usual",
     Rule.RETURNS: "send() returns",
     Rule.GRANT_DEADLINE: "a grant older than 10 s is not used but given back: Deferred(nothing_sent=True)",
-    Rule.DOUBT: "a message that the provider took without an answer is Unknown",
+    Rule.DOUBT: "a message that the provider took without an answer, or answered with HTTP 500, is Unknown",
     Rule.REFUSAL: "what the provider refused is not reported as Accepted, what it throttled not as Rejected",
     Rule.GIVES_BACK: "with the provider out of reach nothing is reported as Accepted or Rejected",
     Rule.PARALLEL: "several send() at once (up to capabilities.concurrency) do not get in each other's way",
@@ -100,7 +100,7 @@ class Report:
     def text(self) -> str:
         """For eyes: one line a rule, the reasons below it."""
         checked = sum(finding.verdict is not Verdict.NOT_CHECKED for finding in self.findings)
-        state = "conforms" if self.passed else f"does not conform: {len(self.failed)} rules broken"
+        state = "conforms" if self.passed else f"does not conform: rules broken: {len(self.failed)}"
         lines = [f"{self.name} {state} ({checked} of {len(self.findings)} rules checked; peer: {self.peer})"]
         marks = {Verdict.PASSED: "ok  ", Verdict.FAILED: "FAIL", Verdict.NOT_CHECKED: "-   "}
         for finding in self.findings:

@@ -43,6 +43,15 @@ def _doubt(played: Played) -> None:
             scene.breach(Rule.DOUBT, f"the provider took {message} without an answer; reported {_told(outcome)}, only Unknown is true")
 
 
+def _failed(played: Played) -> None:
+    scene = played.scene
+    for message in sorted(scene.granted):
+        outcome = scene.outcome(message)
+        if scene.completed(message) and isinstance(outcome, Deferred | Rejected):
+            what = f"the provider answered 500 for {message}, which may have been taken; reported {_told(outcome)}, only Unknown is true"
+            scene.breach(Rule.DOUBT, what)
+
+
 def _refusal(sure: tuple[type, ...], what: str) -> Callable[[Played], None]:
     def judge(played: Played) -> None:
         scene = played.scene
@@ -83,9 +92,12 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(Rule.REFUSAL, Play(batch=2, behaviour=Behaviour.FAILS, calm=False), _refusal((Accepted,), "that it failed")),
     Scenario(Rule.GIVES_BACK, Play(batch=2, behaviour=Behaviour.AWAY, calm=False), _gives_back),
 )
-"""The silent provider is left out here: only `HTTP_SILENCE` can end it, by the deadline of the kit's own HTTP session."""
+"""The silent provider is left out here: only `HTTP_SCENARIOS` can end it, by the deadline of the kit's own HTTP session."""
 
-HTTP_SILENCE = Scenario(Rule.DOUBT, Play(batch=1, behaviour=Behaviour.SILENT, calm=False), _doubt)
+HTTP_SCENARIOS = (
+    Scenario(Rule.DOUBT, Play(batch=2, behaviour=Behaviour.FAILS, calm=False), _failed),
+    Scenario(Rule.DOUBT, Play(batch=1, behaviour=Behaviour.SILENT, calm=False), _doubt),
+)
 
 ALWAYS = frozenset(
     {

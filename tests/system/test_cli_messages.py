@@ -162,3 +162,16 @@ def test_what_is_no_address_is_called_so(homing: CliWorld) -> None:
     said = homing("suppressions", "add", "notanaddress")
     assert said.code == 1
     assert "neither an e-mail address nor a phone number" in said.out
+
+
+def test_a_zone_that_is_one_of_many_fits_a_line(homing: CliWorld) -> None:
+    """The zones of a country are told by their ends."""
+    path = homing.folder / "us.ndjson"
+    path.write_text('{"id": "us", "queue": "lapsed-45"}\n{"id": "c-1", "email": "a@example.com", "country": "US"}\n', encoding="utf-8")
+    homing("enqueue", "lapsed-45", str(path))
+    assert homing("explain", "c-1").out.startswith("c-1: zones America/Adak .. Pacific/Honolulu (")
+
+
+def test_an_audience_of_an_unknown_provider_is_said_to_be_none(homing: CliWorld) -> None:
+    """Not that there is no audience at all."""
+    assert 'no audience at "meat"' in homing("audience", "status", "--provider", "meat").out

@@ -38,6 +38,7 @@ FAULTS: dict[str, tuple[Rule, str]] = {
     "sends_twice": (Rule.SENT_ONCE, r"K1T\d+ went out 2 times under one grant"),
     "always_accepted": (Rule.REFUSAL, r"answered too many, try later for K1T\d+; it was reported Accepted\(\)"),
     "never_in_doubt": (Rule.DOUBT, r"took K1T\d+ without an answer; reported Deferred\(scope=\"message\", nothing_sent=True\)"),
+    "calls_a_failure_later": (Rule.DOUBT, r"answered 500 for K1T\d+, which may have been taken; reported Deferred\(scope=\"message\"\)"),
     "mixes_sessions": (Rule.PARALLEL, r"which is not in the batch of this session"),
     "ignores_closing": (Rule.CLOSING, r"although session.closing was true before send\(\) began"),
     "leaves_a_task": (Rule.START_STOP, r"stop\(\) left a task running: Channel.keep_house"),
