@@ -26,7 +26,10 @@ def explain(cli: Cli, recipient: str, campaign: str | None) -> None:
 def show(found: dict[str, Any]) -> None:
     """For eyes: one block a delivery."""
     zone = found["zone"]
-    screen.say(screen.clean(f"{found['recipient']}: {_zone(zone['names'])} (by {zone['source']})"))
+    where = f"{_zone(zone['names'])} (by {zone['source']})" if zone["names"] else "zone unknown"
+    screen.say(screen.clean(f"{found['recipient']}: {where}"))
+    if not found["enrolments"] and not found["not_enrolled"]:
+        screen.say("  in no campaign yet")
     for enrolment in found["enrolments"]:
         screen.say(f"  {enrolment['campaign']}, version {enrolment['version']}: {enrolment['state']}")
         for delivery in enrolment["deliveries"]:
@@ -51,7 +54,7 @@ def _show_delivery(delivery: dict[str, Any]) -> None:
 
 
 def _zone(names: list[str]) -> str:
-    return "zone unknown" if not names else f"zone {names[0]}" if len(names) == 1 else f"zones {_words(names)}"
+    return f"zone {names[0]}" if len(names) == 1 else f"zones {_words(names)}"
 
 
 def _words(value: Any) -> str:

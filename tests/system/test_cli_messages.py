@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from daemon.cli.context import Cli
+from daemon.cli.explain import show
 from daemon.cli.held import example_of
 from daemon.errors import ConfigError
 from tests.system.cli_world import CliWorld, write_world
@@ -175,3 +176,9 @@ def test_a_zone_that_is_one_of_many_fits_a_line(homing: CliWorld) -> None:
 def test_an_audience_of_an_unknown_provider_is_said_to_be_none(homing: CliWorld) -> None:
     """Not that there is no audience at all."""
     assert 'no audience at "meat"' in homing("audience", "status", "--provider", "meat").out
+
+
+def test_whoever_is_known_and_in_no_campaign_is_told_of(capsys: pytest.CaptureFixture[str]) -> None:
+    """A recipient that registered a browser only: no empty answer."""
+    show({"recipient": "c-9", "zone": {"names": [], "source": "unknown"}, "enrolments": [], "not_enrolled": []})
+    assert capsys.readouterr().out == "c-9: zone unknown\n  in no campaign yet\n"
