@@ -1,9 +1,9 @@
 """The channel `audience`: whoever is "sent" over it is put into a retargeting audience. Built in, no plugin: it writes rows of our store.
 
 A delivery over it is decided as any other (permission, suppression, pause, ceiling); the act is that the store wants its person in the
-audience from then on, until the delivery's `expires_at`. The wish is written only once the handover is granted, so nobody gets in by a
-campaign that was paused meanwhile; it is safe to repeat, so what a crash leaves in doubt is due again (`settle_doubts`). `dispatch.sync`
-brings it to the platforms.
+audience from then on, until the delivery's `expires_at`, or until its job is cancelled. The wish is written only once the handover is
+granted, so nobody gets in by a campaign that was paused meanwhile; it is safe to repeat, so what a crash leaves in doubt is due again
+(`settle_doubts`). `dispatch.sync` brings it to the platforms.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class DoorWriter:
         known = {"country": row.country, "locale": row.locale, "campaign": row.campaign_name, "step": row.step}
         given = {**(json.loads(row.traits) if row.traits else {}), **(json.loads(row.vars) if row.vars else {})}
         now = self._clock.instant()
-        head = {"providers": ",".join(rule.providers), "topic": campaign.topic or "", "description": rule.description}
+        head = {"providers": ",".join(rule.providers), "topic": campaign.topic or "", "description": rule.description, "job": str(row.job)}
         return Message(
             id=envelope.public_id, address=row.recipient, channel=AUDIENCE, recipient=row.recipient, campaign=row.campaign_name,
             step=row.step, subject=fill(values_of(names, known, given)), head=head, created_at=to_datetime(now),
@@ -113,7 +113,7 @@ class AudienceDoor:
         until = to_instant(message.expires_at)
         person = person_id(message.recipient)
         return [
-            Want(await self._audience(campaign, provider, message), person, until)
+            Want(await self._audience(campaign, provider, message), person, until, int(message.head.get("job", "0")))
             for provider in (named or self._providers)
             if provider in self._providers
         ]

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, case, exists, func,
 
 from daemon.model.audience import MemberState
 from daemon.model.delivery import DAY, Instant, Reason
+from daemon.model.job import JobState
 from daemon.policy.retargeting import refuse
 from daemon.store import schema as s
 from daemon.store.sql import fetch, ids, in_list, many, pour, pouring
@@ -38,11 +39,13 @@ _M, _A, _R = s.audience_member.c, s.audience.c, s.recipient.c
 
 
 class Want(NamedTuple):
-    """Somebody who should be in. `until`: leaves by itself then, None = when the walk ends."""
+    """Somebody who should be in. `until`: leaves by itself then, None = when the walk ends. `job`: of the delivery that asks for it; 0 = a
+    walk does."""
 
     audience: int
     person: int
     until: Instant | None
+    job: int = 0
 
 
 class Leaving(NamedTuple):
@@ -127,7 +130,7 @@ def standings_of(conn: Connection, persons: Collection[int], *, topic: str | Non
 _CURRENT = select(_M.audience, _M.person, _M.want, _M.state, _M.until, _M.since, _M.left_at, _M.address, _M.reason).where(
     in_list(_M.audience, "audiences"), in_list(_M.person, "persons")
 )
-_JOIN = pouring(s.audience_member, ("audience", "person", "want", "state", "until", "since", "changed_at", "guard"))
+_JOIN = pouring(s.audience_member, ("audience", "person", "want", "state", "until", "since", "changed_at", "guard", "job"))
 _CHANGE = (
     update(s.audience_member)
     .where(_M.audience == bindparam("b_audience"), _M.person == bindparam("b_person"))
@@ -135,10 +138,10 @@ _CHANGE = (
         want=ONE, state=bindparam("b_state"), until=bindparam("b_until"), since=bindparam("b_since"), left_at=bindparam("b_left_at"),
         changed_at=case((_M.state == bindparam("b_state"), _M.changed_at), else_=bindparam("b_now")),
         guard=case((_M.state == ADDING, _M.guard), else_=bindparam("b_guard")),
-        reason=bindparam("b_reason"),
+        reason=bindparam("b_reason"), job=bindparam("b_job"),
     )
 )  # fmt: skip
-_CHANGE_NAMES = ("b_audience", "b_person", "b_state", "b_until", "b_since", "b_left_at", "b_now", "b_guard", "b_reason")
+_CHANGE_NAMES = ("b_audience", "b_person", "b_state", "b_until", "b_since", "b_left_at", "b_now", "b_guard", "b_reason", "b_job")
 
 
 @redone
@@ -150,21 +153,21 @@ def put_members(conn: Connection, wants: Sequence[Want], *, topic: str | None, r
     refused: dict[int, Reason] = {}
     fresh: list[tuple[Any, ...]] = []
     changed: list[tuple[Any, ...]] = []
-    for audience, person, until in sorted(set(wants)):
+    for audience, person, until, job in sorted(set(wants)):
         standing = standings.get(person)
         if standing is None or standing.refused is not None:
             refused[person] = Reason.NO_ADDRESS if standing is None or standing.refused is None else standing.refused
             continue
         old = current.get((audience, person))
         if old is None:
-            fresh.append((audience, person, 1, MemberState.ADD.value, until, now, now, standing.guard))
+            fresh.append((audience, person, 1, MemberState.ADD.value, until, now, now, standing.guard, job or None))
             continue
         _, _, _, since, left_at, _, reason = old
         state = _state_wanted(old, standing.address)
         again = left_at is not None and now - left_at > RETURNS
         changed.append((
             audience, person, state.value, until, now if again else since, None, now, standing.guard,
-            reason if state is MemberState.REFUSED else None,
+            reason if state is MemberState.REFUSED else None, job or None,
         ))  # fmt: skip
     pour(conn, _JOIN, fresh)
     many(conn, _CHANGE, _CHANGE_NAMES, changed)
@@ -218,6 +221,11 @@ def leave_audiences(conn: Connection, persons: Collection[int], reason: str, now
     return unwant_members(conn, [Leaving(row.audience, row.person, reason) for row in found], now)
 
 
+_CALLED_OFF = exists(select(ONE).where(s.job.c.id == _M.job, s.job.c.state == literal_column(f"'{JobState.CANCELLED.value}'")))
+"""Put in by a job that was cancelled after that."""
+_REVOKED = select(_M.person).where(_M.audience == bindparam("audience"), in_list(_M.person, "persons"), _CALLED_OFF)
+
+
 def _barred(column: Any) -> Any:
     return exists(select(ONE).where(s.suppression.c.hash == column))
 
@@ -229,7 +237,7 @@ _STRAYS = (
         _M.audience == bindparam("audience"), _M.person > bindparam("after"), _M.want == ONE,
         or_(
             _M.until <= bindparam("now"), _R.id.is_(None), _R.erased == ONE, _R.guard != _M.guard, _barred(_R.email_hash),
-            _barred(_R.phone_hash),
+            _barred(_R.phone_hash), _CALLED_OFF,
         ),
     )
     .order_by(_M.person)
@@ -265,8 +273,9 @@ _JUDGED = (
 def judge_strays(
     conn: Connection, audience: int, persons: Sequence[int], *, topic: str | None, rule: str, ended: Collection[int], now: Instant
 ) -> int:
-    """Look at these members again: who may not be in leaves; whose address has changed is taken out and put in anew. `ended`: those whose
-    walk is over. Returns how many leave."""
+    """Look at these members again: who may not be in leaves, as does whom a cancelled job put in; whose address has changed is taken out
+    and put in anew. `ended`: those whose walk is over. Returns how many leave."""
+    revoked = {row[0] for row in fetch(conn, _REVOKED, ("audience", "persons"), (audience, ids(persons)))}
     standings = standings_of(conn, persons, topic=topic, rule=rule)
     rows = fetch(conn, _CURRENT, ("audiences", "persons"), (ids([audience]), ids(persons)))
     leaving: list[Leaving] = []
@@ -280,6 +289,8 @@ def judge_strays(
             leaving.append(Leaving(audience, person, reason.value))
         elif until is not None and until <= now:
             leaving.append(Leaving(audience, person, EXPIRED))
+        elif person in revoked:
+            leaving.append(Leaving(audience, person, Reason.OPERATOR.value))
         elif person in ended:
             leaving.append(Leaving(audience, person, Reason.EXITED.value))
         else:

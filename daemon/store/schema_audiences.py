@@ -48,6 +48,7 @@ audience_member = _table(
     Column("address", BLOB, nullable=True),
     Column("handle", BLOB, nullable=True),
     _text("reason", null=True),
+    _int("job", null=True),
     Index("audience_member_pending", "audience", "state", "person", sqlite_where=text("state IN (2, 3)")),
     Index("audience_member_batch", "batch", "person", sqlite_where=text("batch IS NOT NULL")),
     Index("audience_member_person", "person"),
@@ -55,7 +56,7 @@ audience_member = _table(
 )
 """`want`: should be in · `state`: a `MemberState` · `until`: leaves by itself then · `guard`: of the person when it was last judged ·
 `address`, `handle`: what was sent (our own hashes, the platform's), by which it is removed even after an erasure · `batch`: the one that
-it travels in, or whose result is not known yet · `reason`: why it was refused or left."""
+it travels in, or whose result is not known yet · `reason`: why it was refused or left · `job`: the last one whose delivery put it in."""
 
 audience_batch = _table(
     "audience_batch",

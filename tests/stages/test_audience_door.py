@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from daemon.dispatch.door import AudienceDoor, settle_doubts
+from daemon.dispatch.door import AudienceDoor, DoorWriter, settle_doubts
+from daemon.dispatch.work import Envelope
 from daemon.errors import StoreUnavailableError
-from daemon.model.audience import AUDIENCE
+from daemon.model.audience import AUDIENCE, AudienceRule
 from daemon.store.flight import Kind
 from daemon.store.recipients import person_id
 from daemon.store.recover import begin
@@ -95,3 +97,16 @@ async def test_what_a_crash_left_in_doubt_is_due_again(store: Store) -> None:
     await world.step(outcomes=[outcome(one, Kind.UNKNOWN)])
     assert await settle_doubts(store, world.now) == 1
     assert await world.state(one.row.delivery) == ("due", None)
+
+
+async def test_who_is_put_in_is_known_to_be_of_its_job(store: Store) -> None:
+    """Else nobody could take a cancelled job's people out again."""
+    world, clock = World(store), Hands()
+    [one, _] = (await world.claim()).claimed
+    rule = AudienceRule(providers=("meta",), name="vips")
+    plan: Any = SimpleNamespace(campaign=SimpleNamespace(audiences=(rule,), topic=None))
+    written: Any = DoorWriter(clock).render(Envelope(public_id="m", claimed=one, plan=plan))
+    door = await opened_door(store, clock)
+    key = next(key for key in ("c-1", "c-2") if person_id(key) == one.row.person)
+    await door.send([replace(written, campaign="job:x", recipient=key)], Granting(["m"]))
+    assert await store.read(lambda conn: conn.exec_driver_sql("SELECT person, job FROM audience_member").all()) == [(one.row.person, 1)]

@@ -16,6 +16,7 @@ from daemon.store import audiences as a
 from daemon.store import schema as s
 from daemon.store.audience_read import read_audiences
 from daemon.store.engine import open_writer, prepare
+from daemon.store.jobs import cancel_job
 from daemon.store.writer import Lane
 from tests.store.conftest import World, add_job
 
@@ -256,3 +257,26 @@ async def test_a_claim_knows_the_stays_and_counts_no_act_of_putting_in(world: Wo
     await world.store.write(Lane.BULK, a.leave_audiences, [7], "converted", NOW)
     [(left,)] = await world.sql("SELECT left_at FROM audience_member")
     assert left == NOW
+
+
+async def test_a_cancelled_job_takes_its_people_out_again(world: World) -> None:
+    """Whom it put in, before it was cancelled or just after; not whom a later job, or a walk, wants in."""
+    for number, person in ((1, 7), (2, 8)):
+        await world.store.write(Lane.BULK, add_job, number, people=[person], first_id=number)
+    await world.store.write(Lane.BULK, add_job, 3, people=[9], first_id=3)
+
+    def put(conn: Connection) -> int:
+        audience = a.open_audience(conn, 0, "meta", "x", origin=a.DOOR, description="", now=NOW)
+        for person, job in ((7, 1), (8, 1), (8, 2), (9, 0)):
+            a.put_members(conn, [a.Want(audience, person, NOW + 99, job)], topic=None, rule="implied", now=NOW)
+        return audience
+
+    audience = await world.store.write(Lane.BULK, put)
+    assert await world.store.read(a.find_strays, audience, -1, 100, NOW) == []
+    await world.store.write(Lane.EXIT, cancel_job, "job-1")
+    strays = await world.store.read(a.find_strays, audience, -1, 100, NOW)
+    assert strays == [7]
+    judge = {"topic": None, "rule": "implied", "ended": (), "now": NOW}
+    assert await world.store.write(Lane.BULK, a.judge_strays, audience, [7, 8, 9], **judge) == 1
+    assert await world.sql("SELECT person, reason FROM audience_member WHERE want = 0") == [(7, "operator")]
+    assert await world.store.read(a.find_strays, audience, -1, 100, NOW) == []
