@@ -118,8 +118,10 @@ def load_channels(providers: Iterable[ProviderTable], *, plugin_dirs: Sequence[P
         except PluginRefusedError as refusal:
             problem = Problem(where=locate(at), key=".".join(at), what=str(refusal))
             problems.append(_problem(ProblemKind.PLUGIN, provider, problem))
+    channels = tuple(each for each in loaded if isinstance(each, LoadedChannel))
+    problems += _strangers(channels, locate)
     return Loading(
-        channels=tuple(each for each in loaded if isinstance(each, LoadedChannel)), problems=tuple(problems),
+        channels=channels, problems=tuple(problems),
         audiences=tuple(each for each in loaded if isinstance(each, LoadedAudience)),
     )  # fmt: skip
 
@@ -291,6 +293,39 @@ def stands_for(channel_class: type[Any], settings: Any) -> tuple[str, str]:
     chosen = getattr(channel_class, "stands_for", None)
     channel, address = (channel_class.channel, channel_class.address) if chosen is None else chosen(settings)
     return channel, address
+
+
+def _strangers(channels: Sequence[LoadedChannel], locate: Locate) -> list[LoadProblem]:
+    """Providers of one channel that cannot stand in for each other, since its addresses are bound to what only one of them has
+    (`bound_to(settings)`, optional). The first of a channel is right."""
+    problems = []
+    firsts: dict[str, LoadedChannel] = {}
+    for each in channels:
+        if not hasattr(each.channel_class, "bound_to") or (first := firsts.setdefault(each.channel, each)) is each:
+            continue
+        mine, its = _bound_to(each), _bound_to(first)
+        if mine is None or its is None or mine[1] == its[1]:
+            continue
+        path = ("providers", each.provider, mine[0])
+        what = (
+            f"is another one than in [providers.{first.provider}]: the addresses of the channel {each.channel} belong to one of them, "
+            "so these two cannot stand in for each other; give both the same"
+        )  # fmt: skip
+        problem = Problem(where=locate(path), key=".".join(path), what=what)
+        table = ProviderTable(name=each.provider, plugin=each.plugin, settings={})
+        problems.append(_problem(ProblemKind.CONFIG, table, problem))
+    return problems
+
+
+def _bound_to(loaded: LoadedChannel) -> tuple[str, str] | None:
+    ask: Any = getattr(loaded.channel_class, "bound_to", None)
+    if ask is None:
+        return None
+    try:
+        key, value = ask(loaded.settings)
+    except Exception:  # noqa: BLE001 - isolation: what is wrong with its settings, its start says
+        return None
+    return str(key), str(value)
 
 
 def _unknown(plugin: str, found: Mapping[str, Sequence[Found]], where: str, key: str) -> Problem:

@@ -58,6 +58,11 @@ class WebPush:
         self._houses: dict[str, House] = {}
         self._numbers = itertools.count()
 
+    @classmethod
+    def bound_to(cls, settings: Settings) -> tuple[str, str]:
+        """A subscription takes pushes under the key that it was made with, so all providers of browsers have the same. BadKey."""
+        return "vapid_private_key", Vapid(settings.vapid_private_key.reveal(), settings.subject).public_key
+
     async def start(self, context: Context[Settings]) -> None:
         """Asks nobody yet. ValueError if the key is none."""
         settings = context.settings

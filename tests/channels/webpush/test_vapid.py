@@ -9,6 +9,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from channels.webpush.subscription import decode, encode
 from channels.webpush.vapid import BadKey, Vapid, load_key
+from plugins.contract import Secret
+from plugins.loader import ProblemKind, ProviderTable, load_channels
 from plugins.testing.push_peer import VAPID_KEY
 
 NOW = 1_800_000_000.0
@@ -69,3 +71,17 @@ def test_a_topic_says_nothing_and_stays_the_same() -> None:
     topics = {vapid.topic("winback", "c-1"), vapid.topic("winback", "c-2"), vapid.topic("cart", "c-1"), other.topic("winback", "c-1")}
     assert len(topics) == 4 and all(len(topic) == 32 and len(decode(topic)) == 24 for topic in topics)
     assert vapid.topic("winback", "c-1") == Vapid(VAPID_KEY, "mailto:x@y.example").topic("winback", "c-1")
+
+
+@pytest.mark.parametrize(("second", "refused"), [(encode(b"\x01" * 32), True), (VAPID_KEY + "=", False), ("no key", False)])
+def test_two_providers_with_two_keys_are_refused_by_file_and_line(second: str, refused: bool) -> None:
+    """A subscription belongs to one key: the spare would get 403 for each. The same key in another dress is the same; a broken one is for the start."""
+    tables = [
+        ProviderTable(name=name, plugin="webpush", settings={"vapid_private_key": Secret(key), "subject": "mailto:ops@shop.example.com"})
+        for name, key in (("first", VAPID_KEY), ("spare", second))
+    ]
+    problems = load_channels(tables, locate=lambda path: f"config.toml:{'.'.join(map(str, path))}").problems
+    assert [(each.where, each.kind) for each in problems] == (
+        [("config.toml:providers.spare.vapid_private_key", ProblemKind.CONFIG)] if refused else []
+    )
+    assert all(second not in str(each) and VAPID_KEY not in str(each) and "[providers.first]" in str(each) for each in problems)
