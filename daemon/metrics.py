@@ -134,6 +134,7 @@ class Metrics:
         self._audience_batches = counter("batches", "Batches of audience members, by what came of them", "provider", "outcome")
         self._audience_refused = counter("rows_refused", "Members that a platform did not take", "provider", "reason")
         self._audience = gauge("members", "Members of audiences: wanted, acknowledged, pending, refused", "provider", "state")
+        self._audience_blocked = gauge("blocked", "Audiences that take nobody in until an operator asks again", "provider")
         self._audience_lag = gauge("lag_seconds", "How long the oldest difference has been waiting for its platform", "provider")
 
     def outcome(self, provider: str, channel: str, outcome: str, reason: str = "", n: int = 1) -> None:
@@ -189,10 +190,13 @@ class Metrics:
         """A platform did not take `n` members."""
         self._add(self._audience_refused, (provider, reason), n)
 
-    def audience(self, provider: str, *, wanted: int, acknowledged: int, pending: int, refused: int, lag: float) -> None:
+    def audience(
+        self, provider: str, *, wanted: int, acknowledged: int, pending: int, refused: int, blocked: int, lag: float
+    ) -> None:  # fmt: skip
         """What the audiences of a provider look like now."""
         for state, n in (("wanted", wanted), ("acknowledged", acknowledged), ("pending", pending), ("refused", refused)):
             self._audience.labels(provider, state).set(n)
+        self._audience_blocked.labels(provider).set(blocked)
         self._audience_lag.labels(provider).set(lag)
 
     def late(self, channel: str, seconds: float) -> None:

@@ -22,6 +22,7 @@ from daemon.pacing.backoff import Backoff
 from daemon.pacing.breaker import Breaker
 from daemon.pacing.bucket import Bucket
 from daemon.store import audience_batches as b
+from daemon.store import audience_results as results
 from daemon.store.audience_marks import note_failures, set_remote_id, trouble
 from daemon.store.audience_read import note_size, to_be_sized
 from daemon.store.audiences import Leaving, address_of, unwant_members
@@ -95,7 +96,8 @@ class Exchange:
             if batch.state == b.FILLING:  # a crash came in between: what is aboard goes
                 await self._store.write(Lane.BULK, b.seal, batch.id, last=False)
                 return True
-            if batch.state == b.READY and batch.next_at <= now and batch.adds in self._kinds():
+            held = batch.adds and batch.blocked is not None
+            if batch.state == b.READY and batch.next_at <= now and batch.adds in self._kinds() and not held:
                 return await self._send(batch)
         return await self._begin(batches, now) or bool(polled)
 
@@ -115,16 +117,20 @@ class Exchange:
 
     async def _clear(self, batch: b.Batch) -> None:
         """What is settled between the store and itself: nothing is asked of the platform."""
+        if batch.state == b.READY and batch.adds and batch.blocked is not None:
+            while unwanted := await self._store.read(b.unwanted_aboard, batch.id, SLICE):
+                await self._store.write(Lane.BULK, b.set_down, batch.id, unwanted)
         if batch.state in (b.TAKEN, b.SENT):
             await self._settle(batch.id, awaited=batch.state == b.SENT)
             if batch.state == b.TAKEN:
-                await self._store.write(Lane.BULK, b.end_batch, batch.id)
+                await self._store.write(Lane.BULK, results.end_batch, batch.id)
         elif batch.state in (b.PROVED, b.FAILED, b.GIVEN_UP):
             refused = "failed_by_platform" if batch.state == b.GIVEN_UP else None
             undone = batch.state != b.PROVED
-            while await self._store.write(Lane.BULK, b.let_go_some, batch.id, SLICE, self._clock.instant(), undone=undone, refused=refused):
+            act, now = results.let_go_some, self._clock.instant
+            while await self._store.write(Lane.BULK, act, batch.id, SLICE, now(), undone=undone, refused=refused):
                 pass
-            await self._store.write(Lane.BULK, b.end_batch, batch.id)
+            await self._store.write(Lane.BULK, results.end_batch, batch.id)
 
     async def _settle(self, batch: int, *, awaited: bool) -> None:
         while await self._store.write(Lane.BULK, b.settle_some, batch, SLICE, self._clock.instant(), awaited=awaited):
@@ -282,8 +288,7 @@ class Exchange:
                     await self._put_off(batch, end, now)
                 return True
             case Rejected():
-                await self._store.write(Lane.BULK, trouble, batch.audience, told(end), blocked=True)
-                self._log.error("audience_blocked", audience=batch.name, code=end.code, detail=end.detail)
+                await self._block(batch, end, now)
                 return True
             case Deferred() if end.scope == "message":
                 after = retry_after(end.after, self._clock.now())
@@ -294,6 +299,17 @@ class Exchange:
                 self._pause(end, now)
                 await self._put_off(batch, end, now)
                 return False
+
+    async def _block(self, batch: b.Batch, end: Rejected, now: Instant) -> None:
+        """Nobody is added until an operator says so; a removal is tried again, since it is owed to its people. Told once each."""
+        await self._store.write(Lane.BULK, trouble, batch.audience, told(end), blocked=True)
+        if batch.blocked is None:
+            self._log.error("audience_blocked", audience=batch.name, code=end.code, detail=end.detail)
+        if not batch.adds:
+            until = now + RETRIES.delay(batch.tries + 1, self._ids.rng().random())
+            await self._store.write(Lane.BULK, b.put_off, batch.id, until, detail=told(end), burnt=True)
+            if not batch.tries:
+                self._log.error("audience_removals_refused", audience=batch.name, members=batch.members, code=end.code, detail=end.detail)
 
     async def _put_off(self, batch: b.Batch, end: Deferred | Unknown | SessionLost, now: Instant) -> None:
         throttled = isinstance(end, Deferred)
@@ -337,13 +353,14 @@ class Exchange:
             await self._store.write(Lane.BULK, b.put_off, batch.id, now + min(waited, 30 * MINUTE), detail="processing", burnt=False)
         elif state in ("success", "partial"):
             await self._store.write(
-                Lane.BULK, b.finish, batch, received=answer.received, failed=answer.failed, detail=answer.detail, now=now
+                Lane.BULK, results.finish, batch, received=answer.received, failed=answer.failed, detail=answer.detail, now=now
             )  # fmt: skip
             for reason, n in answer.failed.items():
                 self._metrics.audience_refused(self.provider, reason, n)
         else:
             detail = answer.detail or f"{state}: {', '.join(answer.failed) or 'the platform says no more'}"
-            await self._store.write(Lane.BULK, b.fail_batch, batch, detail=detail, next_at=now + FAILED_PAUSE)
+            next_at = now + (FAILED_PAUSE if batch.adds else PAUSE)
+            await self._store.write(Lane.BULK, results.fail_batch, batch, detail=detail, next_at=next_at)
             await self._store.write(Lane.BULK, note_failures, batch.audience, {f"batch_{state}": batch.members}, now)
             self._log.error("audience_batch_failed", audience=batch.name, members=batch.members, detail=detail)
         self._metrics.audience_batch(self.provider, f"result_{state}")

@@ -180,7 +180,7 @@ class AudienceSync(Service):
             self._metrics.audience(
                 name, wanted=sum(view.wanted for view in mine), acknowledged=sum(view.acknowledged for view in mine),
                 pending=sum(view.pending for view in mine), refused=sum(sum(view.refused.values()) for view in mine),
-                lag=(now - oldest) / SECOND,
+                blocked=sum(view.blocked is not None for view in mine), lag=(now - oldest) / SECOND,
             )  # fmt: skip
 
     async def _forget(self) -> None:

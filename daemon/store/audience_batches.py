@@ -46,8 +46,6 @@ FILLING, READY, TAKEN, SENT, PROVED, FAILED, GIVEN_UP, DONE = (
 )  # fmt: skip
 """Being filled · whole, sent until it is taken · taken · taken, its result awaited · its result was good · the platform did nothing of it,
 so its members wait again, or (given up) are not offered again · over."""
-MOST_FAILURES = 3
-"""Results in a row that say that nothing was done, after which the members are not offered again."""
 PENDING = _M.state.in_([literal_column("2"), literal_column("3")])
 """Literals, as the partial index has them."""
 ABOARD = _M.state.in_([literal_column("4"), literal_column("5")])
@@ -73,6 +71,8 @@ class Batch(NamedTuple):
     """At the platform."""
     description: str
     remote_id: str | None
+    blocked: str | None = None
+    """Why the platform does not take its audience: then nobody is added, and removals are tried now and again."""
 
 
 class Rider(NamedTuple):
@@ -112,16 +112,17 @@ _OPEN = (
     select(
         _B.id, _B.audience, _B.adds, _B.state, _B.session, _B.sequence, _B.last, _B.total, _B.members, _B.began_at, _B.next_at, _B.tries,
         _B.request, _NAME.label("name"), _A.description, _A.remote_id,
+        _A.blocked,
     )
     .join(s.audience, _A.id == _B.audience)
-    .where(_B.state != literal_column(f"'{DONE}'"), _A.provider == bindparam("provider"), _A.blocked.is_(None))
+    .where(_B.state != literal_column(f"'{DONE}'"), _A.provider == bindparam("provider"))
     .order_by(_B.id)
 )  # fmt: skip
 _PENDING_STATES = {1: MemberState.ADD.value, 0: MemberState.REMOVE.value}
 
 
 def open_batches(conn: Connection, provider: str) -> list[Batch]:
-    """All that are not done, oldest first; not those of audiences that are blocked."""
+    """All that are not done, oldest first."""
     return [Batch(*row) for row in fetch(conn, _OPEN, ("provider",), (provider,))]
 
 
@@ -129,7 +130,11 @@ _HAS = select(_M.person).where(_M.audience == _A.id, _M.state == bindparam("stat
 _NEXT = (
     select(_A.id, _NAME.label("name"), _A.description, _A.remote_id)
     .where(
-        _A.provider == bindparam("provider"), _A.blocked.is_(None), _A.next_at <= bindparam("now"), ~in_list(_A.id, "busy"), exists(_HAS)
+        _A.provider == bindparam("provider"), ~in_list(_A.id, "busy"), exists(_HAS),
+        case(
+            (bindparam("state") == REMOVE, (_A.blocked.is_(None) | _A.remote_id.is_not(None)) & (_A.removals_at <= bindparam("now"))),
+            else_=_A.blocked.is_(None) & (_A.next_at <= bindparam("now")),
+        ),
     )
     .order_by(_A.synced_at, _A.id)
     .limit(1)
@@ -150,7 +155,8 @@ Busy = Mapping[int, Sequence[int]]
 
 
 def next_audience(conn: Connection, provider: str, now: Instant, *, busy: Busy, kinds: Sequence[int]) -> Waiting | None:
-    """The audience with somebody waiting that was synced longest ago, and `next_at` past. `kinds`: 0 = removals, 1 = additions, in the
+    """The audience with somebody waiting that was synced longest ago, its pause past. One that is blocked takes nobody in, but is asked
+    to let people out. `kinds`: 0 = removals, 1 = additions, in the
     order in which they are looked for; `busy`: of each kind, not these."""
     for adds in kinds:
         found = fetch(conn, _NEXT, ("provider", "now", "busy", "state"), (provider, now, ids(busy.get(adds, ())), _PENDING_STATES[adds]))
@@ -316,6 +322,31 @@ def settle_some(conn: Connection, batch: int, limit: int, now: Instant, *, await
     return len(found)
 
 
+_UNWANTED = (
+    select(_M.audience, _M.person)
+    .where(_M.batch == bindparam("batch"), _M.state == literal_column("4"), _M.want == ZERO)
+    .limit(bindparam("limit"))
+)  # fmt: skip
+_SET_DOWN = (
+    update(s.audience_member)
+    .where(
+        _M.audience == bindparam("b_audience"), _M.person == bindparam("b_person"), _M.batch == bindparam("b_batch"), _M.state == ADDING,
+        _M.want == ZERO,
+    )
+    .values(state=REMOVE, batch=null())
+)  # fmt: skip
+
+
+def unwanted_aboard(conn: Connection, batch: int, limit: int) -> list[tuple[int, int]]:
+    """Some of those who travel in a batch of additions and should no longer be in."""
+    return [(row[0], row[1]) for row in fetch(conn, _UNWANTED, ("batch", "limit"), (batch, limit))]
+
+
+def set_down(conn: Connection, batch: int, unwanted: Sequence[tuple[int, int]]) -> int:
+    """They wait to be removed: the batch may not go for long, and it may have been taken though no answer came."""
+    return many(conn, _SET_DOWN, ("b_audience", "b_person", "b_batch"), [(*each, batch) for each in unwanted])
+
+
 def note_taken(
     conn: Connection, batch: Batch, *, request: str | None, received: int | None, invalid: int, detail: str | None, now: Instant,
     poll_at: Instant | None,
@@ -341,58 +372,4 @@ def new_series(conn: Connection, batch: int, session: int, now: Instant) -> None
     """The platform lost the batch's series: it becomes the first of another one."""
     conn.execute(update(s.audience_batch).where(_B.id == batch).values(
         session=session, sequence=1, began_at=now, total=_B.members, tries=_B.tries + 1
-    ))  # fmt: skip
-
-
-def finish(conn: Connection, batch: Batch, *, received: int | None, failed: Mapping[str, int], detail: str | None, now: Instant) -> None:
-    """The result of a batch is known, and it was taken; what it names as failed is counted. Its members are let go by `let_go_some`."""
-    conn.execute(update(s.audience_batch).where(_B.id == batch.id).values(state=PROVED, received=received, detail=detail))
-    note_failures(conn, batch.audience, failed, now)
-    conn.execute(update(s.audience).where(_A.id == batch.audience).values(failures=0, received=_A.received + (received or 0)))
-
-
-def end_batch(conn: Connection, batch: int) -> None:
-    """None of its members remembers it any more."""
-    conn.execute(update(s.audience_batch).where(_B.id == batch).values(state=DONE))
-
-
-_HELD = select(_M.audience, _M.person).where(_M.batch == bindparam("batch")).order_by(_M.person).limit(bindparam("limit"))
-_LET_GO = update(s.audience_member).where(
-    _M.audience == bindparam("b_audience"), _M.person == bindparam("b_person")
-).values(batch=null(), handle=case((_M.state == OUT, null()), else_=_M.handle))  # fmt: skip
-_UNDO = (
-    update(s.audience_member)
-    .where(_M.audience == bindparam("b_audience"), _M.person == bindparam("b_person"))
-    .values(
-        batch=null(), changed_at=bindparam("b_now"),
-        reason=case((_M.state == IN, bindparam("b_reason")), else_=_M.reason),
-        state=case(
-            (_M.state == IN, bindparam("b_added")),
-            (_M.state == OUT, REMOVE),
-            else_=_M.state,
-        ),
-    )
-)  # fmt: skip
-
-
-@redone
-def let_go_some(conn: Connection, batch: int, limit: int, now: Instant, *, undone: bool = False, refused: str | None = None) -> int:
-    """Some members of a batch whose result is known need not remember it. `undone`: the platform did nothing of it after all, so they wait
-    again (`refused`: those added are not offered again, for this reason). 0 = none is left."""
-    found = fetch(conn, _HELD, ("batch", "limit"), (batch, limit))
-    if undone:
-        state = MemberState.ADD if refused is None else MemberState.REFUSED
-        many(conn, _UNDO, ("b_audience", "b_person", "b_now", "b_reason", "b_added"), [(*row, now, refused, state.value) for row in found])
-    else:
-        many(conn, _LET_GO, ("b_audience", "b_person"), found)
-    return len(found)
-
-
-def fail_batch(conn: Connection, batch: Batch, *, detail: str | None, next_at: Instant) -> None:
-    """The platform did nothing of a batch that it had taken: its members are undone by `let_go_some`. Too often in a row: given up."""
-    failures = int(conn.execute(select(_A.failures).where(_A.id == batch.audience)).scalar_one()) + 1
-    state = FAILED if failures < MOST_FAILURES else GIVEN_UP
-    conn.execute(update(s.audience_batch).where(_B.id == batch.id).values(state=state, detail=detail))
-    conn.execute(update(s.audience).where(_A.id == batch.audience).values(
-        failures=failures, next_at=next_at, trouble=detail or "the platform failed a batch that it had taken"
     ))  # fmt: skip

@@ -35,7 +35,7 @@ def note_failures(conn: Connection, audience: int, failed: Mapping[str, int], no
 
 
 def trouble(conn: Connection, audience: int, what: str | None, *, next_at: Instant | None = None, blocked: bool = False) -> None:
-    """What is wrong with an audience: shown; with `blocked` nothing is asked of it until an operator says so."""
+    """What is wrong with an audience: shown; with `blocked` nobody is added to it until an operator says so."""
     values: dict[str, Any] = {"trouble": what} | ({"blocked": what} if blocked else {})
     if next_at is not None:
         values["next_at"] = next_at
@@ -70,7 +70,7 @@ def forget_members(conn: Connection, stale: Sequence[tuple[int, int]]) -> int:
 def unblock(conn: Connection, provider: str | None) -> None:
     """An operator wants everything tried again, now: blocks, pauses and refusals end."""
     mine = true() if provider is None else _A.provider == provider
-    conn.execute(update(s.audience).where(mine).values(blocked=None, next_at=0, failures=0))
+    conn.execute(update(s.audience).where(mine).values(blocked=None, next_at=0, removals_at=0, failures=0))
     audiences = select(_A.id).where(mine)
     conn.execute(update(s.audience_batch).where(_B.state.in_(["filling", "ready"]), _B.audience.in_(audiences)).values(next_at=0))
     refused = _M.state == MemberState.REFUSED.value, _M.audience.in_(audiences)

@@ -27,11 +27,13 @@ audience = _table(
     _int("most", null=True),
     _int("sized_at", null=True),
     _int("received", default=0),
+    _int("removals_at", default=0),
     UniqueConstraint("campaign", "provider", "name"),
 )
 """A set of people at an advertising platform (ADR 0008). `origin`: walk (an `[[audience]]` of the campaign) | door (deliveries over the
-channel audience). `blocked`: why the platform does not take it, until an operator asks again; `trouble`: what went wrong last; `next_at`:
-not before. `least`/`most`: the platform's own count; `received`: rows that it says it got in its finished series and requests."""
+channel audience). `blocked`: why the platform takes nobody into it, until an operator asks again; `trouble`: what went wrong last;
+`next_at`, `removals_at`: nobody is added, or removed, before. `least`/`most`: the platform's own count; `received`: rows that it says it
+got in its finished series and requests."""
 
 audience_member = _table(
     "audience_member",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -344,3 +345,62 @@ async def test_nothing_is_left_of_whoever_is_out(world: AudienceWorld) -> None:
     stale = await world.store.read(stale_members, before, 10)
     assert {person for _, person in stale} == {person_id("c-2")}
     assert await world.store.write(Lane.BULK, forget_members, stale) == 2
+
+
+@pytest.mark.promise("P6")
+async def test_people_get_out_of_an_audience_that_is_blocked(world: AudienceWorld) -> None:
+    """The platform refuses additions: who leaves is out within a round, who was aboard of the refused batch too; nobody is added."""
+    await world.walk(range(0, 12, 2))
+    await world.round()
+    exchange = world.exchanges["meta"]
+    world.ads.fail("meta", "drop", "blocked")  # taken without an answer, then refused: those aboard may be there
+    await world.walk(range(12, 24, 2))
+    await world.round(times=2)
+    assert (await world.views())["meta", "winback-low"].blocked is not None
+    gone = [2, 14]
+    for n in gone:
+        await world.store.write(Lane.EXIT, leave_audiences, [person_id(f"c-{n}")], "converted", world.clock.instant())
+        await world.sql("UPDATE delivery SET state = 'dropped' WHERE person = :p", p=person_id(f"c-{n}"))
+    await world.walk(range(24, 30, 2))
+    await world.round()
+    assert world.there("meta") == world.emails("meta", [n for n in range(0, 24, 2) if n not in gone])
+    acts = len(world.ads.log("meta"))
+    await world.round(times=3)
+    assert len(world.ads.log("meta")) == acts
+    await world.sql("UPDATE audience SET blocked = NULL")
+    exchange.again()
+    await world.round(times=2)
+    assert world.there("meta") == world.emails("meta", [n for n in range(0, 30, 2) if n not in gone])
+
+
+async def test_a_removal_that_is_refused_goes_again_by_itself_and_is_told_once(world: AudienceWorld) -> None:
+    """At most a quarter of an hour apart, for as long as it takes, without a word of an operator."""
+    await world.walk(range(0, 12, 2))
+    await world.round()
+    exchange, told = world.exchanges["meta"], []
+    error = exchange._log.error
+    exchange._log = SimpleNamespace(**{name: getattr(exchange._log, name) for name in ("info", "warning")}, error=lambda event, **named: (told.append(event), error(event, **named)))
+    await world.store.write(Lane.EXIT, leave_audiences, [person_id("c-2")], "converted", world.clock.instant())
+    await world.sql("UPDATE delivery SET state = 'dropped' WHERE person = :p", p=person_id("c-2"))
+    world.ads.fail("meta", *["blocked"] * 3)
+    await world.round(times=62)
+    assert world.there("meta") == world.emails("meta", [0, 4, 6, 8, 10])
+    assert told == ["audience_blocked", "audience_removals_refused"]
+    assert [e["act"] for e in world.ads.log("meta")].count("remove") == 4
+
+
+@pytest.mark.parametrize("fails", ["add", "remove"])
+async def test_a_failed_batch_of_additions_delays_no_removal(tmp_path: Path, fails: str) -> None:
+    """Google failed what it had taken: additions wait ten minutes; removals do not wait for them, and only a minute for themselves."""
+    async with audience_world(tmp_path, ["google"]) as world:
+        await world.walk(range(0, 12, 2))
+        await world.round(times=3)
+        world.ads.fail("google", "failed")
+        if fails == "add":
+            await world.walk(range(12, 24, 2))
+            await world.round(times=2)
+            assert (await world.views())["google", "winback-low"].failed == {"batch_failed": 6}
+        await world.store.write(Lane.EXIT, leave_audiences, [person_id("c-2")], "converted", world.clock.instant())
+        await world.sql("UPDATE delivery SET state = 'dropped' WHERE person = :p", p=person_id("c-2"))
+        await world.round(times=2 if fails == "add" else 5)
+        assert world.there("google") == world.emails("google", [0, 4, 6, 8, 10])

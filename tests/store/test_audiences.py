@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, text
 
 from daemon.store import audience_batches as b
+from daemon.store import audience_results as results
 from daemon.store import audiences as a
 from daemon.store import schema as s
 from daemon.store.audience_read import read_audiences
@@ -100,7 +101,7 @@ class Platform:
             b.note_taken(self.conn, batch, request=None, received=None, invalid=0, detail=None, now=self.now, poll_at=None)
             while b.settle_some(self.conn, batch.id, 2, self.now, awaited=False):
                 pass
-            b.end_batch(self.conn, batch.id)
+            results.end_batch(self.conn, batch.id)
 
     def drain(self) -> None:
         for _ in range(40):
@@ -170,12 +171,12 @@ def test_a_failed_result_undoes_and_three_in_a_row_give_up(conn: Connection) -> 
         b.note_taken(conn, batch, request="r", received=None, invalid=0, detail=None, now=NOW, poll_at=NOW)
         while b.settle_some(conn, batch.id, 10, NOW, awaited=True):
             pass
-        b.fail_batch(conn, batch, detail="no", next_at=NOW)
+        results.fail_batch(conn, batch, detail="no", next_at=NOW)
         [again] = b.open_batches(conn, "meta")
         assert again.state == (b.FAILED if failures < 3 else b.GIVEN_UP)
-        while b.let_go_some(conn, batch.id, 10, NOW, undone=True, refused=None if failures < 3 else "failed_by_platform"):
+        while results.let_go_some(conn, batch.id, 10, NOW, undone=True, refused=None if failures < 3 else "failed_by_platform"):
             pass
-        b.end_batch(conn, batch.id)
+        results.end_batch(conn, batch.id)
     [view] = read_audiences(conn)
     assert (view.wanted, view.acknowledged, view.pending, view.refused) == (2, 0, 0, {"failed_by_platform": 2})
 
@@ -227,7 +228,7 @@ def test_two_campaigns_with_one_name_have_two_sets_at_the_platform(conn: Connect
     ("statement", "index"),
     [
         (b._WAITING, "audience_member_pending"), (b._NEXT, "audience_member_pending"), (b._COUNT, "audience_member_pending"),
-        (b._ABOARD, "audience_member_batch"), (b._TAKEN, "audience_member_batch"), (b._HELD, "audience_member_batch"),
+        (b._ABOARD, "audience_member_batch"), (b._TAKEN, "audience_member_batch"), (results._HELD, "audience_member_batch"),
         (a._WHERE_IN, "audience_member_person"),
     ],
 )
