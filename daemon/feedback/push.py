@@ -108,10 +108,10 @@ class Pushing:
         return self._told(done, asked)
 
     async def register(
-        self, recipient: str, subscription: Mapping[str, Any], *, source: str, text: str | None, user_agent: str
+        self, recipient: str, subscription: Mapping[str, Any], *, source: str, text: str | None, user_agent: str, again: bool = False
     ) -> Subscribed | None:
-        """The shop's backend says whose browser it is. None: that recipient was erased."""
-        asked = self._asked(subscription, source, text, user_agent)
+        """The shop's backend says whose browser it is. None: that recipient was erased. `again`: as for `join`."""
+        asked = self._asked(subscription, source, text, user_agent, again=again)
         done = await self._store.write(Lane.EXIT, subscribe_known, recipient, asked, now=self._clock.instant())
         return self._told(done, asked)
 

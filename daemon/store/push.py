@@ -118,6 +118,8 @@ def subscribe_known(conn: Connection, key: str, asked: Subscribing, *, now: Inst
     """The same by the marketer's own id, which becomes a recipient if there is none. None for an erased one."""
     person = person_id(key)
     if conn.execute(select(s.recipient.c.id).where(s.recipient.c.id == person)).first() is None:
+        if asked.again:
+            return Subscribed(recipient=key, fresh=False, total=0)
         conn.execute(insert(s.recipient).values(id=person, key=key, guard=0, erased=0, created_at=now, updated_at=now))
     done = subscribe(conn, person, asked, now=now)
     return done if done is None or done.recipient == key else None

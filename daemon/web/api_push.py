@@ -32,11 +32,13 @@ class PushApi:
         source = Field(name="source", about="Where the recipient agreed.", most=300)
         text = Field(name="text", about="The words that the recipient agreed to.", most=500)
         browser = Field(name="user_agent", about="The browser's User-Agent.", most=500)
+        about = "Nobody was asked anew (a page view): makes no consent, and registers nothing where there is none or it was withdrawn."
+        again = Field(name="again", about=about, kind="boolean")
         return (
             Route(
                 method="PUT", path=path, name="addPushSubscription", tag="recipients", scope="recipients:write", handler=self.add,
-                body=(subscription, source, text, browser), answer="Push", problems={**MISSING, **AWAY},
-                summary="Register a browser, and the recipient's consent to pushes; a recipient that is not known yet becomes one.",
+                body=(subscription, source, text, browser, again), answer="Push", problems={**MISSING, **AWAY},
+                summary="Register a browser and, unless `again`, the consent to pushes; who is not known yet becomes a recipient.",
             ),
             Route(
                 method="GET", path=path, name="showPushSubscriptions", tag="recipients", scope="recipients:read", handler=self.show,
@@ -55,13 +57,13 @@ class PushApi:
         try:
             done = await self._pushing.register(
                 recipient, body["subscription"], source=body.get("source") or f"api:{call.caller.name}", text=body.get("text"),
-                user_agent=body.get("user_agent", ""),
+                user_agent=body.get("user_agent", ""), again=body.get("again", False),
             )  # fmt: skip
         except NoPushError:
             raise ProblemError("not-ready", AWAY[503]) from None
         if done is None:
             raise NotFoundError("the recipient was erased")
-        return {"recipient": recipient, "fresh": done.fresh, "subscriptions": done.total}
+        return {"recipient": recipient, "fresh": done.fresh, "subscriptions": done.total, "withdrawn": done.withdrawn}
 
     async def show(self, call: Call) -> dict[str, Any]:
         recipient = call.path["id"]

@@ -73,7 +73,10 @@ SCHEMAS: Mapping[str, dict[str, Any]] = {
         paused_queues=_list(TEXT), paused_campaigns=_list(TEXT), heartbeat_at=_or_null(WHEN), providers=_list({"type": "object"}),
         queues=_list({"type": "object"}), audit={"type": "object"},
     ),
-    "Push": _object("recipient", "fresh", "subscriptions", recipient=TEXT, fresh={"type": "boolean"}, subscriptions=COUNT),
+    "Push": _object(
+        "recipient", "fresh", "subscriptions", "withdrawn", recipient=TEXT, fresh={"type": "boolean"}, subscriptions=COUNT,
+        withdrawn={"type": "boolean"},
+    ),
     "PushDoor": _object(
         "recipient", "public_key", "token", "token_good_until", "subscriptions",
         recipient=TEXT, public_key=TEXT, token=TEXT, token_good_until=WHEN,

@@ -144,7 +144,7 @@ async def test_the_shops_backend_registers_shows_and_removes(web: WebWorld) -> N
     """A recipient that nobody knew becomes one; the list never shows an endpoint or a key."""
     session = await web.api("recipients:read", "recipients:write")
     async with session.put("/v1/recipients/new-1/push", json={"subscription": subscription(2), "source": "app", "user_agent": FIREFOX}) as answer:
-        assert (answer.status, await answer.json()) == (200, {"recipient": "new-1", "fresh": True, "subscriptions": 1})
+        assert (answer.status, await answer.json()) == (200, {"recipient": "new-1", "fresh": True, "subscriptions": 1, "withdrawn": False})
     async with session.get("/v1/recipients/new-1/push") as answer:
         text = await answer.text()
         [shown] = json.loads(text)["subscriptions"]
@@ -156,6 +156,30 @@ async def test_the_shops_backend_registers_shows_and_removes(web: WebWorld) -> N
     async with session.delete("/v1/recipients/nobody/push") as answer:
         assert answer.status == 404
     assert (await consents(web))[0][1] == "withdrawn"
+
+
+async def test_a_backend_that_tells_again_undoes_no_unsubscribe(web: WebWorld) -> None:
+    """At each page view: fine while the consent stands; after a withdrawal nothing is registered; of who is not known nothing is made."""
+    session = await web.api("recipients:read", "recipients:write")
+    path, body = "/v1/recipients/new-1/push", {"subscription": subscription(2), "again": True}
+
+    async def tell(**change: Any) -> dict[str, Any]:
+        async with session.put(path, json=body | change) as answer:
+            assert answer.status == 200
+            return dict(await answer.json())
+
+    assert await tell() == {"recipient": "new-1", "fresh": False, "subscriptions": 0, "withdrawn": False}
+    async with session.get(path) as answer:
+        assert (await answer.json())["subscriptions"] == []
+    assert await web.inner.store.read(lambda conn: conn.exec_driver_sql("SELECT key FROM recipient WHERE key = 'new-1'").all()) == []
+    await tell(again=False)
+    first = await consents(web)
+    assert await tell(source="page") == {"recipient": "new-1", "fresh": False, "subscriptions": 1, "withdrawn": False}
+    assert await consents(web) == first
+    async with session.delete(path) as answer:
+        assert answer.status == 200
+    assert await tell() == {"recipient": "new-1", "fresh": False, "subscriptions": 0, "withdrawn": True}
+    assert await rows(web) == [] and [row[1] for row in await consents(web)] == ["withdrawn"]
 
 
 async def test_other_sites_may_not_call(web: WebWorld) -> None:
