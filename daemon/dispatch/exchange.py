@@ -15,6 +15,7 @@ from typing import Any
 
 from daemon.clock import Clock
 from daemon.dispatch.outcome import cut
+from daemon.dispatch.proving import CALL_SECONDS, PAUSE, Proving
 from daemon.ids import Ids
 from daemon.metrics import Metrics
 from daemon.model.delivery import HOUR, MINUTE, SECOND, Instant, Reason
@@ -23,22 +24,18 @@ from daemon.pacing.breaker import Breaker
 from daemon.pacing.bucket import Bucket
 from daemon.store import audience_batches as b
 from daemon.store import audience_results as results
-from daemon.store.audience_marks import note_failures, set_remote_id, trouble
+from daemon.store.audience_marks import set_remote_id, trouble
 from daemon.store.audience_read import note_size, to_be_sized
 from daemon.store.audiences import Leaving, address_of, unwant_members
 from daemon.store.writer import Lane, Writes
-from plugins.audience import Audience, AudienceChannel, Member, Polled, RowRefused, SessionLost, Size, Synced
+from plugins.audience import Audience, AudienceChannel, Member, RowRefused, SessionLost, Size, Synced
 from plugins.contract import Deferred, Log, Rejected, Unknown
 from plugins.http import retry_after
 
 SLICE = 400
 """Members that are read, hashed and boarded at a time; one transaction of some 8 ms."""
 PAGE = 2000
-CALL_SECONDS = 300.0
-FAILED_PAUSE = 10 * MINUTE
 RETRIES = Backoff(base=4 * SECOND, factor=3, longest=15 * MINUTE, least=SECOND)
-PAUSE = 60 * SECOND
-"""After a Deferred that names no time."""
 SIZED_EVERY = HOUR
 POLLED = 20
 End = Synced | SessionLost | Deferred | Rejected | Unknown
@@ -72,6 +69,7 @@ class Exchange:
         self.rests_until: Instant = 0
         self._store, self._clock, self._ids = store, clock, ids
         self._log, self._metrics, self._stopping, self._holds = log.bind(provider=provider), metrics, stopping, holds
+        self._proving = Proving(provider=provider, channel=channel, store=store, clock=clock, log=self._log, metrics=metrics)
 
     def again(self) -> None:
         """An operator wants it tried again at once."""
@@ -91,7 +89,7 @@ class Exchange:
             return False
         now = self._clock.instant()
         if polled := [batch for batch in batches if batch.state == b.SENT and batch.next_at <= now]:
-            await self._poll(polled[:POLLED])
+            await self._proving.poll(polled[:POLLED])
         for batch in batches:
             if batch.state == b.FILLING:  # a crash came in between: what is aboard goes
                 await self._store.write(Lane.BULK, b.seal, batch.id, last=False)
@@ -329,41 +327,6 @@ class Exchange:
             self._log.warning("audience_rests", code=end.code, seconds=(self.rests_until - now) // SECOND)
         if not (isinstance(end, Deferred) and end.throttled):
             self.breaker.failed(now)
-
-    # results that come later
-
-    async def _poll(self, batches: Sequence[b.Batch]) -> None:
-        now = self._clock.instant()
-        asked = {batch.request: batch for batch in batches if batch.request}
-        poll: Any = getattr(self.channel, "poll", None)
-        try:
-            async with asyncio.timeout(CALL_SECONDS):
-                told_of: Sequence[Polled] = await poll(list(asked)) if poll is not None else ()
-        except Exception as error:  # noqa: BLE001 - plugin isolation: asked again
-            self._log.warning("poll_failed", error=type(error).__name__)
-            told_of = ()
-        answers = {each.request: each for each in told_of}
-        for request, batch in asked.items():
-            await self._proved(batch, answers.get(request), now)
-
-    async def _proved(self, batch: b.Batch, answer: Polled | None, now: Instant) -> None:
-        state = "processing" if answer is None else answer.state
-        if answer is None or state == "processing":
-            waited = max(now - batch.next_at, 0) + int(self.channel.capabilities.poll_seconds * SECOND)
-            await self._store.write(Lane.BULK, b.put_off, batch.id, now + min(waited, 30 * MINUTE), detail="processing", burnt=False)
-        elif state in ("success", "partial"):
-            await self._store.write(
-                Lane.BULK, results.finish, batch, received=answer.received, failed=answer.failed, detail=answer.detail, now=now
-            )  # fmt: skip
-            for reason, n in answer.failed.items():
-                self._metrics.audience_refused(self.provider, reason, n)
-        else:
-            detail = answer.detail or f"{state}: {', '.join(answer.failed) or 'the platform says no more'}"
-            next_at = now + (FAILED_PAUSE if batch.adds else PAUSE)
-            await self._store.write(Lane.BULK, results.fail_batch, batch, detail=detail, next_at=next_at)
-            await self._store.write(Lane.BULK, note_failures, batch.audience, {f"batch_{state}": batch.members}, now)
-            self._log.error("audience_batch_failed", audience=batch.name, members=batch.members, detail=detail)
-        self._metrics.audience_batch(self.provider, f"result_{state}")
 
     # sizes
 

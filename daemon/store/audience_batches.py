@@ -73,6 +73,7 @@ class Batch(NamedTuple):
     remote_id: str | None
     blocked: str | None = None
     """Why the platform does not take its audience: then nobody is added, and removals are tried now and again."""
+    sent_at: Instant | None = None
 
 
 class Rider(NamedTuple):
@@ -112,7 +113,7 @@ _OPEN = (
     select(
         _B.id, _B.audience, _B.adds, _B.state, _B.session, _B.sequence, _B.last, _B.total, _B.members, _B.began_at, _B.next_at, _B.tries,
         _B.request, _NAME.label("name"), _A.description, _A.remote_id,
-        _A.blocked,
+        _A.blocked, _B.sent_at,
     )
     .join(s.audience, _A.id == _B.audience)
     .where(_B.state != literal_column(f"'{DONE}'"), _A.provider == bindparam("provider"))

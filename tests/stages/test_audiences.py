@@ -404,3 +404,41 @@ async def test_a_failed_batch_of_additions_delays_no_removal(tmp_path: Path, fai
         await world.sql("UPDATE delivery SET state = 'dropped' WHERE person = :p", p=person_id("c-2"))
         await world.round(times=2 if fails == "add" else 5)
         assert world.there("google") == world.emails("google", [0, 4, 6, 8, 10])
+
+
+@pytest.mark.parametrize("kind", ["add", "remove"])
+async def test_a_result_that_never_comes_is_not_waited_for_for_ever(tmp_path: Path, kind: str) -> None:
+    """Two days of "processing": additions stand as taken, removals go again; while the platform cannot be asked nothing is ended."""
+    async with audience_world(tmp_path, ["google"], answer_seconds=60 * 86_400 if kind == "add" else 0) as world:
+        await world.walk(range(0, 6, 2))
+        await world.round(times=3)
+        if kind == "remove":
+            world.ads.answer_seconds = 60 * 86_400
+            await world.store.write(Lane.EXIT, leave_audiences, [person_id("c-2")], "converted", world.clock.instant())
+            await world.sql("UPDATE delivery SET state = 'dropped' WHERE person = :p", p=person_id("c-2"))
+            await world.round(times=3)
+        assert (await world.views())["google", "winback-low"].batches == {"sent": 1}
+        world.pass_time(47 * 3600)
+        await world.round()
+        assert (await world.views())["google", "winback-low"].batches == {"sent": 1}
+        world.pass_time(2 * 3600)
+        poll = world.exchanges["google"].channel.poll  # type: ignore[attr-defined]
+
+        async def fails(_: object) -> object:
+            raise OSError("no route")
+
+        world.exchanges["google"].channel.poll = fails  # type: ignore[attr-defined]
+        await world.round()
+        assert (await world.views())["google", "winback-low"].batches == {"sent": 1}
+        world.exchanges["google"].channel.poll = poll  # type: ignore[attr-defined]
+        world.pass_time(1800)
+        await world.round()
+        requests = [entry["act"] for entry in world.ads.log("google")]
+        await world.sql("UPDATE audience SET removals_at = 0")
+        await world.round(times=2)
+        view = (await world.views())["google", "winback-low"]
+        if kind == "add":
+            assert (view.acknowledged, view.unproved, view.batches) == (3, 0, {})
+            assert [entry["act"] for entry in world.ads.log("google")] == requests
+        else:
+            assert requests.count("remove") + [entry["act"] for entry in world.ads.log("google")][len(requests):].count("remove") == 2
