@@ -2,8 +2,8 @@
 
 A report names its delivery by our id, by the provider's, or an address alone. It is kept once, however often it comes
 (`feedback`), and has its effects under the person's guard: on a doubt (`store.proofs`), on consent and suppression
-(`store.wishes`). Reports that come before what they are about are parked and tried again. The order in which reports come, and
-how often, does not change how it ends.
+(`store.wishes`). Reports that come before what they are about are parked, without words, and tried again. The order in which reports come,
+and how often, does not change how it ends.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sqlalchemy import Connection, bindparam, delete, func, literal_column, or_,
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from daemon.model.campaign import REACTIONS
-from daemon.model.delivery import HOUR, Instant, State
+from daemon.model.delivery import HOUR, Instant, Reason, State
 from daemon.store import profiles, proofs, wishes
 from daemon.store import schema as s
 from daemon.store.follow import note_reaction
@@ -65,8 +65,8 @@ _ONCE = select(s.feedback.c.kind).where(
 _insert = upsert(s.feedback)
 
 
-def _order(row: Any) -> Any:
-    return tuple_(row.at, func.coalesce(row.code, literal_column("''")), func.coalesce(row.detail, literal_column("''")))
+def _order(row: Any, wordless: str) -> Any:
+    return tuple_(row.at, func.coalesce(row.code, literal_column("''")), func.coalesce(row.detail, literal_column(wordless)))
 
 
 _LAST_WORD = (_F.kind == literal_column("'unsubscribed'")) & (_F.event == literal_column("''"))
@@ -74,14 +74,17 @@ _RECORD = _insert.on_conflict_do_update(
     index_elements=[*s.feedback.primary_key.columns],
     set_={name: _insert.excluded[name] for name in ("at", "code", "detail")},
     where=or_(
-        ~_LAST_WORD & (_order(_insert.excluded) < _order(_F)),
-        _LAST_WORD & (_order(_insert.excluded) > _order(_F)),
+        ~_LAST_WORD & (_order(_insert.excluded, "x''") < _order(_F, "x''")),  # a blob sorts behind all words: these are kept
+        _LAST_WORD & (_order(_insert.excluded, "''") > _order(_F, "''")),
     ),
 )
 """The same one twice is kept as it was said first; but STOP as it was said last where it has no id: a START may have come in between."""
 _REFS = select(s.provider_ref.c.delivery).where(
     s.provider_ref.c.provider == bindparam("provider"), s.provider_ref.c.provider_id == bindparam("provider_id")
 )
+_ERASED = select(s.suppression.c.hash).where(
+    s.suppression.c.hash == bindparam("hash"), s.suppression.c.reason == literal_column(f"'{Reason.ERASED.value}'")
+).limit(1)  # fmt: skip
 _REMEMBER = upsert(s.provider_ref).on_conflict_do_nothing()
 
 
@@ -146,7 +149,9 @@ def _of_delivery(conn: Connection, report: Report, about: About, channels: Seque
 
 
 def _of_address(conn: Connection, report: Report, channels: Sequence[str], now: Instant) -> Heard:
-    """All recipients that have the address, now or later: what is suppressed is its hash."""
+    """All recipients that have the address, now or later: what is suppressed is its hash. Of one that was erased no words are kept."""
+    if report.detail is not None and conn.execute(_ERASED, {"hash": report.hash}).first() is not None:
+        report = report._replace(detail=None)
     _record(conn, report, 0, 0, report.channel, report.hash)
     return Heard("recorded", woken=wishes.follow(conn, report.kind, report.provider, 0, report.channel, report.hash, channels, now))
 
@@ -163,8 +168,10 @@ def _record(conn: Connection, report: Report, person: int, number: int, channel:
 
 
 def park(conn: Connection, report: Report, now: Instant) -> None:
-    """Keep a report that came too early; the same one twice is kept once."""
-    item = json.dumps({**report._asdict(), "hash": report.hash.hex() if report.hash is not None else None}, separators=(",", ":"))
+    """Keep a report that came too early; the same one twice is kept once. Without its words (a reply's, a provider's with a number in
+    it): whose they are is not known yet, so an erasure could not find them."""
+    hashed = report.hash.hex() if report.hash is not None else None
+    item = json.dumps({**report._asdict(), "detail": None, "hash": hashed}, separators=(",", ":"))
     digest = hashlib.blake2b(item.encode(), digest_size=16).digest()
     conn.execute(_PARK, {"id": conn.execute(_NEXT).scalar_one(), "digest": digest, "item": item, "received_at": now})
 

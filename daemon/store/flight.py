@@ -150,6 +150,7 @@ _RECORD_NAMES = (
     "b_id", "b_state", "b_reason", "b_not_before", "b_attempts", "b_provider", "b_provider_id", "b_handed_over_at", "b_ended_at", "b_key",
     "b_decision",
 )  # fmt: skip
+_ERASED = select(s.recipient.c.id).where(in_list(s.recipient.c.id, "persons"), s.recipient.c.erased == literal_column("1"))
 _attempt_insert = upsert(s.attempt)
 _ATTEMPT = _attempt_insert.on_conflict_do_nothing()
 _ATTEMPT_NAMES = ("delivery", "n", "at", "provider", "outcome", "scope", "code", "detail", "handed_over_at")
@@ -297,10 +298,18 @@ def record(conn: Connection, outcomes: Sequence[Result], now: Instant) -> None:
     troubled = [flight.delivery for flight, result in told if result.kind is not Kind.ACCEPTED]
     if troubled:
         tried.update(dict(fetch(conn, ATTEMPT_COUNT, ("ids",), (ids(troubled),))))
+        told = _wordless(conn, told)
     writes = _Writes(now)
     for flight, result in told:
         _record_one(writes, flight, result, now, tried[flight.delivery])
     writes.write(conn)
+
+
+def _wordless(conn: Connection, told: Sequence[tuple[_Flight, Result]]) -> list[tuple[_Flight, Result]]:
+    """A provider's words often hold the address: none are kept of whoever was erased while the message was on its way."""
+    persons = sorted({flight.person for flight, result in told if result.detail is not None})
+    erased = {row[0] for row in fetch(conn, _ERASED, ("persons",), (ids(persons),))} if persons else ()
+    return [(flight, result._replace(detail=None) if flight.person in erased else result) for flight, result in told]
 
 
 def _record_one(writes: _Writes, flight: _Flight, result: Result, now: Instant, tried: int) -> None:

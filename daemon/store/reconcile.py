@@ -75,7 +75,10 @@ _THEN = (
 )  # fmt: skip
 _REMEMBER = upsert(s.provider_ref).on_conflict_do_nothing()
 _ADDRESS = (
-    select(s.wave.c.channel, s.recipient.c.email_hash, s.recipient.c.phone_hash, s.recipient.c.updated_at, _D.handed_over_at)
+    select(
+        s.wave.c.channel, s.recipient.c.email_hash, s.recipient.c.phone_hash, s.recipient.c.updated_at, s.recipient.c.erased,
+        _D.handed_over_at,
+    )
     .select_from(s.delivery)
     .join(s.wave, s.wave.c.id == _D.wave)
     .join(s.recipient, s.recipient.c.id == _D.person)
@@ -111,7 +114,8 @@ def settle_doubts(conn: Connection, provider: str, answers: Sequence[Answer], no
     for answer in answers:
         about = conn.execute(_ADDRESS, {"delivery": answer.delivery}).first()
         outcome = {State.ACCEPTED: "accepted", State.REJECTED: "rejected"}.get(answer.state, "unsent")
-        said = f"{provider} was asked{': ' + answer.detail if answer.detail else ''}"
+        told = answer.detail if about is not None and not about.erased else None  # its words may hold the address
+        said = f"{provider} was asked{': ' + told if told else ''}"
         evidence = Evidence(f"reconciled_{outcome}", said, answer.code, answer.scope)
         try:
             settled[answer.delivery] = close_doubt(conn, answer.delivery, now, answer.state, evidence, provider_id=answer.provider_id)

@@ -12,6 +12,7 @@ from daemon.store.erase import erase_recipient
 from daemon.store.feedback import Heard, Joined, Report, any_parked, feedback_of, hear, join_parked
 from daemon.store.flight import Kind
 from daemon.store.recipients import person_id
+from daemon.store.reconcile import Answer, settle_doubts
 from daemon.store.suppressions import SuppressionEntry, add_suppressions
 from daemon.store.unsubscribe import unsubscribe
 from daemon.store.writer import Lane
@@ -405,3 +406,61 @@ async def test_human_opens_and_clicks_count_for_the_profile_in_any_order(world: 
         await world.sql("DELETE FROM profile")
         await world.sql("DELETE FROM feedback")
     assert seen == [[(7, 3, NOW - HOUR, NOW - 3 * HOUR, NOW - 3 * HOUR, NOW - HOUR)]] * 2
+
+
+WORDS = "call me on +49 30 123456"
+
+
+async def erased_while(world: World, kind: Kind | None) -> Any:
+    """A delivery of a person that has been erased since its handover, and what came of it."""
+    claimed = await handed_over(world, kind, people=[person_id("p-x")])
+    await world.store.write(Lane.BULK, lambda conn: conn.exec_driver_sql("UPDATE recipient SET key = 'p-x', email_hash = x'6837'"))
+    await world.store.write(Lane.EXIT, erase_recipient, "p-x", now=world.now, source="test")
+    return claimed
+
+
+async def test_what_waits_for_its_delivery_waits_without_words(world: World) -> None:
+    """Whose they are is not known yet, so an erasure could not take them away; after it nothing is joined."""
+    claimed = await handed_over(world, None, people=[person_id("p-x")])
+    await told(world, report("replied", None, provider_id="SM1", detail=WORDS), report("failed", detail=WORDS))
+    items = [item for (item,) in await world.sql("SELECT item FROM feedback_parked")]
+    assert len(items) == 2 and not any("call me" in item for item in items)
+    await world.store.write(Lane.BULK, lambda conn: conn.exec_driver_sql("UPDATE recipient SET key = 'p-x'"))
+    await world.store.write(Lane.EXIT, erase_recipient, "p-x", now=world.now, source="test")
+    await world.step(outcomes=[outcome(claimed, Kind.UNKNOWN, provider_id="SM1", traced=True)])
+    await join(world)
+    assert not await world.store.read(any_parked)
+    assert await world.sql("SELECT kind, detail FROM feedback WHERE detail IS NOT NULL") == []
+
+
+async def test_words_that_were_recorded_are_not_lost_when_their_report_is_joined(world: World) -> None:
+    """It came during the handover: kept at once with its words, parked without; the same again, with or without them, changes nothing."""
+    claimed = await handed_over(world, None)
+    await told(world, report("failed", detail=WORDS))
+    await world.step(outcomes=[outcome(claimed, Kind.UNKNOWN)])
+    [(_, heard)] = (await join(world)).heard
+    assert heard.settled is State.REJECTED
+    assert await world.sql("SELECT kind, detail FROM feedback") == [("failed", WORDS)]
+
+
+@pytest.mark.parametrize("kind", [Kind.UNKNOWN, Kind.REJECTED, Kind.DEFERRED])
+async def test_a_late_outcome_keeps_no_words_of_who_was_erased(world: World, kind: Kind) -> None:
+    """A provider's refusal often names the number; what kind of answer it was stays."""
+    claimed = await erased_while(world, None)
+    await world.step(outcomes=[outcome(claimed, kind, code="30003", detail=WORDS, again_at=LATER)])
+    assert await world.sql("SELECT code, detail FROM attempt") == [("30003", None)]
+
+
+async def test_a_doubt_that_is_looked_up_keeps_no_words_of_who_was_erased(world: World) -> None:
+    """Asked after the erasure; the answer settles it all the same."""
+    await erased_while(world, Kind.UNKNOWN)
+    answer = Answer(1, State.REJECTED, "message", "30003", WORDS)
+    assert await world.store.write(Lane.BULK, settle_doubts, "relay", [answer], world.now) == {1: State.REJECTED}
+    assert "call me" not in str(await world.sql("SELECT detail FROM attempt"))
+
+
+async def test_a_late_reply_of_who_was_erased_keeps_no_words(world: World) -> None:
+    """It names the address alone; that there was one is kept."""
+    await erased_while(world, Kind.ACCEPTED)
+    await told(world, report("unsubscribed", None, hash=H7, detail=WORDS), report("unsubscribed", None, hash=b"h9", detail=WORDS))
+    assert await world.sql("SELECT hash, detail FROM feedback ORDER BY hash") == [(b"h7", None), (b"h9", WORDS)]
