@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from daemon.audience.stride import Stride
 from daemon.clock import Clock
 from daemon.content.audience_name import namer, values_of
 from daemon.content.version import CampaignVersion
@@ -20,6 +19,7 @@ from daemon.errors import StoreUnavailableError
 from daemon.model.audience import AUDIENCE
 from daemon.model.campaign import Campaign, CampaignStatus
 from daemon.model.delivery import Reason
+from daemon.pacing.stride import Stride
 from daemon.service import Service, Signals
 from daemon.store import audiences as a
 from daemon.store.campaigns import statuses

@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from daemon.audience.courtesy import Courtesy
 from daemon.audience.planning import Bodies, Planning, Progress
 from daemon.audience.runs import LostError
-from daemon.audience.stride import Courtesy, Stride
 from daemon.audience.timing import Outline, time_rows
 from daemon.clock import Clock
 from daemon.config.load import Config
@@ -27,6 +27,7 @@ from daemon.ids import Ids
 from daemon.metrics import Metrics
 from daemon.model.delivery import Instant
 from daemon.model.job import RowError
+from daemon.pacing.stride import Stride
 from daemon.policy.rules import Rules
 from daemon.service import Service, Signals
 from daemon.store.campaigns import body_of

@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from daemon.clock import Clock
 from daemon.errors import StoreUnavailableError
 from daemon.feedback.ingest import Ingesting
+from daemon.pacing.stride import Stride
 from daemon.service import Service
-from daemon.store.feedback import any_parked, join_parked
+from daemon.store.feedback import JOINED, any_parked, join_parked
 from daemon.store.writer import Lane, Writes
 from plugins.contract import Log
 
@@ -31,6 +32,7 @@ class Joining(Service):
         self._store, self._clock, self._log = store, clock, log
         self._ingesting, self._channels = ingesting, channels
         self._news = asyncio.Event()
+        self._stride = Stride(clock.monotonic, first=25, least=5, most=JOINED)
 
     def poke(self) -> None:
         self._news.set()
@@ -73,6 +75,9 @@ class Joining(Service):
         """Try all that is parked, once."""
         after: int | None = 0
         while after is not None and not self.stopping.is_set():
-            joined = await self._store.write(Lane.BULK, join_parked, after, channels=self._channels(), now=self._clock.instant())
+            act = self._stride.counted(join_parked, lambda joined: joined.looked)
+            joined = await self._store.write(
+                Lane.BULK, act, after, channels=self._channels(), now=self._clock.instant(), limit=self._stride.rows()
+            )  # fmt: skip
             self._ingesting().tell(joined.heard)
             after = joined.after

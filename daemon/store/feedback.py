@@ -26,7 +26,7 @@ from daemon.store.proofs import About, find_deliveries
 PARKED_FOR = 72 * HOUR
 """A report whose delivery is not known by then is of nothing that we sent."""
 JOINED = 200
-"""Parked reports that one transaction looks at."""
+"""Parked reports that one transaction looks at, at most."""
 NO_HASH = b""
 
 
@@ -182,7 +182,7 @@ _PARKED = (
     select(s.feedback_parked.c.id, s.feedback_parked.c.item, s.feedback_parked.c.received_at)
     .where(s.feedback_parked.c.id > bindparam("after"))
     .order_by(s.feedback_parked.c.id)
-    .limit(JOINED)
+    .limit(bindparam("limit"))
 )
 
 
@@ -191,15 +191,17 @@ class Joined(NamedTuple):
 
     heard: Sequence[tuple[Report, Heard]]
     after: int | None
+    looked: int = 0
+    """Reports that it looked at."""
 
 
 def any_parked(conn: Connection) -> bool:
     return conn.execute(select(s.feedback_parked.c.id).limit(1)).first() is not None
 
 
-def join_parked(conn: Connection, after: int, *, channels: Sequence[str], now: Instant) -> Joined:
-    """Try parked reports again, a bounded number behind `after`; those that are too old are forgotten."""
-    rows = conn.execute(_PARKED, {"after": after}).all()
+def join_parked(conn: Connection, after: int, *, channels: Sequence[str], now: Instant, limit: int = JOINED) -> Joined:
+    """Try parked reports again, at most `limit` of them behind `after`; those that are too old are forgotten."""
+    rows = conn.execute(_PARKED, {"after": after, "limit": limit}).all()
     heard: list[tuple[Report, Heard]] = []
     gone: list[int] = []
     for row in rows:
@@ -214,7 +216,7 @@ def join_parked(conn: Connection, after: int, *, channels: Sequence[str], now: I
         heard += [(report, _of_delivery(conn, report, about, channels, now)) for about in found]
     if gone:
         conn.execute(delete(s.feedback_parked).where(s.feedback_parked.c.id.in_(gone)))
-    return Joined(heard, rows[-1].id if len(rows) == JOINED else None)
+    return Joined(heard, rows[-1].id if len(rows) == limit else None, len(rows))
 
 
 class FeedbackRow(NamedTuple):

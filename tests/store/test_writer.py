@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, insert, select
 
-from daemon.audience.stride import Stride
 from daemon.errors import StateHeldError, StoreBrokenError, StoreUnavailableError
+from daemon.pacing.stride import Stride
 from daemon.store import schema as s
 from daemon.store.engine import BUSY_MILLISECONDS, StateLock
 from daemon.store.jobs import accept_job, finish_jobs
@@ -251,7 +251,7 @@ async def test_work_that_is_done_again_does_not_take_the_sync_from_its_group(tmp
 
 
 async def test_strides_do_not_hide_that_work_is_done_again() -> None:
-    """The mark is seen through the watch of `audience.stride`, and the acts of expansion have it; those that end something have not."""
+    """The mark is seen through the watch of `pacing.stride`, and the acts of expansion have it; those that end something have not."""
     for act in (plan_chunk, note_reading, release_chunk):
         assert Stride(lambda: 0.0).timed(act, 1).redone  # type: ignore[attr-defined]
     for act in (end_expansion, fail_job, start_over, accept_job, finish_jobs):

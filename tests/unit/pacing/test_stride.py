@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from daemon.audience.stride import AIM_SECONDS, FIRST, LEAST, MOST_REST, Courtesy, Stride
+from daemon.audience.courtesy import MOST_REST, Courtesy
 from daemon.clock import SystemClock
+from daemon.pacing.stride import AIM_SECONDS, FIRST, LEAST, Stride
 
 
 class Machine:
