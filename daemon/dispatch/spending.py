@@ -2,7 +2,8 @@
 
 A message is priced when it is made. One that would exceed the day's ceiling waits for the next midnight of `default_zone` and burns
 no attempt. The sum is written with the handover, so a crash never makes it smaller; what a provider then refused stays counted:
-some bill it all the same, and too little is sent rather than too much. Test sends are not counted.
+some bill it all the same, and too little is sent rather than too much. Test sends are not counted. There is one ceiling, whatever the
+currency: prices of one day in two of them are added up as they are, so neither gets a ceiling of its own, and the plugin is at fault.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Purse:
         self._provider, self._channel, self._zone, self._clock, self._fault = provider, channel, zone, clock, fault
         self._used = {key: (micros, parts) for key, (micros, parts) in spent.items()}
         """With what is about to be handed over."""
+        self._told: set[tuple[int, str]] = set()
         self._currency = next((currency for _, currency in reversed(self._used)), "USD")
 
     @property
@@ -57,13 +59,26 @@ class Purse:
             if self.ceiling is None:
                 return None
             return held_back(envelope, Reason.RENDER_ERROR, f"it has no price: {type(error).__name__}: {error}")
-        used = self._used.get((cost.day, cost.currency), (0, 0))[0]
+        if any(day == cost.day and currency != cost.currency and used for (day, currency), (used, _) in self._used.items()):
+            self._mixed(cost, envelope)
+        used = self._today(cost.day)[0]
         if self.ceiling is not None and used + cost.micros > self.ceiling:
             return self._put_off(envelope, cost, used, now)
         self._add(cost, 1)
         self._currency = cost.currency
         envelope.cost = cost
         return None
+
+    def _today(self, day: int) -> tuple[int, int]:
+        """(micros, parts) of a day, in all currencies."""
+        found = [used for (of, _), used in self._used.items() if of == day]
+        return sum(micros for micros, _ in found), sum(parts for _, parts in found)
+
+    def _mixed(self, cost: Cost, envelope: Envelope) -> None:
+        """Told once a day and currency."""
+        if (cost.day, cost.currency) not in self._told:
+            self._told = {key for key in self._told if key[0] == cost.day} | {(cost.day, cost.currency)}
+            self._fault(f"price() is in {cost.currency}, and in another currency before on this day: daily_spend is one sum", envelope)
 
     def release(self, cost: Cost) -> None:
         """It was surely not handed over."""
@@ -100,7 +115,7 @@ class Purse:
         """Of today, for `homing status`: amounts in the currency's own unit."""
         now = self._clock.instant()
         day = local_day(self._zone, now)
-        micros, parts = self._used.get((day, self._currency), (0, 0))
+        micros, parts = self._today(day)
         limit = self.ceiling
         return {
             "day": day_date(day).isoformat(), "currency": self._currency, "amount": micros / MICROS, "parts": parts,

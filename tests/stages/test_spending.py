@@ -265,3 +265,25 @@ async def test_a_price_that_raises_is_its_messages_trouble_alone(world: SpendWor
     await world.send([1, 2, 3])
     assert await world.tally() == {("held", "render_error"): 1, ("accepted", ""): 2}
     await world.close()
+
+
+async def test_two_currencies_do_not_get_the_ceiling_twice(world: SpendWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sum, whatever the currency, also after a restart; the plugin's fault is told once."""
+    said: list[str] = []
+    monkeypatch.setattr(Line, "fault", lambda _, what, envelope=None: said.append(what))
+    at = iter(range(99))
+
+    def mixed(_: Message) -> Price:
+        return Price(parts=1, amount=0.1, currency=("EUR", "USD")[next(at) % 2])
+
+    await world.open(price=mixed)
+    await world.send(range(1, 7))
+    assert await world.tally() == {("accepted", ""): 3, ("due", ""): 3}
+    assert sum(micros for _, _, micros, _ in await world.rows()) == 300_000
+    assert len(said) == 2 and all("another currency" in what for what in said)
+    assert world.line.status()["spend"]["amount"] == 0.3
+    await world.close()
+    await world.open(price=lambda _: Price(parts=1, amount=0.1, currency="IDR"))
+    await world.send([8])
+    assert sum(micros for _, _, micros, _ in await world.rows()) == 300_000
+    await world.close()
