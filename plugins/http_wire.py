@@ -73,16 +73,20 @@ class _Line(asyncio.Protocol):
 
     def _read(self) -> WireReply | None:
         """The reply as soon as enough of it is there; ValueError if it is none."""
-        end = self._buffer.find(b"\r\n\r\n")
-        if end < 0:
-            if len(self._buffer) > MOST_HEAD or (len(self._buffer) > 4 and not self._buffer.startswith(b"HTTP/")):
-                raise ValueError
-            return None
-        status, headers = _head(bytes(self._buffer[:end]))
-        if 100 <= status < 200:
-            del self._buffer[: end + 4]
-            return self._read() if self._buffer else None
-        body, whole = _body(bytes(self._buffer[end + 4 :]), status, headers)
+        start = 0
+        while True:
+            end = self._buffer.find(b"\r\n\r\n", start)
+            if end < 0:
+                del self._buffer[:start]
+                if len(self._buffer) > MOST_HEAD or (len(self._buffer) > 4 and not self._buffer.startswith(b"HTTP/")):
+                    raise ValueError
+                return None
+            status, headers = _head(bytes(self._buffer[start:end]))
+            if not 100 <= status < 200:
+                break
+            start = end + 4  # an interim answer, as many of them as a server likes
+        del self._buffer[:start]
+        body, whole = _body(bytes(self._buffer[end + 4 - start :]), status, headers)
         if not whole and status in self._wanted and len(body) < MOST_BODY:
             return None
         self.reusable = whole and headers.get("connection", "").lower() != "close"

@@ -119,6 +119,8 @@ async def test_a_request_is_what_was_asked_for_and_nothing_more() -> None:
         ([b"HTTP/1.1 20", b"1 Created\r\nContent-", b"Length: 0\r\n\r\n"], 201, b"", True),
         ([b"HTTP/1.1 100 Continue\r\n\r\n", OK], 201, b"", True),
         ([b"HTTP/1.1 102 Wait\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"], 201, b"", True),
+        ([b"HTTP/1.1 103 Early Hints\r\n\r\n" * 3000, OK], 201, b"", True),
+        ([b"HTTP/1.1 103 Early Hints\r\n\r\n" * 9 + b"HTTP/1.1 400 Bad\r\nContent-Length: 6\r\n\r\nab", b"cdef"], 400, b"abcdef", True),
         ([b"HTTP/1.1 400 Bad\r\nContent-Length: 6\r\n\r\nab", b"cdef"], 400, b"abcdef", True),
         ([b"HTTP/1.1 400 Bad\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", b"2;x=y\r\nde\r\n0\r\n\r\n"], 400, b"abcde", True),
         ([b"HTTP/1.1 410 Gone\r\nContent-Length: 1000\r\n\r\nab"], 410, b"ab", False),
