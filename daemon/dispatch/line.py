@@ -7,7 +7,6 @@ Claimed deliveries come in, wait in `ready` (never more than the senders hold in
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -17,6 +16,7 @@ from daemon.dispatch.patience import Patience, Turn
 from daemon.dispatch.portion import Portion
 from daemon.dispatch.ready import Ready
 from daemon.dispatch.records import Records, is_cancelled
+from daemon.dispatch.senders import Senders
 from daemon.dispatch.session import SendSession
 from daemon.dispatch.spending import Purse
 from daemon.dispatch.work import Envelope
@@ -78,19 +78,19 @@ class Line:
         self._ready = Ready(self.destinations, channel.capabilities.batch)
         self._in_hand = 0
         """Messages in batches that have no outcome yet."""
-        self._idle: deque[asyncio.Future[None]] = deque()
-        """Senders that wait for something that they may begin, and are not called yet."""
-        self._busy = 0  # senders with a batch
-        self._places = max(1, channel.capabilities.concurrency)
+        places = max(1, channel.capabilities.concurrency)
         self.portion = Portion()
         self._patience = Patience(
-            destinations=self.destinations, ready=self._ready, places=self._places, clock=clock,
-            late=self._late, moved=lambda: self._call_senders(len(self._idle)), crawls=self._crawls,
+            destinations=self.destinations, ready=self._ready, places=places, clock=clock,
+            late=self._late, moved=lambda: self._senders.call(len(self._senders.idle)), crawls=self._crawls,
+        )  # fmt: skip
+        self._senders = Senders(
+            provider=provider, places=places, spare=channel.capabilities.spare,
+            hanging=self._patience.hanging, next_batch=self._next_batch, send=self._send, ended=self._batch_ended, log=log,
         )  # fmt: skip
         self._records = Records(store=store, flights=flights, clock=clock, log=log.bind(provider=provider), wake=wake)
         self.spare = False
         """Another provider of this channel could take over."""
-        self._senders: list[asyncio.Task[None]] = []
         self._closing = False
 
     @property
@@ -133,15 +133,7 @@ class Line:
             envelope.domain = self._domain(envelope)
         self.portion.hold(envelopes, now)
         self._ready.put(envelopes)
-        self._call_senders(min(len(envelopes), self._open_places() - self._busy))
-
-    def _call_senders(self, most: int) -> None:
-        """Let idle senders look whether there is something to begin."""
-        while self._idle and most > 0:
-            waiting = self._idle.popleft()
-            if not waiting.done():
-                waiting.set_result(None)
-                most -= 1
+        self._senders.call(min(len(envelopes), self._senders.free()))
 
     def _domain(self, envelope: Envelope) -> str:
         """Where a message goes, as far as that can hold up others: an e-mail's domain."""
@@ -150,8 +142,7 @@ class Line:
         return (envelope.claimed.row.email or "").rpartition("@")[2].lower()
 
     def start(self) -> None:
-        for number in range(self._places + self.channel.capabilities.spare):
-            self._senders.append(asyncio.get_running_loop().create_task(self._run(), name=f"send-{self.provider}-{number}"))
+        self._senders.start()
 
     async def drain(self, seconds: float, *, ending: bool = True) -> None:
         """Start nothing new, let running sends end, cancel what is left after `seconds`, give unsent ones back. `ending` False: the daemon
@@ -159,14 +150,10 @@ class Line:
         self._closing = True
         if ending:
             self.end()
-        self._call_senders(len(self._idle))
+        self._senders.close()
         self._patience.stop()
         await self._records.settled()
-        if self._senders:
-            _, late = await asyncio.wait(self._senders, timeout=seconds)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*self._senders, return_exceptions=True)
+        await self._senders.end(seconds)
         await self._records.settled()  # what the last answers let go
         await self._records.give_back(self.portion.let_go(self._ready.clear()), freed=self.destinations.freed_all(self._clock.instant()))
 
@@ -193,41 +180,15 @@ class Line:
             self._records.soon(self.portion.let_go(self._ready.clear()), (), self._patience.waiting())
         return self.spare
 
-    async def _run(self) -> None:
-        while True:
-            batch = self._next_batch()
-            while not batch and not self._closing:
-                waiting = asyncio.get_running_loop().create_future()
-                self._idle.append(waiting)
-                try:
-                    await waiting
-                finally:
-                    if waiting in self._idle:
-                        self._idle.remove(waiting)
-                batch = self._next_batch()
-            if not batch:
-                return
-            self._busy += 1
-            try:
-                await self._send(batch)
-            except Exception as failure:  # noqa: BLE001 - supervision: a sender outlives a failing store; its flights stay claimed
-                self._log.error("send_failed", provider=self.provider, error=f"{type(failure).__name__}: {failure}", deliveries=len(batch))
-            finally:
-                self._busy -= 1
-                if self.capacity - self._held >= self.capacity // 4:
-                    self._freed()  # else the claim loop would look for other lines' sake only
-
-    def _open_places(self) -> int:
-        """How many senders may have a batch now: those that hang make no use of their places, so the channel's spare ones stand in."""
-        if self._busy < self._places or not (spare := self.channel.capabilities.spare):
-            return self._places
-        return self._places + min(spare, self._patience.hanging())
+    def _batch_ended(self) -> None:
+        if self.capacity - self._held >= self.capacity // 4:
+            self._freed()  # else the claim loop would look for other lines' sake only
 
     def _next_batch(self) -> list[Envelope]:
         """A fair part of what is ready. A slow destination may have one sender's place when others stay free for the rest."""
-        if not self._ready or self._closing or (free := self._open_places() - self._busy) <= 0:
+        if not self._ready or self._closing or (free := self._senders.free()) <= 0:
             return []
-        alone = free > self._places // 4 + 1
+        alone = free > self._senders.places // 4 + 1
         batch = self._ready.take(-(-len(self._ready) // free), self._clock.monotonic(), alone=alone)
         if not batch:
             self._patience.watch()
@@ -254,8 +215,9 @@ class Line:
             if envelope.message is None:
                 self._ended(turn, envelope, None)
         self._patience.begin(turn)
-        if self._idle and self._busy >= self._places and self.destinations.is_slow(turn.domain):
-            self._call_senders(1)  # a spare one
+        senders = self._senders
+        if senders.idle and senders.busy >= senders.places and self.destinations.is_slow(turn.domain):
+            senders.call(1)  # a spare one
         if held:
             self._metrics.held(self.provider, sum(result.kind is Kind.HELD for result in held))
             session.settle(held)
@@ -325,8 +287,8 @@ class Line:
         now = self._clock.instant()
         unsent = isinstance(outcome, Deferred) and (outcome.nothing_sent or outcome.scope == "provider")
         self._ended(turn, envelope, None if unsent else seconds)
-        if self._idle and self._busy < self._places and self._ready:
-            self._call_senders(1)
+        if self._senders.idle and self._senders.busy < self._senders.places and self._ready:
+            self._senders.call(1)
         self._metrics.outcome(self.provider, self.kind, type(outcome).__name__.lower())
         if isinstance(outcome, Unknown):
             self._log.warning("in_doubt", provider=self.provider, delivery=envelope.public_id, code=outcome.code, detail=outcome.detail)
