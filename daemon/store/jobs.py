@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, bindparam, delete, exists, func, insert, literal_column, or_, select, update
 
 from daemon.errors import GuardRefusedError, IntakeError, NotFoundError
+from daemon.model.audience import AUDIENCE
 from daemon.model.delivery import Instant, State
 from daemon.model.job import JobState, Receipt, RowError
 from daemon.store import schema as s
@@ -262,12 +263,23 @@ def resume_job(conn: Connection, key: str) -> Receipt:
     return _receipt(_present(conn, key)[0])
 
 
+_PUT_IN = (
+    select(s.wave.c.id)
+    .join(s.job, s.job.c.campaign == s.wave.c.campaign)
+    .where(s.job.c.id == bindparam("job"), s.wave.c.channel == literal_column(f"'{AUDIENCE}'"))
+    .limit(1)
+)
+
+
 def cancel_job(conn: Connection, key: str) -> Receipt:
-    """What has not been handed over will not be; its deliveries end as `cancelled`, a stretch at a time. A second time changes nothing."""
+    """What has not been handed over will not be; its deliveries end as `cancelled`, a stretch at a time. Whom it put into audiences leaves
+    them, so such a job may be cancelled when it is finished, too. A second time changes nothing."""
     row, state = _present(conn, key)
     if state in (JobState.RECEIVING, JobState.ACCEPTED, JobState.PAUSED, JobState.HELD):
         _set_state(conn, row, JobState.CANCELLED, reason="operator")
         conn.execute(delete(s.meta).where(s.meta.c.key == f"expansion:{row.id}"))  # where its body is: nobody reads on
+    elif state is JobState.FINISHED and fetch(conn, _PUT_IN, ("job",), (row.id,)):
+        _set_state(conn, row, JobState.CANCELLED, reason="operator")
     elif state is not JobState.CANCELLED:
         raise GuardRefusedError(f'the job "{key}" is {state.value}: there is nothing left to cancel')
     return _receipt(_present(conn, key)[0])

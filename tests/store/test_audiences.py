@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, text
 
+from daemon.errors import GuardRefusedError
 from daemon.store import audience_batches as b
 from daemon.store import audience_results as results
 from daemon.store import audiences as a
@@ -280,4 +281,11 @@ async def test_a_cancelled_job_takes_its_people_out_again(world: World) -> None:
     judge = {"topic": None, "rule": "implied", "ended": (), "now": NOW}
     assert await world.store.write(Lane.BULK, a.judge_strays, audience, [7, 8, 9], **judge) == 1
     assert await world.sql("SELECT person, reason FROM audience_member WHERE want = 0") == [(7, "operator")]
+    await world.sql("UPDATE job SET state = 'finished', finished_at = 1 WHERE id = 2")
+    with pytest.raises(GuardRefusedError):
+        await world.store.write(Lane.EXIT, cancel_job, "job-2")  # it sent mail
+    await world.sql("UPDATE wave SET channel = 'audience' WHERE campaign = 2")
+    await world.store.write(Lane.EXIT, cancel_job, "job-2")
+    assert await world.store.read(a.find_strays, audience, -1, 100, NOW) == [8]
+    await world.store.write(Lane.BULK, a.judge_strays, audience, [8], **judge)
     assert await world.store.read(a.find_strays, audience, -1, 100, NOW) == []
