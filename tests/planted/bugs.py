@@ -187,6 +187,10 @@ AUDIENCES = (
          (MEMBERS, "        return MemberState.ADD  # whether", "        return MemberState.IN  # whether")),
     _bug("audience-suppression-unseen", "Whoever is put on the suppression list stays in the audiences.", ("audiences",),
          (MEMBERS, "_R.guard != _M.guard, _barred(_R.email_hash),\n", "_R.guard != _M.guard,\n")),
+    _bug("audience-cancelled-stays", "Whom a cancelled job put into an audience stays there.", ("audiences",),
+         (MEMBERS, "            _barred(_R.phone_hash), _CALLED_OFF,\n", "            _barred(_R.phone_hash),\n")),
+    _bug("audience-blocked-for-good", "Nobody gets out of an audience that is blocked.", ("audiences",),
+         ("daemon.store.audience_batches", "(_A.blocked.is_(None) | _A.remote_id.is_not(None)) & ", "_A.blocked.is_(None) & ")),
     _bug("audience-added-while-held", "The kill switch does not stop additions.", ("audiences",),
          ("daemon.dispatch.exchange", "        return removals if holds else (*removals, 1)\n", "        return (*removals, 1)\n")),
 )  # fmt: skip

@@ -230,6 +230,7 @@ def test_two_campaigns_with_one_name_have_two_sets_at_the_platform(conn: Connect
     [
         (b._WAITING, "audience_member_pending"), (b._NEXT, "audience_member_pending"), (b._COUNT, "audience_member_pending"),
         (b._ABOARD, "audience_member_batch"), (b._TAKEN, "audience_member_batch"), (results._HELD, "audience_member_batch"),
+        (b._UNWANTED, "audience_member_batch"),
         (a._WHERE_IN, "audience_member_person"),
     ],
 )

@@ -105,5 +105,9 @@ def test_a_job_over_the_channel_puts_its_people_into_an_audience(build: Build, p
     said = house("audience", "status")
     assert "door-high" in said.out
     assert house("audience", "sync", "--provider", "metta").code == 1
+    assert house.api("POST", "/v1/jobs/own/cancel")[0] == 200  # all in, so finished: cancelled it takes them out again
+    assert house("audience", "sync").code == 0
+    left = hashed(f"s-{n}@example.com" for n in range(60) if n != 3)
+    wait_for(lambda: platforms.hashes("meta") == left and not platforms.hashes("google") - left, "those of the cancelled job are out")
     assert house.stop() == 0
     assert house("audience", "status", "--json").json["audiences"]
