@@ -264,7 +264,8 @@ class Session(Protocol):
         """Ask leave, right before the bytes that may be acted upon, for no more ids than go out in that write or request.
 
         Returns the granted ids: durably recorded as handed over, good for `GRANT_SECONDS`. What is not granted must
-        not be sent and needs no report. Commits all outcomes reported before it in the same transaction.
+        not be sent and needs no report. Commits all outcomes reported before it in the same transaction; with no ids, just that: worth
+        asking for before a long wait.
         """
         ...
 

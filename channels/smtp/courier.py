@@ -106,6 +106,7 @@ class Courier:
         if self._session.closing or not self._stocked():
             return None
         if self._link is None:
+            await self._session.handover(())  # what came over the last one is known: it must not wait for another to be opened
             try:
                 self._link = await self._pool.borrow()
             except CannotOpen as refusal:

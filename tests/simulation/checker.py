@@ -271,8 +271,20 @@ def _tries(case: Case) -> Iterator[str]:
         for event, following in pairwise(tries):
             if event.answer[:1] == "5" and (job, recipient) not in case.unsent:
                 yield f"I11 {job}/{recipient} was refused for good at {event.at} and sent again at {following.began}"
-            elif event.answer[:1] == "4" and following.began - event.at < LEAST_PAUSE - SLACK:
+            elif event.answer[:1] == "4" and following.began - event.at < LEAST_PAUSE - SLACK and not _clock_moved(case, event, following):
                 yield f"I11 {job}/{recipient} was tried again {(following.began - event.at) / SECOND:.3f} s after a refusal"
+
+
+def _clock_moved(case: Case, event: Received, following: Received) -> bool:
+    """Was the pause counted by a clock that was wrong then, or set in between? A jump lasts until the next start."""
+    wrong = False
+    for fault in case.events:
+        if isinstance(fault, Fault) and fault.at <= following.began:
+            if fault.kind in ("clock_back", "clock_forward"):
+                wrong = True
+            elif fault.ended and fault.at < event.at:
+                wrong = False
+    return wrong
 
 
 def _liveness(case: Case) -> Iterator[str]:

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from daemon.app.main import Daemon
 from daemon.app.ports import Pace
 from daemon.app.setup import Setup
+from daemon.dispatch.records import RECORD_SECONDS
 from daemon.dispatch.stop_file import make_stop_file
 from daemon.errors import GuardRefusedError, HomingError
 from daemon.intake.accept import Arrival
@@ -29,7 +30,7 @@ from daemon.simulate import MemoryFile, Process, QuietLog, StoreFaults, World, m
 from daemon.web.operations import Selection
 from tests.simulation import look
 from tests.simulation.events import Acked, End, Event, Fault, Resolved, Seen, Suppressed, Switch
-from tests.simulation.relay import Sea
+from tests.simulation.relay import RECORDED_SECONDS, Sea
 from tests.simulation.shop import QUEUES, STATE, setup_of
 from tests.simulation.workload import DEATHS, FaultPlan, JobPlan, Plan, utc
 
@@ -92,6 +93,8 @@ class Sim:
         self.killed = False
         self.offset = 0.0
         self.silence = 0.0
+        self.taken_again = 0.0
+        """From when on the store has taken down again what waited while it was full."""
         self.death = ""
         self.tasks: list[asyncio.Task[Any]] = []
 
@@ -170,11 +173,15 @@ class Sim:
     def die(self, kind: str) -> None:
         """The process ends between two steps."""
         if self.process.alive:
-            self.note(Fault(at=self.true(), kind=kind, connections=self.sea.open_links(), ended=True))
+            self.note(Fault(at=self.true(), kind=kind, connections=self._unwritten(), ended=True))
             self.death = kind
             self.mend_clock()  # a machine that boots asks for the time
             self.process.strike()
             self.down.set()
+
+    def _unwritten(self) -> int:
+        """Connections of which the store may not know yet what came over them: those that are open, and all while it takes nothing down."""
+        return 1 << 10 if self.world.loop.time() < self.taken_again else self.sea.open_links()
 
     def mend_clock(self) -> None:
         if self.offset:
@@ -369,6 +376,7 @@ class Sim:
 
     async def _store_full(self, fault: FaultPlan) -> None:
         self.faults.full = 0.3 + 0.7 * fault.draw
+        self.taken_again = self.world.loop.time() + fault.seconds + RECORD_SECONDS + RECORDED_SECONDS
         await asyncio.sleep(fault.seconds)
         self.faults.full = 0.0
         self.spawn(self._poke(), "poke")

@@ -173,7 +173,9 @@ def test_every_invariant_has_a_doctored_log() -> None:
     many_news([-7200, 1, 2, 3], purpose="bill"),
     [*sound()[:-1], Resolved(at=NINE + 95 * SECOND, job="a", recipient="q", sent=True), end(a_p="accepted", a_q="accepted", a_r="rejected", b_p="accepted")],
     [received("b", "p", 70, answer="") if e == received("b", "p", 70) else e for e in more(sound(), received("b", "p", 110, copy=True))],
+    more(DOCTORED["a retry without a pause"][1](sound()), Fault(at=NINE + 2 * SECOND, kind="clock_back")),
 ])  # fmt: skip
 def test_what_the_rules_allow_is_no_problem(events: list[Event]) -> None:
-    """Slots that are free again, a new day, transactional mail, a doubt closed by an operator, a marked second copy."""
+    """Slots that are free again, a new day, transactional mail, a doubt closed by an operator, a marked second copy, a pause counted by a
+    clock that was wrong."""
     assert check(events, Book()) == []

@@ -223,6 +223,17 @@ async def test_a_relay_that_breaks_off_in_the_middle_is_left_for_the_next() -> N
     assert [mail.id for mail in second.taken] == ["m4", "m5", "m6"]
 
 
+@pytest.mark.promise("P3")
+async def test_what_a_lost_connection_has_told_is_recorded_before_another_is_waited_for() -> None:
+    """A relay that takes its time to greet: a crash meanwhile must not put in doubt what was known before."""
+    async with Peer(script={"dot": "drop"}) as peer:
+        line = Line(peer.events)
+        async with channel(port=peer.port) as sender:
+            await sender.send(batch(2), line)
+    acts = [event[0] for event in line.events if event[0] in ("report", "commit")]
+    assert acts[: acts.index("report") + 2] == ["commit", "report", "commit"]
+
+
 @pytest.mark.promise("F7")
 async def test_a_single_relay_that_loses_each_dot_costs_three_doubts_and_no_more() -> None:
     """Then the rest of the batch waits: a broken relay must not turn a whole job into doubts."""
