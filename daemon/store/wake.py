@@ -29,14 +29,14 @@ _NEXT_CAMPAIGN = (
     .limit(1)
 )
 _WAVES = select(s.wave.c.id).where(in_list(s.wave.c.campaign, "campaigns"))
-_WAITING = select(s.delivery.c.lane, s.delivery.c.not_before, s.delivery.c.id, s.delivery.c.reason, s.delivery.c.attempts).where(
+_WAITING = select(s.delivery.c.lane, s.delivery.c.not_before, s.delivery.c.id, s.delivery.c.reason, s.delivery.c.provider).where(
     in_list(s.delivery.c.wave, "waves"),
     in_list(s.delivery.c.person, "persons"),
     s.delivery.c.state == State.DUE.value,
     s.delivery.c.not_before > bindparam("now"),
 )
 _WAITING_ALONE = (
-    select(s.due.c.lane, s.due.c.not_before, s.due.c.delivery, s.delivery.c.reason, s.delivery.c.attempts)
+    select(s.due.c.lane, s.due.c.not_before, s.due.c.delivery, s.delivery.c.reason, s.delivery.c.provider)
     .select_from(s.lane)
     .join(s.due, s.due.c.lane == s.lane.c.id)
     .join(s.delivery, s.delivery.c.id == s.due.c.delivery)
@@ -69,7 +69,7 @@ def due_waves(conn: Connection) -> list[int]:
 def wake(conn: Connection, persons: Iterable[int], now: Instant, reasons: frozenset[str] | None = None) -> int:
     """Move the persons' future due rows to now; only those that wait for one of `reasons`, if given. Returns how many.
 
-    Rows in flight have no due row and are left alone, as are those that wait to be tried again: a retry comes no sooner because
+    Rows in flight have no due row and are left alone, as are those that a provider put off: a retry comes no sooner because
     something else about its person has changed.
     """
     who = ids(sorted(persons))
@@ -77,7 +77,7 @@ def wake(conn: Connection, persons: Iterable[int], now: Instant, reasons: frozen
     found |= dict.fromkeys(fetch(conn, _WAITING_ALONE, ("persons", "now"), (who, now)))
     moved = [
         (lane, at, delivery)
-        for lane, at, delivery, reason, attempts in found
-        if (reason in reasons if reasons is not None else reason is not None or not attempts)
+        for lane, at, delivery, reason, provider in found
+        if (reason in reasons if reasons is not None else reason is not None or provider is None)
     ]
     return bring_forward(conn, moved, now)

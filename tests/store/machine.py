@@ -294,7 +294,7 @@ class Machine(RuleBasedStateMachine):
             person = model.persons[number]
             touches = [at for who, at, _ in model.touches if who == number and at > horizon] + model.reserved(number)
             assert sorted(touch.at for touch in facts.touches) == sorted(touches)
-            assert (("email", "*") in facts.consents) == (number in model.withdrawn)
+            assert {channel for channel, _ in facts.consents} == {channel for who, channel in model.withdrawn if who == number}
             mine_suppressed = {(c, *value) for (address, c), value in model.suppressions.items() if address == person.hash}
             assert {(item.channel, item.scope, item.reason) for _, item in facts.suppressions} == mine_suppressed
 

@@ -39,7 +39,7 @@ class Rows:
     """(job, state, reason) -> n, where n is not 0"""
     guards: dict[tuple[str, Any], int]
     suppressions: dict[tuple[bytes, str], tuple[str, str]]
-    withdrawn: set[int]
+    withdrawn: set[tuple[int, str]]
     jobs: dict[int, tuple[Any, ...]]
     """id -> (key, state, reason, expanded, release cursor is behind the last row, accepted, duplicate, finished, version)"""
     progress: dict[int, str]
@@ -147,7 +147,7 @@ _JOBS = select(
 )  # fmt: skip
 _TALLY = select(s.tally.c.job, s.tally.c.state, s.tally.c.reason, s.tally.c.n).where(s.tally.c.n != 0)
 _SUPPRESSIONS = select(s.suppression.c.hash, s.suppression.c.channel, s.suppression.c.scope, s.suppression.c.reason)
-_WITHDRAWN = select(s.consent.c.person).where(s.consent.c.state == "withdrawn")
+_WITHDRAWN = select(s.consent.c.person, s.consent.c.channel).where(s.consent.c.state == "withdrawn")
 _ATTEMPTS = select(s.attempt.c.delivery, s.attempt.c.outcome).order_by(s.attempt.c.delivery, s.attempt.c.n)
 _GUARDED = (
     ("recipient", select(s.recipient.c.id, s.recipient.c.guard)),
@@ -186,7 +186,7 @@ def read_rows(conn: Connection) -> Rows:
         tally={(job, state, reason): n for job, state, reason, n in conn.execute(_TALLY)},
         guards=guards | {("job", row.id): row.guard for row in jobs},
         suppressions={(hash, channel): (scope, reason) for hash, channel, scope, reason in conn.execute(_SUPPRESSIONS)},
-        withdrawn=set(conn.execute(_WITHDRAWN).scalars()),
+        withdrawn={(person, channel) for person, channel in conn.execute(_WITHDRAWN)},
         jobs={
             row.id: (
                 row.key, row.state, row.reason, bool(row.expanded), row.last_id is None or row.release_cursor == row.last_id, row.accepted,

@@ -60,6 +60,8 @@ class Delivery:
     row_state: str = "planned"
     reason: str | None = None
     attempts: int = 0
+    put_off: bool = False
+    """The last that became of it was a provider's word."""
     doubted: bool = False
     """A second copy of a first one whose fate is unknown."""
     handed_over_at: int | None = None
@@ -135,7 +137,7 @@ class Model:
         self.deliveries: dict[int, Delivery] = {}
         self.touches: set[tuple[int, int, int]] = set()
         self.suppressions: dict[tuple[bytes, str], tuple[str, str]] = {}
-        self.withdrawn: set[int] = set()
+        self.withdrawn: set[tuple[int, str]] = set()
         self.unfollowed: set[int] = set()
         """After a restore that has lost sends: what the copy had is followed by nothing."""
         self.following: list[tuple[Delivery, Then]] = []
@@ -172,7 +174,7 @@ class Model:
         for d in self.deliveries.values():
             if d.person not in wanted or not d.waits:
                 continue
-            if d.reason in reasons if reasons is not None else d.reason is not None or not d.attempts:  # a retry comes no sooner
+            if d.reason in reasons if reasons is not None else d.reason is not None or not d.put_off:  # a retry comes no sooner
                 d.not_before = min(d.not_before, now)
 
     def _end(self, d: Delivery, state: str, reason: str | None, now: int) -> None:
@@ -183,7 +185,7 @@ class Model:
             d.row_state, d.reason, d.ended_at = state, reason, now
 
     def _back_to_due(self, d: Delivery, at: int) -> None:
-        d.flight, d.row_state, d.reason, d.not_before = None, "due", None, at
+        d.flight, d.row_state, d.reason, d.not_before, d.put_off = None, "due", None, at, False
 
     def _reopen(self, job: Job) -> None:
         """Rows of it come back to due: a finished job goes on."""
@@ -312,7 +314,7 @@ class Model:
 
     def _record(self, results: dict[int, Result], now: int) -> None:
         freed: set[int] = set()
-        rejected: list[bytes] = []
+        rejected: list[tuple[bytes, str]] = []
         for id, result in sorted(results.items()):
             d = self.deliveries.get(id)
             if d is None or d.flight is None or d.flight.epoch != result.epoch:
@@ -322,15 +324,16 @@ class Model:
             if result.kind in SURELY_FAILED:
                 freed.add(d.person)
             if result.kind is Kind.REJECTED and result.scope == "address" and flight.address is not None:
-                rejected.append(flight.address)
+                rejected.append((flight.address, d.channel))
             self._outcome(d, flight, result, now)
-        for address in rejected:
-            self.suppressions.setdefault((address, "email"), ("all", "bounced"))
-        self.raise_guard(person for address in rejected for person in self.flying_to(address))
+        for address, channel in rejected:
+            self.suppressions.setdefault((address, channel), ("all", "bounced"))
+        self.raise_guard(person for address, _ in rejected for person in self.flying_to(address))
         self._wake(freed, now, WAITS_FOR_SLOT)
 
     def _outcome(self, d: Delivery, flight: Flight, result: Result, now: int) -> None:
         kind = result.kind
+        d.put_off = kind is not Kind.HELD
         if kind not in (Kind.ACCEPTED, Kind.HELD) and (flight.handed_over_at is not None or result.scope is not None):
             d.tries.append(kind.value)
         if kind in SURELY_FAILED:
@@ -412,10 +415,10 @@ class Model:
 
     def unsubscribe(self, d: Delivery, now: int) -> bool:
         person = self.persons[d.person]
-        changed = person.id not in self.withdrawn
-        self.withdrawn.add(person.id)
+        changed = (person.id, d.channel) not in self.withdrawn
+        self.withdrawn.add((person.id, d.channel))
         raised = {person.id}
-        if person.hash is not None and (person.hash, "email") not in self.suppressions:
+        if d.channel == "email" and person.hash is not None and (person.hash, "email") not in self.suppressions:
             self.suppressions[person.hash, "email"] = ("marketing", "suppressed")
             raised |= self.flying_to(person.hash)
             changed = True

@@ -163,4 +163,4 @@ def may_go(model: Model, person: Person, *, transactional: bool) -> bool:
     found = [model.suppressions[key] for key in ((person.hash, "email"), (person.hash, "*")) if key in model.suppressions]
     if any(scope == "all" for scope, _ in found):
         return False
-    return transactional or (not found and person.id not in model.withdrawn)
+    return transactional or (not found and (person.id, "email") not in model.withdrawn)
