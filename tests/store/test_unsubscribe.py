@@ -56,6 +56,16 @@ async def test_what_waits_becomes_due_now_and_is_dropped(world: World) -> None:
     assert (state, source) == ("withdrawn", "unsubscribe:page")
 
 
+@pytest.mark.parametrize("burnt", [True, False])
+async def test_what_a_provider_put_off_keeps_its_pause(world: World, burnt: bool) -> None:
+    """Whether or not it used up an attempt (a throttle answer does not): the provider asked for time, whatever its person does."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[7])
+    [claimed] = (await world.claim()).claimed
+    assert await world.step(grants=[claimed]) == {1}
+    await world.step(outcomes=[outcome(claimed, Kind.DEFERRED, scope="provider", code="421", again_at=world.now + 30, burnt=burnt)])
+    assert (await apply(world, 1)).woken == 0
+
+
 async def test_what_waits_to_be_tried_again_does_not_come_sooner(world: World) -> None:
     """An unsubscribe ends what is marketing when its turn comes; a receipt that a server put off keeps its pause."""
     await world.store.write(Lane.BULK, add_job, 1, people=[7])
