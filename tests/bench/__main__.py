@@ -60,7 +60,8 @@ def compile_modules() -> None:
 def main() -> int:
     compile_modules()
     for title, run in (BENCHES | LONG).items():
-        if not any(word in title for word in sys.argv[1:]) and (len(sys.argv) > 1 or title in LONG):
+        name = title.partition(":")[0]
+        if not any(word in name for word in sys.argv[1:]) and (len(sys.argv) > 1 or title in LONG):
             continue
         print(title, flush=True)
         run()
