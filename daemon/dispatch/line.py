@@ -242,6 +242,7 @@ class Line:
             turn.open.clear()
             self.portion.let_go(batch)
             await self._records.finish(session, error)
+            turn.session = None  # they know each other: the messages would stay until the collector came by, which is seldom
             if not session.all_accepted:
                 self._wake()
 
