@@ -42,7 +42,7 @@ def whole_lines(path: Path) -> list[str]:
         ("fdatasync:error=EIO:when=60+", ("homing.db", "homing.db-wal")),
         ("pwrite64:error=EIO:when=400+", ("homing.db", "homing.db-wal")),
         ("fsync:error=EIO:when=2+", ("journal",)),
-        ("write:error=EIO:when=60+", ("journal",)),
+        ("write:error=EIO:when=20+", ("journal",)),
     ],
 )
 def test_an_io_error_ends_the_daemon_at_once_and_the_store_is_checked_before_it_sends_again(
