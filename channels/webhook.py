@@ -19,7 +19,6 @@ import base64
 import binascii
 import hashlib
 import hmac
-import ipaddress
 import json
 import re
 from dataclasses import dataclass
@@ -87,7 +86,7 @@ class Settings:
             return SettingError("url", f'must be an address such as "https://letters.example.com/homing" (got "{self.url}")')
         if parts.username is not None or parts.fragment:
             return SettingError("url", "must have neither user nor fragment: the request is signed with `secret`")
-        if parts.scheme == "http" and not self.insecure and not _is_here(host):
+        if parts.scheme == "http" and not self.insecure and not http.is_loopback(host):
             return SettingError("url", "must begin with https: the body names people (insecure = true allows http:)")
         return None
 
@@ -189,13 +188,6 @@ def _fault_of_secret(key: str, secret: Secret | None) -> SettingError | None:
     except ValueError as error:
         return SettingError(key, str(error))
     return SettingError(key, f"is shorter than {SHORTEST_SECRET} bytes") if short else None
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 @hookimpl

@@ -7,6 +7,7 @@ reply says *surely* is all that `outcome_of` claims; where a server may have act
 
 from __future__ import annotations
 
+import ipaddress
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
@@ -92,6 +93,14 @@ def configured_origins(settings: object) -> Iterator[Origin]:
     elif isinstance(settings, Collection) and not isinstance(settings, bytes):
         for value in settings:
             yield from configured_origins(value)
+
+
+def is_loopback(host: str) -> bool:
+    """True when the name or address cannot leave this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _origin(url: str) -> Origin | None:

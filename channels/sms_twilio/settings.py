@@ -5,7 +5,6 @@ All problems are told at once, each with its key, so that the loader can print t
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 
 from channels.sms_twilio.numbers import place_of
 from plugins import Secret, SettingError
+from plugins.http import is_loopback
 
 ANY = "*"
 """In `prices`: every other country."""
@@ -151,13 +151,6 @@ def _url_problem(url: str) -> str | None:
         return "is no address"
     if parts.scheme not in ("https", "http") or not host or parts.query or parts.fragment or parts.username:
         return "must be an address such as https://api.twilio.com"
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         return "must be https: the token would cross the network in clear"
     return None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -5,7 +5,6 @@ All problems are told at once, each with its key, so that the loader can print t
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from channels.smtp.address import BadAddress, parse_sender
 from channels.smtp.exchange import Stage
 from channels.smtp.headers import BadHeader
 from plugins import Secret, SettingError
+from plugins.http import is_loopback
 
 _PORTS = {"starttls": 587, "implicit": 465, "none": 25}
 _host = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]+")
@@ -35,12 +35,7 @@ class Endpoint:
     @property
     def loopback(self) -> bool:
         """True when the name or address cannot leave this machine."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

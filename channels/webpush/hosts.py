@@ -6,13 +6,13 @@ An entry with a scheme (`http://127.0.0.1:9000`) allows that one origin; plain h
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from plugins import SettingError
+from plugins.http import is_loopback
 
 WELL_KNOWN = (
     "fcm.googleapis.com",
@@ -118,13 +118,3 @@ def _origin_entry(entry: str) -> str:
     if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         raise SettingError("allow_hosts", f'"{entry}": http is for a push service on this machine only')
     return f"{parts.scheme}://{parts.netloc}"
-
-
-def is_loopback(host: str) -> bool:
-    """True when the name or address cannot leave this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
