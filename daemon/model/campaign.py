@@ -10,6 +10,7 @@ from typing import Any
 
 from daemon.model.audience import AudienceRule
 from daemon.model.delivery import DAY, HOUR
+from daemon.model.journey import BY_JOBS, NO_EXIT, NOTHING_AFTER, Act, After, Enrol, Exit, Experiment, Goal, Offer, Season
 
 
 class Purpose(StrEnum):
@@ -43,6 +44,8 @@ class Escalation:
     to: tuple[str, ...]
     after: int = 3 * DAY
     unless: tuple[str, ...] = ("opened", "clicked")
+    where: str | None = None
+    """Only those whom this expression (the language of segments) matches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +56,21 @@ class Step:
     """Life after it first fell due, in microseconds."""
     mode: Mode = Mode.FIRST
     escalate: Escalation | None = None
+    day: int | None = None
+    """Day of dormancy on which it falls due, counted from the anchor."""
+    delay: int | None = None
+    """Instead: how long after the former step was accepted (the first step: after the enrolment)."""
+    offer: Mapping[str, str] = field(default_factory=dict)
+    """Tier -> name of the offer that it carries, `default` for all others."""
+    experiment: Experiment | None = None
+    act: Act | None = None
+    """Of a step that is no message; it has no channels then."""
+    where: str | None = None
+    """Only those whom it matches when it falls due; the others' walk goes on without it."""
+    subject: str | None = None
+    hours: tuple[str, ...] = ()
+    """Narrows the campaign's window."""
+    season: Season | None = None
 
     @property
     def every_channel(self) -> tuple[str, ...]:
@@ -92,3 +110,20 @@ class Campaign:
     steps: tuple[Step, ...] = ()
     audiences: tuple[AudienceRule, ...] = ()
     """Retargeting sets that its people are in while they walk."""
+    enrol: Enrol = BY_JOBS
+    goal: Goal | None = None
+    exit: Exit = NO_EXIT
+    prefer: tuple[str, ...] = ()
+    """Hours that are best inside the window: they rank, and never widen it."""
+    holdout: float = 0.0
+    """Share of its people who are sent nothing, to measure by."""
+    offers: Mapping[str, Offer] = field(default_factory=dict)
+    """In the order of the file: a ladder."""
+    after: After = NOTHING_AFTER
+
+    @property
+    def has_walks(self) -> bool:
+        """Is there more to it than one message a job's row: then each enrolment is a row of its own (ADR 0010)?"""
+        more = len(self.steps) > 1 or not self.enrol.jobs or self.goal is not None or self.exit != NO_EXIT
+        steps = any(step.offer or step.experiment or step.act or step.where or step.season for step in self.steps)
+        return more or steps or self.holdout > 0 or self.after != NOTHING_AFTER
