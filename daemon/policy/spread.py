@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from daemon.model.delivery import Instant
 from daemon.policy.dates import campaign_life
 from daemon.policy.hours import WindowRule
+from daemon.policy.prefer import first_preferred
 from daemon.policy.rules import Rules
 from daemon.policy.subject import Candidate, PersonFacts
-from daemon.policy.window import SEARCH, first_open
+from daemon.policy.window import SEARCH
 
 RING = 1 << 63
 
@@ -34,11 +36,14 @@ class Stretch(NamedTuple):
         return self.opens if self.opens is None or not self.span else self.opens + jitter(person, campaign, self.span)
 
 
-def due_stretch(candidate: Candidate, person: PersonFacts, rules: Rules, now: Instant) -> Stretch:
+def due_stretch(
+    candidate: Candidate, person: PersonFacts, rules: Rules, now: Instant, prefer: Sequence[WindowRule] = (), life: int = SEARCH
+) -> Stretch:
     """Where a delivery released at `now` falls due; the same for all of whom the same is known (zone, phone, country, quiet hours).
+    `prefer`: the hours that are best (policy.prefer.ranks), looked for within `life` of the first instant that is allowed.
 
     No window opens before its end: it is expired at once. Without a known zone it is due as soon as it may, so that the claim holds it
-    with its reason.
+    with its reason. What meets an open window now is due at once.
     """
     guess = rules.guess_zones(person)
     start, limit = campaign_life(candidate, guess, max(now, candidate.not_before))
@@ -46,19 +51,16 @@ def due_stretch(candidate: Candidate, person: PersonFacts, rules: Rules, now: In
     if windows and not guess.names:
         return Stretch(start if start < limit else None, 0, limit)
     at_once = candidate.trigger or candidate.transactional
-    return _stretch(windows, guess.names, start, limit, 0 if at_once else rules.spread, now)
-
-
-def _stretch(
-    windows: tuple[WindowRule, ...], zones: tuple[str, ...], not_before: Instant, expires_at: Instant, spread: int, now: Instant
-) -> Stretch:
-    """The first window instant from `not_before` on. The spread fills at most half of what is left before close and end, so that the
-    last ones still have time to go. What meets an open window now is due at once."""
-    found = first_open(windows, zones, not_before, min(expires_at, not_before + SEARCH))
+    found = first_preferred(windows, guess.names, start, limit, () if at_once else prefer, life)
     if found is None:
-        return Stretch(None, 0, expires_at)
+        return Stretch(None, 0, limit)
     opens, closes = found
-    return Stretch(opens, 0 if opens <= now else min(spread, (closes - opens) // 2), expires_at)
+    return Stretch(opens, 0 if at_once or opens <= now else _span(rules.spread, opens, closes), limit)
+
+
+def _span(spread: int, opens: Instant, closes: Instant) -> int:
+    """The spread fills at most half of what is left before close and end, so that the last ones still have time to go."""
+    return min(spread, (closes - opens) // 2)
 
 
 def jitter(person: int, campaign: str, span: int) -> int:

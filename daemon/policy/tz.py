@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
-from daemon.model.delivery import DAY, SECOND, Instant
+from daemon.model.delivery import DAY, HOUR, SECOND, Instant
 
 zoneinfo.reset_tzpath(())
 zoneinfo.ZoneInfo.clear_cache()
@@ -124,6 +124,11 @@ def zone_table(name: str) -> ZoneTable:
 def local_day(zone: str, at: Instant) -> int:
     """The local date at an instant, as days since 1970-01-01."""
     return (at + zone_table(zone).offset(at)) // DAY
+
+
+def local_hour(at: Instant, zone: str) -> int:
+    """The hour that the wall clock shows, 0-23."""
+    return (at + zone_table(zone).offset(at)) % DAY // HOUR
 
 
 def day_number(day: date) -> int:
