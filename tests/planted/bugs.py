@@ -105,7 +105,7 @@ CAPS = (
           "        decision = decide(row, person, rules, now)\n")),
     _bug("clock-back-reopens-caps", "A touch that lies after a clock that was set back does not count.", RULES,
          ("daemon.policy.caps", "        if at > after\n", "        if after < at <= after + cap.reach\n")),
-    _bug("retry-outside-the-window", "A second try is not judged by the window.", ("machine", "simulation"),
+    _bug("retry-outside-the-window", "A second try is not judged by the window.", ("machine", "stages", "simulation"),
          ("daemon.dispatch.judge", "campaign.ignore_window or row.channel", "row.attempts > 0 or campaign.ignore_window or row.channel")),
 )  # fmt: skip
 

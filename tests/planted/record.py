@@ -16,10 +16,16 @@ HEAD = "# Written by `make planted ARGS='--all --write'`: what catches each bug,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caught:
-    """`by`: a test, or a seed of the simulation; `how`: what it said."""
+    """`by`: a test, or a seed of the simulation; `how`: what it said; `chance`: only in what was drawn, which moves with the code."""
 
     by: str
     how: str
+    chance: bool = False
+
+
+def sure(caught: Mapping[str, Caught]) -> tuple[str, Caught] | None:
+    """The first layer whose test catches the bug anywhere and always."""
+    return next(((layer, one) for layer, one in caught.items() if not one.chance), None)
 
 
 def read_record() -> dict[str, dict[str, Caught]]:
@@ -35,7 +41,7 @@ def write_record(record: Mapping[str, Mapping[str, Caught]], bugs: Mapping[str, 
     for name in bugs:
         lines += [f"[{name}]\n"]
         lines += [
-            f"{layer} = {{ by = {json.dumps(caught.by)}, how = {json.dumps(caught.how, ensure_ascii=False)} }}\n"
+            f"{layer} = {{ by = {json.dumps(caught.by)}, how = {json.dumps(caught.how, ensure_ascii=False)}{', chance = true' * caught.chance} }}\n"
             for layer, caught in record.get(name, {}).items()
         ]
     RECORD.write_text("\n".join(["".join(lines[:1]), *["".join(lines[1:])]]), encoding="utf-8")

@@ -104,6 +104,15 @@ def test_a_turn_at_a_slow_destination_takes_no_second_one_at_its_rate() -> None:
     assert buckets["gmail.com"].to_state() == before
 
 
+@pytest.mark.promise("P5")
+@pytest.mark.parametrize("attempts", [0, 1, 4])
+def test_every_try_is_judged_by_the_window(attempts: int) -> None:
+    """At 11:40 in Jakarta, and the window opens at 13:00: however often it was tried, it waits until then."""
+    rules = Rules(window=parse_window({"start": "13:00", "end": "21:00"}))
+    [item] = judge([due(1)._replace(attempts=attempts)], rules=rules)
+    assert (item.decision.reason, item.decision.until) == (Reason.WINDOW_CLOSED, NOW - NOW % HOUR + 2 * HOUR)
+
+
 @pytest.mark.promise("B16")
 def test_a_channel_that_nobody_serves_is_held_with_its_key() -> None:
     """Not an endless wait: an operator sees it, and a provider that comes later frees it."""

@@ -115,6 +115,17 @@ def test_an_order_counts_once_however_often_it_is_told(store: Connection) -> Non
     assert (found["orders"], found["value"], found["last_order_at"]) == (1, 30_000_000, NOW - 3 * DAY)
 
 
+@pytest.mark.parametrize("name", ["Page Viewed", "Email Opened", "Email Link Clicked"])
+def test_what_comes_late_moves_no_last_sight_back(store: Connection, name: str) -> None:
+    """Told in the wrong order, one after the other: the later instant stands."""
+    take(store, row(name, "new", NOW - DAY))
+    before = profile(store)
+    take(store, row(name, "old", NOW - 3 * DAY))
+    sights = ("last_visit_at", "last_open_at", "last_click_at", "last_seen_at")
+    assert [profile(store)[sight] for sight in sights] == [before[sight] for sight in sights]
+    assert NOW - DAY in [before[sight] for sight in sights]
+
+
 def test_an_order_without_a_rate_counts_as_an_order_and_not_as_value(store: Connection) -> None:
     """Two that can be valued, one that cannot."""
     take(

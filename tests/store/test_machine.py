@@ -12,7 +12,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from daemon.model.delivery import HOUR
 from tests.store.machine_acts import StoreMachine
+from tests.store.machine_world import CAPS, Policy
 
 EXAMPLES, STEPS = map(int, os.environ.get("HOMING_MACHINE", "50x50").split("x"))
 PHASES = (Phase.generate,) if "HOMING_MACHINE_RAW" in os.environ else (Phase.reuse, Phase.generate, Phase.shrink)
@@ -58,6 +60,22 @@ def test_what_was_held_in_a_restored_copy_and_sent_since_does_not_go_again(machi
     machine.free_what_is_held(cancel=False, n=2, whole=False)
     machine.teardown()
     assert {d.state for d in machine.model.deliveries.values()} == {"in_doubt"}
+
+
+@pytest.mark.promise("P5")
+def test_a_second_try_waits_for_the_window_as_the_first_one_did(machine: StoreMachine) -> None:
+    """Put off by the relay, and by the time that it may come again the window has closed: it is judged by the rules anew."""
+    machine.policy = Policy(CAPS[1])
+    machine.job_comes((0, 0, [0, 1], 0, 5))
+    machine.settled()
+    machine.send(5, ["deferred"])
+    machine.settled()
+    assert {(d.state, d.attempts) for d in machine.model.deliveries.values()} == {("due", 1)}
+    machine.time_passes(12 * HOUR)
+    machine.claim(["send"], 5, 0)
+    machine.settled()
+    assert {(d.state, d.reason) for d in machine.model.deliveries.values()} == {("due", "window_closed")}
+    machine.teardown()
 
 
 @pytest.mark.slow
