@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from sqlalchemy import BLOB, BigInteger, Column, Index, UniqueConstraint, text
 
-from daemon.store import columns, schema_audiences, schema_events
+from daemon.store import columns, schema_audiences, schema_events, schema_walks
 from daemon.store.columns import int_column as _int
 from daemon.store.columns import table as _table
 from daemon.store.columns import text_column as _text
@@ -20,6 +20,7 @@ audience, audience_member = schema_audiences.audience, schema_audiences.audience
 audience_batch, audience_failure = schema_audiences.audience_batch, schema_audiences.audience_failure
 event_name, event = schema_events.event_name, schema_events.event
 profile, alias = schema_events.profile, schema_events.alias
+walk, campaign_event, trigger_event = schema_walks.walk, schema_walks.campaign_event, schema_walks.trigger_event
 
 meta = _table("meta", _text("key", key=True), _text("value"), clustered=True)
 """Single facts: installation nonce, highest committed `now`, commit number, next delivery id, what holds sending (`gate`)."""
@@ -142,13 +143,14 @@ job = _table(
     _text("window", null=True),
     _int("guard", default=0),
     _int("finished_at", null=True),
+    _int("enrols", default=0),
     UniqueConstraint("key"),
     Index("job_open", "state", sqlite_where=text("finished_at IS NULL")),
 )
 """`body` = file name under STATE/jobs; `offset`/`line` = how far expansion has read; `expanded` 1 = all rows are planned;
 `release_cursor` = last delivery id that was made due, null until release starts, equal to `last_id` when all are out. Who looks for
 jobs by state also says `finished_at IS NULL`: only so is `job_open` used (a bound state implies no partial index), and finished jobs
-are never walked."""
+are never walked. `enrols` 1: its rows become walks, and `first_id` .. `release_cursor` are numbers of theirs."""
 
 wave = _table(
     "wave",
@@ -204,6 +206,7 @@ delivery = _table(
     _int("ended_at", null=True),
     _int("follows", null=True),
     _int("escalates", null=True),
+    _int("walk", null=True),
     UniqueConstraint("wave", "person"),
     Index("delivery_held", "reason", "id", sqlite_where=text("state = 'held'")),
     Index("delivery_in_doubt", "id", sqlite_where=text("state = 'in_doubt'")),
@@ -256,9 +259,11 @@ touch = _table(
     _int("campaign"),
     _text("topic", null=True),
     _text("zone", null=True),
+    _int("ghost", default=0),
     clustered=True,
 )
-"""A counted contact, written with the handover, deleted on a sure failure, pruned past the longest cap."""
+"""A counted contact, written with the handover, deleted on a sure failure, pruned past the longest cap. `ghost` 1: of one who is held
+out: nothing was sent, but it counts."""
 
 attempt = _table(
     "attempt",
