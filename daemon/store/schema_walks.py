@@ -38,11 +38,11 @@ walk = _table(
     Index("walk_next", "state", "campaign", "next_at", sqlite_where=text("next_at IS NOT NULL")),
     Index("walk_watched", "person", sqlite_where=text("watched = 1")),
 )
-"""One person's way through a campaign. `state`: a `WalkState`. `since_at`: events after it may end the walk; `anchor_at` + `shift`: what the
-days of steps count from; `event`: JSON of what triggered it, `vars`: JSON of the job's row that enrolled it (`job`). `arms`: JSON, step ->
-variant. `step`: the last one that was planned or passed over, at `step_at`. `next_at`: when to look at it again, also after its end, null =
-never. `touched_at`: the last acceptance (or ghost). `end_reason`: the event or what else ended it, at `ended_at`. `watched` 1: events may
-still concern it: it is open, or its end is younger than the horizon."""
+"""One person's way through a campaign. `state`: a `WalkState`. `since_at`: events after it may end the walk; `anchor_at` + `shift`: what
+the days of steps count from; `event`: JSON of what triggered it, `vars`: JSON of the job's row that enrolled it (`job`). `arms`: JSON,
+step -> variant. `step`: the last one that was planned or passed over, at `step_at`. `next_at`: when to look at it again, also after its
+end, null = never. `touched_at`: the last acceptance (or ghost). `end_reason`: the event or what else ended it, at `ended_at`. `watched` 1:
+events may still concern it: it is open, or its end is younger than the horizon."""
 
 campaign_event = _table(
     "campaign_event",
