@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.config import Config, key_name, order, read_config
-from daemon.content.campaigns import Catalogue, Wanted, load_campaigns
+from daemon.content.campaigns import Catalogue, Surroundings, Wanted, load_campaigns
 from daemon.dispatch.door import PROVIDER, AudienceDoor
 from daemon.errors import ConfigError, Problem, nearest
 from daemon.model.campaign import CampaignStatus
@@ -75,7 +75,7 @@ def read_setup(path: Path, environ: Mapping[str, str]) -> Setup:
         loading = replace(loading, channels=(*loading.channels, DOOR))
     warnings = [str(each) for each in loading.problems if each.kind is ProblemKind.PLUGIN]
     warnings += _channels(config, loading) + _campaigns(config, catalogue) + _templates(config, catalogue)
-    warnings += _unserved(config, catalogue, loading) + _audiences(config, catalogue, loading)
+    warnings += _unserved(config, catalogue, loading) + _audiences(config, catalogue, loading) + _walking(config, catalogue)
     return Setup(config=config, rules=rules, catalogue=catalogue, loading=loading, warnings=tuple(warnings))
 
 
@@ -91,7 +91,7 @@ def _load_catalogue(config: Config) -> Catalogue:
         for name, table in config.queues.items()
         if table.campaign
     ]
-    return load_campaigns(config.homing.campaigns, check_window=parse_window, topics=config.topics, wanted=wanted)
+    return load_campaigns(config.homing.campaigns, Surroundings(check_window=parse_window, topics=config.topics), wanted=wanted)
 
 
 def _channels(config: Config, loading: Loading) -> list[str]:
@@ -115,10 +115,19 @@ def _unserved(config: Config, catalogue: Catalogue, loading: Loading) -> list[st
     ]  # fmt: skip
 
 
+def _walking(config: Config, catalogue: Catalogue) -> list[str]:
+    """Active campaigns of which this release does not do all."""
+    what = "is active, and of its steps only the first is sent, to the recipients of jobs: this release runs no walks yet"
+    return [
+        f"{config.homing.campaigns / name}/campaign.toml:1: {what}" for name, version in catalogue.versions.items()
+        if version.campaign.has_walks and version.campaign.status is CampaignStatus.ACTIVE
+    ]  # fmt: skip
+
+
 def _templates(config: Config, catalogue: Catalogue) -> list[str]:
     """SMS templates that cost more than they need."""
     folder = config.homing.campaigns
-    versions = {name: each for name, each in catalogue.versions.items() if any("sms" in step.channels for step in each.campaign.steps)}
+    versions = {name: each for name, each in catalogue.versions.items() if any("sms" in step.every_channel for step in each.campaign.steps)}
     if not versions:
         return []
     from daemon.content.sms_check import sms_warnings

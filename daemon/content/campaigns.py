@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
+from daemon.config.locate import find_line, locate_keys
 from daemon.config.values import BadValue, parse_name
-from daemon.content.campaign_file import NAME, Surroundings, WindowChecker, read_campaign
+from daemon.content.campaign_file import NAME, Surroundings, read_campaign
 from daemon.content.names import SUFFIX, fault_of_name, read_template_name
 from daemon.content.render import compile_version
 from daemon.content.template_file import MAX_FILE, normalise_text
@@ -22,8 +23,9 @@ from daemon.content.version import CampaignVersion, inline_campaign
 from daemon.errors import ConfigError, Problem, nearest
 from daemon.model.audience import AUDIENCE
 from daemon.model.job import InlineMessage
+from daemon.model.journey import Variant
 
-__all__ = ["Catalogue", "CampaignVersion", "Wanted", "inline_version", "load_campaigns", "read_campaigns", "read_folder"]  # noqa: RUF022
+__all__ = ["Catalogue", "CampaignVersion", "Surroundings", "Wanted", "inline_version", "load_campaigns", "read_campaigns", "read_folder"]  # noqa: RUF022
 
 MAX_FILES = 500
 
@@ -44,17 +46,11 @@ class Catalogue:
     versions: Mapping[str, CampaignVersion]
 
 
-def load_campaigns(
-    folder: Path,
-    *,
-    check_window: WindowChecker | None = None,
-    topics: Collection[str] = (),
-    wanted: Iterable[Wanted] = (),
-) -> Catalogue:
+def load_campaigns(folder: Path, around: Surroundings | None = None, *, wanted: Iterable[Wanted] = ()) -> Catalogue:
     """All campaigns below `folder`. Raises ConfigError with every problem of every campaign, and of those that are wanted but
-    not there. `check_window`: the policy's `parse_window`.
+    not there.
     """
-    catalogue, problems = read_campaigns(folder, check_window=check_window, topics=topics)
+    catalogue, problems = read_campaigns(folder, around)
     broken = {_folder_of(problem, folder) for problem in problems}
     for want in wanted:
         if want.campaign not in catalogue.versions and want.campaign not in broken:
@@ -65,11 +61,8 @@ def load_campaigns(
     return catalogue
 
 
-def read_campaigns(
-    folder: Path, *, check_window: WindowChecker | None = None, topics: Collection[str] = ()
-) -> tuple[Catalogue, list[Problem]]:
+def read_campaigns(folder: Path, around: Surroundings | None = None) -> tuple[Catalogue, list[Problem]]:
     """The good campaigns and the problems of the others (`campaigns lint` shows both)."""
-    around = Surroundings(check_window=check_window, topics=topics)
     versions: dict[str, CampaignVersion] = {}
     problems: list[Problem] = []
     try:
@@ -83,6 +76,10 @@ def read_campaigns(
         problems += found
         if version and not found:
             versions[version.campaign.name] = version
+    lost = _lost(versions, {entry.name for entry in folders}, folder)
+    for name in lost:
+        versions.pop(name)
+    problems += [problem for found in lost.values() for problem in found]
     return Catalogue(MappingProxyType(versions)), problems
 
 
@@ -105,7 +102,7 @@ def read_folder(folder: Path, around: Surroundings | None = None) -> tuple[Campa
     if campaign.steps:
         problems += _wrong_names(version)
         problems += compile_version(version).problems
-        problems += _missing(version)
+        problems += _missing(version) + _alike(version)
     return version, _placed(folder, problems)
 
 
@@ -155,15 +152,61 @@ def _wrong_names(version: CampaignVersion) -> list[Problem]:
 
 
 def _missing(version: CampaignVersion) -> list[Problem]:
-    """A template without locale for each channel of each step: it is what every other language gets."""
+    """A template without locale for each channel of each step: it is what every other language gets. A variant may have its own; one that
+    has none gets the step's, which may be left out where no variant needs it."""
     there = {read_template_name(name, version.campaign.steps) for name in version.files}
-    bare = {(name.step, name.channel) for name in there if name and name.locale is None}
-    return [
-        Problem(where=f"{step.name}.{channel}{SUFFIX}:1", key="", what=f"missing: the template of step {step.name} for {channel}")
-        for step in version.campaign.steps
-        for channel in step.every_channel
-        if (step.name, channel) not in bare and channel != AUDIENCE
-    ]
+    bare = {(name.step, name.variant, name.channel) for name in there if name and name.locale is None}
+    problems = []
+    for step in version.campaign.steps:
+        for channel in step.every_channel:
+            if channel == AUDIENCE or (step.name, None, channel) in bare:
+                continue
+            lacking = [variant.name for variant in step.variants if (step.name, variant.name, channel) not in bare]
+            wanted: list[str | None] = [*lacking] if len(lacking) < len(step.variants) else [None]
+            for variant in wanted:
+                file = ".".join(filter(None, (step.name, variant, channel))) + SUFFIX
+                whose = f"of variant {variant} of step {step.name}" if variant else f"of step {step.name}"
+                problems.append(Problem(where=f"{file}:1", key="", what=f"missing: the template {whose} for {channel}"))
+    return problems
+
+
+def _alike(version: CampaignVersion) -> list[Problem]:
+    """Variants of one step that differ in nothing: an experiment that tries nothing."""
+    there = {read_template_name(name, version.campaign.steps) for name in version.files}
+    own = {(name.step, name.variant) for name in there if name and name.variant}
+    problems = []
+    for step in version.campaign.steps:
+        same = [
+            each.name for each in step.variants if (step.name, each.name) not in own and each == Variant(name=each.name, share=each.share)
+        ]
+        if len(same) > 1:
+            what = f"the variants {' and '.join(same)} of step {step.name} differ in nothing: give one its own template, subject or offer"
+            problems.append(Problem(where=f"{NAME}:1", key="step.experiment", what=what))
+    return problems
+
+
+def _lost(versions: Mapping[str, CampaignVersion], there: Collection[str], folder: Path) -> dict[str, list[Problem]]:
+    """What campaigns say of others that are not there (`there`: the broken ones too), by campaign."""
+    steps = {f"{name}.{step.name}" for name, version in versions.items() for step in version.campaign.steps}
+    bare = {step.rpartition(".")[2] for step in steps}
+    lost: dict[str, list[Problem]] = {}
+    for name, version in versions.items():
+        lines = locate_keys(version.files[NAME])
+        after, trigger = version.campaign.after.goal, version.campaign.enrol.trigger
+        wrong: list[tuple[tuple[str, ...], str, str | None]] = []
+        if after is not None and after not in there:
+            wrong.append((("after", "goal"), f'no campaign "{after}" in {folder}', nearest(after, there)))
+        elif after == name:
+            wrong.append((("after", "goal"), "is this campaign itself; [enrol] again lets its people come back", None))
+        of = trigger.of if trigger else None
+        if of is not None and of not in steps | bare and there == versions.keys():
+            wrong.append((("enrol", "trigger", "of"), f'no step "{of}" in any campaign', nearest(of, sorted(steps | bare))))
+        if wrong:
+            lost[name] = [
+                Problem(where=f"{folder / name / NAME}:{find_line(lines, path)}", key=".".join(path), what=what, suggestion=near)
+                for path, what, near in wrong
+            ]
+    return lost
 
 
 def _placed(folder: Path, problems: Iterable[Problem]) -> list[Problem]:

@@ -29,8 +29,9 @@ from daemon.content.segments import Kind, MarkupError, Segment, Source, split_so
 from daemon.content.template_file import EMAIL, SMS, TemplateFile
 from daemon.errors import Problem, nearest
 
-ROOTS = frozenset({"recipient", "vars", "campaign", "shop", "unsubscribe_url"})
-LATER_ROOTS = frozenset({"event", "offer", "recommendations", "preferences_url"})
+ROOTS = frozenset({"recipient", "vars", "event", "offer", "campaign", "shop", "recommendations", "unsubscribe_url"})
+LATER_ROOTS = frozenset({"preferences_url"})
+OFFER_WORDS = frozenset({"name", "text", "code", "ends_at", "value"})
 CAMPAIGN_WORDS = frozenset({"name", "step"})
 
 _FILES = frozenset({"include", "render"})
@@ -195,6 +196,9 @@ def _wrong_variables(file: TemplateFile, part: Part) -> Iterator[Problem]:
             yield Problem(where=where, key=name, what="unknown variable", suggestion=nearest(root, ROOTS) or _at_home(root))
         elif root == "campaign" and second not in CAMPAIGN_WORDS:
             yield Problem(where=where, key=name, what="campaign has name and step", suggestion=nearest(str(second), CAMPAIGN_WORDS))
+        elif root == "offer" and second is not None and second not in OFFER_WORDS:
+            what = "offer has name, text, code, ends_at and value"
+            yield Problem(where=where, key=name, what=what, suggestion=nearest(str(second), OFFER_WORDS))
 
 
 def _at_home(root: str) -> str | None:

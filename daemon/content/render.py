@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parseaddr
 from functools import lru_cache
+from typing import NamedTuple
 
 from babel import Locale
 from liquid.exceptions import LiquidError, OutputStreamLimitError, UndefinedError
@@ -24,7 +25,8 @@ from daemon.content.hardened import Setting, run_template
 from daemon.content.locales import DEFAULT_LANGUAGE, fallbacks, footer_words, is_rtl, language_of, normalise, parse_locale
 from daemon.content.names import read_template_name
 from daemon.content.quick import Unusual
-from daemon.content.template_file import MAX_HEAD, fault_of_head, parse_file, parse_inline
+from daemon.content.segments import Source
+from daemon.content.template_file import EMAIL, MAX_HEAD, fault_of_head, parse_file, parse_inline
 from daemon.content.version import INLINE_STEP, CampaignVersion
 from daemon.errors import ConfigError, HomingError, Problem
 from daemon.model.audience import AUDIENCE
@@ -67,23 +69,37 @@ class RenderError(HomingError):
         self.variable = variable
 
 
+_Pairs = tuple[tuple[str, str], ...]
+_Key = tuple[str, str | None, str]
+
+
+class _File(NamedTuple):
+    """A template file (`name` None: an inline message) for one step, variant and channel; `subject` takes the place of its own."""
+
+    name: str | None
+    parts: _Pairs
+    key: _Key
+    locale: str | None = None
+    subject: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Book:
-    """All templates of a version: by (step, channel), then by locale (None: the file without one)."""
+    """All templates of a version: by (step, variant, channel), then by locale (None: the file without one). The variant None is for all
+    that have no words of their own."""
 
-    templates: Mapping[tuple[str, str], Mapping[str | None, Compiled]]
+    templates: Mapping[_Key, Mapping[str | None, Compiled]]
     problems: tuple[Problem, ...]
-
-
-_Pairs = tuple[tuple[str, str], ...]
 
 
 @lru_cache(maxsize=32)
 def _compile_one(
-    name: str | None, parts: _Pairs, channel: str, marketing: bool, locale: str | None, utm: _Pairs
+    name: str | None, parts: _Pairs, channel: str, marketing: bool, locale: str | None, utm: _Pairs, subject: str | None
 ) -> tuple[Compiled | None, tuple[Problem, ...]]:
     """A template file, or (no name) an inline message, and its problems. A reload, and jobs with the same message, find it compiled."""
     file = parse_inline(channel, dict(parts)) if name is None else parse_file(name, parts[0][1], channel=channel)
+    if subject is not None and channel == EMAIL:
+        file.head["subject"] = Source.build([(subject, 1)])
     dress = Dress(marketing=marketing, locale=locale, parameters={f"utm_{key}": value for key, value in utm})
     compiled = compile_file(file, channel=channel, dress=dress)
     return compiled, tuple(file.problems)
@@ -93,28 +109,36 @@ def compile_version(version: CampaignVersion) -> Book:
     """Compile each template of a version. Problems have the file's bare name; a missing template is one of `campaign.toml`."""
     campaign = version.campaign
     marketing, utm = campaign.purpose is Purpose.MARKETING, tuple(campaign.utm.items())
-    templates: dict[tuple[str, str], dict[str | None, Compiled]] = {}
-    problems: list[Problem] = []
-    for name, parts, step, channel, locale in _files(version):
-        compiled, found = _compile_one(name, parts, channel, marketing, locale, utm)
-        problems += found
+    templates: dict[_Key, dict[str | None, Compiled]] = {}
+    problems: dict[Problem, None] = {}  # once: variants may share a file
+    for file in _files(version):
+        compiled, found = _compile_one(file.name, file.parts, file.key[2], marketing, file.locale, utm, file.subject)
+        problems.update(dict.fromkeys(found))
         if compiled:
-            templates.setdefault((step, channel), {})[locale] = compiled
+            templates.setdefault(file.key, {})[file.locale] = compiled
     return Book(templates=templates, problems=tuple(problems))
 
 
-def _files(version: CampaignVersion) -> list[tuple[str | None, _Pairs, str, str, str | None]]:
-    """(file, its parts, step, channel, locale) of each template; files with a wrong name are the loader's to report."""
+def _files(version: CampaignVersion) -> list[_File]:
+    """Each template, as often as it is used with another subject; files with a wrong name are the loader's to report."""
     if version.is_inline:
         channel = version.campaign.steps[0].channels[0]
         if channel == AUDIENCE:  # its name is no template: content.audience_name
             return []
-        return [(None, tuple(version.files.items()), INLINE_STEP, channel, None)]
-    found: list[tuple[str | None, _Pairs, str, str, str | None]] = []
-    for name, content in version.files.items():
-        parsed = read_template_name(name, version.campaign.steps)
-        if parsed:
-            found.append((name, ((name, content),), parsed.step, parsed.channel, parsed.locale))
+        return [_File(None, tuple(version.files.items()), (INLINE_STEP, None, channel))]
+    steps = {step.name: step for step in version.campaign.steps}
+    read = [(name, ((name, content),), read_template_name(name, steps.values())) for name, content in version.files.items()]
+    own = {(each.step, each.variant, each.channel) for _, _, each in read if each}
+    found: list[_File] = []
+    for name, parts, each in read:
+        if each is None:
+            continue
+        subjects = {variant.name: variant.subject for variant in steps[each.step].variants}
+        subject = subjects[each.variant] if each.variant else steps[each.step].subject
+        found.append(_File(name, parts, (each.step, each.variant, each.channel), each.locale, subject))
+        for variant, words in subjects.items() if each.variant is None else ():
+            if words is not None and (each.step, variant, each.channel) not in own:
+                found.append(_File(name, parts, (each.step, variant, each.channel), each.locale, words))
     return found
 
 
@@ -129,14 +153,14 @@ class Renderer:
         self._shop = dict(shop or {})
         self._currency = str(self._shop.get("currency", "USD"))
         self._name = version.campaign.name
-        self._chosen: dict[tuple[str, str, str | None], tuple[Compiled, Locale]] = {}
+        self._chosen: dict[tuple[_Key, str | None], tuple[Compiled, Locale]] = {}
         self._envelope = _envelope(version.campaign.sender, version.campaign.reply_to)
         self.fallbacks = 0
         """Parts whose quick form gave up so far, so that the library rendered them (about: the count is not locked)."""
 
-    def needs(self, step: str, channel: str, locale: str | None = None) -> tuple[Need, ...]:
+    def needs(self, step: str, channel: str, locale: str | None = None, *, variant: str | None = None) -> tuple[Need, ...]:
         """The variables of the template that a recipient of this locale would get."""
-        return self._choose(step, channel, locale)[0].needs
+        return self._choose((step, variant, channel), locale)[0].needs
 
     def render(
         self,
@@ -145,14 +169,16 @@ class Renderer:
         locale: str | None,
         variables: Mapping[str, object],
         *,
+        variant: str | None = None,
         zone: str | None = None,
         now: Instant | None = None,
     ) -> Rendered:
         """One message, of the best variant for `locale`. `variables`: `recipient`, `vars`, `unsubscribe_url` (see
         `variables.build_variables`); `campaign` and `shop` are added here. `zone`: of the recipient, for dates; `now`: what
-        `"now" | date` means. Raises RenderError; KeyError if the version has no such step and channel.
+        `"now" | date` means; `variant`: the recipient's arm of the step's experiment. Raises RenderError; KeyError if the version has no
+        such step and channel.
         """
-        compiled, language = self._choose(step, channel, locale)
+        compiled, language = self._choose((step, variant, channel), locale)
         setting = Setting(
             locale=language,
             zone=zone_of(zone),
@@ -199,12 +225,13 @@ class Renderer:
             what = f"a value is not what the template expects ({type(error).__name__})"
             raise RenderError(Reason.RENDER_ERROR, what, template=compiled.file, line=part.source.lines[0]) from error
 
-    def _choose(self, step: str, channel: str, locale: str | None) -> tuple[Compiled, Locale]:
-        """The best variant for a recipient's locale, and the language of its numbers and dates."""
-        key = (step, channel, locale)
+    def _choose(self, wanted: _Key, locale: str | None) -> tuple[Compiled, Locale]:
+        """The best template for a recipient's locale, and the language of its numbers and dates."""
+        key = (wanted, locale)
         chosen = self._chosen.get(key)
         if chosen is None:
-            files = self._templates[step, channel]
+            step, _, channel = wanted
+            files = self._templates.get(wanted) or self._templates[step, None, channel]
             compiled = next((files[name] for name in fallbacks(locale) if name in files), None) or next(iter(files.values()))
             chosen = compiled, _language(compiled, locale)
             if len(self._chosen) < 1000:  # locales are what recipients bring in

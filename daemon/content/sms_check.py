@@ -22,11 +22,11 @@ _BLOCKS = frozenset({"if", "unless", "for", "case", "tablerow", "ifchanged", "ca
 def sms_warnings(version: CampaignVersion) -> list[str]:
     """`FILE:LINE: what`, with the file's bare name (`message` for a job's own)."""
     found: list[str] = []
-    for (_, channel), files in compile_version(version).templates.items():
+    for (_, _, channel), files in compile_version(version).templates.items():
         if channel == SMS:
             for compiled in files.values():
                 found += [f"{compiled.file}:{line}: {what}" for line, what in _look(compiled.text.source)]
-    return sorted(found)
+    return sorted(set(found))
 
 
 def _look(source: Source) -> Iterator[tuple[int, str]]:

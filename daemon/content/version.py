@@ -11,18 +11,20 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any
 
+from daemon.content.plain import from_plain, to_plain
 from daemon.model.audience import AUDIENCE, STAY, AudienceRule
-from daemon.model.campaign import Campaign, CampaignStatus, Escalation, Mode, Purpose, Step
+from daemon.model.campaign import Campaign, CampaignStatus, Purpose, Step
 from daemon.model.job import InlineMessage
 
 INLINE_STEP = "message"
 INLINE_PREFIX = "job:"
 
 _FORM = 1
+_NEWER = ("enrol", "goal", "exit", "prefer", "holdout", "offers", "after", "survey")
+_NEWER_OF_STEP = ("day", "delay", "offer", "experiment", "act", "where", "subject", "hours", "season")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +89,10 @@ def _campaign_to_plain(campaign: Campaign) -> dict[str, Any]:
          "description": rule.description}
         for rule in campaign.audiences
     ]  # fmt: skip
+    newer = to_plain(campaign)
     return {
         **({"audiences": audiences} if audiences else {}),
+        **{key: newer[key] for key in _NEWER if key in newer},
         "name": campaign.name,
         "status": campaign.status,
         "purpose": campaign.purpose,
@@ -113,34 +117,18 @@ def _step_to_plain(step: Step) -> dict[str, Any]:
     if len(step.channels) > 1:
         plain["mode"] = step.mode
     if step.escalate is not None:
-        plain["escalate"] = {"to": list(step.escalate.to), "after": step.escalate.after, "unless": list(step.escalate.unless)}
-    return plain
+        more = {"to": list(step.escalate.to), "after": step.escalate.after, "unless": list(step.escalate.unless)}
+        plain["escalate"] = {**more, **({"where": step.escalate.where} if step.escalate.where is not None else {})}
+    newer = to_plain(step)
+    return {**plain, **{key: newer[key] for key in _NEWER_OF_STEP if key in newer}}
 
 
 def step_from_plain(plain: Mapping[str, Any]) -> Step:
     """One of `$.campaign.steps` of a version's JSON text."""
-    more = plain.get("escalate")
-    escalate = Escalation(to=tuple(more["to"]), after=more["after"], unless=tuple(more["unless"])) if more else None
-    mode = Mode(plain.get("mode", Mode.FIRST))
-    return Step(name=plain["name"], channels=tuple(plain["channels"]), valid=plain["valid"], mode=mode, escalate=escalate)
+    return from_plain(Step, plain)
 
 
 def _campaign_from_plain(plain: Mapping[str, Any]) -> Campaign:
-    steps = map(step_from_plain, plain["steps"])
-    return Campaign(
-        **{
-            **plain,
-            "status": CampaignStatus(plain["status"]),
-            "purpose": Purpose(plain["purpose"]),
-            "starts": _moment(plain["starts"]),
-            "ends": _moment(plain["ends"]),
-            "steps": tuple(steps),
-            "audiences": tuple(AudienceRule(**{**rule, "providers": tuple(rule["providers"])}) for rule in plain.get("audiences", ())),
-        }
-    )
-
-
-def _moment(text: str | None) -> date | datetime | None:
-    if text is None:
-        return None
-    return datetime.fromisoformat(text) if "T" in text else date.fromisoformat(text)
+    campaign = from_plain(Campaign, plain)
+    ladder = sorted(campaign.offers.values(), key=lambda offer: offer.rank)  # the text is sorted by name
+    return replace(campaign, offers={offer.name: offer for offer in ladder})

@@ -10,7 +10,7 @@ from typing import Any
 
 from daemon.model.audience import AudienceRule
 from daemon.model.delivery import DAY, HOUR
-from daemon.model.journey import BY_JOBS, NO_EXIT, NOTHING_AFTER, Act, After, Enrol, Exit, Experiment, Goal, Offer, Season
+from daemon.model.journey import BY_JOBS, NO_EXIT, NOTHING_AFTER, Act, After, Enrol, Exit, Experiment, Goal, Offer, Season, Survey, Variant
 
 
 class Purpose(StrEnum):
@@ -75,7 +75,13 @@ class Step:
     @property
     def every_channel(self) -> tuple[str, ...]:
         """All that it may go over, each once: it has a template for each."""
-        return tuple(dict.fromkeys((*self.channels, *(self.escalate.to if self.escalate else ()))))
+        tried = [channel for variant in self.variants for channel in variant.channels]
+        return tuple(dict.fromkeys((*self.channels, *tried, *(self.escalate.to if self.escalate else ()))))
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """The arms of its experiment, in order; none if it tries nothing."""
+        return self.experiment.variants if self.experiment else ()
 
     @property
     def planned(self) -> tuple[str, ...]:
@@ -120,6 +126,8 @@ class Campaign:
     offers: Mapping[str, Offer] = field(default_factory=dict)
     """In the order of the file: a ladder."""
     after: After = NOTHING_AFTER
+    survey: Survey | None = None
+    """What its question's answers are, for the reports."""
 
     @property
     def has_walks(self) -> bool:

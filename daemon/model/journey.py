@@ -67,7 +67,8 @@ class Goal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trigger:
-    """`event` happened (and its properties match `where`); or `absent` did not happen `after` the step `of` was accepted."""
+    """`event` happened (and its properties match `where`); or `absent` (`opened`, `clicked`, `replied`) did not happen `after` the step
+    `of` was accepted: `STEP` of whatever campaign, or `CAMPAIGN.STEP`."""
 
     event: str | None = None
     where: str | None = None
@@ -185,6 +186,23 @@ class After:
 
     goal: str | None = None
     finish: str | None = None
+
+
+class SurveyKind(StrEnum):
+    NPS = "nps"
+    CSAT = "csat"
+    REASON = "reason"
+    """Words and no number: why did you leave, what brought you back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What the answers to a campaign's question are (event `Survey Answered`, property `survey` = `name`): both bounds are answers."""
+
+    name: str
+    kind: SurveyKind = SurveyKind.NPS
+    low: int = 0
+    high: int = 10
 
 
 BY_JOBS, NO_EXIT, NOTHING_AFTER = Enrol(jobs=True), Exit(), After()

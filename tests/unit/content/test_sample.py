@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from daemon.content.campaigns import load_campaigns
+from daemon.content.campaigns import Surroundings, load_campaigns
 from daemon.content.render import Rendered, Renderer
 from daemon.content.variables import build_variables
 from daemon.model.campaign import CampaignStatus
@@ -19,7 +19,7 @@ from daemon.policy.hours import parse_window
 from plugins.sms_text import measure_sms
 
 FOLDER = Path(__file__).parents[3] / "campaigns"
-VERSION = load_campaigns(FOLDER, check_window=parse_window).versions["winback"]
+VERSION = load_campaigns(FOLDER, Surroundings(check_window=parse_window)).versions["winback"]
 RENDERER = Renderer(VERSION, shop={"currency": "USD"})
 URL = "https://go.example.com/u/v1.0123abcd.token"
 LOCALES = [None, "id", "ms", "fa"]
@@ -88,7 +88,7 @@ def test_persian_is_written_from_right_to_left() -> None:
 def test_the_best_customers_get_one_short_message(locale: str | None, traits: Mapping[str, Any]) -> None:
     """A push with title, words and a link; an SMS of at most two segments, with a way out."""
     recipient = Recipient(id=1, key="v-1", phone="+628111000001", locale=locale, traits=traits)
-    renderer = Renderer(load_campaigns(FOLDER, check_window=parse_window).versions["vip"], shop={"currency": "USD"})
+    renderer = Renderer(load_campaigns(FOLDER, Surroundings(check_window=parse_window)).versions["vip"], shop={"currency": "USD"})
     known = build_variables(recipient, {}, unsubscribe_url=URL, now=0)
     push, sms = (renderer.render("invite", channel, locale, known) for channel in ("push", "sms"))
     assert (push.locale, sms.locale) == (locale, locale)

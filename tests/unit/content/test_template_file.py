@@ -106,7 +106,7 @@ def test_file_names_give_step_channel_and_locale(name: str, parts: tuple[str, st
     [
         ("remindr.email.liquid", 'no step "remindr"', "reminder.email.liquid"),
         ("reminder.emial.liquid", 'the step reminder has no channel "emial"', "reminder.email.liquid"),
-        ("reminder.product.email.liquid", 'variants ("product") are not supported yet', None),
+        ("reminder.product.email.liquid", 'the step reminder has no variant "product"', None),
         ("reminder.email.klingon.liquid", 'no locale "klingon"', None),
         ("reminder.liquid", "a template's name is STEP.CHANNEL.liquid", None),
     ],
