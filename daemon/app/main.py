@@ -248,10 +248,10 @@ class Daemon:
         self.suppressing = Suppressing(store=world.store, pepper=self.pepper, clock=self.clock)
         self.tracker = Tracker(
             store=world.store, pepper=self.pepper, clock=self.clock, log=self.log, metrics=self.metrics, woken=self.sending.wake,
-            shop=lambda: shop_of(self.setup.config.shop),
+            shop=lambda: shop_of(self.setup.config),
         )  # fmt: skip
         self.revaluing = Revaluing(
-            store=world.store, clock=self.clock, log=self.log, shop=lambda: shop_of(self.setup.config.shop)
+            store=world.store, clock=self.clock, log=self.log, shop=lambda: shop_of(self.setup.config)
         )  # fmt: skip
         self.people = People(
             store=world.store, pepper=self.pepper, clock=self.clock, log=self.log, tracker=self.tracker, woken=self.sending.wake

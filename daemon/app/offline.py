@@ -121,7 +121,7 @@ async def _served(
 
     desk = Desk(store=store, clock=clock, gate=gate, disk=disk, config=lambda: config, hooks=Hooks(accept_restore=accept_restore))
     links = Links(open_ring(state_dir / "links.key", disk, ids), config.http.public_base)
-    tracker = Tracker(store=store, pepper=pepper, clock=clock, log=log, metrics=metrics, shop=lambda: shop_of(config.shop))
+    tracker = Tracker(store=store, pepper=pepper, clock=clock, log=log, metrics=metrics, shop=lambda: shop_of(config))
     doors = Doors(
         store=store, intake=intake, operations=desk, explainer=_explaining(setup, store, gate, clock),
         unsubscribing=Unsubscribing(store=store, clock=clock, log=log, metrics=metrics, woken=lambda: None),

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from daemon.clock import Clock
-from daemon.config.schema import ShopTable
+from daemon.config import Config
 from daemon.intake.tracking import MOST_BYTES, Parsed, Reading
 from daemon.journey.events import ORDER
-from daemon.journey.profile import Shop, currency_of
+from daemon.journey.profile import Shop, Tier, currency_of
 from daemon.metrics import Metrics
 from daemon.model.job import RowError
 from daemon.store.tracking import Message, take_messages
@@ -154,9 +154,11 @@ class Tracker:
             self._unrated |= found.keys()
 
 
-def shop_of(table: ShopTable) -> Shop:
-    """What money is counted in, from the config."""
-    return Shop(table.currency, table.rates)
+def shop_of(config: Config) -> Shop:
+    """What money and time of the shop are counted in."""
+    table = config.shop
+    tiers = {name: Tier(tier.orders, tier.value) for name, tier in table.tiers.items()}
+    return Shop(table.currency, table.rates, tiers, table.bands, config.homing.default_zone)
 
 
 def _too_large(number: int, item: Any) -> Parsed | None:

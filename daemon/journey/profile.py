@@ -27,11 +27,22 @@ _ENDING = frozenset({e.CANCELLED, e.TICKET_CLOSED, e.CANCELLED_ORDER})
 PRODUCT_KEYS = ("product_id", "sku", "name", "brand", "category", "variant", "price", "url", "image_url")
 
 
+class Tier(NamedTuple):
+    """Thresholds of a value tier: orders, and money in the shop's currency."""
+
+    orders: int
+    value: float
+
+
 class Shop(NamedTuple):
-    """`rates`: units of `currency` for one of another."""
+    """`rates`: units of `currency` for one of another. `bands`: name -> days since the last order at which it starts. `zone`: of the
+    shop's days (birthdays)."""
 
     currency: str = "USD"
     rates: Mapping[str, float] = {}
+    tiers: Mapping[str, Tier] = {"high": Tier(3, 500), "low": Tier(1, 100)}
+    bands: Mapping[str, int] = {"early": 30, "mid": 60, "late": 90, "deep": 180}
+    zone: str = "UTC"
 
 
 class Order(NamedTuple):

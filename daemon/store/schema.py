@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from sqlalchemy import BLOB, BigInteger, Column, Index, UniqueConstraint, text
 
-from daemon.store import columns, schema_audiences, schema_events, schema_walks
+from daemon.store import columns, schema_audiences, schema_events, schema_segments, schema_walks
 from daemon.store.columns import int_column as _int
 from daemon.store.columns import table as _table
 from daemon.store.columns import text_column as _text
@@ -21,6 +21,8 @@ audience_batch, audience_failure = schema_audiences.audience_batch, schema_audie
 event_name, event = schema_events.event_name, schema_events.event
 profile, alias = schema_events.profile, schema_events.alias
 walk, campaign_event, trigger_event = schema_walks.walk, schema_walks.campaign_event, schema_walks.trigger_event
+segment, segment_member = schema_segments.segment, schema_segments.segment_member
+segment_run, category_cycle = schema_segments.segment_run, schema_segments.category_cycle
 
 meta = _table("meta", _text("key", key=True), _text("value"), clustered=True)
 """Single facts: installation nonce, highest committed `now`, commit number, next delivery id, what holds sending (`gate`)."""

@@ -195,7 +195,7 @@ class WebWorld:
             store=inner.store, clock=clock, log=inner.log, metrics=metrics, receivers=receivers,
             hash_address=functools.partial(hash_text, pepper), channels=lambda: ["email"],
         )  # fmt: skip
-        tracker = Tracker(store=inner.store, pepper=pepper, clock=clock, log=inner.log, metrics=metrics, shop=lambda: shop_of(inner.config.shop))
+        tracker = Tracker(store=inner.store, pepper=pepper, clock=clock, log=inner.log, metrics=metrics, shop=lambda: shop_of(inner.config))
         doors = Doors(
             tracker=tracker, people=People(store=inner.store, pepper=pepper, clock=clock, log=inner.log, tracker=tracker),
             store=inner.store, intake=inner.intake, operations=operator, explainer=explaining, links=links,

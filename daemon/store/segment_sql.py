@@ -1,0 +1,296 @@
+"""Expressions as SQL: a checked tree becomes a condition on `recipient` and its `profile`, in SQLAlchemy Core.
+
+All that an expression brings (texts, numbers, names of events, traits and segments) goes in as bound parameters. `VALUES` of one
+moment are named parameters, so that a statement is compiled once and used for every page. Reads only.
+"""
+
+from __future__ import annotations
+
+import zoneinfo
+from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    case,
+    cast,
+    exists,
+    func,
+    literal_column,
+    not_,
+    or_,
+    select,
+    type_coerce,
+)  # fmt: skip
+from sqlalchemy import literal as bound
+from sqlalchemy.types import Float, NullType, Text
+
+from daemon.clock import to_datetime
+from daemon.journey.profile import MICROS, Shop
+from daemon.journey.tiers import LOW, MEDIUM, bands_in_order, upper_tiers
+from daemon.model import expression as m
+from daemon.model.delivery import DAY, Instant
+from daemon.model.expression import Expression, Kind
+from daemon.store import schema as s
+from daemon.store.profiles import rescore
+from daemon.store.sql import Query, fetch, ids, in_list
+
+Sql = ColumnElement[Any]
+_R, _P, _E = s.recipient.c, s.profile.c, s.event.c
+_NOW: Sql = bindparam("now", type_=BigInteger)
+_DAY: Sql = literal_column(str(DAY), BigInteger)
+_ZERO: Sql = literal_column("0", BigInteger)
+VALUES = ("now", "today", "month_day", "year")
+"""Names of the parameters that every statement made here may have; `moment` gives their values."""
+
+
+def moment(now: Instant, shop: Shop) -> tuple[Any, ...]:
+    """The values of VALUES at `now`: the day is the shop's."""
+    today = to_datetime(now).astimezone(zoneinfo.ZoneInfo(shop.zone)).date()
+    return now, today.isoformat(), today.isoformat()[5:], today.year
+
+
+def _words(*words: str) -> list[Sql]:
+    """Of our own, written out: an expanding parameter would be one more thing to bind for each page."""
+    return [literal_column(f"'{word}'", Text) for word in words]
+
+
+def _days(at: Sql) -> Sql:
+    return (_NOW - at) // _DAY
+
+
+def _json(document: Sql, path: tuple[str, ...]) -> tuple[Sql, Sql]:
+    """(the value at a path, its JSON type)."""
+    where = bound("$" + "".join(f'."{name}"' for name in path), Text)
+    return func.json_extract(document, where, type_=NullType), func.json_type(document, where, type_=Text)
+
+
+def read_as(document: Sql, path: tuple[str, ...], kind: Kind) -> Sql:
+    """As `journey.matching.read_as`."""
+    value, type_ = _json(document, path)
+    match kind:
+        case Kind.NUMBER:
+            digits = case((func.substr(value, 1, 1) == "-", func.substr(value, 2)), else_=value)
+            numeric = and_(
+                digits.op("GLOB")("[0-9]*"), digits.op("GLOB")("*[0-9]"), not_(digits.op("GLOB")("*[^0-9.]*")),
+                func.length(digits) - func.length(func.replace(digits, ".", "")) <= 1, func.length(digits) <= 30,
+            )  # fmt: skip
+            text = case((numeric, cast(value, Float)))
+            return case((type_.in_(_words("integer", "real")), value), (type_ == "text", text))
+        case Kind.TEXT:
+            return case((type_.in_(_words("text", "integer")), cast(value, Text)))
+        case Kind.FLAG:
+            text = case((value == "true", 1), (value == "false", 0))
+            return case((type_ == "true", 1), (type_ == "false", 0), (type_ == "text", text))
+        case _:
+            return value
+
+
+def _birthday() -> Sql:
+    return read_as(_R.traits, ("birthday",), Kind.TEXT)
+
+
+def _days_to_birthday() -> Sql:
+    born = _birthday()
+    month_day = func.substr(born, -5)
+    year: Sql = bindparam("year", type_=BigInteger)
+    next_one = case((month_day >= bindparam("month_day", type_=Text), year), else_=year + literal_column("1", BigInteger))
+    days = func.julianday(cast(next_one, Text) + "-" + month_day) - func.julianday(bindparam("today", type_=Text))
+    return case((born.op("GLOB")("*[0-1][0-9]-[0-3][0-9]"), cast(days, BigInteger)))
+
+
+def _tier(shop: Shop) -> Sql:
+    orders, value = _count("orders"), _count("value")
+    steps: list[tuple[Sql, Any]] = [
+        (and_(orders >= tier.orders, value >= round(tier.value * MICROS)), bound(name, Text)) for name, tier in upper_tiers(shop)
+    ]
+    if (low := shop.tiers.get(LOW)) is not None:
+        steps.append((and_(orders <= low.orders, value < round(low.value * MICROS)), bound(LOW, Text)))
+    return case(*steps, else_=bound(MEDIUM, Text)) if steps else bound(MEDIUM, Text)
+
+
+def _band(shop: Shop) -> Sql:
+    bands = bands_in_order(shop)
+    days = _days(_P.last_order_at)
+    return case(*[(days >= start, bound(name, Text)) for name, start in reversed(bands)]) if bands else cast(_P.lapse_reason, Text)
+
+
+def _cycle() -> Sql:
+    own = (_P.last_order_at - _P.first_order_at) / (type_coerce(_P.orders, Float) - 1) / float(DAY)
+    category = func.json_extract(_P.last_product, "$.category", type_=Text)
+    of_others = select(s.category_cycle.c.days).where(s.category_cycle.c.category == category).correlate(s.profile).scalar_subquery()
+    return case((_P.orders >= 3, own), else_=of_others)
+
+
+def _pushes() -> Sql:
+    table = s.push_subscription
+    return select(func.count()).select_from(table).where(table.c.person == _R.id).correlate(s.recipient).scalar_subquery()
+
+
+def _push_clicks() -> Sql:
+    c = s.feedback.c
+    wanted = and_(c.person == _R.id, c.channel == "push", c.human == 1, c.kind.in_(_words("opened", "clicked")))
+    return select(func.count()).select_from(s.feedback).where(wanted).correlate(s.recipient).scalar_subquery()
+
+
+def _count(name: str) -> Sql:
+    return func.coalesce(_P[name], _ZERO, type_=BigInteger)
+
+
+_SQL: Mapping[str, Callable[[Shop], Sql]] = {
+    "orders": lambda _: _count("orders"),
+    "value": lambda _: _count("value") / float(MICROS),
+    "first_order_at": lambda _: _P.first_order_at,
+    "last_order_at": lambda _: _P.last_order_at,
+    "days_since_first_order": lambda _: _days(_P.first_order_at),
+    "days_since_order": lambda _: _days(_P.last_order_at),
+    "cycle_days": lambda _: _cycle(),
+    "band": _band,
+    "tier": _tier,
+    "score_30d": lambda _: _count("score"),
+    "days_since_open": lambda _: _days(_P.last_open_at),
+    "days_since_click": lambda _: _days(_P.last_click_at),
+    "days_since_visit": lambda _: _days(_P.last_visit_at),
+    "days_since_seen": lambda _: _days(_P.last_seen_at),
+    "tickets_open": lambda _: _count("tickets_open"),
+    "returns": lambda _: _count("returns"),
+    "discount_share": lambda _: type_coerce(_P.discount_orders, Float) * 1.0 / func.nullif(_P.orders, _ZERO, type_=Float),
+    "p_alive": lambda _: _P.p_alive,
+    "subscription_active": lambda _: case(
+        (and_(_count("subscription_active") == 1, or_(_P.subscription_ends_at.is_(None), _P.subscription_ends_at > _NOW)), 1), else_=0
+    ),
+    "subscription_ends_at": lambda _: _P.subscription_ends_at,
+    "days_to_subscription_end": lambda _: (_P.subscription_ends_at - _NOW) // _DAY,
+    "country": lambda _: _R.country,
+    "zone": lambda _: _R.zone,
+    "locale": lambda _: _R.locale,
+    "birthday": lambda _: _birthday(),
+    "days_to_birthday": lambda _: _days_to_birthday(),
+    "tags": lambda _: func.json_extract(_R.traits, "$.tags", type_=NullType),
+    "lapse_reason": lambda _: _P.lapse_reason,
+    "nps": lambda _: _P.nps,
+    "last_survey_at": lambda _: _P.last_survey_at,
+    "push_subscriptions": lambda _: _pushes(),
+    "push_clicks": lambda _: _push_clicks(),
+    "days_known": lambda _: _days(_R.created_at),
+}
+"""Each of `model.expression.COLUMNS`; a test compares them."""
+_COMPARE: Mapping[str, Callable[[Sql, Sql], Sql]] = {
+    "=": lambda a, b: a == b, "!=": lambda a, b: a != b, "<": lambda a, b: a < b, "<=": lambda a, b: a <= b, ">": lambda a, b: a > b,
+    ">=": lambda a, b: a >= b,
+}  # fmt: skip
+
+
+def condition(tree: m.Condition, shop: Shop, document: Sql | None = None) -> Sql:
+    """`tree` as a condition. `document`: the JSON that properties are of; None = the recipient's traits, with `profile` beside it."""
+    match tree:
+        case m.All(parts=parts):
+            return and_(*(condition(part, shop, document) for part in parts)).self_group()
+        case m.Some(parts=parts):
+            return or_(*(condition(part, shop, document) for part in parts)).self_group()
+        case m.Opposite(part=part):
+            return not_(condition(part, shop, document).self_group())
+        case m.Compare(op=op, left=left, right=right):
+            return _COMPARE[op](_value(left, shop, document), _value(right, shop, document))
+        case m.Among(value=value, options=options):
+            return _value(value, shop, document).in_([_value(option, shop, document) for option in options])
+        case m.Like(value=value, pattern=pattern):
+            return _value(value, shop, document).like(bound(pattern, Text))
+        case m.Missing(value=value):
+            return _value(value, shop, document).is_(None)
+        case m.Truth(value=value):
+            return _value(value, shop, document) == literal_column("1", BigInteger)
+        case m.InSegment(name=name):
+            number = select(s.segment.c.id).where(s.segment.c.name == bound(name, Text)).scalar_subquery()
+            c = s.segment_member.c
+            return exists(select(literal_column("1")).where(c.segment == number, c.person == _R.id).correlate(s.recipient))
+        case m.HasTag(tag=tag):
+            return _has_tag(tag)
+
+
+def _has_tag(tag: str) -> Sql:
+    """One of a list, or between the commas of a text."""
+    listed = func.json_each(_R.traits, "$.tags").table_valued("value", name="tag")
+    between = func.replace(func.replace(listed.c.value, ", ", ","), " ,", ",")
+    wanted = func.instr(bound(",", Text) + between + ",", bound(f",{tag},", Text)) > 0
+    return exists(select(literal_column("1")).select_from(listed).where(wanted).correlate(s.recipient))
+
+
+def _value(value: m.Value, shop: Shop, document: Sql | None) -> Sql:
+    match value:
+        case m.Literal(value=literal):
+            return bound(int(literal) if isinstance(literal, bool) else literal)
+        case m.Column(name=name):
+            return _SQL[name](shop)
+        case m.Property(path=path, kind=kind):
+            return read_as(_R.traits if document is None else document, path, kind)
+        case m.Did(event=event, period=period, where=where):
+            found = [*_happened(event), *([_E.at > _NOW - period] if period is not None else [])]
+            if where is not None:
+                found.append(condition(where, shop, _E.properties))
+            return select(func.count()).select_from(s.event).where(*found).correlate(s.recipient).scalar_subquery()
+        case m.DaysSince(event=event):
+            last = select(func.max(_E.at)).where(*_happened(event)).correlate(s.recipient).scalar_subquery()
+            return _days(type_coerce(last, BigInteger))
+        case m.Arithmetic(op=op, left=left, right=right):
+            return _counted(op, _value(left, shop, document), _value(right, shop, document))
+
+
+def _happened(event: str) -> list[Sql]:
+    number = select(s.event_name.c.id).where(s.event_name.c.name == bound(event, Text)).scalar_subquery()
+    return [_E.person == _R.id, _E.name == number, _E.at <= _NOW]
+
+
+def _counted(op: str, one: Sql, other: Sql) -> Sql:
+    one = type_coerce(one, Float)
+    match op:
+        case "+":
+            return (one + other).self_group()
+        case "-":
+            return (one - other).self_group()
+        case "*":
+            return (one * other).self_group()
+        case _:
+            return (one * 1.0 / func.nullif(other, _ZERO, type_=Float)).self_group()
+
+
+_AGED = select(_P.person).where(in_list(_P.person, "persons"), _P.score_until.is_not(None), _P.score_until <= _NOW)
+
+
+@lru_cache(maxsize=256)
+def _matching(tree: m.Condition, shop: _Kept) -> Query:
+    known = select(_R.id).outerjoin(s.profile, _P.person == _R.id)
+    return known.where(in_list(_R.id, "persons"), _R.erased == _ZERO, condition(tree, shop.shop))
+
+
+class _Kept:
+    """A shop as a key: equal when it says the same."""
+
+    def __init__(self, shop: Shop) -> None:
+        self.shop = shop
+        self._spelled = repr(([*shop.tiers.items()], [*shop.bands.items()]))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Kept) and self._spelled == other._spelled
+
+    def __hash__(self) -> int:
+        return hash(self._spelled)
+
+
+def members_matching(conn: Connection, expression: Expression, persons: Collection[int], shop: Shop, now: Instant) -> set[int]:
+    """Those of these persons whom the expression (of the scope recipient) holds for at `now`; nobody who was erased. A few at a time: it
+    runs inside the transaction of whoever asks. Where the expression reads `score_30d`, scores of which something has aged out are brought
+    up to date first, so that then it writes.
+    """
+    if not persons:
+        return set()
+    wanted = ids(sorted(persons))
+    if "score_30d" in expression.columns and (aged := fetch(conn, _AGED, ("persons", "now"), (wanted, now))):
+        rescore(conn, [person for (person,) in aged], now)
+    statement = _matching(expression.tree, _Kept(shop))
+    return {person for (person,) in fetch(conn, statement, ("persons", *VALUES), (wanted, *moment(now, shop)))}
