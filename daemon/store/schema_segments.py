@@ -31,8 +31,8 @@ segment_run = _table(
     _int("reached", default=0),
     _text("quiet", null=True),
 )
-"""The evaluation that is under way. `segments`: JSON, names in the order in which they are evaluated; `at`: its `now`; `reached`: all persons
-up to this one are done. `quiet`: those of them that never were evaluated, whose first members did not just enter."""
+"""The evaluation that is under way. `segments`: JSON, names in the order in which they are evaluated; `at`: its `now`; `reached`: all
+persons up to this one are done. `quiet`: those of them that never were evaluated, whose first members did not just enter."""
 
 category_cycle = _table(
     "category_cycle", _text("category", key=True), Column("days", Float, nullable=False), _int("people"), clustered=True
