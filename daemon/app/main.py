@@ -42,7 +42,7 @@ from daemon.intake.spool import Spool
 from daemon.intake.suppressing import Suppressing
 from daemon.intake.tracker import Tracker, shop_of
 from daemon.links import Links, open_ring
-from daemon.metrics import Metrics, Reading
+from daemon.metrics import Reading
 from daemon.model.delivery import SECOND, Instant, Reason
 from daemon.notify import Notifier
 from daemon.reports.explain import Explaining
@@ -141,7 +141,7 @@ class Daemon:
     def _compose(self, opened: Opened) -> Sequence[Service]:
         """All services, in the order of their start."""
         self.opened = opened
-        self.metrics = Metrics(self.clock)
+        self.metrics = self.ports.metrics(self.clock)
         world = World(
             store=opened.store, clock=self.clock, ids=self.ids, dns=self.ports.dns, net=self.ports.net, log=self.log, metrics=self.metrics,
             open_http=self.ports.open_http,

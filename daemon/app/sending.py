@@ -210,7 +210,8 @@ class Sending(Service):
         self._loop = ClaimLoop(
             store=self._world.store, clock=self._world.clock, gate=self._gate, fair=Fair({n: q.weight for n, q in config.queues.items()}),
             judging=judging, plans=self._plans, lines=self.lines, owner=self._owner, log=self._world.log, metrics=self._world.metrics,
-            poll_seconds=self._pace.poll_seconds, room_seconds=self._pace.room_seconds, scarce=self._scarce,
+            poll_seconds=self._pace.poll_seconds, room_seconds=self._pace.room_seconds, gather_seconds=self._pace.gather_seconds,
+            scarce=self._scarce,
         )  # fmt: skip
         groups = [line.portion.limits.groups for line in self.lines.values() if line.portion.limits.groups.patterns]
         if groups:

@@ -52,10 +52,12 @@ class ClaimLoop:
         metrics: Metrics,
         poll_seconds: float = POLL_SECONDS,
         room_seconds: float = ROOM_SECONDS,
+        gather_seconds: float = GATHER_SECONDS,
         scarce: Callable[[], str | None] = lambda: None,
     ) -> None:
         """`scarce()`: why nothing new may be claimed now (no room on the disk)."""
         self._poll_seconds, self._room_seconds, self._scarce = poll_seconds, room_seconds, scarce
+        self._gather_seconds = gather_seconds
         self._store, self._clock, self._gate, self._fair, self.judging, self._plans = store, clock, gate, fair, judging, plans
         self._lines = dict(lines)
         self._owner, self._log, self._metrics = owner, log, metrics
@@ -107,7 +109,7 @@ class ClaimLoop:
             idle = result is not None or put_off or self._gate.reasons() or self._scarce()
             wait = self._poll_seconds if idle else self._room_seconds
             if result is not None and result.next_due is not None:
-                wait = min(wait, max((result.next_due - self._clock.instant()) / SECOND, GATHER_SECONDS))
+                wait = min(wait, max((result.next_due - self._clock.instant()) / SECOND, self._gather_seconds))
             try:
                 async with asyncio.timeout(wait):
                     await self._woken.wait()

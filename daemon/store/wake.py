@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, or_, select
 
 from daemon.model.delivery import Instant, Reason, State
 from daemon.store import schema as s
@@ -29,18 +29,29 @@ _NEXT_CAMPAIGN = (
     .limit(1)
 )
 _WAVES = select(s.wave.c.id).where(in_list(s.wave.c.campaign, "campaigns"))
-_WAITING = select(s.delivery.c.lane, s.delivery.c.not_before, s.delivery.c.id, s.delivery.c.reason, s.delivery.c.provider).where(
-    in_list(s.delivery.c.wave, "waves"),
-    in_list(s.delivery.c.person, "persons"),
-    s.delivery.c.state == State.DUE.value,
-    s.delivery.c.not_before > bindparam("now"),
+_TIMELY = (
+    or_(s.job.c.not_before.is_(None), s.job.c.not_before <= bindparam("now")),
+    or_(s.delivery.c.escalates.is_(None), s.delivery.c.reason.is_not(None)),
+)
+"""What no rule put off waits for more than a rule: for the job's own beginning, or as an escalation for a reaction that may yet come."""
+_WAITING = (
+    select(s.delivery.c.lane, s.delivery.c.not_before, s.delivery.c.id, s.delivery.c.reason, s.delivery.c.provider)
+    .join(s.job, s.job.c.id == s.delivery.c.job)
+    .where(
+        in_list(s.delivery.c.wave, "waves"),
+        in_list(s.delivery.c.person, "persons"),
+        s.delivery.c.state == State.DUE.value,
+        s.delivery.c.not_before > bindparam("now"),
+        *_TIMELY,
+    )
 )
 _WAITING_ALONE = (
     select(s.due.c.lane, s.due.c.not_before, s.due.c.delivery, s.delivery.c.reason, s.delivery.c.provider)
     .select_from(s.lane)
     .join(s.due, s.due.c.lane == s.lane.c.id)
     .join(s.delivery, s.delivery.c.id == s.due.c.delivery)
-    .where(s.lane.c.person.is_not(None), in_list(s.lane.c.person, "persons"), s.due.c.not_before > bindparam("now"))
+    .join(s.job, s.job.c.id == s.delivery.c.job)
+    .where(s.lane.c.person.is_not(None), in_list(s.lane.c.person, "persons"), s.due.c.not_before > bindparam("now"), *_TIMELY)
 )
 """In the lanes of jobs of one recipient."""
 
@@ -70,7 +81,7 @@ def wake(conn: Connection, persons: Iterable[int], now: Instant, reasons: frozen
     """Move the persons' future due rows to now; only those that wait for one of `reasons`, if given. Returns how many.
 
     Rows in flight have no due row and are left alone, as are those that a provider put off: a retry comes no sooner because
-    something else about its person has changed.
+    something else about its person has changed. Nothing goes before its job may begin, and no escalation before its time.
     """
     who = ids(sorted(persons))
     found = dict.fromkeys(fetch(conn, _WAITING, ("waves", "persons", "now"), (ids(due_waves(conn)), who, now)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from daemon.store.doubts import resolve_doubt
 from daemon.store.feedback import Report, hear
 from daemon.store.flight import Step as FlightStep
 from daemon.store.jobs import cancel_job
+from daemon.store.recipients import person_id
 from daemon.store.recover import begin, mark_journaled
+from daemon.store.wake import wake
 from daemon.store.writer import Lane
 from plugins.contract import Accepted, Deferred, Outcome, Rejected, Unknown
 from tests.stages.intake_world import NOW
@@ -372,6 +375,31 @@ async def test_an_escalation_goes_when_nothing_came_of_the_first(opening: Openin
     assert await world.rows() == [("email", "accepted", None), ("sms", "accepted", None)]
     await world.inner.settle()
     assert (await world.inner.job("j")).receipt.state.value == "finished"
+
+
+async def test_whatever_is_learned_of_a_person_brings_no_escalation_forward(opening: Opening) -> None:
+    """A purchase, or another zone, wakes what waits for a rule; an escalation waits for a reaction that may yet come."""
+    world = await opening(ESCALATED)
+    await world.drop(person())
+    await world.send()
+    world.inner.clock.wall += HOUR
+    assert await world.inner.store.write(Lane.EXIT, wake, [person_id("c-1")], world.inner.clock.wall) == 0
+    await world.send()
+    assert world.sent == [("c-1", "email")]
+
+
+@pytest.mark.parametrize("others", [0, 1])
+async def test_whatever_is_learned_of_a_person_lets_nothing_go_before_its_job_may_begin(opening: Opening, others: int) -> None:
+    """Also of a job for one recipient, which is looked for in another way."""
+    world = await opening(Step(name="offer", channels=("email",)))
+    begins = datetime.fromtimestamp((NOW + DAY) / 1_000_000, UTC).isoformat()
+    await world.drop(person(), *[person(f"c-{n}") for n in range(2, 2 + others)], not_before=begins)
+    assert await world.inner.store.write(Lane.EXIT, wake, [person_id("c-1")], NOW) == 0
+    await world.send()
+    assert world.sent == []
+    world.inner.clock.wall = NOW + DAY + HOUR
+    await world.send()
+    assert ("c-1", "email") in world.sent
 
 
 @pytest.mark.parametrize(("kind", "human", "needed"), [

@@ -1,0 +1,224 @@
+"""A rehearsal from its start to its calendar: the daemon of `homing run`, composed on simulated ports over a copy of the store.
+
+Who wants it says what in a `Wish`. All runs in the thread of the caller and returns when the last day is over; progress is told once a day.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import gc
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from datetime import time as midnight
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from daemon.app.main import Daemon
+from daemon.app.ports import Pace, Ports
+from daemon.app.setup import Setup
+from daemon.clock import to_instant
+from daemon.errors import HomingError
+from daemon.ids import decode_id
+from daemon.model.campaign import CampaignStatus
+from daemon.model.delivery import HOUR, SECOND, Instant
+from daemon.notify import Notifier
+from daemon.service import Signals
+from daemon.simulate.memory import StoreFaults
+from daemon.simulate.ports import QuietLog, make_ports
+from daemon.simulate.process import Process
+from daemon.simulate.rehearsal.calendar import Calendar, Standing, Verdicts, close_day
+from daemon.simulate.rehearsal.channels import Sent, silent
+from daemon.simulate.rehearsal.crowd import Crowd
+from daemon.simulate.rehearsal.disk import OverlayDisk
+from daemon.simulate.rehearsal.guard import no_sockets
+from daemon.simulate.world import World, simulate
+from daemon.store.feedback import Report, hear
+from daemon.store.rehearse import CopiedFile, make_ready, people, standing
+from daemon.store.writer import Lane
+
+GRAIN_SECONDS = 60.0
+"""What falls due within so long is claimed together."""
+LOOK_SECONDS = 6 * 3600.0
+"""How often the daemon looks around when nothing calls it."""
+NEVER_SECONDS = 400 * 86_400.0
+FEED = HOUR
+COLLECT_DAYS = 7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """`start`: when it begins; `days` of the default zone are lived, the first one from there. `campaign`: count only what is of it, and
+    start it if it does not run. `grain`: seconds within which what falls due is claimed together; a smaller one is nearer to the minute
+    and slower. `database` False: an empty store. `took`, `progress(day)`: told each message, and each day that is over."""
+
+    days: int
+    start: datetime
+    seed: int = 1
+    campaign: str | None = None
+    grain: float = GRAIN_SECONDS
+    database: bool = True
+    crowd: Crowd | None = None
+    took: Callable[[Sent], object] = lambda _: None
+    progress: Callable[[date], object] = lambda _: None
+    log: Callable[[str, str, dict[str, Any]], object] | None = None
+
+
+def rehearse(setup: Setup, wish: Wish) -> Calendar:
+    """Live it. StoreUnavailableError when the store cannot be copied, HomingError when the daemon ends by itself, NotFoundError for a
+    campaign that is not there."""
+    with tempfile.TemporaryDirectory(prefix="homing-rehearsal-") as folder:
+        homing = setup.config.homing
+        file = CopiedFile(homing.database if wish.database else None, Path(folder))
+        try:
+            file.do(make_ready, to_instant(wish.start))
+            gc.collect()
+            gc.freeze()  # what a crowd has in store is not looked through again and again
+            with no_sockets():
+                main = functools.partial(_live, setup=setup, wish=wish, file=file)
+                return simulate(wish.seed, main, start=wish.start, shuffle=False, step_limit=sys.maxsize).result
+        finally:
+            gc.unfreeze()
+            file.close()
+
+
+async def _live(world: World, *, setup: Setup, wish: Wish, file: CopiedFile) -> Calendar:
+    state = setup.config.homing.state_dir
+    shown = (state / "pepper.key", state / "links.key", state / "jobs")
+    world = replace(world, disk=OverlayDisk(wish.seed, shown=shown))
+    return await Rehearsal(world, setup, wish, file).run()
+
+
+class _Ears(Signals):
+    """Hears when the daemon is ready."""
+
+    def __init__(self) -> None:
+        super().__init__(listening=False)
+        self.up = asyncio.Event()
+
+    def emit(self, name: str, **facts: Any) -> None:
+        if name == "ready":
+            self.up.set()
+
+
+class Rehearsal:
+    """`run` once."""
+
+    def __init__(self, world: World, setup: Setup, wish: Wish, file: CopiedFile) -> None:
+        self.world, self.wish, self.file = world, wish, file
+        self.calendar = Calendar(people=file.do(people))
+        self.verdicts = Verdicts(world.clock)
+        self.today: Counter[str] = Counter()
+        self.happened: Counter[str] = Counter()
+        channels = tuple(silent(loaded, self._took) for loaded in setup.loading.channels)
+        self.setup = replace(setup, loading=replace(setup.loading, channels=channels, audiences=()))
+        self.zone = ZoneInfo(setup.config.homing.default_zone)
+
+    def _ports(self, process: Process) -> Ports:
+        pace = Pace(
+            tick_seconds=3600.0, heartbeat_ticks=24, observe_ticks=24, audit_seconds=NEVER_SECONDS, reconcile_seconds=86_400.0,
+            poll_seconds=LOOK_SECONDS, room_seconds=max(self.wish.grain / 2, 0.05), gather_seconds=self.wish.grain,
+        )  # fmt: skip
+        ports = make_ports(self.world, process, self.file, StoreFaults(self.wish.seed), pace=pace, log=QuietLog(self.wish.log))
+        return replace(ports, metrics=lambda _: self.verdicts)
+
+    async def run(self) -> Calendar:
+        process, ears = Process(self.world.loop, 1), _Ears()
+        daemon = Daemon(self.setup, lambda: self.setup, self._ports(process), ears, functools.partial(Notifier, environ={}, pid=1))
+        main = process.run(daemon.run(), "daemon")
+        try:
+            await self._until(main, ears.up.wait())
+            for line in daemon.sending.lines.values():
+                line.bucket.burst_seconds = max(self.wish.grain, line.bucket.burst_seconds)
+            if self.wish.campaign is not None:
+                await self._start(daemon, self.wish.campaign)
+            await self._until(main, self._days(daemon))
+            if daemon.supervisor is not None:
+                daemon.supervisor.request_stop("the rehearsal is over")
+            await main
+        finally:
+            await process.bury()
+        return self.calendar
+
+    async def _until(self, main: asyncio.Task[Any], work: Any) -> None:
+        """HomingError, or what it failed with, if the daemon ends before the work does."""
+        doing = asyncio.ensure_future(work)
+        await asyncio.wait({main, doing}, return_when=asyncio.FIRST_COMPLETED)
+        if not doing.done():
+            doing.cancel()
+            main.result()
+            raise HomingError("the rehearsed daemon ended by itself")
+        doing.result()
+
+    async def _start(self, daemon: Daemon, name: str) -> None:
+        shown: Any = await daemon.desk.show_campaign(name)
+        if shown["status"] != CampaignStatus.ACTIVE.value:
+            self.calendar.notes.append(f"campaign {name} is {shown['status']}: rehearsed as if it were started")
+            await daemon.desk.start_campaign(name)
+
+    # -- days
+
+    async def _days(self, daemon: Daemon) -> None:
+        before = self.file.do(standing)
+        first = self.world.clock.now().astimezone(self.zone).date()
+        for number in range(self.wish.days):
+            today = first + timedelta(days=number)
+            await self._live_until(daemon, self._midnight(today + timedelta(days=1)))
+            after = self.file.do(standing)
+            self._close(today, before, after)
+            before = after
+            self.wish.progress(today)
+            if number % COLLECT_DAYS == 0:
+                gc.collect()  # it is off while a world lives, so that finalizers run where the seed says
+        self.calendar.final = before
+
+    def _midnight(self, day: date) -> Instant:
+        return to_instant(datetime.combine(day, midnight.min, self.zone))
+
+    async def _live_until(self, daemon: Daemon, end: Instant) -> None:
+        """With a crowd, an hour at a time: what it does comes in after each."""
+        clock = self.world.clock
+        while (now := clock.instant()) < end:
+            await asyncio.sleep((min(now + FEED, end) if self.wish.crowd else end) / SECOND - now / SECOND)
+            if self.wish.crowd is not None:
+                await self._feed(daemon, self.wish.crowd)
+
+    async def _feed(self, daemon: Daemon, crowd: Crowd) -> None:
+        now = self.world.clock.instant()
+        events = crowd.events(now)
+        if events:
+            await daemon.tracker.take(events)
+            self.happened.update(str(event["event"]) for event in events)
+        reports: list[Report] = []
+        for kind, public, at in crowd.feedback(now):
+            delivery = decode_id(public)
+            if delivery is None:
+                continue
+            self.happened[kind] += 1
+            if kind == "unsubscribed":
+                await daemon.unsubscribing.apply(delivery, how="page")
+            else:
+                reports.append(Report(provider="", channel="email", kind=kind, at=at, delivery=delivery))
+        if reports:
+            heard = await daemon.opened.store.write(Lane.EXIT, hear, reports, channels=sorted(daemon.kinds), now=now)
+            daemon.ingesting.tell(list(zip(reports, heard, strict=True)))
+
+    def _close(self, today: date, before: Standing, after: Standing) -> None:
+        day = close_day(today, before, after, self.verdicts.today, list(self.today.elements()), self.happened, self.wish.campaign)
+        self.calendar.days.append(day)
+        self.calendar.decided += sum(self.verdicts.today.values())
+        for counted in (self.verdicts.today, self.today, self.happened):
+            counted.clear()
+
+    def _took(self, sent: Sent) -> None:
+        self.wish.took(sent)
+        if self.wish.crowd is not None:
+            self.wish.crowd.received(sent)
+        if self.wish.campaign in (None, sent.campaign):
+            self.today[sent.channel] += 1
+            self.calendar.took(sent)
