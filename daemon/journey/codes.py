@@ -7,10 +7,14 @@ in small letters, or with blanks around, is understood.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 ALPHABET = "ACDEFGHJKMNPQRTWXY34679"
 """23 signs: eight of them are 78 thousand million codes."""
 LONGEST = 64
+MOST_COUPONS = 20
+"""Of one order."""
 _GOOD = re.compile(r"[\x21-\x7e]+(?: [\x21-\x7e]+)*")
 _ENOUGH = 256 - 256 % len(ALPHABET)
 
@@ -51,3 +55,14 @@ def fault(code: str) -> str | None:
     if len(text) > LONGEST:
         return f"has {len(text)} characters; at most {LONGEST}"
     return None if _GOOD.fullmatch(text) else "has characters that a customer cannot type"
+
+
+def coupons_of(properties: Mapping[str, Any]) -> list[str]:
+    """The codes that an order names as its `coupon` (a text, several with commas between them, or a list), each as it is compared."""
+    found = properties.get("coupon")
+    texts = found if isinstance(found, list) else [found]
+    codes: dict[str, None] = {}
+    for text in texts[:MOST_COUPONS]:
+        pieces = text.split(",")[:MOST_COUPONS] if isinstance(text, str) else [text]
+        codes.update(dict.fromkeys(code for piece in pieces if (code := normal(piece)) is not None))
+    return list(codes)[:MOST_COUPONS]

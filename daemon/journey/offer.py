@@ -36,7 +36,13 @@ class Wait(NamedTuple):
     open: Issue
 
 
-Choice = Give | Wait | None
+class Over(NamedTuple):
+    """The step's offer was given, and is over: a later message of the step has nothing to say any more."""
+
+    issue: Issue
+
+
+Choice = Give | Wait | Over | None
 """None: the message carries no offer."""
 
 
@@ -56,9 +62,11 @@ def is_seeker(orders: int, discount_share: float | None) -> bool:
 
 def choose(campaign: Campaign, step: Step, walker: Walker, had: Sequence[Issue], now: Instant) -> Choice:
     """The offer of a step's message. `had`: all that the person has or had, of any campaign."""
-    mine = next((issue for issue in had if (issue.walk, issue.step) == (walker.walk, step.name) and issue.open_at(now)), None)
-    if mine is not None and mine.offer in campaign.offers:
+    mine = next((issue for issue in had if (issue.walk, issue.step) == (walker.walk, step.name)), None)
+    if mine is not None and mine.open_at(now) and mine.offer in campaign.offers:
         return Give(campaign.offers[mine.offer], mine, _replaced(mine, had, now))
+    if mine is not None and mine.state is not IssueState.RETURNED:
+        return Over(mine)
     named = offer_of(step, variant_of(step, walker.arms), walker.tier)
     if named is None or named not in campaign.offers:
         return None

@@ -164,6 +164,11 @@ def number(value: Any) -> float | None:
     return found if math.isfinite(found) and found >= 0 else None
 
 
+def order_key(row: Happening) -> str:
+    """What an order, its refund and its cancellation have in common."""
+    return _key(row, "order_id")
+
+
 def _key(row: Happening, name: str) -> str:
     """What the event is about, by the shop's own id; each event its own where it has none."""
     found = row.properties.get(name)

@@ -20,9 +20,11 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from daemon.model.delivery import Decision, Instant, Reason, State, Verdict
 from daemon.store import schema as s
 from daemon.store.campaigns import body_of
+from daemon.store.codes import Mint
 from daemon.store.due import DueKey, put_due, take_heads
 from daemon.store.facts import PUSHED, DueRow, Known, due_rows, known_of, rivals_of
 from daemon.store.follow import Then, follow
+from daemon.store.issues import Reserved, Wanted, no_codes, reserve
 from daemon.store.lanes import DueLane, first_lanes, heads_of
 from daemon.store.push import PushAddress
 from daemon.store.sql import fetch, ids, in_list, many
@@ -45,6 +47,8 @@ class Judged(NamedTuple):
     push: Sequence[PushAddress] = ()
     then: Then | None = None
     """Of a Drop: where the person may be reached instead."""
+    offer: Wanted | None = None
+    """Of a Send: the offer that it carries, to be set aside."""
 
 
 class Claimed(NamedTuple):
@@ -56,6 +60,7 @@ class Claimed(NamedTuple):
     closes: Instant
     zone: str | None
     push: Sequence[PushAddress] = ()
+    offer: Reserved | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +95,7 @@ _INSERT_FLIGHT = insert(s.flight)
 _FLIGHT_NAMES = (
     "delivery", "wave", "person", "job", "handed_over", "epoch", "owner", "person_guard", "campaign_guard", "job_guard", "queue_guard",
     "closes", "channel", "topic", "zone", "provider", "address_hash", "claimed_at", "handed_over_at", "campaign", "lane", "attempts",
-    "doubted",
-    "uncapped",
+    "doubted", "uncapped", "issue",
 )  # fmt: skip
 _DECIDED = (
     update(s.delivery)
@@ -114,9 +118,10 @@ _HISTORY_NAMES = ("delivery", "reason", "first", "last", "count")
 
 def claim_due(
     conn: Connection, *, now: Instant, owner: int, epoch: int, horizon: Instant, share: Share, judge: Judge, contest: bool,
-    prepare: Prepare, pushed: AbstractSet[str] = PUSHED,
+    prepare: Prepare, pushed: AbstractSet[str] = PUSHED, mint: Mint = no_codes,
 ) -> ClaimResult:  # fmt: skip
-    """Take what `share` picks of the due lanes and write what `judge` says. `contest`: a cap exists, so look for rivals."""
+    """Take what `share` picks of the due lanes and write what `judge` says. `contest`: a cap exists, so look for rivals; `mint` makes the
+    codes of offers."""
     lanes = first_lanes(conn, now)
     heads: list[DueKey] = []
     lasts: list[DueKey] = []
@@ -141,7 +146,7 @@ def claim_due(
     if len(rows) != len(heads):
         mine = {row.delivery for row in rows}
         raise LookupError(f"due rows without a delivery: {[head[2] for head in heads if head[2] not in mine][:5]}")
-    claimed = write_verdicts(conn, judged, now=now, owner=owner, epoch=epoch)
+    claimed = write_verdicts(conn, judged, now=now, owner=owner, epoch=epoch, mint=mint)
     counts = Counter([(verdict.decision.verdict, verdict.decision.reason) for verdict in judged])
     next_due = lanes.next_due
     over = len(drained) == len(lanes.due) and not lanes.more
@@ -166,7 +171,9 @@ def _count_anew(conn: Connection, persons: Collection[int]) -> Collection[int]:
     return {person for (person,) in fetch(conn, _COUNT_ANEW, ("persons",), (ids(sorted(persons)),))} if persons else ()
 
 
-def write_verdicts(conn: Connection, judged: Sequence[Judged], *, now: Instant, owner: int, epoch: int) -> list[Claimed]:
+def write_verdicts(
+    conn: Connection, judged: Sequence[Judged], *, now: Instant, owner: int, epoch: int, mint: Mint = no_codes
+) -> list[Claimed]:
     """Flights for Send; new due rows for Defer; ended or held deliveries for the rest. The old due rows are gone already."""
     tallies = Tallies()
     claimed: list[Claimed] = []
@@ -177,16 +184,20 @@ def write_verdicts(conn: Connection, judged: Sequence[Judged], *, now: Instant, 
     followed: dict[int, Then] = {}
     send = Verdict.SEND
     raised = _count_anew(conn, {item.row.person for item in judged if item.uncapped and item.decision.verdict is send})
+    wanted = {item.row.delivery: item.offer for item in judged if item.offer is not None and item.decision.verdict is send}
+    reserved = reserve(conn, wanted, mint, now) if wanted else {}
     for item in judged:
         row, decision = item.row, item.decision
         if decision.verdict is send:
+            offer = reserved.get(row.delivery)
             closes = min(row.expires_at, decision.closes if decision.closes is not None else row.expires_at)
             flights.append((
                 row.delivery, row.wave, row.person, row.job, 0, epoch, owner, row.person_guard + (row.person in raised), row.campaign_guard,
                 row.job_guard, row.queue_guard, closes, row.channel, item.topic, item.zone, item.provider, item.address_hash, now, None,
                 row.campaign, row.lane, row.attempts, row.doubted, item.uncapped,
+                offer and offer.issue,
             ))  # fmt: skip
-            claimed.append(Claimed(row, epoch, item.provider, closes, item.zone, item.push))
+            claimed.append(Claimed(row, epoch, item.provider, closes, item.zone, item.push, offer))
             continue
         reason = decision.reason
         if reason is None:

@@ -14,6 +14,7 @@ from daemon.model.delivery import Instant, Reason, State
 from daemon.store import schema as s
 from daemon.store.audiences import leave_audiences
 from daemon.store.events import forget_events
+from daemon.store.issues import forget_issues
 from daemon.store.profiles import forget_profiles
 from daemon.store.push import forget
 from daemon.store.recipients import person_id
@@ -81,6 +82,7 @@ def erase_recipient(conn: Connection, key: str, *, now: Instant, source: str) ->
     conn.execute(_CLEAR, {"b_id": person, "b_now": now})
     browsers = forget(conn, [person])
     forget_events(conn, [person])
+    forget_issues(conn, [person])
     forget_profiles(conn, [person])
     many(conn, _OF_ADDRESS, ("b_hash",), [(one,) for one in hashes])
     dropped = _clear_deliveries(conn, person, now)

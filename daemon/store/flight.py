@@ -20,6 +20,7 @@ from daemon.model.delivery import Instant, Reason, State
 from daemon.store import schema as s
 from daemon.store.due import put_due
 from daemon.store.follow import Then, follow
+from daemon.store.issues import open_issues
 from daemon.store.push import REMOVE as REMOVE_PUSH
 from daemon.store.spend import Cost, add_costs
 from daemon.store.sql import fetch, ids, in_list, many
@@ -98,6 +99,7 @@ class _Flight(NamedTuple):
     lane: int
     attempts: int
     doubted: int
+    issue: int | None
 
 
 _FLIGHTS = select(*(s.flight.c[name] for name in _Flight._fields))
@@ -187,6 +189,8 @@ class _Writes:
         self.removed: list[tuple[bytes]] = []
         self.traced: list[tuple[str, str, int]] = []
         self.followed: dict[int, Then] = {}
+        self.opened: dict[int, Instant] = {}
+        """Offers that were accepted with their message, or may have been: issue -> when."""
         self.tallies = Tallies()
 
     def write(self, conn: Connection) -> None:
@@ -201,6 +205,8 @@ class _Writes:
         raise_guards(conn, [row[0] for row in self.suppressed])
         many(conn, REMOVE_PUSH, ("b_hash",), self.removed)
         self.tallies.write(conn)
+        if self.opened:
+            open_issues(conn, self.opened)
         follow(conn, self.followed, self.now)
         if self.freed:
             wake(conn, self.freed, self.now, WAITS_FOR_SLOT)
@@ -351,6 +357,8 @@ def _record_one(writes: _Writes, flight: _Flight, result: Result, now: Instant, 
         flight.delivery, state.value, reason.value if reason else None, not_before, attempts, provider, result.provider_id, handed_over_at,
         ended, key, result.decision,
     ))  # fmt: skip
+    if flight.issue is not None and state in (State.ACCEPTED, State.IN_DOUBT):
+        writes.opened[flight.issue] = handed_over_at or now
     if state is State.DUE:
         writes.due.append((flight.lane, not_before, flight.delivery))
     elif result.then is not None and state is (State.ACCEPTED if result.then.escalates else State.REJECTED):

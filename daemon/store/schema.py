@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from sqlalchemy import BLOB, BigInteger, Column, Index, UniqueConstraint, text
 
-from daemon.store import columns, schema_audiences, schema_events, schema_segments, schema_walks
+from daemon.store import columns, schema_audiences, schema_events, schema_offers, schema_segments, schema_walks
 from daemon.store.columns import int_column as _int
 from daemon.store.columns import table as _table
 from daemon.store.columns import text_column as _text
@@ -23,6 +23,8 @@ profile, alias = schema_events.profile, schema_events.alias
 walk, campaign_event, trigger_event = schema_walks.walk, schema_walks.campaign_event, schema_walks.trigger_event
 segment, segment_member = schema_segments.segment, schema_segments.segment_member
 segment_run, category_cycle = schema_segments.segment_run, schema_segments.category_cycle
+issue, code, code_pool, redemption = schema_offers.issue, schema_offers.code, schema_offers.code_pool, schema_offers.redemption
+experiment_result = schema_offers.experiment_result
 
 meta = _table("meta", _text("key", key=True), _text("value"), clustered=True)
 """Single facts: installation nonce, highest committed `now`, commit number, next delivery id, what holds sending (`gate`)."""
@@ -246,11 +248,12 @@ flight = _table(
     _int("attempts", default=0),
     _int("doubted", default=0),
     _int("uncapped", default=0),
+    _int("issue", null=True),
 )
 """Claimed and handed-over deliveries only: a few thousand rows, always in cache. It is the cap reservation, and has what the
 record of the outcome needs of its delivery. No index beside the key: each commit would rewrite most of its pages; who looks
 for persons or addresses reads it whole.
-`epoch` fences: an outcome or a grant counts only under the epoch of its claim."""
+`epoch` fences: an outcome or a grant counts only under the epoch of its claim. `issue`: the offer that it carries."""
 
 touch = _table(
     "touch",

@@ -15,6 +15,7 @@ from daemon.store.claim import Claimed, ClaimResult, Judged, claim_due
 from daemon.store.due import put_due
 from daemon.store.facts import DueRow, Known
 from daemon.store.flight import Flights, Kind, Result, Step, last_commit
+from daemon.store.issues import Wanted
 from daemon.store.lanes import DueLane
 from daemon.store.recover import begin
 from daemon.store.sql import many
@@ -24,6 +25,11 @@ from daemon.store.writer import Lane, Store
 NOW = 1_780_000_000_000_000
 LATER = NOW + 86_400_000_000
 pytest.register_assert_rewrite("tests.store.machine", "tests.store.machine_acts", "tests.store.machine_model", "tests.store.machine_world")
+
+
+def mint(pattern: str, walk: int, step: str, turn: int) -> str:
+    """Codes that are easy to foretell."""
+    return pattern.replace("########", f"{walk:04}{turn:04}")
 
 
 def everybody_may(row: DueRow) -> Decision:
@@ -43,12 +49,14 @@ class World:
         self.seen_known: dict[int, Known] = {}
         self.rivals: frozenset[int] = frozenset()
         self.uncapped = False
+        self.offers: dict[int, Wanted] = {}
 
     def _judge(self, rows: Sequence[DueRow], known: Any, rivals: frozenset[int]) -> Sequence[Judged]:
         self.seen_known, self.rivals = dict(known), rivals
         states = {Verdict.SEND: State.CLAIMED, Verdict.DEFER: State.DUE, Verdict.HOLD: State.HELD, Verdict.DROP: State.DROPPED}
         return [
-            Judged(row=row, decision=(d := self.decide(row)), state=states[d.verdict], zone="Asia/Jakarta", provider="relay", address_hash=row.email_hash, uncapped=self.uncapped)
+            Judged(row=row, decision=(d := self.decide(row)), state=states[d.verdict], zone="Asia/Jakarta", provider="relay", address_hash=row.email_hash, uncapped=self.uncapped,
+                   offer=self.offers.get(row.delivery))
             for row in rows
             if row.delivery not in rivals
         ]  # fmt: skip
@@ -64,7 +72,7 @@ class World:
         _, highest = last_commit(conn)
         return claim_due(
             conn, now=max(self.now, highest), owner=1, epoch=self.epoch, horizon=0, share=share or (lambda lanes: [(x.id, n) for x in lanes]),
-            judge=self._judge, contest=contest, prepare=lambda versions, fetch: None,
+            judge=self._judge, contest=contest, prepare=lambda versions, fetch: None, mint=mint,
         )  # fmt: skip
 
     async def step(self, outcomes: Sequence[Result] = (), grants: Sequence[Claimed] = ()) -> frozenset[int]:

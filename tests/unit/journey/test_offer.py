@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.journey.offer import Give, Wait, Walker, choose, is_seeker, rungs
+from daemon.journey.offer import Give, Over, Wait, Walker, choose, is_seeker, rungs
 from daemon.model.campaign import Campaign, Step
 from daemon.model.delivery import DAY, HOUR, Instant
 from daemon.model.journey import Enrol, Experiment, Offer, OfferKind, Part, Variant
@@ -110,6 +110,14 @@ def test_what_is_set_aside_for_the_step_stays_its_own() -> None:
     found = choose(THREE, STEPS["second"], ONE, (mine, had("back15", days=6, id=4)), NOW)
     assert found == Give(LADDER["back20"], mine, (4,))
     assert choose(THREE, STEPS["last"], ONE, (mine,), NOW) == Wait(NOW + HOUR, mine)
+
+
+def test_a_later_message_of_a_step_whose_offer_is_over_has_nothing_to_say() -> None:
+    """An escalation three days later: expired, redeemed or replaced since; what was returned is issued once more."""
+    for state in (IssueState.EXPIRED, IssueState.REDEEMED, IssueState.REPLACED, IssueState.OPEN):
+        over = had("back15", state=state, step="first")
+        assert choose(THREE, STEPS["first"], ONE, (over,), NOW) == Over(over)
+    assert given_of(THREE, "first", ONE, had("back15", state=IssueState.RETURNED, step="first")) == "back15"
 
 
 def test_arms_may_differ_in_the_level() -> None:

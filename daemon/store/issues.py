@@ -1,0 +1,251 @@
+"""Offers that people have: set aside in the claim's transaction, opened with the outcome, ended by time, order, or the message's end.
+
+An issue belongs to (walk, step): a refused handover, a retry and another channel of the step find the same one, with the same code. What
+was accepted, or may have been (a doubt), is open; what surely reached nobody gives its code back (`settle`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, and_, bindparam, case, func, insert, literal_column, null, select, update
+
+from daemon.model.delivery import FINAL, Instant, State
+from daemon.model.offer import Issue, IssueState
+from daemon.policy.deadlines import round_up
+from daemon.store import schema as s
+from daemon.store.codes import Mint, make_code, put_back, take_codes
+from daemon.store.sql import fetch, ids, in_list, many
+
+_I = s.issue.c
+_OF_PERSONS = (
+    select(
+        _I.person, _I.id, _I.walk, _I.step, s.campaign.c.name, _I.offer, _I.rank, _I.state, func.coalesce(s.code.c.said, _I.code),
+        _I.accepted_at, _I.ends_at,
+    )
+    .join(s.campaign, s.campaign.c.id == _I.campaign)
+    .outerjoin(s.code, s.code.c.issue == _I.id)
+    .where(in_list(_I.person, "persons"))
+    .order_by(_I.id)
+)  # fmt: skip
+
+
+class Wanted(NamedTuple):
+    """An offer that a message carries which is about to be claimed. `again`: the issue that it is already. `pool` or `pattern`: where its
+    code comes from, or neither. `printed`: the end that the message names; `valid`, `zone`: how it follows from the acceptance (None:
+    it is fixed)."""
+
+    walk: int
+    step: str
+    person: int
+    campaign: int
+    offer: str
+    rank: int
+    again: int | None = None
+    pool: str | None = None
+    pattern: str | None = None
+    printed: Instant | None = None
+    valid: int | None = None
+    zone: str | None = None
+
+
+class Reserved(NamedTuple):
+    """What the message shows. `offer` None: it carries none."""
+
+    issue: int
+    offer: str
+    code: str | None
+    ends_at: Instant | None
+
+
+def no_codes(pattern: str, walk: int, step: str, turn: int) -> str:
+    """For claims of which no offer makes its own codes."""
+    raise LookupError(f"nobody makes codes of the pattern {pattern} (walk {walk}, step {step}, try {turn})")
+
+
+def issues_of(conn: Connection, persons: Iterable[int]) -> dict[int, list[Issue]]:
+    """All that these persons have or had, the oldest first."""
+    found: dict[int, list[Issue]] = {}
+    for person, *row in fetch(conn, _OF_PERSONS, ("persons",), (ids(sorted(persons)),)):
+        row[6] = IssueState(row[6])
+        found.setdefault(person, []).append(Issue._make(row))
+    return found
+
+
+_FORMER = select(_I.id, _I.state).where(_I.walk == bindparam("walk"), _I.step == bindparam("step"))
+_INSERT = insert(s.issue).returning(s.issue.c.id)
+_INSERT_NAMES = ("walk", "step", "person", "campaign", "offer", "rank", "pool", "state", "valid", "zone", "reserved_at", "ends_at")
+_AGAIN = (
+    update(s.issue)
+    .where(_I.id == bindparam("b_id"))
+    .values(
+        offer=bindparam("b_offer"), rank=bindparam("b_rank"), pool=bindparam("b_pool"), code=null(), state=literal_column("'reserved'"),
+        valid=bindparam("b_valid"), zone=bindparam("b_zone"), reserved_at=bindparam("b_now"), ends_at=bindparam("b_ends"), ended_at=null(),
+    )
+)  # fmt: skip
+_AGAIN_NAMES = ("b_id", "b_offer", "b_rank", "b_pool", "b_valid", "b_zone", "b_now", "b_ends")
+_PRINTED = (
+    update(s.issue)
+    .where(_I.id == bindparam("b_id"), _I.state == literal_column("'reserved'"))
+    .values(ends_at=bindparam("b_ends"), zone=bindparam("b_zone"))
+)
+_CODE = update(s.issue).where(_I.id == bindparam("b_id")).values(code=bindparam("b_code"))
+_SHOWN = (
+    select(_I.id, _I.offer, func.coalesce(s.code.c.said, _I.code), _I.ends_at)
+    .outerjoin(s.code, s.code.c.issue == _I.id)
+    .where(in_list(_I.id, "ids"))
+)
+
+
+def reserve(conn: Connection, wanted: Mapping[int, Wanted], mint: Mint, now: Instant) -> dict[int, Reserved]:
+    """Set the offers of these deliveries aside, with their codes. Two deliveries of one (walk, step) share theirs."""
+    issues: dict[int, int] = {}
+    shared: dict[tuple[int, str], int] = {}
+    fresh: dict[str, list[int]] = {}
+    for delivery, want in sorted(wanted.items()):
+        number = shared.get((want.walk, want.step)) if want.again is None else want.again
+        if number is None:
+            number = shared[want.walk, want.step] = _new(conn, want, now)
+            if want.pattern is not None:
+                code = make_code(conn, want.pattern, want.walk, want.step, number, mint, now)
+                many(conn, _CODE, ("b_id", "b_code"), [(number, code)])
+            elif want.pool is not None:
+                fresh.setdefault(want.pool, []).append(number)
+        elif want.again is not None:
+            many(conn, _PRINTED, ("b_id", "b_ends", "b_zone"), [(number, want.printed, want.zone)])
+        issues[delivery] = number
+    for pool, numbers in fresh.items():
+        codes = take_codes(conn, pool, numbers)
+        many(conn, _CODE, ("b_id", "b_code"), [(number, code) for number, (code, _) in zip(numbers, codes, strict=True)])
+    shown = {row[0]: Reserved._make(row) for row in fetch(conn, _SHOWN, ("ids",), (ids(sorted(set(issues.values()))),))}
+    return {delivery: shown[number] for delivery, number in issues.items()}
+
+
+def _new(conn: Connection, want: Wanted, now: Instant) -> int:
+    """A new issue; what was returned of this step is issued once more."""
+    former = fetch(conn, _FORMER, ("walk", "step"), (want.walk, want.step))
+    if former:
+        [(number, state)] = former
+        if state != IssueState.RETURNED:
+            raise LookupError(f"issue {number} of the step {want.step} is {state}, and was to be made anew")
+        row = (number, want.offer, want.rank, want.pool, want.valid, want.zone, now, want.printed)
+        many(conn, _AGAIN, _AGAIN_NAMES, [row])
+        return int(number)
+    mine = (want.walk, want.step, want.person, want.campaign, want.offer, want.rank, want.pool)
+    [(number,)] = fetch(conn, _INSERT, _INSERT_NAMES, (*mine, IssueState.RESERVED.value, want.valid, want.zone, now, want.printed))
+    return int(number)
+
+
+_TO_OPEN = select(_I.id, _I.person, _I.campaign, _I.valid, _I.zone, _I.ends_at).where(
+    in_list(_I.id, "ids"), _I.accepted_at.is_(null()), _I.state != literal_column("'returned'")
+)
+_OPEN = (
+    update(s.issue)
+    .where(_I.id == bindparam("b_id"))
+    .values(
+        state=case((_I.state == literal_column("'reserved'"), literal_column("'open'")), else_=_I.state),  # an order may have come first
+        accepted_at=bindparam("b_at"), ends_at=bindparam("b_ends"),
+    )
+)
+_REPLACE = (
+    update(s.issue)
+    .where(
+        _I.person == bindparam("b_person"), _I.campaign == bindparam("b_campaign"), _I.id != bindparam("b_id"),
+        _I.state == literal_column("'open'"),
+    )
+    .values(state=literal_column("'replaced'"), ended_at=bindparam("b_at"))
+)  # fmt: skip
+
+
+def open_issues(conn: Connection, accepted: Mapping[int, Instant]) -> None:
+    """The messages that carry these were accepted, or may have been, at those instants: their ends count from then, and what the persons
+    had open of the same campaign is replaced. Called in the transaction of the outcome; what is open already stays as it is."""
+    opened: list[tuple[Any, ...]] = []
+    replaced: list[tuple[Any, ...]] = []
+    for number, person, campaign, valid, zone, printed in fetch(conn, _TO_OPEN, ("ids",), (ids(sorted(accepted)),)):
+        at = accepted[number]
+        ends = printed if valid is None else max(round_up(at, valid, zone), printed or 0)
+        opened.append((number, at, ends))
+        replaced.append((person, campaign, number, at))
+    many(conn, _REPLACE, ("b_person", "b_campaign", "b_id", "b_at"), replaced)
+    many(conn, _OPEN, ("b_id", "b_at", "b_ends"), opened)
+
+
+_EXPIRE = (
+    update(s.issue)
+    .where(_I.state == literal_column("'open'"), _I.ends_at.is_not(None), _I.ends_at <= bindparam("b_now"))
+    .values(state=literal_column("'expired'"), ended_at=_I.ends_at)
+)
+_RESERVED = (
+    select(_I.id, _I.step, _I.person)
+    .where(_I.state == literal_column("'reserved'"), _I.id > bindparam("after"))
+    .order_by(_I.id)
+    .limit(bindparam("n"))
+)
+_MESSAGES = (
+    select(_I.id, s.delivery.c.state, s.delivery.c.handed_over_at)
+    .join(s.walk, s.walk.c.id == _I.walk)
+    .join(
+        s.wave,
+        and_(s.wave.c.campaign == s.walk.c.campaign, s.wave.c.step == _I.step, s.wave.c.occurrence == s.walk.c.occurrence),
+    )
+    .join(s.delivery, and_(s.delivery.c.wave == s.wave.c.id, s.delivery.c.person == s.walk.c.person))
+    .where(in_list(_I.id, "ids"))
+)
+_RETURN = (
+    update(s.issue)
+    .where(_I.id == bindparam("b_id"), _I.state == literal_column("'reserved'"))
+    .values(state=literal_column("'returned'"), code=null(), ended_at=bindparam("b_now"))
+)
+STRETCH = 200
+
+
+def expire(conn: Connection, now: Instant) -> int:
+    """What is open past its end has expired. Returns how many."""
+    return many(conn, _EXPIRE, ("b_now",), [(now,)])
+
+
+class Settled(NamedTuple):
+    """`persons`: of the issues that were returned: something else of theirs may have waited for that. `after`: the cursor, None = all
+    were looked at."""
+
+    persons: Collection[int]
+    opened: int
+    after: int | None
+
+
+def settle(conn: Connection, after: int, now: Instant) -> Settled:
+    """A stretch of what is set aside. Messages that have all ended unsent: it is returned, with its code. One of them was accepted after
+    all, or is in doubt (a crash, a late report): it is open since its handover."""
+    rows = fetch(conn, _RESERVED, ("after", "n"), (after, STRETCH))
+    messages: dict[int, list[tuple[State, Instant | None]]] = {}
+    for number, state, at in fetch(conn, _MESSAGES, ("ids",), (ids(row[0] for row in rows),)):
+        messages.setdefault(number, []).append((State(state), at))
+    opened: dict[int, Instant] = {}
+    lost: dict[int, int] = {}
+    for number, _, person in rows:
+        mine = messages.get(number, ())
+        gone = [at or now for state, at in mine if state in (State.ACCEPTED, State.IN_DOUBT)]
+        if gone:
+            opened[number] = min(gone)
+        elif all(state in FINAL for state, _ in mine):
+            lost[number] = person
+    open_issues(conn, opened)
+    put_back(conn, list(lost))
+    many(conn, _RETURN, ("b_id", "b_now"), [(number, now) for number in lost])
+    return Settled(sorted(set(lost.values())), len(opened), rows[-1][0] if len(rows) == STRETCH else None)
+
+
+_FORGET = update(s.issue).where(_I.person == bindparam("b_person")).values(person=literal_column("0"))
+_FORGET_ORDERS = (
+    update(s.redemption)
+    .where(s.redemption.c.person == bindparam("b_person"))
+    .values(person=literal_column("0"))
+)  # fmt: skip
+
+
+def forget_issues(conn: Connection, persons: Sequence[int]) -> None:
+    """The persons were erased: the codes stay in the books, nobody's."""
+    many(conn, _FORGET, ("b_person",), [(person,) for person in persons])
+    many(conn, _FORGET_ORDERS, ("b_person",), [(person,) for person in persons])
