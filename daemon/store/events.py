@@ -77,7 +77,7 @@ def take_events(conn: Connection, rows: Sequence[EventRow], shop: Shop, now: Ins
     pour(conn, _NEW, sorted((person, key, now, now) for person, key in fresh.items()))
     note_sights(conn, _sights(kept))
     remake(conn, {row.person for row in kept if row.name in WEIGHTY}, shop, now)
-    note_orders(conn, kept, now)
+    note_orders(conn, kept)
     moved = sorted({row.person for row in kept if row.name in FORBIDDING})
     many(conn, _RAISE, ("b_person",), [(person,) for person in moved])
     return Taken(how, wake(conn, moved, now) if moved else 0, len(fresh))

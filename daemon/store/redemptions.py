@@ -59,7 +59,7 @@ _FLAG = (
 )
 
 
-def note_orders(conn: Connection, rows: Iterable[Told], now: Instant) -> None:
+def note_orders(conn: Connection, rows: Iterable[Told]) -> None:
     """New events, some of them about orders, with what follows for codes."""
     orders = [row for row in rows if row.name in ORDERS]
     if not orders:
@@ -72,7 +72,7 @@ def note_orders(conn: Connection, rows: Iterable[Told], now: Instant) -> None:
     many(conn, _TELL, ("code", "order_key", "person", "at"), told)
     touched = {code for code, _, _, _ in told} | _flag(conn, sorted({row.person for row in orders}))
     if touched:
-        restate(conn, sorted(touched), now)
+        restate(conn, sorted(touched))
 
 
 def _happening(row: Told) -> Happening:
@@ -105,32 +105,31 @@ _USES = (
 _STATE = (
     update(s.issue)
     .where(_I.id == bindparam("b_id"))
-    .values(state=bindparam("b_state"), redeemed_at=bindparam("b_at"), order_key=bindparam("b_order"))
+    .values(state=bindparam("b_state"), redeemed_at=bindparam("b_at"), order_key=bindparam("b_order"), ended_at=bindparam("b_ended"))
 )
 
 
-def restate(conn: Connection, codes: Sequence[str], now: Instant) -> None:
+def restate(conn: Connection, codes: Sequence[str]) -> None:
     """Make the states of what these codes belong to anew, from all that orders said."""
     uses: dict[str, tuple[Instant, str]] = {}
     for code, at, order in fetch(conn, _USES, ("codes",), (ids(codes),)):
         uses.setdefault(code, (at, order))
     changes: list[tuple[Any, ...]] = []
     for number, code, state, accepted, ends, ended in fetch(conn, _ISSUES, ("codes",), (ids(codes),)):
+        replaced = ended if ended != ends else None
         if (used := uses.get(code)) is not None:
-            changes.append((number, IssueState.REDEEMED.value, *used))
+            changes.append((number, IssueState.REDEEMED.value, *used, replaced))
         elif state == IssueState.REDEEMED:
-            changes.append((number, _before(accepted, ends, ended, now).value, None, None))
-    many(conn, _STATE, ("b_id", "b_state", "b_at", "b_order"), changes)
+            changes.append((number, _before(accepted, replaced).value, None, None, replaced))
+    many(conn, _STATE, ("b_id", "b_state", "b_at", "b_order", "b_ended"), changes)
     lose_codes(conn, sorted(uses))
 
 
-def _before(accepted: Instant | None, ends: Instant | None, ended: Instant | None, now: Instant) -> IssueState:
-    """What an offer is whose only order was cancelled."""
+def _before(accepted: Instant | None, replaced: Instant | None) -> IssueState:
+    """What an offer is whose only order was cancelled. What is past its end is expired by the next sweep."""
     if accepted is None:
         return IssueState.RESERVED
-    if ended is not None and (ends is None or ended < ends):
-        return IssueState.REPLACED
-    return IssueState.EXPIRED if ends is not None and ends <= now else IssueState.OPEN
+    return IssueState.OPEN if replaced is None else IssueState.REPLACED
 
 
 class Line(NamedTuple):
