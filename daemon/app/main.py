@@ -16,6 +16,7 @@ from pathlib import Path
 from daemon.app.desk import Desk, Hooks
 from daemon.app.housekeeping import Housekeeping, Watched
 from daemon.app.interpreter import settle_interpreter
+from daemon.app.offering import Offering
 from daemon.app.opening import Opened, accept_store, jobs_folder, mark_suspect, open_state, register_campaigns
 from daemon.app.ports import Ports, system_ports
 from daemon.app.retargeting import Retargeting
@@ -39,6 +40,7 @@ from daemon.intake.addresses import hash_text, load_pepper
 from daemon.intake.body import Bodies
 from daemon.intake.people import People
 from daemon.intake.spool import Spool
+from daemon.intake.stocking import Stocking
 from daemon.intake.suppressing import Suppressing
 from daemon.intake.tracker import Tracker, shop_of
 from daemon.links import Links, open_ring
@@ -170,7 +172,7 @@ class Daemon:
         )  # fmt: skip
         services: list[Service] = [
             self.housekeeping, self.audit, self.sending, self.joining, self._compose_reconciling(world), *self.retargeting.services(),
-            self.expansion, self.spool, self.revaluing,
+            self.expansion, self.spool, self.revaluing, self.offering,
         ]  # fmt: skip
         if self.ports.doors:
             services.insert(1, self._compose_web(doors))
@@ -253,14 +255,15 @@ class Daemon:
         self.revaluing = Revaluing(
             store=world.store, clock=self.clock, log=self.log, shop=lambda: shop_of(self.setup.config)
         )  # fmt: skip
+        self.offering = Offering(store=world.store, clock=self.clock, log=self.log, woken=self.sending.wake)
         self.people = People(
             store=world.store, pepper=self.pepper, clock=self.clock, log=self.log, tracker=self.tracker, woken=self.sending.wake
         )  # fmt: skip
         return Doors(
             store=world.store, intake=self.intake, operations=self.desk, explainer=self._explaining(world, self.opened),
             unsubscribing=self.unsubscribing, ingesting=self.ingesting, pushing=self.pushing, suppressions=self.suppressing,
-            people=self.people, tracker=self.tracker, links=self.links, not_ready=self._not_ready, changed=self._changed,
-            degraded=self._scarce,
+            offers=Stocking(store=world.store, clock=self.clock, changed=self._changed), people=self.people, tracker=self.tracker,
+            links=self.links, not_ready=self._not_ready, changed=self._changed, degraded=self._scarce,
         )  # fmt: skip
 
     def _compose_web(self, doors: Doors) -> WebServer:

@@ -36,6 +36,7 @@ from daemon.intake.accept import Intake
 from daemon.intake.addresses import load_pepper
 from daemon.intake.body import Bodies
 from daemon.intake.people import People
+from daemon.intake.stocking import Stocking
 from daemon.intake.suppressing import Suppressing
 from daemon.intake.tracker import Tracker, shop_of
 from daemon.links import Links, open_ring
@@ -125,7 +126,8 @@ async def _served(
     doors = Doors(
         store=store, intake=intake, operations=desk, explainer=_explaining(setup, store, gate, clock),
         unsubscribing=Unsubscribing(store=store, clock=clock, log=log, metrics=metrics, woken=lambda: None),
-        suppressions=Suppressing(store=store, pepper=pepper, clock=clock), not_ready=lambda: "no daemon runs", tracker=tracker,
+        suppressions=Suppressing(store=store, pepper=pepper, clock=clock),
+        offers=Stocking(store=store, clock=clock, changed=lambda: None), not_ready=lambda: "no daemon runs", tracker=tracker,
         people=People(store=store, pepper=pepper, clock=clock, log=log, tracker=tracker),
         links=links, changed=expansion.poke,
         pushing=Pushing(store=store, links=links, clock=clock, log=log, metrics=metrics, taker=lambda: None),

@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "events": ("daemon.cli.people:events", "Import events."),
     "erase": ("daemon.cli.people:erase", "Erase a recipient."),
     "suppressions": ("daemon.cli.suppressions:suppressions", "The list of addresses that get nothing."),
+    "offers": ("daemon.cli.offers:offers", "Offers and their codes."),
     "window": ("daemon.cli.window:window", "Questions about send windows."),
     "db": ("daemon.cli.database:db", "Upgrade, back up and check the store."),
     "plugins": ("daemon.cli.plugins:plugins", "List channel plugins, and test one."),

@@ -54,7 +54,7 @@ class Suppressing:
         taken = Taken()
         waiting: list[SuppressionEntry] = []
         number = 0
-        async for line in _lines(body):
+        async for line in lines_of(body):
             number += 1
             text = line.strip(b"\xef\xbb\xbf \t\r")
             if not text:
@@ -115,7 +115,7 @@ class Suppressing:
         return await self._store.read(list_suppressions, after, limit)
 
 
-async def _lines(body: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+async def lines_of(body: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
     """The lines of a body, whatever pieces it comes in; an endless one is cut."""
     rest = b""
     async for piece in body:

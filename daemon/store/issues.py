@@ -6,10 +6,10 @@ was accepted, or may have been (a doubt), is open; what surely reached nobody gi
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, and_, bindparam, case, func, insert, literal_column, null, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, case, func, insert, literal_column, null, select, update
 
 from daemon.model.delivery import FINAL, Instant, State
 from daemon.model.offer import Issue, IssueState
@@ -17,6 +17,7 @@ from daemon.policy.deadlines import round_up
 from daemon.store import schema as s
 from daemon.store.codes import Mint, make_code, put_back, take_codes
 from daemon.store.sql import fetch, ids, in_list, many
+from daemon.store.wake import WAITS_FOR_SLOT, wake
 
 _I = s.issue.c
 _OF_PERSONS = (
@@ -207,12 +208,22 @@ def expire(conn: Connection, now: Instant) -> int:
 
 
 class Settled(NamedTuple):
-    """`persons`: of the issues that were returned: something else of theirs may have waited for that. `after`: the cursor, None = all
-    were looked at."""
+    """`returned`: issues that came back; `woken`: deliveries that had waited for that; `after`: the cursor, None = all were looked at."""
 
-    persons: Collection[int]
+    returned: int
     opened: int
+    woken: int
     after: int | None
+
+
+_ONE: Select[Any] = select(literal_column("1")).select_from(s.issue).limit(1)
+_ANY_RESERVED = _ONE.where(_I.state == literal_column("'reserved'"))
+_ANY_PAST = _ONE.where(_I.state == literal_column("'open'"), _I.ends_at.is_not(None), _I.ends_at <= bindparam("now"))
+
+
+def to_settle(conn: Connection, now: Instant) -> bool:
+    """Is anything set aside, or past its end?"""
+    return bool(fetch(conn, _ANY_RESERVED) or fetch(conn, _ANY_PAST, ("now",), (now,)))
 
 
 def settle(conn: Connection, after: int, now: Instant) -> Settled:
@@ -234,7 +245,8 @@ def settle(conn: Connection, after: int, now: Instant) -> Settled:
     open_issues(conn, opened)
     put_back(conn, list(lost))
     many(conn, _RETURN, ("b_id", "b_now"), [(number, now) for number in lost])
-    return Settled(sorted(set(lost.values())), len(opened), rows[-1][0] if len(rows) == STRETCH else None)
+    woken = wake(conn, set(lost.values()), now, WAITS_FOR_SLOT) if lost else 0
+    return Settled(len(lost), len(opened), woken, rows[-1][0] if len(rows) == STRETCH else None)
 
 
 _FORGET = update(s.issue).where(_I.person == bindparam("b_person")).values(person=literal_column("0"))

@@ -170,9 +170,14 @@ class Strange(NamedTuple):
 
     what: str
     code: str
-    order: str
+    key: str
     recipient: str | None
     at: Instant
+
+    @property
+    def order(self) -> str:
+        """The shop's own number of it, or of its event."""
+        return self.key[1:]
 
 
 _all = s.redemption.alias("all_uses")
@@ -203,7 +208,7 @@ _STRANGE: Select[Any] = (
 def strange_uses(conn: Connection, after: tuple[str, str], limit: int) -> list[Strange]:
     """Uses that the books do not explain, behind (code, order), in that order."""
     found = conn.execute(_STRANGE, {"code": after[0], "order": after[1], "n": limit})
-    return [Strange(what, code, order.lstrip("=#"), key, at) for what, code, order, key, at in found]
+    return [Strange._make(row) for row in found]
 
 
 def unbalanced(lines: Iterable[Line]) -> Mapping[tuple[str, str], int]:

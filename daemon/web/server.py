@@ -33,6 +33,7 @@ from daemon.web.accepting import Accepting
 from daemon.web.access import Access
 from daemon.web.answering import Answering
 from daemon.web.api_jobs import JobDoor, JobsApi
+from daemon.web.api_offers import OfferDoor, OffersApi
 from daemon.web.api_operate import OperateApi
 from daemon.web.api_people import Explainer, PeopleApi
 from daemon.web.api_push import PushApi
@@ -71,6 +72,7 @@ class Doors:
     unsubscribing: Unsubscribing
     pushing: Pushing
     suppressions: SuppressionDoor
+    offers: OfferDoor
     people: PeopleDoor
     tracker: TrackDoor
     links: Links
@@ -172,9 +174,10 @@ class WebServer(Service):
         push = PushApi(pushing=doors.pushing)
         operate = OperateApi(operations=doors.operations, cursors=cursors)
         listed = SuppressionsApi(door=doors.suppressions, clock=self._clock, limits=limits, cursors=cursors)
+        offers = OffersApi(door=doors.offers, clock=self._clock, limits=limits, cursors=cursors)
         known = RecipientsApi(door=doors.people, clock=self._clock, limits=limits)
         track = TrackApi(door=doors.tracker, access=access, clock=self._clock, limits=limits)
-        self.routes = tuple(route for api in (jobs, people, known, track, push, listed, operate, system) for route in api.routes())
+        self.routes = tuple(route for api in (jobs, people, known, track, push, listed, offers, operate, system) for route in api.routes())
         Routing(access=access, clock=self._clock, limits=limits).add(app, self.routes)
         return app
 

@@ -267,3 +267,37 @@ def test_check_tells_what_the_audit_found_until_it_is_accepted(homing: CliWorld)
     assert homing.ok("check", "--accept-findings", "1")["audit"]["open"] == 0
     assert homing("check").code == 0
     assert "no findings" in homing("status").out
+
+
+def test_codes_come_in_and_the_books_are_read(homing: CliWorld) -> None:
+    """A list with a bad line, one twice, one in capitals already there; CSV by its column; the same again changes nothing."""
+    path = homing.folder / "codes.txt"
+    path.write_text("WB-1\nwb-2\n\nWB-2\nbad\tcode\nÄ-1\n", encoding="utf-8")
+    said = homing("offers", "import", "winter", str(path))
+    assert said.code == 1
+    assert "winter: 2 added, 1 were there, 2 rejected; 2 left" in said.out
+    assert "line 4: WB-2 stands in line 2 already [duplicate]" in said.out and "line 6: 'Ä-1' has characters" in said.out
+    table = homing.folder / "codes.csv"
+    table.write_text('id;Code\n1;WB-3\n2;"WB-1"\n3\n', encoding="utf-8")
+    said = homing("offers", "import", "winter", str(table))
+    assert "winter: 1 added, 1 were there, 1 rejected; 3 left" in said.out
+    assert "line 3: WB-1 is in this pool already" in said.out
+    plain = homing.folder / "plain.txt"
+    plain.write_text("WB-1,5\n", encoding="utf-8")
+    assert "begins with their names" in homing("offers", "import", "spring", str(plain)).out
+    assert homing("offers", "import", "a/b", str(plain)).code != 0
+    found = homing.ok("offers", "list", "--reconcile")
+    assert found["pools"] == [{"name": "winter", "total": 3, "free": 3}]
+    assert (found["offers"], found["wrong"], found["uses"]) == ([], [], [])
+    shown = homing("offers", "list", "--reconcile").out
+    assert "no offer was issued yet" in shown and "the counts add up" in shown
+
+
+def test_orders_with_codes_that_are_not_ours_are_listed(homing: CliWorld) -> None:
+    events = homing.folder / "events.ndjson"
+    order = {"order_id": "7", "revenue": 9, "coupon": "SUMMER"}
+    events.write_text(json.dumps({"userId": "anna", "event": "Order Completed", "messageId": "m", "timestamp": "2026-11-01T00:00:00Z", "properties": order}))
+    homing.ok("events", "import", str(events))
+    [use] = homing.ok("offers", "list", "--reconcile")["uses"]
+    assert use == {"what": "unknown", "code": "SUMMER", "order": "7", "recipient": "anna", "at": "2026-11-01T00:00:00.000Z"}
+    assert "SUMMER is no code of ours: order 7 of anna" in homing("offers", "list", "--reconcile").out
