@@ -21,6 +21,7 @@ from daemon.app.opening import Opened, accept_store, jobs_folder, mark_suspect, 
 from daemon.app.ports import Ports, system_ports
 from daemon.app.retargeting import Retargeting
 from daemon.app.revaluing import Revaluing
+from daemon.app.segmentation import Segmentation
 from daemon.app.sending import Sending, World
 from daemon.app.setup import Setup, read_setup
 from daemon.app.trials import Trials
@@ -172,7 +173,7 @@ class Daemon:
         )  # fmt: skip
         services: list[Service] = [
             self.housekeeping, self.audit, self.sending, self.joining, self._compose_reconciling(world), *self.retargeting.services(),
-            self.expansion, self.spool, self.revaluing, self.offering,
+            self.expansion, self.spool, self.revaluing, self.offering, self.segmentation.service,
         ]  # fmt: skip
         if self.ports.doors:
             services.insert(1, self._compose_web(doors))
@@ -256,6 +257,10 @@ class Daemon:
             store=world.store, clock=self.clock, log=self.log, shop=lambda: shop_of(self.setup.config)
         )  # fmt: skip
         self.offering = Offering(store=world.store, clock=self.clock, log=self.log, woken=self.sending.wake)
+        self.segmentation = Segmentation(
+            store=world.store, clock=self.clock, log=self.log, setup=lambda: self.setup, signals=self.signals,
+            trusted=lambda: Reason.CLOCK_UNTRUSTED not in self.opened.gate.latched(), commits=lambda: self.opened.store.commits,
+        )  # fmt: skip
         self.people = People(
             store=world.store, pepper=self.pepper, clock=self.clock, log=self.log, tracker=self.tracker, woken=self.sending.wake
         )  # fmt: skip
@@ -263,7 +268,7 @@ class Daemon:
             store=world.store, intake=self.intake, operations=self.desk, explainer=self._explaining(world, self.opened),
             unsubscribing=self.unsubscribing, ingesting=self.ingesting, pushing=self.pushing, suppressions=self.suppressing,
             offers=Stocking(store=world.store, clock=self.clock, changed=self._changed), people=self.people, tracker=self.tracker,
-            links=self.links, not_ready=self._not_ready, changed=self._changed, degraded=self._scarce,
+            segments=self.segmentation.desk, links=self.links, not_ready=self._not_ready, changed=self._changed, degraded=self._scarce,
         )  # fmt: skip
 
     def _compose_web(self, doors: Doors) -> WebServer:
@@ -355,6 +360,7 @@ class Daemon:
         await self.sending.reload(setup)
         await self.retargeting.reload(setup)
         self.revaluing.poke()
+        self.segmentation.service.configure(setup.segments)
 
 
 def fixed_changes(old: Setup, new: Setup) -> list[str]:

@@ -18,6 +18,7 @@ from aiohttp import web
 
 from daemon.app.desk import Desk, Hooks
 from daemon.app.opening import FOLDERS, Opened, accept_store, examine, jobs_folder, mark_suspect, register_campaigns
+from daemon.app.segmentation import Segmentation
 from daemon.app.setup import Setup, read_setup
 from daemon.audience.expand import Expansion
 from daemon.clock import Clock, SystemClock
@@ -123,13 +124,14 @@ async def _served(
     desk = Desk(store=store, clock=clock, gate=gate, disk=disk, config=lambda: config, hooks=Hooks(accept_restore=accept_restore))
     links = Links(open_ring(state_dir / "links.key", disk, ids), config.http.public_base)
     tracker = Tracker(store=store, pepper=pepper, clock=clock, log=log, metrics=metrics, shop=lambda: shop_of(config))
+    segmentation = Segmentation(store=store, clock=clock, log=log, setup=lambda: setup)
     doors = Doors(
         store=store, intake=intake, operations=desk, explainer=_explaining(setup, store, gate, clock),
         unsubscribing=Unsubscribing(store=store, clock=clock, log=log, metrics=metrics, woken=lambda: None),
         suppressions=Suppressing(store=store, pepper=pepper, clock=clock),
         offers=Stocking(store=store, clock=clock, changed=lambda: None), not_ready=lambda: "no daemon runs", tracker=tracker,
         people=People(store=store, pepper=pepper, clock=clock, log=log, tracker=tracker),
-        links=links, changed=expansion.poke,
+        links=links, changed=expansion.poke, segments=segmentation.desk,
         pushing=Pushing(store=store, links=links, clock=clock, log=log, metrics=metrics, taker=lambda: None),
     )  # fmt: skip
     server = ControlServer(

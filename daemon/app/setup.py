@@ -12,9 +12,11 @@ from typing import Any
 
 from daemon.config import Config, key_name, order, read_config
 from daemon.content.campaigns import Catalogue, Surroundings, Wanted, load_campaigns
+from daemon.content.segment_file import checkers, load_segments
 from daemon.dispatch.door import PROVIDER, AudienceDoor
 from daemon.errors import ConfigError, Problem, nearest
 from daemon.model.campaign import CampaignStatus
+from daemon.model.segment import Segments
 from daemon.policy.hours import parse_window
 from daemon.policy.rules import Rules, compile_rules
 from plugins.contract import Secret
@@ -25,6 +27,7 @@ DOOR = LoadedChannel(
     address=AudienceDoor.address, origin="built in",
 )  # fmt: skip
 """The channel `audience`, wherever a platform is configured."""
+NO_SEGMENTS = Segments()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,7 @@ class Setup:
     catalogue: Catalogue
     loading: Loading
     warnings: tuple[str, ...]
+    segments: Segments = NO_SEGMENTS
 
 
 def read_setup(path: Path, environ: Mapping[str, str]) -> Setup:
@@ -64,19 +68,26 @@ def read_setup(path: Path, environ: Mapping[str, str]) -> Setup:
             if each.kind is ProblemKind.CONFIG
         ]
     problems.sort(key=order)
+    segments: Segments | None = NO_SEGMENTS
+    if "homing.segments" not in wrong:
+        try:
+            segments = load_segments(config.homing.segments)
+        except ConfigError as error:
+            segments = None
+            problems += error.problems
     if not any(key == "homing.campaigns" or key.startswith("topics") for key in wrong):  # what it is checked against
         try:
-            catalogue = _load_catalogue(config)
+            catalogue = _load_catalogue(config, segments)
         except ConfigError as error:
             problems += error.problems
-    if problems or rules is None or catalogue is None or loading is None:
+    if problems or rules is None or catalogue is None or loading is None or segments is None:
         raise ConfigError(problems)
     if loading.audiences:
         loading = replace(loading, channels=(*loading.channels, DOOR))
     warnings = [str(each) for each in loading.problems if each.kind is ProblemKind.PLUGIN]
     warnings += _channels(config, loading) + _campaigns(config, catalogue) + _templates(config, catalogue)
     warnings += _unserved(config, catalogue, loading) + _audiences(config, catalogue, loading) + _walking(config, catalogue)
-    return Setup(config=config, rules=rules, catalogue=catalogue, loading=loading, warnings=tuple(warnings))
+    return Setup(config=config, rules=rules, catalogue=catalogue, loading=loading, warnings=tuple(warnings), segments=segments)
 
 
 def _filled(provider: str, settings: Mapping[str, Any], wrong: tuple[str, ...]) -> dict[str, Any]:
@@ -85,13 +96,19 @@ def _filled(provider: str, settings: Mapping[str, Any], wrong: tuple[str, ...]) 
     return {**settings, **{key: Secret("unread") for key in keys if "." not in key and key not in ("plugin", "rate", "domains")}}
 
 
-def _load_catalogue(config: Config) -> Catalogue:
+def _load_catalogue(config: Config, segments: Segments | None) -> Catalogue:
+    """`segments` None: their file is wrong, so that what refers to them is not judged."""
     wanted = [
         Wanted(campaign=table.campaign, where=config.locate(("queues", name, "campaign")), key=f"queues.{name}.campaign")
         for name, table in config.queues.items()
         if table.campaign
     ]
-    return load_campaigns(config.homing.campaigns, Surroundings(check_window=parse_window, topics=config.topics), wanted=wanted)
+    where, event = checkers(segments)
+    around = Surroundings(
+        check_window=parse_window, topics=config.topics, check_where=where, check_event=event,
+        segments=None if segments is None else segments.by_name,
+    )  # fmt: skip
+    return load_campaigns(config.homing.campaigns, around, wanted=wanted)
 
 
 def _channels(config: Config, loading: Loading) -> list[str]:

@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "campaigns": ("daemon.cli.campaigns:campaigns", "List, show, start, pause, resume and test campaigns."),
     "recipients": ("daemon.cli.people:recipients", "Import recipients, and look at one."),
     "events": ("daemon.cli.people:events", "Import events."),
+    "segments": ("daemon.cli.segments:segments", "Who is who: list, count, preview, evaluate and import segments."),
     "erase": ("daemon.cli.people:erase", "Erase a recipient."),
     "suppressions": ("daemon.cli.suppressions:suppressions", "The list of addresses that get nothing."),
     "offers": ("daemon.cli.offers:offers", "Offers and their codes."),

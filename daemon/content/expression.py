@@ -199,6 +199,8 @@ class _Reader:
             if self._segments is not None and segment not in self._segments:
                 raise self._fault(f'no segment "{segment}"', nearest(segment, self._segments))
             return m.InSegment(segment)
+        if name == "in_campaign":
+            return m.InCampaign(self._text_of(node, 0, "the name of a campaign", count=(1, 1)))
         if name == "has_tag":
             return m.HasTag(self._text_of(node, 0, "a tag", count=(1, 1)))
         raise self._fault(f"{name}(..) is a number: compare it, as in {name}(..) >= 1")

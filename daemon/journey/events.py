@@ -30,7 +30,7 @@ VISITS = frozenset({
 })  # fmt: skip
 UNSEEN = frozenset({
     REFUND, CANCELLED_ORDER, RENEWED, CANCELLED, TICKET_CLOSED, OPENED, "Ad Impression", "Email Delivered", "Email Bounced",
-    "Email Marked as Spam", "Unsubscribed", "Application Uninstalled", "Push Notification Received",
+    "Email Marked as Spam", "Unsubscribed", "Application Uninstalled", "Push Notification Received", "Segment Entered", "Segment Left",
 })  # fmt: skip
 """What is done to a person, by a machine, or in leaving: no sign that the person is about."""
 FORBIDDING = frozenset({ORDER, STARTED, RENEWED, TICKET_OPENED})

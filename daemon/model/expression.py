@@ -72,12 +72,14 @@ COLUMNS: Mapping[str, Described] = {
     "last_survey_at": Described(Kind.INSTANT, "the last answered survey"),
     "push_subscriptions": Described(Kind.NUMBER, "browsers that may be pushed to"),
     "push_clicks": Described(Kind.NUMBER, "web pushes that the person opened or clicked"),
+    "unsubscribed": Described(Kind.FLAG, "the e-mail address or phone number wants no marketing: unsubscribed, complained or bounced"),
     "days_known": Described(Kind.NUMBER, "whole days since Homing first knew the recipient"),
 }
 """Columns of a recipient; `traits.X` beside them."""
 
 FUNCTIONS: Mapping[str, str] = {
     "in_segment": "in_segment('NAME'): is in that segment, as last evaluated (those due in the same run are evaluated first)",
+    "in_campaign": "in_campaign('NAME'): walks through that campaign now",
     "did": "did('EVENT', 'PERIOD'[, WHERE]): how often, up to now; WHERE speaks of the event's properties; without PERIOD: ever",
     "days_since": "days_since('EVENT'): whole days since it last happened; missing if it never did",
     "has_tag": "has_tag('TAG'): the trait `tags` has it (a list, or a text with commas)",
@@ -168,6 +170,11 @@ class InSegment:
 
 
 @dataclass(frozen=True, slots=True)
+class InCampaign:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class HasTag:
     tag: str
 
@@ -190,7 +197,7 @@ class Opposite:
 
 
 Value = Literal | Column | Property | Did | DaysSince | Arithmetic
-Condition = Compare | Among | Like | Missing | Truth | InSegment | HasTag | All | Some | Opposite
+Condition = Compare | Among | Like | Missing | Truth | InSegment | InCampaign | HasTag | All | Some | Opposite
 Node = Value | Condition
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import zoneinfo
 from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -138,6 +138,13 @@ def _push_clicks() -> Sql:
     return select(func.count()).select_from(s.feedback).where(wanted).correlate(s.recipient).scalar_subquery()
 
 
+def _suppressed() -> Sql:
+    c = s.suppression.c
+    return or_(*(
+        exists(select(literal_column("1")).where(c.hash == address).correlate(s.recipient)) for address in (_R.email_hash, _R.phone_hash)
+    ))  # fmt: skip
+
+
 def _count(name: str) -> Sql:
     return func.coalesce(_P[name], _ZERO, type_=BigInteger)
 
@@ -177,6 +184,7 @@ _SQL: Mapping[str, Callable[[Shop], Sql]] = {
     "last_survey_at": lambda _: _P.last_survey_at,
     "push_subscriptions": lambda _: _pushes(),
     "push_clicks": lambda _: _push_clicks(),
+    "unsubscribed": lambda _: case((_suppressed(), 1), else_=0),
     "days_known": lambda _: _days(_R.created_at),
 }
 """Each of `model.expression.COLUMNS`; a test compares them."""
@@ -186,31 +194,56 @@ _COMPARE: Mapping[str, Callable[[Sql, Sql], Sql]] = {
 }  # fmt: skip
 
 
-def condition(tree: m.Condition, shop: Shop, document: Sql | None = None) -> Sql:
-    """`tree` as a condition. `document`: the JSON that properties are of; None = the recipient's traits, with `profile` beside it."""
+class _Place(NamedTuple):
+    """What a tree is about. `document`: see `condition`; `inside`: segment -> being in it, where that is known otherwise."""
+
+    shop: Shop
+    document: Sql | None = None
+    inside: Mapping[str, Sql] = {}
+
+
+def condition(tree: m.Condition, shop: Shop, inside: Mapping[str, Sql] | None = None) -> Sql:
+    """`tree` as a condition on `recipient` with its `profile` beside it. `inside`: segment -> the condition to be in it, for those whose
+    members are not read from the store."""
+    return _condition(tree, _Place(shop, None, inside or {}))
+
+
+def _condition(tree: m.Condition, place: _Place) -> Sql:
     match tree:
-        case m.All(parts=parts):
-            return and_(*(condition(part, shop, document) for part in parts)).self_group()
-        case m.Some(parts=parts):
-            return or_(*(condition(part, shop, document) for part in parts)).self_group()
+        case m.All(parts=parts) | m.Some(parts=parts):
+            together = and_ if isinstance(tree, m.All) else or_
+            return together(*(_condition(part, place) for part in parts)).self_group()
         case m.Opposite(part=part):
-            return not_(condition(part, shop, document).self_group())
+            return not_(_condition(part, place).self_group())
         case m.Compare(op=op, left=left, right=right):
-            return _COMPARE[op](_value(left, shop, document), _value(right, shop, document))
+            return _COMPARE[op](_value(left, place), _value(right, place))
         case m.Among(value=value, options=options):
-            return _value(value, shop, document).in_([_value(option, shop, document) for option in options])
+            return _value(value, place).in_([_value(option, place) for option in options])
         case m.Like(value=value, pattern=pattern):
-            return _value(value, shop, document).like(bound(pattern, Text))
+            return _value(value, place).like(bound(pattern, Text))
         case m.Missing(value=value):
-            return _value(value, shop, document).is_(None)
+            return _value(value, place).is_(None)
         case m.Truth(value=value):
-            return _value(value, shop, document) == literal_column("1", BigInteger)
+            return _value(value, place) == literal_column("1", BigInteger)
         case m.InSegment(name=name):
-            number = select(s.segment.c.id).where(s.segment.c.name == bound(name, Text)).scalar_subquery()
-            c = s.segment_member.c
-            return exists(select(literal_column("1")).where(c.segment == number, c.person == _R.id).correlate(s.recipient))
+            return place.inside[name] if name in place.inside else _in_segment(name)
+        case m.InCampaign(name=name):
+            return _in_campaign(name)
         case m.HasTag(tag=tag):
             return _has_tag(tag)
+
+
+def _in_segment(name: str) -> Sql:
+    c = s.segment_member.c
+    number = select(s.segment.c.id).where(s.segment.c.name == bound(name, Text)).scalar_subquery()
+    return exists(select(literal_column("1")).where(c.segment == number, c.person == _R.id).correlate(s.recipient))
+
+
+def _in_campaign(name: str) -> Sql:
+    c = s.walk.c
+    number = select(s.campaign.c.id).where(s.campaign.c.name == bound(name, Text)).scalar_subquery()
+    wanted = and_(c.person == _R.id, c.watched == literal_column("1"), c.state == literal_column("'open'", Text), c.campaign == number)
+    return exists(select(literal_column("1")).where(wanted).correlate(s.recipient))
 
 
 def _has_tag(tag: str) -> Sql:
@@ -221,24 +254,24 @@ def _has_tag(tag: str) -> Sql:
     return exists(select(literal_column("1")).select_from(listed).where(wanted).correlate(s.recipient))
 
 
-def _value(value: m.Value, shop: Shop, document: Sql | None) -> Sql:
+def _value(value: m.Value, place: _Place) -> Sql:
     match value:
         case m.Literal(value=literal):
             return bound(int(literal) if isinstance(literal, bool) else literal)
         case m.Column(name=name):
-            return _SQL[name](shop)
+            return _SQL[name](place.shop)
         case m.Property(path=path, kind=kind):
-            return read_as(_R.traits if document is None else document, path, kind)
+            return read_as(_R.traits if place.document is None else place.document, path, kind)
         case m.Did(event=event, period=period, where=where):
             found = [*_happened(event), *([_E.at > _NOW - period] if period is not None else [])]
             if where is not None:
-                found.append(condition(where, shop, _E.properties))
+                found.append(_condition(where, place._replace(document=_E.properties)))
             return select(func.count()).select_from(s.event).where(*found).correlate(s.recipient).scalar_subquery()
         case m.DaysSince(event=event):
             last = select(func.max(_E.at)).where(*_happened(event)).correlate(s.recipient).scalar_subquery()
             return _days(type_coerce(last, BigInteger))
         case m.Arithmetic(op=op, left=left, right=right):
-            return _counted(op, _value(left, shop, document), _value(right, shop, document))
+            return _counted(op, _value(left, place), _value(right, place))
 
 
 def _happened(event: str) -> list[Sql]:

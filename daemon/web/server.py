@@ -38,6 +38,7 @@ from daemon.web.api_operate import OperateApi
 from daemon.web.api_people import Explainer, PeopleApi
 from daemon.web.api_push import PushApi
 from daemon.web.api_recipients import PeopleDoor, RecipientsApi
+from daemon.web.api_segments import SegmentsApi, SegmentsDoor
 from daemon.web.api_suppressions import SuppressionDoor, SuppressionsApi
 from daemon.web.api_system import SystemApi
 from daemon.web.api_track import TrackApi, TrackDoor
@@ -75,6 +76,7 @@ class Doors:
     offers: OfferDoor
     people: PeopleDoor
     tracker: TrackDoor
+    segments: SegmentsDoor
     links: Links
     not_ready: Callable[[], str | None]
     changed: Callable[[], None] = lambda: None
@@ -176,8 +178,10 @@ class WebServer(Service):
         listed = SuppressionsApi(door=doors.suppressions, clock=self._clock, limits=limits, cursors=cursors)
         offers = OffersApi(door=doors.offers, clock=self._clock, limits=limits, cursors=cursors)
         known = RecipientsApi(door=doors.people, clock=self._clock, limits=limits)
+        named = SegmentsApi(door=doors.segments, clock=self._clock, limits=limits)
         track = TrackApi(door=doors.tracker, access=access, clock=self._clock, limits=limits)
-        self.routes = tuple(route for api in (jobs, people, known, track, push, listed, offers, operate, system) for route in api.routes())
+        apis = (jobs, people, known, named, track, push, listed, offers, operate, system)
+        self.routes = tuple(route for api in apis for route in api.routes())
         Routing(access=access, clock=self._clock, limits=limits).add(app, self.routes)
         return app
 

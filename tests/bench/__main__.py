@@ -19,6 +19,7 @@ from tests.bench import (
     loop,
     peers,
     push,
+    segments,
     sms,
     smtp_channel,
     tarpit,
@@ -42,6 +43,7 @@ BENCHES = {
     "import: handovers and unsubscribes while a million rows are taken in": importing.run,
 }
 LONG = {
+    "segments: all shipped segments over a million recipients and ten million events (five minutes and 3 GB of disk)": segments.run,
     "ten-million: enqueue ten jobs of a million, start, send (ten minutes and 6 GB of disk)": ten_million.run,
     "one-job: enqueue one job of ten million (ten minutes and 6 GB of disk)": ten_million.run_one,
 }

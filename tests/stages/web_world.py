@@ -11,7 +11,10 @@ from typing import Any
 
 import aiohttp
 
+from daemon.audience.segment_desk import SegmentDesk
+from daemon.audience.segmenting import Segmenting
 from daemon.config.values import Address
+from daemon.content.segment_file import read_segments
 from daemon.disk import SystemDisk
 from daemon.dispatch.judge import Judging
 from daemon.dispatch.work import PlanBook
@@ -44,6 +47,8 @@ QUICK = Limits(
 """Deadlines that a test can wait for."""
 ROOMY = replace(QUICK, per_peer=200)
 """For a world that many tests share: each leaves its sessions open."""
+
+SEGMENTS, _ = read_segments('[buyers]\nwhere = "orders >= 1"\n[partners]\nimported = true\n', "segments.toml")
 
 
 class Operator:
@@ -197,8 +202,14 @@ class WebWorld:
             hash_address=functools.partial(hash_text, pepper), channels=lambda: ["email"],
         )  # fmt: skip
         tracker = Tracker(store=inner.store, pepper=pepper, clock=clock, log=inner.log, metrics=metrics, shop=lambda: shop_of(inner.config))
+        segmenting = Segmenting(
+            store=inner.store, clock=clock, log=inner.log, segments=SEGMENTS, shop=lambda: shop_of(inner.config), zone=lambda: "UTC"
+        )  # fmt: skip
+        segments = SegmentDesk(
+            store=inner.store, clock=clock, segmenting=segmenting, shop=lambda: shop_of(inner.config), zone=lambda: "UTC"
+        )  # fmt: skip
         doors = Doors(
-            tracker=tracker, people=People(store=inner.store, pepper=pepper, clock=clock, log=inner.log, tracker=tracker),
+            segments=segments, tracker=tracker, people=People(store=inner.store, pepper=pepper, clock=clock, log=inner.log, tracker=tracker),
             store=inner.store, intake=inner.intake, operations=operator, explainer=explaining, links=links,
             suppressions=Suppressing(store=inner.store, pepper=pepper, clock=clock),
             offers=Stocking(store=inner.store, clock=clock, changed=lambda: None),

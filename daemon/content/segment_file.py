@@ -1,0 +1,137 @@
+"""CONTENT: `segments.toml` read and wholly checked: all segments, or all that is wrong with them at once, each with file and line.
+
+Pure but for `load_segments`, which reads the one file. References go to segments of the same file; what is imported is declared there
+with `imported = true`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import tomllib
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from daemon.config.locate import find_line, locate_keys, syntax_error
+from daemon.config.values import BadValue, parse_name, text
+from daemon.content.campaign_table import Report, Table, flag
+from daemon.content.expression import ExpressionError, parse_expression
+from daemon.content.schedule import parse_every
+from daemon.errors import ConfigError, Problem, nearest
+from daemon.model.expression import Expression, Scope
+from daemon.model.segment import Segment, Segments, circle_of
+
+MOST_BYTES = 1_000_000
+MOST_SEGMENTS = 2000
+DAILY = "06:00"
+
+
+def load_segments(path: Path) -> Segments:
+    """The segments of a file; none if there is no file. ConfigError with every problem."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return Segments()
+    except OSError as error:
+        what = f"the file of segments cannot be read: {os.strerror(error.errno or errno.EIO)}"
+        raise ConfigError([Problem(where=f"{path}:1", key="", what=what)]) from None
+    if len(content) > MOST_BYTES:
+        raise ConfigError([Problem(where=f"{path}:1", key="", what=f"has {len(content)} bytes; at most {MOST_BYTES} are read")])
+    try:
+        segments, problems = read_segments(content.decode(), str(path))
+    except UnicodeDecodeError as error:
+        raise ConfigError([Problem(where=f"{path}:1", key="", what=f"is not UTF-8: {error.reason} at byte {error.start}")]) from None
+    if problems:
+        raise ConfigError(problems)
+    return segments
+
+
+def read_segments(content: str, file: str) -> tuple[Segments, list[Problem]]:
+    """The segments of a text, and all that is wrong with it."""
+    report = Report(file)
+    try:
+        document = tomllib.loads(content)
+    except tomllib.TOMLDecodeError as error:
+        line, what = syntax_error(error, content)
+        return Segments(), [Problem(where=f"{file}:{line}", key="", what=what)]
+    report.lines = locate_keys(content)
+    if len(document) > MOST_SEGMENTS:
+        return Segments(), [Problem(where=f"{file}:1", key="", what=f"has {len(document)} segments; at most {MOST_SEGMENTS} are kept")]
+    found: dict[str, Segment] = {}
+    for name, table in document.items():
+        if not isinstance(table, dict):
+            report.add((name,), "is no segment: a segment is a table with `where`", None)
+            continue
+        if (segment := _segment(name, Table(table, (name,), report), document, content.splitlines())) is not None:
+            found[name] = segment
+    if (circle := circle_of({name: sorted(segment.refers_to) for name, segment in found.items()})) is not None:
+        report.add((circle[0],), f"refers to itself: {' -> '.join(circle)}")
+    problems = sorted(report.problems, key=lambda each: int(each.where.rpartition(":")[2]))
+    return Segments(by_name=found), problems
+
+
+def _segment(name: str, table: Table, names: Mapping[str, Any], source: list[str]) -> Segment | None:
+    before = len(table.report.problems)
+    try:
+        parse_name(name)
+    except BadValue as error:
+        table.fault(None, f"the segment's name: {error.what}", error.suggestion)
+    imported = table.take("imported", flag, False)
+    expression = _where(table, names, source)
+    if imported:
+        for key in ("where", "exclude", "every"):
+            if key in table.table:
+                table.fault(key, "an imported list has none: it is whoever was imported")
+    elif "where" not in table.table:
+        table.fault(None, 'has no `where`: name a condition such as "orders >= 1", or `imported = true` for a list', _nearest_key(table))
+    nobody: tuple[str, ...] = ()
+    exclude = table.take("exclude", lambda value: _names(value, names), nobody)
+    every = table.take("every", parse_every, DAILY)
+    title = table.take("title", text, "")
+    table.close()
+    if len(table.report.problems) > before:
+        return None if expression is None else Segment(name=name, expression=expression, exclude=exclude)
+    return Segment(name=name, expression=None if imported else expression, exclude=exclude, every=every, title=title)
+
+
+def _nearest_key(table: Table) -> str | None:
+    return "where" if any(nearest(key, ["where"]) for key in table.table) else None
+
+
+def _where(table: Table, names: Mapping[str, Any], source: list[str]) -> Expression | None:
+    """The expression, faults at the line of the file on which they stand."""
+    written = table.take("where", text, None)
+    if written is None:
+        return None
+    try:
+        return parse_expression(written, segments=names)
+    except ExpressionError as error:
+        first = find_line(table.report.lines, (*table.path, "where"))
+        opening = source[first - 1].rstrip() if first <= len(source) else ""
+        line = first + error.line + (1 if opening.endswith(('"""', "'''")) and "\n" in written else 0)
+        what = f"{error.what} (character {error.column})" if error.offset else error.what
+        key = ".".join(str(part) for part in (*table.path, "where"))
+        table.report.problems.append(
+            Problem(where=f"{table.report.file}:{line}", key=key, what=what, suggestion=error.suggestion)
+        )  # fmt: skip
+        return None
+
+
+def _names(value: Any, names: Collection[str]) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise BadValue('must be a list of segments such as ["active_subscribers"]')
+    found = tuple(text(item) for item in value)
+    for name in found:
+        if name not in names:
+            raise BadValue(f'no segment "{name}"', nearest(name, names))
+    return found
+
+
+def checkers(segments: Segments | None) -> tuple[Callable[[str], object], Callable[[str], object]]:
+    """What checks expressions elsewhere: of recipients, with these segments (None: any), and of events."""
+    names = None if segments is None else segments.by_name
+    return (
+        lambda written: parse_expression(written, segments=names),
+        lambda written: parse_expression(written, scope=Scope.EVENT),
+    )

@@ -1,0 +1,58 @@
+"""Segments over HTTP: list, preview, evaluate, import."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from daemon.model.delivery import DAY
+from daemon.store.events import take_events
+from daemon.store.writer import Lane
+from tests.stages.intake_world import NOW
+from tests.stages.web_world import WebWorld
+from tests.store.test_events import SHOP, row
+
+LINES = {"Content-Type": "application/x-ndjson"}
+
+
+@pytest.fixture
+async def session(tmp_path: Path) -> AsyncIterator[aiohttp.ClientSession]:
+    """Two buyers and somebody who only looked."""
+    world = await WebWorld.open(tmp_path)
+    rows = [row("Order Completed", f"m-{n}", NOW - n * DAY, f"c-{n}", revenue=10) for n in (40, 10)]
+    await world.inner.store.write(Lane.EVENTS, take_events, [*rows, row("Page Viewed", "m-1", NOW - DAY, "c-1")], SHOP, NOW)
+    yield await world.api("recipients:write", "recipients:read")
+    await world.close()
+
+
+async def call(session: aiohttp.ClientSession, method: str, path: str, **more: Any) -> tuple[int, dict[str, Any]]:
+    async with session.request(method, path, **more) as answer:
+        return answer.status, await answer.json()
+
+
+async def test_list_preview_and_evaluate(session: aiohttp.ClientSession) -> None:
+    """A preview counts what matches now; evaluating is what fills a segment."""
+    status, found = await call(session, "GET", "/v1/segments/buyers/preview?limit=1")
+    assert (status, found["matching"], found["members"], len(found["sample"])) == (200, 2, None, 1)
+    assert await call(session, "POST", "/v1/segments/evaluate", json={"segments": ["buyers"]}) == (200, {"members": {"buyers": 2}})
+    status, found = await call(session, "GET", "/v1/segments")
+    assert [(item["segment"], item["members"], item["imported"]) for item in found["items"]] == [("buyers", 2, False), ("partners", None, True)]
+    status, found = await call(session, "GET", "/v1/segments/byers/preview")
+    assert (status, found["detail"]) == (404, 'no segment "byers"; did you mean "buyers"?')
+
+
+async def test_import(session: aiohttp.ClientSession) -> None:
+    """Ids and objects; unknown ones are named; a line that is neither refuses the piece."""
+    lines = b'"c-1"\n{"id": "c-40"}\n"c-9"\n'
+    status, found = await call(session, "POST", "/v1/segments/partners/import?last=true", data=lines, headers=LINES)
+    assert (status, found["kept"], found["unknown"]) == (200, 2, ["c-9"])
+    status, found = await call(session, "POST", "/v1/segments/partners/import", data=b"c-1\n", headers=LINES)
+    assert (status, found["errors"][0]["line"]) == (422, 1)
+    status, found = await call(session, "POST", "/v1/segments/buyers/import", data=b'"c-1"\n', headers=LINES)
+    assert status == 422
+    status, found = await call(session, "GET", "/v1/segments/partners/preview")
+    assert found["matching"] == 2
