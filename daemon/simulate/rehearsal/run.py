@@ -25,6 +25,7 @@ from daemon.app.setup import Setup
 from daemon.clock import to_instant
 from daemon.errors import HomingError
 from daemon.ids import decode_id
+from daemon.model.audience import AUDIENCE
 from daemon.model.campaign import CampaignStatus
 from daemon.model.delivery import HOUR, SECOND, Instant
 from daemon.notify import Notifier
@@ -37,6 +38,7 @@ from daemon.simulate.rehearsal.channels import Sent, silent
 from daemon.simulate.rehearsal.crowd import Crowd
 from daemon.simulate.rehearsal.disk import OverlayDisk
 from daemon.simulate.rehearsal.guard import no_sockets
+from daemon.simulate.rehearsal.wordless import WordlessWriter
 from daemon.simulate.world import World, simulate
 from daemon.store.feedback import Report, hear
 from daemon.store.rehearse import CopiedFile, make_ready, people, standing
@@ -55,7 +57,7 @@ COLLECT_DAYS = 7
 class Wish:
     """`start`: when it begins; `days` of the default zone are lived, the first one from there. `campaign`: count only what is of it, and
     start it if it does not run. `grain`: seconds within which what falls due is claimed together; a smaller one is nearer to the minute
-    and slower. `database` False: an empty store. `took`, `progress(day)`: told each message, and each day that is over."""
+    and slower. `database` False: an empty store. `words` False: nothing is rendered. `took`, `progress(day)`: told each message, and each day that is over."""
 
     days: int
     start: datetime
@@ -63,6 +65,7 @@ class Wish:
     campaign: str | None = None
     grain: float = GRAIN_SECONDS
     database: bool = True
+    words: bool = True
     crowd: Crowd | None = None
     took: Callable[[Sent], object] = lambda _: None
     progress: Callable[[date], object] = lambda _: None
@@ -135,6 +138,8 @@ class Rehearsal:
             await self._until(main, ears.up.wait())
             for line in daemon.sending.lines.values():
                 line.bucket.burst_seconds = max(self.wish.grain, line.bucket.burst_seconds)
+                if not self.wish.words and line.kind != AUDIENCE:
+                    line._writer = WordlessWriter()
             if self.wish.campaign is not None:
                 await self._start(daemon, self.wish.campaign)
             await self._until(main, self._days(daemon))
