@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from daemon.app.planning import first_messages, refusal, stands_against
+from daemon.app.setup import Setup
 from daemon.clock import Clock, iso
 from daemon.config import Config
 from daemon.content.names import read_template_name
@@ -25,6 +27,7 @@ from daemon.model.campaign import CampaignStatus, Step
 from daemon.model.delivery import SECOND, Instant, Reason
 from daemon.store import audit, doubts, held, operate, recover
 from daemon.store.jobs import cancel_job
+from daemon.store.rehearse import audience
 from daemon.store.writer import Lane, Writes
 from daemon.web.operations import Json, Page, Selection
 
@@ -42,7 +45,8 @@ class Hooks:
 
     wake: something may be due · providers: one object each · reload: as SIGHUP does · accept_restore: this store is the true one
     (new nonce in store and journal) · clock_accepted: instants are counted from now on · test: send a campaign's steps to test addresses ·
-    findings: so many of the audit's are open · audiences: the platforms, one object each · sync_audiences: bring them up to date now.
+    setup: everything as it was read · findings: so many of the audit's are open · audiences: the platforms, one object each ·
+    sync_audiences: bring them up to date now.
     """
 
     wake: Callable[[], None] = lambda: None
@@ -51,6 +55,7 @@ class Hooks:
     accept_restore: Callable[[], Awaitable[None]] | None = None
     clock_accepted: Callable[[], Awaitable[None]] = _nothing
     test: Callable[[str, Sequence[str], str | None, str | None], Awaitable[Json]] | None = None
+    setup: Callable[[], Setup] | None = None
     findings: Callable[[int], None] = lambda _: None
     audiences: Callable[[], Sequence[Json]] = tuple
     sync_audiences: Callable[[str | None], Awaitable[None]] | None = None
@@ -143,6 +148,14 @@ class Desk:
         return _campaign(await self._facts(name))
 
     async def start_campaign(self, name: str) -> Json:
+        """GuardRefusedError for what could not go as it is written."""
+        facts = await self._facts(name)
+        if self._hooks.setup is not None:
+            version = CampaignVersion.from_json(facts.body)
+            campaign = version.campaign
+            there, _ = await self._store.read(audience, name, campaign.enrol.segment, first_messages(campaign))
+            if found := stands_against(self._hooks.setup(), version, there, self._clock.instant()):
+                raise GuardRefusedError(refusal(name, found))
         return await self._set_status(name, CampaignStatus.ACTIVE)
 
     async def pause_campaign(self, name: str) -> Json:

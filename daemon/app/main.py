@@ -220,7 +220,7 @@ class Daemon:
         trials = Trials(world, self.opened.gate, lambda: self.setup, self.sending, self.links)
         hooks = Hooks(
             wake=self.sending.wake, providers=self.sending.status, reload=self._reload, accept_restore=self._accept_restore,
-            clock_accepted=self._clock_accepted, test=trials.send, findings=self.metrics.audit_open,
+            clock_accepted=self._clock_accepted, test=trials.send, setup=lambda: self.setup, findings=self.metrics.audit_open,
             audiences=self.retargeting.sync.providers, sync_audiences=self.retargeting.sync_now,
         )  # fmt: skip
         self.desk = Desk(

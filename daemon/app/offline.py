@@ -121,7 +121,8 @@ async def _served(
     async def accept_restore() -> None:
         await accept_store(await _opened(setup, lock, store, gate), ids, clock)
 
-    desk = Desk(store=store, clock=clock, gate=gate, disk=disk, config=lambda: config, hooks=Hooks(accept_restore=accept_restore))
+    hooks = Hooks(accept_restore=accept_restore, setup=lambda: setup)
+    desk = Desk(store=store, clock=clock, gate=gate, disk=disk, config=lambda: config, hooks=hooks)
     links = Links(open_ring(state_dir / "links.key", disk, ids), config.http.public_base)
     tracker = Tracker(store=store, pepper=pepper, clock=clock, log=log, metrics=metrics, shop=lambda: shop_of(config))
     segmentation = Segmentation(store=store, clock=clock, log=log, setup=lambda: setup)

@@ -42,6 +42,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "audience": ("daemon.cli.audience:audience", "Retargeting audiences: what they hold, and sync."),
     "push": ("daemon.cli.push:push", "Web push: make a key pair."),
     "token": ("daemon.cli.tokens:token", "Tokens for the HTTP API."),
+    "plan": ("daemon.cli.plan:plan", "Who gets what of a campaign, when, what does not go, what it costs."),
     "rehearse": ("daemon.cli.rehearse:rehearse", "The coming days, lived ahead on a copy of the store."),
     "world": ("daemon.cli.world:world", "A made-up shop to try things with."),
     "sandbox": ("daemon.cli.sandbox:sandbox", "Local mail, SMS, push and ad providers with an inbox page."),

@@ -290,6 +290,7 @@ class ProviderTable(Table):
         ' { "gmail.com" = "20/s", "*.google.com" = "50/s", "*" = "90/s" }',
     )  # fmt: skip
     warm_up: WarmUpTable | None = Field(None, description="ceilings of a new sender's first days; none: no warm-up")
+    cost: Number = Field(0, description="what a message costs, in [shop] currency; a plugin with prices has its own")
 
     @property
     def settings(self) -> Mapping[str, Any]:

@@ -6,9 +6,9 @@ The original is opened read-only and only for the copy (SQLite's backup, in one 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, delete, func, select, update
 
@@ -92,3 +92,66 @@ def people(conn: Connection) -> int:
     """How many recipients there are."""
     found: Any = conn.execute(select(func.count()).select_from(s.recipient)).scalar_one()
     return int(found)
+
+
+_WAITS = ("planned", "due", "held")
+
+
+def waiting(conn: Connection, campaign: str) -> Mapping[tuple[str, str], int]:
+    """(step, channel) -> deliveries of the campaign that have not ended, those in flight too."""
+    query = (
+        select(s.wave.c.step, s.wave.c.channel, func.count())
+        .join(s.campaign, s.campaign.c.id == s.wave.c.campaign)
+        .join(s.delivery, s.delivery.c.wave == s.wave.c.id)
+        .where(s.campaign.c.name == campaign, s.delivery.c.state.in_(_WAITS))
+        .group_by(s.wave.c.step, s.wave.c.channel)
+    )
+    return {(step, channel): int(n) for step, channel, n in conn.execute(query)}
+
+
+def audience(
+    conn: Connection, campaign: str, segment: str | None, first: Sequence[tuple[str, str]]
+) -> tuple[Mapping[tuple[str, str], int], int]:
+    """(messages that wait or will at once, by (step, channel); people): of the campaign's jobs, or all of the segment that it enrols.
+    `first`: (step, channel) of the messages that each person enrolled begins with."""
+    there = dict(waiting(conn, campaign))
+    if segment is None:
+        return there, sum(there.values())
+    people = members(conn, segment)
+    return (there | dict.fromkeys(first, people) if people else there), people
+
+
+def latest_due(conn: Connection, campaign: str) -> Instant | None:
+    """When the last of the campaign's waiting deliveries falls due; None: none waits."""
+    query = (
+        select(func.max(s.delivery.c.not_before))
+        .select_from(s.campaign.join(s.wave, s.wave.c.campaign == s.campaign.c.id).join(s.delivery, s.delivery.c.wave == s.wave.c.id))
+        .where(s.campaign.c.name == campaign, s.delivery.c.state.in_(_WAITS))
+    )
+    found: Instant | None = conn.execute(query).scalar_one()
+    return found
+
+
+def members(conn: Connection, segment: str) -> int:
+    """How many are in a segment, as last evaluated."""
+    query = select(func.count()).select_from(s.segment_member.join(s.segment, s.segment.c.id == s.segment_member.c.segment))
+    return int(conn.execute(query.where(s.segment.c.name == segment)).scalar_one())
+
+
+class Worth(NamedTuple):
+    """Recipients of one tier who have ordered: how many, their orders, what these were worth (millionths)."""
+
+    people: int
+    orders: int
+    value: int
+
+
+def worth_by_tier(conn: Connection, tier_of: Callable[[Mapping[str, Any]], str]) -> Mapping[str, Worth]:
+    """By the tier of each one's profile."""
+    found: dict[str, Worth] = {}
+    query = select(s.profile.c.orders, s.profile.c.value, func.count()).where(s.profile.c.orders > 0)
+    for orders, value, n in conn.execute(query.group_by(s.profile.c.orders, s.profile.c.value)):
+        tier = tier_of({"orders": orders, "value": value})
+        before = found.get(tier, Worth(0, 0, 0))
+        found[tier] = Worth(before.people + n, before.orders + orders * n, before.value + value * n)
+    return found

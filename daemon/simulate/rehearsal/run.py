@@ -41,6 +41,7 @@ from daemon.simulate.rehearsal.guard import no_sockets
 from daemon.simulate.rehearsal.wordless import WordlessWriter
 from daemon.simulate.world import World, simulate
 from daemon.store.feedback import Report, hear
+from daemon.store.operate import set_campaign_status
 from daemon.store.rehearse import CopiedFile, make_ready, people, standing
 from daemon.store.writer import Lane
 
@@ -57,7 +58,8 @@ COLLECT_DAYS = 7
 class Wish:
     """`start`: when it begins; `days` of the default zone are lived, the first one from there. `campaign`: count only what is of it, and
     start it if it does not run. `grain`: seconds within which what falls due is claimed together; a smaller one is nearer to the minute
-    and slower. `database` False: an empty store. `words` False: nothing is rendered. `took`, `progress(day)`: told each message, and each day that is over."""
+    and slower. `database` False: an empty store. `words` False: nothing is rendered. `took`, `progress(day)`: told each message, and each
+    day that is over."""
 
     days: int
     start: datetime
@@ -164,7 +166,8 @@ class Rehearsal:
         shown: Any = await daemon.desk.show_campaign(name)
         if shown["status"] != CampaignStatus.ACTIVE.value:
             self.calendar.notes.append(f"campaign {name} is {shown['status']}: rehearsed as if it were started")
-            await daemon.desk.start_campaign(name)
+            await daemon.opened.store.write(Lane.EXIT, set_campaign_status, name, CampaignStatus.ACTIVE)
+            daemon.sending.wake()
 
     # -- days
 

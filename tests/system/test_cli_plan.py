@@ -1,0 +1,103 @@
+"""`homing plan`, and the guard of `campaigns start`: what would go and what it costs; what could not go is refused with its reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.system.cli_world import CONFIG, CliWorld, row, write_world
+
+PRICED = CONFIG.replace('from = "Kedai', 'rate = "100/s"\ncost = 0.01\nfrom = "Kedai') + '[consent]\nemail = "implied"\n'
+SEQUENCE = """\
+status = "draft"
+purpose = "marketing"
+topic = "winback"
+[enrol]
+jobs = true
+[[step]]
+name = "first"
+day = 45
+channels = ["email"]
+[[step]]
+name = "second"
+day = 60
+channels = ["email"]
+"""
+TEMPLATE = '---\nsubject: Hello\n---\n<p>Hello <a href="{{ unsubscribe_url }}">no more</a></p>\n'
+
+
+@pytest.fixture
+def homing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> CliWorld:
+    write_world(tmp_path, config=PRICED)
+    folder = tmp_path / "campaigns" / "sequence"
+    folder.mkdir()
+    (folder / "campaign.toml").write_text(SEQUENCE, encoding="utf-8")
+    for step in ("first", "second"):
+        (folder / f"{step}.email.liquid").write_text(TEMPLATE, encoding="utf-8")
+    return CliWorld(tmp_path, capsys)
+
+
+def with_config(homing: CliWorld, more: str, old: str = "", new: str = "") -> None:
+    (homing.folder / "config.toml").write_text(PRICED.format(port=9).replace(old, new) + more, encoding="utf-8")
+
+
+def test_plan_says_who_when_and_what_it_costs(homing: CliWorld) -> None:
+    """A job of forty, one of whom is on the suppression list: the rest go at once, a cent each."""
+    homing.ok("enqueue", "lapsed-45", str(homing.job("a", [row(f"c-{n}") for n in range(40)])))
+    homing.ok("suppressions", "add", "c-3@example.com")
+    plan = homing.ok("plan", "winback")
+    assert (plan["audience"], plan["infeasible"]) == (40, [])
+    assert plan["calendar"]["totals"]["ended"] == {"accepted": 39, "dropped:suppressed": 1}
+    assert (plan["cost"], plan["currency"]) == (0.39, "USD")
+    assert plan["first"] <= plan["finish"]
+    [need] = plan["needs"]
+    assert (need["messages"], need["provider_rate"]) == (40, 100)
+    shown = homing("plan", "winback").out
+    assert "Cost of all messages: 0.39 USD" in shown
+    assert "100/s" in shown
+
+
+def test_plan_tells_from_what_share_on_a_tier_pays(homing: CliWorld) -> None:
+    """By the worth of the tier's orders and the margin of the config."""
+    with_config(homing, "", 'currency = "USD"', 'currency = "USD"\nmargin = 0.5')
+    events = homing.folder / "events.csv"
+    lines = [f"c-{n},Order Completed,2026-03-0{k + 1}T10:00:00Z,{n}-{k},{n}-{k},{200 if n < 2 else 20}" for n in range(4) for k in range(3)]
+    events.write_text("\n".join(["recipient,event,at,id,properties.order_id,properties.revenue", *lines]) + "\n")
+    homing.ok("events", "import", str(events))
+    homing.ok("enqueue", "lapsed-45", str(homing.job("a", [row(f"c-{n}") for n in range(4)])))
+    margins = {each["tier"]: each for each in homing.ok("plan", "winback")["margins"]}
+    assert {tier: (each["people"], each["order"], each["plain"]) for tier, each in margins.items()} == {"high": (2, 200, 100), "medium": (2, 20, 10)}
+    assert margins["medium"]["pays_from"] == pytest.approx(0.001)
+
+
+def test_cap_that_the_sequence_uses_up_refuses_plan_and_start(homing: CliWorld) -> None:
+    """Exit 77 with the step and the reason; nothing is started. With a cap that it keeps to, both go."""
+    with_config(homing, '[[cap]]\nname = "monthly"\nlimit = 1\nrolling = "30d"\n')
+    for words in (("plan", "sequence"), ("campaigns", "start", "sequence")):
+        said = homing(*words)
+        assert said.code == 77
+        assert "step second (email): the steps before it use up a frequency cap" in said.err
+    assert homing.ok("campaigns", "show", "sequence")["status"] == "draft"
+    with_config(homing, '[[cap]]\nname = "weekly"\nlimit = 1\nrolling = "7d"\n')
+    assert homing.ok("plan", "sequence")["infeasible"] == []
+    assert homing.ok("campaigns", "start", "sequence")["status"] == "active"
+
+
+def test_rate_too_low_for_the_people_who_wait_refuses(homing: CliWorld) -> None:
+    """The numbers are in the message, and the machine's form has them too."""
+    homing.ok("enqueue", "lapsed-45", str(homing.job("a", [row(f"c-{n}") for n in range(50)])))
+    with_config(homing, "", '"100/s"', '"1/h"')
+    (homing.folder / "campaigns" / "winback" / "campaign.toml").write_text(
+        (homing.folder / "campaigns" / "winback" / "campaign.toml").read_text("utf-8") + 'valid = "24h"\n', encoding="utf-8"
+    )
+    said = homing("--json", "plan", "winback")
+    assert said.code == 77
+    assert [(each["step"], each["code"]) for each in said.json["infeasible"]] == [("reminder", "rate")]
+    assert "50 messages in 24.0 open hours need 2.08/h, the provider relay has 1/h" in said.err
+
+
+def test_campaign_that_is_not_there_is_named_with_its_nearest(homing: CliWorld) -> None:
+    """Exit 1."""
+    said = homing("plan", "sequense")
+    assert (said.code, 'did you mean "sequence"?' in said.err) == (1, True)
