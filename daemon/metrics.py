@@ -124,6 +124,11 @@ class Metrics:
         self._tracked = Counter("homing_messages_tracked", "Messages about people that came in", ("how",), registry=registry)
         self._push = Counter("homing_push_events", "What browsers told us of pushes", ("what",), registry=registry)
 
+    def experiments(self, counts: Mapping[str, int]) -> None:
+        """How many experiments stand at each finding."""
+        for finding, n in counts.items():
+            self._experiments.labels(finding).set(n)
+
     def _add_audiences(self, registry: CollectorRegistry) -> None:
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"homing_audience_{name}", text, labels, registry=registry)
@@ -131,6 +136,7 @@ class Metrics:
         def gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(f"homing_audience_{name}", text, labels, registry=registry)
 
+        self._experiments = Gauge("homing_experiments", "Experiments by what they came to so far", ("finding",), registry=registry)
         self._audience_batches = counter("batches", "Batches of audience members, by what came of them", "provider", "outcome")
         self._audience_refused = counter("rows_refused", "Members that a platform did not take", "provider", "reason")
         self._audience = gauge("members", "Members of audiences: wanted, acknowledged, pending, refused", "provider", "state")

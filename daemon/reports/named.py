@@ -1,0 +1,70 @@
+"""REPORTS by name: what `homing report NAME` and `/v1/reports/NAME` answer: columns, rows, and the whole as it is kept.
+
+A report is one function of the store; who adds one names it here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from daemon.errors import NotFoundError, nearest
+from daemon.reports.experiments import COLUMNS, rows_of
+from daemon.store.experiments import results
+from daemon.store.writer import Writes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """`rows` have a value for each of `columns`; `details`: all that is known, for programs."""
+
+    name: str
+    about: str
+    columns: Sequence[str]
+    rows: Sequence[Mapping[str, Any]]
+    details: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A report that can be asked for. `make(store, campaign)`."""
+
+    about: str
+    columns: Sequence[str]
+    make: Callable[[Writes, str | None], Awaitable[tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]]]
+
+
+async def _experiments(store: Writes, campaign: str | None) -> tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]:
+    found = await store.read(results, campaign)
+    details = [{"campaign": name, **one._asdict(), "body": json.loads(one.body)} for name, one in found]
+    return rows_of(found), details
+
+
+REPORTS: Mapping[str, Kind] = {
+    "experiments": Kind(
+        about="What each experiment came to, by arm: all people, each tier, and against those who were held out.",
+        columns=COLUMNS, make=_experiments,
+    ),
+}  # fmt: skip
+
+
+class Reporting:
+    """The door of reports."""
+
+    def __init__(self, *, store: Writes) -> None:
+        self._store = store
+
+    def known(self) -> Mapping[str, str]:
+        """Name -> what it says."""
+        return {name: kind.about for name, kind in REPORTS.items()}
+
+    async def report(self, name: str, campaign: str | None = None) -> Report:
+        """Raises NotFoundError for a name that is none."""
+        kind = REPORTS.get(name)
+        if kind is None:
+            hint = nearest(name, REPORTS)
+            raise NotFoundError(f'no report "{name}"' + (f'; did you mean "{hint}"?' if hint else f" (there are {', '.join(REPORTS)})"))
+        rows, details = await kind.make(self._store, campaign)
+        return Report(name=name, about=kind.about, columns=kind.columns, rows=rows, details=details)
