@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from daemon.app.bookkeeping import Bookkeeping
 from daemon.app.desk import Desk, Hooks
 from daemon.app.housekeeping import Housekeeping, Watched
 from daemon.app.interpreter import settle_interpreter
-from daemon.app.offering import Offering
 from daemon.app.opening import Opened, accept_store, jobs_folder, mark_suspect, open_state, register_campaigns
 from daemon.app.ports import Ports, system_ports
 from daemon.app.retargeting import Retargeting
@@ -41,7 +41,6 @@ from daemon.intake.addresses import hash_text, load_pepper
 from daemon.intake.body import Bodies
 from daemon.intake.people import People
 from daemon.intake.spool import Spool
-from daemon.intake.stocking import Stocking
 from daemon.intake.suppressing import Suppressing
 from daemon.intake.tracker import Tracker, shop_of
 from daemon.links import Links, open_ring
@@ -173,7 +172,7 @@ class Daemon:
         )  # fmt: skip
         services: list[Service] = [
             self.housekeeping, self.audit, self.sending, self.joining, self._compose_reconciling(world), *self.retargeting.services(),
-            self.expansion, self.spool, self.revaluing, self.offering, self.segmentation.service,
+            self.expansion, self.spool, self.revaluing, *self.books.services(), self.segmentation.service,
         ]  # fmt: skip
         if self.ports.doors:
             services.insert(1, self._compose_web(doors))
@@ -256,7 +255,9 @@ class Daemon:
         self.revaluing = Revaluing(
             store=world.store, clock=self.clock, log=self.log, shop=lambda: shop_of(self.setup.config)
         )  # fmt: skip
-        self.offering = Offering(store=world.store, clock=self.clock, log=self.log, woken=self.sending.wake)
+        self.books = Bookkeeping(
+            world, metrics=self.metrics, config=lambda: self.setup.config, woken=self.sending.wake, changed=self._changed
+        )  # fmt: skip
         self.segmentation = Segmentation(
             store=world.store, clock=self.clock, log=self.log, setup=lambda: self.setup, signals=self.signals,
             trusted=lambda: Reason.CLOCK_UNTRUSTED not in self.opened.gate.latched(), commits=lambda: self.opened.store.commits,
@@ -267,7 +268,7 @@ class Daemon:
         return Doors(
             store=world.store, intake=self.intake, operations=self.desk, explainer=self._explaining(world, self.opened),
             unsubscribing=self.unsubscribing, ingesting=self.ingesting, pushing=self.pushing, suppressions=self.suppressing,
-            offers=Stocking(store=world.store, clock=self.clock, changed=self._changed), people=self.people, tracker=self.tracker,
+            offers=self.books.offers, reports=self.books.reports, people=self.people, tracker=self.tracker,
             segments=self.segmentation.desk, links=self.links, not_ready=self._not_ready, changed=self._changed, degraded=self._scarce,
         )  # fmt: skip
 

@@ -45,6 +45,7 @@ from daemon.log import configure, get_log
 from daemon.metrics import Metrics
 from daemon.model.delivery import Instant
 from daemon.reports.explain import Explaining
+from daemon.reports.named import Reporting
 from daemon.room import Room
 from daemon.service import Signals
 from daemon.store.engine import StateLock
@@ -130,7 +131,8 @@ async def _served(
         store=store, intake=intake, operations=desk, explainer=_explaining(setup, store, gate, clock),
         unsubscribing=Unsubscribing(store=store, clock=clock, log=log, metrics=metrics, woken=lambda: None),
         suppressions=Suppressing(store=store, pepper=pepper, clock=clock),
-        offers=Stocking(store=store, clock=clock, changed=lambda: None), not_ready=lambda: "no daemon runs", tracker=tracker,
+        offers=Stocking(store=store, clock=clock, changed=lambda: None), reports=Reporting(store=store),
+        not_ready=lambda: "no daemon runs", tracker=tracker,
         people=People(store=store, pepper=pepper, clock=clock, log=log, tracker=tracker),
         links=links, changed=expansion.poke, segments=segmentation.desk,
         pushing=Pushing(store=store, links=links, clock=clock, log=log, metrics=metrics, taker=lambda: None),

@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "segments": ("daemon.cli.segments:segments", "Who is who: list, count, preview, evaluate and import segments."),
     "erase": ("daemon.cli.people:erase", "Erase a recipient."),
     "suppressions": ("daemon.cli.suppressions:suppressions", "The list of addresses that get nothing."),
+    "report": ("daemon.cli.report:report", "Reports by name."),
     "offers": ("daemon.cli.offers:offers", "Offers and their codes."),
     "window": ("daemon.cli.window:window", "Questions about send windows."),
     "db": ("daemon.cli.database:db", "Upgrade, back up and check the store."),

@@ -32,7 +32,8 @@ class ReportsApi:
             ),
             Route(
                 method="GET", path="/v1/reports/{name}", name="readReport", tag="reports", scope="reports:read", handler=self.read,
-                query=(campaign,), summary="A report: columns, rows, and the whole as it is kept.", problems={404: "There is none of this name."},
+                query=(campaign,), summary="A report: columns, rows, and the whole as it is kept.",
+                problems={404: "There is none of this name."},
             ),
         )  # fmt: skip
 

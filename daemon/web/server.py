@@ -38,6 +38,7 @@ from daemon.web.api_operate import OperateApi
 from daemon.web.api_people import Explainer, PeopleApi
 from daemon.web.api_push import PushApi
 from daemon.web.api_recipients import PeopleDoor, RecipientsApi
+from daemon.web.api_reports import ReportDoor, ReportsApi
 from daemon.web.api_segments import SegmentsApi, SegmentsDoor
 from daemon.web.api_suppressions import SuppressionDoor, SuppressionsApi
 from daemon.web.api_system import SystemApi
@@ -74,6 +75,7 @@ class Doors:
     pushing: Pushing
     suppressions: SuppressionDoor
     offers: OfferDoor
+    reports: ReportDoor
     people: PeopleDoor
     tracker: TrackDoor
     segments: SegmentsDoor
@@ -176,11 +178,12 @@ class WebServer(Service):
         push = PushApi(pushing=doors.pushing)
         operate = OperateApi(operations=doors.operations, cursors=cursors)
         listed = SuppressionsApi(door=doors.suppressions, clock=self._clock, limits=limits, cursors=cursors)
+        reports = ReportsApi(door=doors.reports)
         offers = OffersApi(door=doors.offers, clock=self._clock, limits=limits, cursors=cursors)
         known = RecipientsApi(door=doors.people, clock=self._clock, limits=limits)
         named = SegmentsApi(door=doors.segments, clock=self._clock, limits=limits)
         track = TrackApi(door=doors.tracker, access=access, clock=self._clock, limits=limits)
-        apis = (jobs, people, known, named, track, push, listed, offers, operate, system)
+        apis = (jobs, people, known, named, track, push, listed, offers, reports, operate, system)
         self.routes = tuple(route for api in apis for route in api.routes())
         Routing(access=access, clock=self._clock, limits=limits).add(app, self.routes)
         return app

@@ -32,6 +32,7 @@ from daemon.links import KeyRing, Links
 from daemon.metrics import Metrics
 from daemon.policy.rules import compile_rules
 from daemon.reports.explain import Explaining
+from daemon.reports.named import Reporting
 from daemon.store.tokens import create_token
 from daemon.store.writer import Lane
 from daemon.web.connection import Limits
@@ -212,7 +213,7 @@ class WebWorld:
             segments=segments, tracker=tracker, people=People(store=inner.store, pepper=pepper, clock=clock, log=inner.log, tracker=tracker),
             store=inner.store, intake=inner.intake, operations=operator, explainer=explaining, links=links,
             suppressions=Suppressing(store=inner.store, pepper=pepper, clock=clock),
-            offers=Stocking(store=inner.store, clock=clock, changed=lambda: None),
+            offers=Stocking(store=inner.store, clock=clock, changed=lambda: None), reports=Reporting(store=inner.store),
             pushing=Pushing(
                 store=inner.store, links=links, clock=clock, log=inner.log, metrics=metrics, taker=lambda: takers[0] if takers else None,
                 clicked=lambda delivery: ingesting.take_of_device(delivery, PROVEN_BY_CLICK),

@@ -1,0 +1,35 @@
+"""What keeps the books of offers and experiments, put together: the services, and the doors to what they know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from daemon.app.experimenting import Experimenting
+from daemon.app.offering import Offering
+from daemon.app.sending import World
+from daemon.config.load import Config
+from daemon.intake.stocking import Stocking
+from daemon.intake.tracker import shop_of
+from daemon.metrics import Metrics
+from daemon.reports.named import Reporting
+from daemon.service import Service
+
+
+class Bookkeeping:
+    """`config()`: the one in force; `woken`: deliveries that waited are due; `changed`: the same, from a door."""
+
+    def __init__(
+        self, world: World, *, metrics: Metrics, config: Callable[[], Config], woken: Callable[[], object], changed: Callable[[], None]
+    ) -> None:
+        self.offers = Stocking(store=world.store, clock=world.clock, changed=changed)
+        self.reports = Reporting(store=world.store)
+        self._services: list[Service] = [
+            Offering(store=world.store, clock=world.clock, log=world.log, woken=woken),
+            Experimenting(
+                store=world.store, clock=world.clock, log=world.log, metrics=metrics, shop=lambda: shop_of(config()),
+                margin=lambda: config().shop.margin,
+            ),
+        ]  # fmt: skip
+
+    def services(self) -> list[Service]:
+        return self._services
