@@ -26,6 +26,7 @@ from daemon.dispatch.loop import ClaimLoop
 from daemon.dispatch.mail_hosts import MailHosts
 from daemon.dispatch.render import MessageWriter
 from daemon.dispatch.spending import Purse
+from daemon.dispatch.turns import let_go
 from daemon.dispatch.work import PlanBook
 from daemon.dns import Dns
 from daemon.errors import HomingError, StoreUnavailableError
@@ -118,6 +119,7 @@ class Sending(Service):
         """Called when somebody was put into an audience."""
         self._loop: ClaimLoop | None = None
         self._claiming: asyncio.Task[None] | None = None
+        self._freeing: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         """Looks mail hosts up, where a limit is named by them."""
         self._swapping = asyncio.Lock()
@@ -181,6 +183,7 @@ class Sending(Service):
         for loaded in self._setup.loading.channels:
             await self._open(loaded, saved)
         self._claiming = await self._start_claiming()
+        self._freeing = asyncio.create_task(self._let_turns_go(), name="turns")
         self.mark_ready()
         stopping = asyncio.ensure_future(self.stopping.wait())
         try:
@@ -201,7 +204,7 @@ class Sending(Service):
         kinds = {running.loaded.channel: running.loaded.address for running in self._running.values()}
         served = [running.line.kind for running in self._running.values()]
         for running in self._running.values():
-            running.line.spare = served.count(running.line.kind) > 1
+            running.line.spare, running.line.rules_version = served.count(running.line.kind) > 1, self._setup.rules.version
         judging = Judging(
             self._setup.rules, kinds, {name: line.portion.limits for name, line in self.lines.items()},
             {name: line.destinations for name, line in self.lines.items()},
@@ -362,7 +365,16 @@ class Sending(Service):
         if asyncio.iscoroutine(closing):
             await closing
 
+    async def _let_turns_go(self) -> None:
+        """What the daemon before had put off for slow destinations, which nobody remembers."""
+        channels = {running.line.kind for running in self._running.values() if running.channel.address == "email"}
+        world = self._world
+        await let_go(store=world.store, clock=world.clock, channels=channels, log=world.log, wake=self.wake)
+
     async def _end(self) -> None:
+        if self._freeing is not None:
+            self._freeing.cancel()
+            await asyncio.gather(self._freeing, return_exceptions=True)
         await self._stop_claiming()
         for line in self._leaving.values():
             line.end()

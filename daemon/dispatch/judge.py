@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from daemon.clock import to_instant
 from daemon.dispatch.channels import elsewhere, not_needed
+from daemon.dispatch.turns import waits_for_turn
 from daemon.dispatch.work import Plan, PlanBook
 from daemon.model.audience import AUDIENCE
 from daemon.model.delivery import SECOND, Decision, Instant, Reason, State, Verdict
@@ -267,11 +268,7 @@ class Judgement:
         turn = limits.turn(domain, self._now, taken=taken) if limits else None
         at = self._now if turn is None else turn.at
         if crowd and (until := self._crowded(crowd, domain, row, at, turn is None)) is not None:
-            return Decision(
-                verdict=Verdict.DEFER, reason=Reason.RATE_LIMITED, until=until,
-                rule=(f"slow.{provider}.{domain}", self._judging.rules.version),
-                facts={"domain": domain, "seconds": round(crowd.took(domain), 1)}, checks=(*decision.checks, ("rate", "defer")),
-            )  # fmt: skip
+            return waits_for_turn(provider, domain, crowd.took(domain), until, self._judging.rules.version, decision.checks)
         if turn is None or at <= self._now:
             return decision
         facts = {"domain": domain, "per_second": turn.per_second} | ({"group": turn.name} if turn.name != domain else {})

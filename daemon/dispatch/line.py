@@ -19,6 +19,7 @@ from daemon.dispatch.records import Records, is_cancelled
 from daemon.dispatch.senders import Senders
 from daemon.dispatch.session import SendSession
 from daemon.dispatch.spending import Purse
+from daemon.dispatch.turns import waits_for_turn
 from daemon.dispatch.work import Envelope
 from daemon.errors import StoreUnavailableError
 from daemon.ids import Ids
@@ -91,6 +92,8 @@ class Line:
         self._records = Records(store=store, flights=flights, clock=clock, log=log.bind(provider=provider), wake=wake)
         self.spare = False
         """Another provider of this channel could take over."""
+        self.rules_version = ""
+        """Of the rules in force: for what it puts off itself."""
         self._closing = False
 
     @property
@@ -167,7 +170,8 @@ class Line:
             self._log.warning("destination_slow", provider=self.provider, domain=domain, seconds=round(seconds, 1))
         if shed or any(session.unrecorded for session in self._patience.waiting()):
             now, rows = self._clock.instant(), [envelope.claimed.row for envelope in self.portion.let_go(shed)]
-            turns = [self.destinations.put_off(domain, row.lane, row.delivery, now, row.expires_at) for row in rows]
+            untils = [self.destinations.put_off(domain, row.lane, row.delivery, now, row.expires_at) for row in rows]
+            turns = [waits_for_turn(self.provider, domain, seconds, until, self.rules_version) for until in untils]
             self._records.soon(shed, turns, self._patience.waiting())
 
     def _crawls(self, seconds: float) -> bool:

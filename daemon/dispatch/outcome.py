@@ -111,9 +111,15 @@ def cut(text: str | None) -> str | None:
     return "".join(c if c.isprintable() else " " for c in str(text)[:MAX_DETAIL])
 
 
-def given_back(envelope: Envelope, at: Instant) -> Result:
-    """Claimed and not begun: due again at an instant, decided anew."""
-    return Result(delivery=envelope.claimed.row.delivery, epoch=envelope.claimed.epoch, kind=Kind.DEFERRED, again_at=at, burnt=False)
+def given_back(envelope: Envelope, now: Instant, turn: Decision | None = None) -> Result:
+    """Claimed and not begun: due again, and decided anew; now, or when its turn comes."""
+    row, epoch = envelope.claimed.row, envelope.claimed.epoch
+    if turn is None:
+        return Result(delivery=row.delivery, epoch=epoch, kind=Kind.DEFERRED, again_at=now, burnt=False)
+    return Result(
+        delivery=row.delivery, epoch=epoch, kind=Kind.DEFERRED, reason=turn.reason, again_at=turn.until, burnt=False,
+        decision=decision_json(turn),
+    )  # fmt: skip
 
 
 def held_back(envelope: Envelope, reason: Reason, what: str) -> Result:

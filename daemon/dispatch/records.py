@@ -14,7 +14,7 @@ from daemon.dispatch.outcome import given_back
 from daemon.dispatch.session import SendSession
 from daemon.dispatch.work import Envelope
 from daemon.errors import StoreUnavailableError
-from daemon.model.delivery import Instant
+from daemon.model.delivery import Decision
 from daemon.pacing.destinations import Waiting
 from daemon.store.due import bring_forward
 from daemon.store.flight import Flights, Step
@@ -44,7 +44,7 @@ class Records:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def soon(
-        self, envelopes: Sequence[Envelope], turns: Sequence[Instant] = (), sessions: Sequence[SendSession] = (),
+        self, envelopes: Sequence[Envelope], turns: Sequence[Decision] = (), sessions: Sequence[SendSession] = (),
         freed: Sequence[Waiting] = (),
     ) -> None:  # fmt: skip
         """`give_back` beside everything else."""
@@ -53,13 +53,13 @@ class Records:
         task.add_done_callback(self._done)
 
     async def give_back(
-        self, envelopes: Sequence[Envelope], turns: Sequence[Instant] = (), sessions: Sequence[SendSession] = (),
+        self, envelopes: Sequence[Envelope], turns: Sequence[Decision] = (), sessions: Sequence[SendSession] = (),
         freed: Sequence[Waiting] = (),
     ) -> None:  # fmt: skip
         """Claimed and not begun: due again, at once or at their `turns`. `sessions`: what they know is recorded too. `freed`: rows that
         wait for turns and are due now."""
         now = self._clock.instant()
-        rest = [given_back(envelope, turn) for envelope, turn in zip(envelopes, turns or [now] * len(envelopes), strict=True)]
+        rest = [given_back(envelope, now, turns[place] if turns else None) for place, envelope in enumerate(envelopes)]
 
         async def record() -> None:
             if rest:

@@ -17,6 +17,7 @@ import pytest
 
 from daemon.clock import SystemClock
 from daemon.dispatch.line import Line
+from daemon.dispatch.turns import waits_for_turn
 from daemon.dispatch.work import Envelope, Plan
 from daemon.errors import StoreUnavailableError
 from daemon.ids import SystemIds, encode_id
@@ -445,6 +446,8 @@ async def test_a_destination_that_hangs_holds_one_place_and_the_rest_goes_on(wor
                 await world.sql("UPDATE lane SET head = (SELECT min(not_before) FROM due)")
         assert len(begun) == 1
         assert line.destinations.slow().keys() == {"slow.example"}
+        rules = await world.sql("SELECT DISTINCT reason, json_extract(decision, '$.rule[0]') FROM delivery WHERE decision IS NOT NULL")
+        assert rules == [("rate_limited", "slow.relay.slow.example")]  # by which a next daemon finds them
     finally:
         for_ever.set()
         await line.drain(5)
@@ -724,8 +727,8 @@ async def test_what_waits_for_a_slow_destination_is_due_again_when_it_is_well(wo
     line.destinations.waits("slow.example", 60.0, line._clock.monotonic() - 1000)
     now = line._clock.instant()
     claimed = (await world.claim()).claimed
-    turns = [line.destinations.put_off("slow.example", 1, one.row.delivery, now, now + 86_400 * SECOND) for one in claimed[4:]]
-    await line._records.give_back(envelopes(claimed[4:]), turns)
+    untils = [line.destinations.put_off("slow.example", 1, one.row.delivery, now, now + 86_400 * SECOND) for one in claimed[4:]]
+    await line._records.give_back(envelopes(claimed[4:]), [waits_for_turn("relay", "slow.example", 60.0, until, "v1") for until in untils])
     assert await world.sql("SELECT count(*) FROM due WHERE not_before > :n", n=now) == [(26,)]
     line.start()
     await line.put(envelopes(claimed[:4]))
