@@ -14,6 +14,7 @@ LOCK := $(VENV)/bin/uv pip compile --quiet --generate-hashes --no-header --no-an
 READY_TO_RUN := $(VENV)/.run-stamp
 READY_TO_TEST := $(VENV)/.dev-stamp
 PYTEST ?= $(PY) -m pytest -q
+SIDE_BY_SIDE ?= -n 2
 ARGS ?=
 
 .PHONY: help demo test fast cover lint types floors size docs docs-check bench machine planted crash simulate check requirements clean
@@ -24,8 +25,8 @@ help:  ## list these targets
 demo: $(READY_TO_RUN)  ## run the real daemon on the shipped sample against a local mail server (under 60 s)
 	$(VENV)/bin/homing demo $(ARGS)
 
-test: $(READY_TO_TEST)  ## run all tests
-	$(PYTEST) $(ARGS)
+test: $(READY_TO_TEST)  ## run all tests, in two processes
+	$(PYTEST) $(SIDE_BY_SIDE) $(ARGS)
 
 fast: $(READY_TO_TEST)  ## run the tests that take less than two seconds each
 	$(PYTEST) -m "not slow" $(ARGS)

@@ -32,6 +32,7 @@ CAP = '[[cap]]\nname = "two-days"\nlimit = 1\nrolling = "2d"\n'
 START_SECONDS = 30.0
 QUIET_SECONDS = 45.0
 LOOK_SECONDS = 0.2
+FIRST_PORT, PORTS = 30_000, 2_700
 _SCOPES = ("jobs:read", "jobs:write", "recipients:read", "recipients:write", "operate:read")
 
 CONFIG = """\
@@ -68,12 +69,17 @@ def sample_campaigns() -> Path:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on just now, all different."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+    """Ports that nobody has, all different. Below those that the system gives away by itself: they are bound only a moment later."""
+    found: list[int] = []
+    start = os.getpid() * 211
+    for number in range(PORTS):
+        port = FIRST_PORT + (start + number) % PORTS
+        with contextlib.suppress(OSError), socket.socket() as bound:
+            bound.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise HomingError(f"not enough free ports on 127.0.0.1 between {FIRST_PORT} and {FIRST_PORT + PORTS}")
 
 
 class Stage:

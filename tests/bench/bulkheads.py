@@ -20,7 +20,8 @@ from pathlib import Path
 from tests.bench.end_to_end import TEMPLATE, stat
 from tests.bench.peers import CLIENT, SINK
 from tests.bench.tarpit import GIVE_UP, look, sink
-from tests.crash.world import Installation, free_port, job_lines
+from tests.crash.world import Installation, job_lines
+from tests.ports import free_port
 
 WAYS = ("hangs", "fails", "refuses")
 PROVIDER = (

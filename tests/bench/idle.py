@@ -16,7 +16,8 @@ from pathlib import Path
 
 from tests.bench.end_to_end import cpu_seconds
 from tests.bench.jobs import memory
-from tests.crash.world import Installation, free_port, job_lines
+from tests.crash.world import Installation, job_lines
+from tests.ports import free_port
 
 STARTS = 5
 REST_SECONDS = 30.0

@@ -24,7 +24,8 @@ from daemon.ids import SystemIds
 from daemon.links import UNSUBSCRIBE, Links, open_ring
 from tests.bench.end_to_end import cpu_seconds
 from tests.bench.jobs import memory, write_job
-from tests.crash.world import Installation, free_port, job_lines
+from tests.crash.world import Installation, job_lines
+from tests.ports import free_port
 
 SENT_ROWS = 400_000
 QUIET_SECONDS = 10.0

@@ -16,7 +16,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from tests.bench.end_to_end import cpu_seconds
-from tests.crash.world import Installation, free_port
+from tests.crash.world import Installation
+from tests.ports import free_port
 
 SIZES = (20_000, 1_000_000)
 DEADLINE_SECONDS = 900.0

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.end_to_end import Cost, EndToEnd, cpu_seconds, peak, stat
-from tests.crash.world import free_port
+from tests.ports import free_port
 
 SIZE = 10_240
 CONNECTIONS = 10

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from tests.bench.end_to_end import committed, cpu_seconds, written_bytes
 from tests.bench.push_loop import keys
-from tests.crash.world import Installation, free_port
+from tests.crash.world import Installation
+from tests.ports import free_port
 
 COUNT = 5000
 ROUNDS = 5

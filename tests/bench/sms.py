@@ -19,7 +19,8 @@ from pathlib import Path
 
 from tests.bench.end_to_end import cpu_seconds
 from tests.bench.sms_sink import MESSAGE
-from tests.crash.world import CAMPAIGN, CONFIG, Installation, free_port
+from tests.crash.world import CAMPAIGN, CONFIG, Installation
+from tests.ports import free_port
 
 CONCURRENCY = 100
 """What aiohttp's pool gives the reference. With less the daemon waits more: each message waits for the commit of its handover."""

@@ -26,7 +26,8 @@ from pathlib import Path
 
 from tests.bench.end_to_end import TEMPLATE, cpu_seconds, stat
 from tests.bench.peers import CLIENT, SINK
-from tests.crash.world import Installation, free_port, job_lines
+from tests.crash.world import Installation, job_lines
+from tests.ports import free_port
 
 PLUGIN = '''"""Letters: SMTP under another channel's name."""
 from channels.smtp import SmtpChannel

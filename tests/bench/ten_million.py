@@ -21,7 +21,8 @@ from pathlib import Path
 
 from tests.bench.end_to_end import cpu_seconds
 from tests.bench.jobs import memory, write_job
-from tests.crash.world import Installation, free_port
+from tests.crash.world import Installation
+from tests.ports import free_port
 
 JOBS, ROWS = 10, 1_000_000
 SENDING_SECONDS = 20.0

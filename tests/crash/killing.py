@@ -18,7 +18,8 @@ from pathlib import Path
 from daemon.ids import encode_id
 from tests.crash.contest import OPEN, RELAYS, Contest, Person, people
 from tests.crash.judge import Ended, Evidence, Pair, judge
-from tests.crash.world import SPARE, free_port
+from tests.crash.world import SPARE
+from tests.ports import free_port
 
 DEADLINE_SECONDS = 330.0
 SENT_EACH = 2.6

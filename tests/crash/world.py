@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +13,8 @@ import urllib.error
 import urllib.request
 from contextlib import closing
 from pathlib import Path
+
+from tests.ports import free_port
 
 CONNECTIONS = 10
 SPARE = 2
@@ -65,12 +66,6 @@ subject: {{ recipient.id }}, your {{ vars.last_product }}
 <p>Hello {{ recipient.id }}</p>
 <p><a href="{{ unsubscribe_url }}">Unsubscribe</a></p>
 """
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def job_lines(job: str, prefix: str, rows: int) -> str:

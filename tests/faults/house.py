@@ -14,7 +14,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from tests.crash.world import free_port
+from tests.ports import free_port
 from tests.system.daemon_world import House, wait_for
 
 STRACE = shutil.which("strace")

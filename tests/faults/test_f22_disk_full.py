@@ -56,8 +56,7 @@ def test_below_the_reserve_nothing_new_is_begun_and_above_twice_of_it_all_goes_o
     assert 40 <= len(house.relay.taken()) < 700
     assert "less than 64 MiB left" in house("status").out
 
-    filler.unlink()
-    fill(small_disk, 100 * MIB)  # more than the reserve, less than twice of it: not yet
+    os.truncate(filler, filler.stat().st_size - 70 * MIB)  # more room than the reserve, less than twice of it: not yet
     house.still(2.0)
     filler.unlink()
     house.settled("full")

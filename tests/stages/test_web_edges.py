@@ -8,18 +8,19 @@ import os
 import socket
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from daemon.web.connection import MAX_HEADERS
-from tests.stages.web_world import ROOMY, WebWorld
+from tests.stages.web_world import QUICK, WebWorld
 
 
 @pytest.fixture
 async def web(tmp_path: Path) -> AsyncIterator[WebWorld]:
-    world = await WebWorld.open(tmp_path)
+    world = await WebWorld.open(tmp_path, limits=QUICK)
     yield world
     await world.close()
 
@@ -27,7 +28,7 @@ async def web(tmp_path: Path) -> AsyncIterator[WebWorld]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[WebWorld]:
     """One world for the tests that leave nothing behind: opening one takes longer than they do."""
-    world = await WebWorld.open(tmp_path_factory.mktemp("web"), limits=ROOMY)
+    world = await WebWorld.open(tmp_path_factory.mktemp("web"), limits=replace(QUICK, per_peer=200))
     yield world
     await world.close()
 
@@ -228,7 +229,7 @@ async def test_a_stale_control_socket_is_replaced_and_the_own_one_removed(tmp_pa
     stale = socket.socket(socket.AF_UNIX)
     stale.bind(str(tmp_path / "control.sock"))
     stale.close()
-    world = await WebWorld.open(tmp_path)
+    world = await WebWorld.open(tmp_path, limits=QUICK)
     session = await world.control()
     async with session.get("/healthz") as answer:
         assert answer.status == 200
@@ -240,7 +241,7 @@ async def test_a_stale_control_socket_is_replaced_and_the_own_one_removed(tmp_pa
 async def test_a_deep_state_folder_has_a_control_socket_too(tmp_path: Path) -> None:
     """A path longer than a socket's address (107 bytes) is reached through its folder."""
     deep = tmp_path / ("d" * 60) / ("e" * 60)
-    world = await WebWorld.open(deep)
+    world = await WebWorld.open(deep, limits=QUICK)
     session = await world.control()
     async with session.get("/healthz") as answer:
         assert answer.status == 200
@@ -258,7 +259,7 @@ async def test_expect_continue_is_answered_and_nothing_else_is_expected(web: Web
 
 async def test_stopping_ends_what_is_under_way_and_closes_the_rest(tmp_path: Path) -> None:
     """A stop does not wait for idle connections, and stopping twice is no error."""
-    world = await WebWorld.open(tmp_path)
+    world = await WebWorld.open(tmp_path, limits=QUICK)
     _, writer = await asyncio.open_connection(world.admin.host, world.admin.port)
     began = time.monotonic()
     await world.server.stop()

@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from daemon.cli.main import run
-from tests.crash.world import Installation, free_port
+from tests.crash.world import Installation
+from tests.ports import free_port
 from tests.system.cli_world import quiet_logs
 
 T = TypeVar("T")

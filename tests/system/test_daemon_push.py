@@ -15,7 +15,8 @@ import pytest
 from daemon.clock import SystemClock
 from daemon.sandbox.push import PushService
 from plugins.testing.push_peer import VAPID_KEY
-from tests.crash.world import Installation, free_port
+from tests.crash.world import Installation
+from tests.ports import free_port
 from tests.system.daemon_world import wait_for
 
 pytestmark = pytest.mark.slow

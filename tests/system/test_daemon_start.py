@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.world import free_port
+from tests.ports import free_port
 from tests.system.conftest import Build
 from tests.system.daemon_world import House, document, person, wait_for
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 
 import pytest
 
@@ -12,13 +11,7 @@ from plugins import Deferred
 from tests.channels.smtp.line import Clock, Line, Silence, batch, channel, message
 from tests.channels.smtp.servers import Peer
 from tests.channels.smtp.test_phases import SHORT, brief, judge
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+from tests.ports import free_port
 
 
 async def test_a_connection_is_used_again_by_the_next_batch() -> None:
