@@ -26,6 +26,7 @@ from daemon.app.sending import Sending, World
 from daemon.app.setup import Setup, read_setup
 from daemon.app.trials import Trials
 from daemon.audience.expand import Expansion
+from daemon.audience.walking import MOST_SECONDS, Standing, WalkStage, standing_of
 from daemon.audit.service import Audit
 from daemon.clock import Clock, SystemClock
 from daemon.dispatch.judge import Judgement, Judging
@@ -155,6 +156,11 @@ class Daemon:
         self._compose_sending(world)
         self.retargeting = Retargeting(world, self.setup, self.signals, self.opened.gate)
         self.sending.put_in_audience = self.retargeting.sync.wake
+        self.walking = WalkStage(
+            store=world.store, clock=self.clock, ids=self.ids, log=self.log, config=self.setup.config, rules=self.setup.rules,
+            signals=self.signals, standing=self._standing, released=self.sending.wake, scarce=self._scarce,
+            poll_seconds=max(MOST_SECONDS, self.ports.pace.poll_seconds),
+        )  # fmt: skip
         self._compose_intake(world)
         self._compose_desk(world)
         doors = self._compose_doors(world)
@@ -172,7 +178,7 @@ class Daemon:
         )  # fmt: skip
         services: list[Service] = [
             self.housekeeping, self.audit, self.sending, self.joining, self._compose_reconciling(world), *self.retargeting.services(),
-            self.expansion, self.spool, self.revaluing, *self.books.services(), self.segmentation.service,
+            self.expansion, self.walking, self.spool, self.revaluing, *self.books.services(), self.segmentation.service,
         ]  # fmt: skip
         if self.ports.doors:
             services.insert(1, self._compose_web(doors))
@@ -200,7 +206,7 @@ class Daemon:
         bodies = Bodies(folder, self.disk, self.pepper)
         self.expansion = Expansion(
             store=world.store, bodies=bodies, config=config, rules=self.setup.rules, disk=self.disk, clock=self.clock, ids=self.ids,
-            executor=self.ports.reading, log=self.log, signals=self.signals, expanded=self._expanded, released=self.sending.wake,
+            executor=self.ports.reading, log=self.log, signals=self.signals, expanded=self._expanded, released=self._released,
             metrics=self.metrics, poll_seconds=self.ports.pace.poll_seconds, scarce=self._scarce,
             commits=lambda: self.opened.store.commits,
         )  # fmt: skip
@@ -218,7 +224,7 @@ class Daemon:
     def _compose_desk(self, world: World) -> None:
         trials = Trials(world, self.opened.gate, lambda: self.setup, self.sending, self.links)
         hooks = Hooks(
-            wake=self.sending.wake, providers=self.sending.status, reload=self._reload, accept_restore=self._accept_restore,
+            wake=self._changed, providers=self.sending.status, reload=self._reload, accept_restore=self._accept_restore,
             clock_accepted=self._clock_accepted, test=trials.send, setup=lambda: self.setup, findings=self.metrics.audit_open,
             audiences=self.retargeting.sync.providers, sync_audiences=self.retargeting.sync_now,
         )  # fmt: skip
@@ -250,7 +256,7 @@ class Daemon:
         self.suppressing = Suppressing(store=world.store, pepper=self.pepper, clock=self.clock)
         self.tracker = Tracker(
             store=world.store, pepper=self.pepper, clock=self.clock, log=self.log, metrics=self.metrics, woken=self.sending.wake,
-            shop=lambda: shop_of(self.setup.config),
+            shop=lambda: shop_of(self.setup.config), walks=self.walking.poke,
         )  # fmt: skip
         self.revaluing = Revaluing(
             store=world.store, clock=self.clock, log=self.log, shop=lambda: shop_of(self.setup.config)
@@ -298,7 +304,17 @@ class Daemon:
 
     def _changed(self) -> None:
         self.expansion.poke()
+        self.walking.poke()
         self.sending.wake()
+
+    def _released(self) -> None:
+        """Rows of a job fell due, or its walks may go."""
+        self.walking.poke()
+        self.sending.wake()
+
+    def _standing(self) -> list[Standing]:
+        campaigns = {name: version.campaign for name, version in self.setup.catalogue.versions.items()}
+        return standing_of(campaigns, self.setup.config)
 
     def _scarce(self) -> str | None:
         """Why nothing new is begun: no room on a disk."""
@@ -362,6 +378,7 @@ class Daemon:
         await self.retargeting.reload(setup)
         self.revaluing.poke()
         self.segmentation.service.configure(setup.segments)
+        self.walking.configure(setup.config, setup.rules)
 
 
 def fixed_changes(old: Setup, new: Setup) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from daemon.app.ports import Lock, Ports
 from daemon.app.setup import Setup
+from daemon.audience.entering import uses_of
 from daemon.clock import Clock
 from daemon.config.schema import HomingTable
 from daemon.content.version import CampaignVersion
@@ -168,7 +169,9 @@ async def register_campaigns(store: KeptStore, versions: Mapping[str, CampaignVe
     stored = await store.read(newest_bodies, sorted(versions))
     known = {name: CampaignVersion.from_json(body).campaign.status.value for name, body in stored.items()}
     loaded: Sequence[Loaded] = [
-        Loaded(name=name, digest=version.digest, body=version.to_json(), status=version.campaign.status.value)
+        Loaded(
+            name=name, digest=version.digest, body=version.to_json(), status=version.campaign.status.value, uses=uses_of(version.campaign)
+        )
         for name, version in versions.items()
     ]
     return await store.write(Lane.EXIT, register, loaded, known, now)

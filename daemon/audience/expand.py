@@ -9,32 +9,31 @@ from __future__ import annotations
 import asyncio
 import errno
 import functools
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from daemon.audience.courtesy import Courtesy
+from daemon.audience.errors_file import Errors
 from daemon.audience.planning import Bodies, Planning, Progress
 from daemon.audience.runs import LostError
 from daemon.audience.timing import Outline, time_rows
 from daemon.clock import Clock
 from daemon.config.load import Config
-from daemon.disk import Disk, DiskFile
+from daemon.disk import Disk
 from daemon.errors import StoreUnavailableError
 from daemon.executor import Executor
 from daemon.ids import Ids
 from daemon.metrics import Metrics
 from daemon.model.delivery import Instant
-from daemon.model.job import RowError
 from daemon.pacing.stride import Stride
 from daemon.policy.rules import Rules
 from daemon.service import Service, Signals
 from daemon.store.campaigns import body_of
+from daemon.store.expansion_end import Limits, end_expansion, fail_job
 from daemon.store.jobs import finish_jobs, read_job
-from daemon.store.plan import Batch, Chunk, Limits, Target, Work, end_expansion, fail_job, note_reading, plan_chunk, start_over
-from daemon.store.receipts import error_json
+from daemon.store.plan import Batch, Chunk, Target, Work, note_reading, plan_chunk, start_over
 from daemon.store.release import Timed, ToSweep, find_work, read_planned, release_chunk, sweep_some
+from daemon.store.walk_jobs import release_walks
 from daemon.store.waves import ID_BITS
 from daemon.store.writer import Lane, Writes
 from plugins.contract import Log
@@ -58,40 +57,6 @@ class _Expanding:
     target: Target
     errors: Errors
     ahead: Batch | None = None
-
-
-class Errors:
-    """The errors file of a job: cut back to what was committed, then appended to before each commit."""
-
-    def __init__(self, disk: Disk, path: Path, committed: int) -> None:
-        self._disk, self._path = disk, path
-        self._file: DiskFile | None = None
-        if committed or disk.exists(path):
-            self._cut(committed)
-
-    def _cut(self, committed: int) -> None:
-        """Keep the first `committed` lines: the others belong to a chunk that was never committed."""
-        temporary = self._path.with_name(f"{self._path.name}.tmp")
-        self._disk.remove(temporary)
-        with self._disk.create(temporary) as copy:
-            if self._disk.exists(self._path):
-                with self._disk.open_regular(self._path) as file:
-                    for line, _ in zip(file, range(committed), strict=False):
-                        copy.write(line)
-            copy.sync()
-        self._disk.rename(temporary, self._path)
-
-    def note(self, errors: Sequence[RowError]) -> None:
-        """On disk when it returns. Runs in the writer's thread, inside the transaction."""
-        if self._file is None:
-            self._file = self._disk.append(self._path)
-            self._disk.sync_folder(self._path.parent)  # its name too
-        self._file.write("".join(json.dumps(error_json(error), ensure_ascii=False) + "\n" for error in errors).encode("utf-8", "replace"))
-        self._file.sync()
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
 
 
 class Expansion(Service):
@@ -192,7 +157,7 @@ class Expansion(Service):
         for item in work.expand:
             await self._expand(item)
         for item in work.release:
-            await self._release(item)
+            await (self._let_go(item) if item.enrols else self._release(item))
         swept = [await self._sweep(item) for item in work.sweep]
         if work.ended:
             for key in await self._store.write(Lane.BULK, finish_jobs, self._clock.instant()):
@@ -242,8 +207,11 @@ class Expansion(Service):
             await self._start_over(work, Progress.of(work), error)
             return None
         errors = await self._executor.run(Errors, self._disk, self._bodies.errors_path(work.key), work.noted)
-        self._open[work.id] = _Expanding(planning=planning, target=outline.target(work, self._clock.instant()), errors=errors)
+        self._open[work.id] = _Expanding(planning=planning, target=self._target(outline, work), errors=errors)
         return self._open[work.id]
+
+    def _target(self, outline: Outline, work: Work) -> Target:
+        return outline.target(work, self._clock.instant(), self._config.holdout.share)
 
     async def _start_over(self, work: Work, progress: Progress, error: LostError) -> None:
         self._log.warning("expansion_starts_over", job=work.key, error=str(error))
@@ -364,6 +332,20 @@ class Expansion(Service):
             if not done:
                 return
             await self._courtesy.rest()
+
+    async def _let_go(self, work: Work) -> None:
+        """Some chunks of walks that stood still may go."""
+        cursor: int | None = work.release_cursor or 0
+        for _ in range(TURN):
+            if self.stopping.is_set() or cursor is None:
+                break
+            self._courtesy.begin()
+            most = min(self._releasing.rows(), RELEASE_ROWS)
+            cursor = await self._store.write(Lane.BULK, release_walks, work.id, cursor, self._clock.instant(), most)
+            self._released()
+            await self._courtesy.rest()
+        if cursor is None:
+            self._signals.emit("job_released", job=work.key)
 
     async def _time(self, work: Work, outline: Outline, after: int) -> tuple[list[Timed], int]:
         """The next planned rows with their instants, and the cursor behind them."""

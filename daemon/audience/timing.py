@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from daemon.audience.entering import entry_of
 from daemon.clock import to_instant
 from daemon.content.version import CampaignVersion
 from daemon.model.audience import AUDIENCE
@@ -57,10 +58,12 @@ class Outline:
         """Each recipient's channel is chosen when its delivery falls due."""
         return len(self.step.channels) > 1 and self.step.mode is Mode.FIRST
 
-    def target(self, work: Work, now: Instant) -> Target:
-        """For `store.plan`. The end is a first guess: release sets it by the instant at which each falls due."""
+    def target(self, work: Work, now: Instant, everywhere: float = 0.0) -> Target:
+        """For `store.plan`. The end is a first guess: release sets it by the instant at which each falls due. `everywhere`: the share
+        of people who are held out of all campaigns."""
         ends = work.expires_at if work.expires_at is not None else max(now, work.not_before or 0) + self.step.valid
-        return Target(step=self.step.name, channels=self.step.planned, again=self.campaign.again, expires_at=ends)
+        entry = entry_of(work.campaign, work.version, self.campaign, everywhere) if self.campaign.has_walks else None
+        return Target(step=self.step.name, channels=self.step.planned, again=self.campaign.again, expires_at=ends, entry=entry)
 
 
 def time_rows(rows: Sequence[Planned], work: Work, outline: Outline, rules: Rules, now: Instant) -> list[Timed]:
@@ -75,7 +78,8 @@ def _time_several(rows: Sequence[Planned], candidate: Candidate, outline: Outlin
     """Each channel has its own windows."""
     by_channel: dict[str, list[Planned]] = defaultdict(list)
     for row in rows:
-        by_channel[_choose(row, outline.step.channels) if outline.chooses else row.channel].append(row)
+        channel = choose(outline.step.channels, row.email, row.phone, row.traits) if outline.chooses else row.channel
+        by_channel[channel].append(row)
     timed: list[Timed] = []
     for channel, mine in by_channel.items():
         moved = [row.channel != channel for row in mine]
@@ -84,10 +88,10 @@ def _time_several(rows: Sequence[Planned], candidate: Candidate, outline: Outlin
     return timed
 
 
-def _choose(row: Planned, channels: Sequence[str]) -> str:
+def choose(channels: Sequence[str], email: str | None, phone: str | None, traits: str | None) -> str:
     """The one that the recipient likes best of those for which there may be an address; the claim sees to the rest."""
-    addresses = {"email": row.email, "phone": row.phone}
-    order = in_order(channels, row.traits)
+    addresses = {"email": email, "phone": phone}
+    order = in_order(channels, traits)
     return next((channel for channel in order if addresses.get(ADDRESS_KINDS.get(channel, ""), "?")), order[0])
 
 
@@ -107,7 +111,7 @@ def _time_over(rows: Sequence[Planned], candidate: Candidate, outline: Outline, 
         limit = stretch.limit
         first = stretch.first(person, candidate.campaign)
         if first is None:
-            timed.append(Timed(delivery, lane, None, limit, _why_never(candidate, limit, now).value))
+            timed.append(Timed(delivery, lane, None, limit, why_never(candidate, limit, now).value))
         else:
             timed.append(Timed(delivery, lane, first, min(limit, first + valid)))
     return timed
@@ -116,7 +120,7 @@ def _time_over(rows: Sequence[Planned], candidate: Candidate, outline: Outline, 
 def _facts(row: Planned) -> PersonFacts:
     return PersonFacts(
         id=row.person, key=row.key, zone=row.zone, phone=row.phone, country=row.country,
-        quiet_hours=_quiet_hours(row.traits) if row.traits else None,
+        quiet_hours=quiet_hours_of(row.traits) if row.traits else None,
     )  # fmt: skip
 
 
@@ -129,7 +133,7 @@ def _candidate(work: Work, outline: Outline, now: Instant) -> Candidate:
         id=0, person=0, campaign=campaign.name, step=outline.step.name, channel=outline.step.channels[0], purpose=campaign.purpose,
         topic=campaign.topic, priority=work.priority, not_before=not_before, expires_at=ends, campaign_window=outline.window,
         job_window=_job_window(work.window) if work.window else None, ignore_window=_ignores(outline, outline.step.channels[0]),
-        starts=_moment(campaign.starts), ends=_moment(campaign.ends),
+        starts=moment_of(campaign.starts), ends=moment_of(campaign.ends),
     )  # fmt: skip
 
 
@@ -138,13 +142,13 @@ def _ignores(outline: Outline, channel: str) -> bool:
     return outline.campaign.ignore_window or channel == AUDIENCE
 
 
-def _why_never(candidate: Candidate, limit: Instant, now: Instant) -> Reason:
+def why_never(candidate: Candidate, limit: Instant, now: Instant) -> Reason:
     if limit > now:
         return Reason.WINDOW_NEVER_OPENS
     return Reason.LATE if limit == candidate.expires_at else Reason.CAMPAIGN_ENDED
 
 
-def _moment(value: date | datetime | None) -> date | Instant | None:
+def moment_of(value: date | datetime | None) -> date | Instant | None:
     return to_instant(value) if isinstance(value, datetime) else value
 
 
@@ -153,7 +157,7 @@ def _job_window(text: str) -> WindowRule:
     return parse_window(json.loads(text))
 
 
-def _quiet_hours(traits: str) -> WindowRule | None:
+def quiet_hours_of(traits: str) -> WindowRule | None:
     """The recipient's own; what is no quiet hours (a trait set in other ways) does not move the instant: the claim will hold it."""
     if '"quiet_hours"' not in traits:
         return None

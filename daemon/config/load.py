@@ -76,6 +76,7 @@ class Config:
     providers: Mapping[str, schema.ProviderTable]
     queues: Mapping[str, schema.QueueTable]
     shop: schema.ShopTable
+    holdout: schema.HoldoutTable
     digest: str
     """`sha256:..` of what is in effect, without secrets: the same on every machine."""
     places: Places = field(repr=False, compare=False)
@@ -214,6 +215,7 @@ def _build(checked: schema.Document, raw: Mapping[str, Any], path: Path, places:
         providers=checked.providers,
         queues=checked.queues,
         shop=checked.shop,
+        holdout=checked.holdout,
         digest=_digest(checked, raw, path.parent.absolute()),
         places=places,
     )

@@ -336,6 +336,12 @@ class ShopTable(Table):
     )
 
 
+class HoldoutTable(Table):
+    """People who get nothing, to measure all campaigns by; each campaign may have a holdout of its own beside it."""
+
+    share: Share = Field(0, description="share of all people, the same ones in every campaign with walks")
+
+
 class Document(Table):
     """The whole file."""
 
@@ -351,6 +357,7 @@ class Document(Table):
     providers: Mapping[Name, ProviderTable] = {}
     queues: Mapping[Name, QueueTable] = {}
     shop: ShopTable = Field(default_factory=ShopTable)
+    holdout: HoldoutTable = Field(default_factory=HoldoutTable)
 
 
 def table_at(path: tuple[str | int, ...]) -> type[Table] | None:

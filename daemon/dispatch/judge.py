@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import date, datetime
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from daemon.clock import to_instant
 from daemon.dispatch.channels import elsewhere, not_needed
@@ -19,18 +19,24 @@ from daemon.dispatch.turns import waits_for_turn
 from daemon.dispatch.work import Plan, PlanBook
 from daemon.model.audience import AUDIENCE
 from daemon.model.delivery import SECOND, Decision, Instant, Reason, State, Verdict
+from daemon.model.journey import WalkState
 from daemon.pacing.destinations import Destinations
 from daemon.pacing.limits import Limits
 from daemon.pacing.warmup import Full, Ration
 from daemon.policy import tz
 from daemon.policy.caps import days_of
-from daemon.policy.decide import decide, decide_all, state_after
+from daemon.policy.decide import decide, decide_all, ghost_of, state_after
 from daemon.policy.hours import WindowError, WindowRule, parse_quiet_hours, parse_window
 from daemon.policy.rules import Rules
 from daemon.policy.subject import ANY, NOTHING, Candidate, PersonFacts
 from daemon.store.claim import Fetch, Judged
 from daemon.store.facts import DueRow, Known
 
+REASONS_OF_ENDS = {
+    WalkState.EXITED.value: Reason.EXITED, WalkState.CONVERTED.value: Reason.CONVERTED, WalkState.MERGED.value: Reason.EXITED,
+    WalkState.PLANNED.value: Reason.EXITED,
+}  # fmt: skip
+"""State of a walk -> why nothing more of it is sent. One that is finished has gone through all its steps, and they may go."""
 UNKNOWN_KINDS = {"email": "email", "sms": "phone", "call": "phone", "whatsapp": "phone", "push": "push"}
 
 
@@ -61,7 +67,18 @@ def candidate_of(row: DueRow, plan: Plan) -> Candidate:
         row.not_before, plan.window, _job_window(row.job_window) if row.job_window else None,
         campaign.ignore_window or row.channel == AUDIENCE,
         None if starts is None else _moment(starts), None if ends is None else _moment(ends), attempt=row.attempts + 1,
+        **({} if row.walk is None else _walk_facts(row, plan)),
     )  # fmt: skip
+
+
+def _walk_facts(row: DueRow, plan: Plan) -> dict[str, Any]:
+    """What a delivery of a walk has beside: whether the walk is over, whether its person is held out, the hours of its step."""
+    facts: dict[str, Any] = {"held_out": bool(row.held_out)}
+    if (reason := REASONS_OF_ENDS.get(row.walk_state or "")) is not None:
+        facts["ended"] = reason, row.walk_ended_at, row.walk_end_reason or ""
+    if (hours := plan.hours.get((row.step, row.variant))) is not None:
+        facts["job_window"] = hours
+    return facts
 
 
 def _moment(value: date | datetime) -> date | Instant:
@@ -204,6 +221,8 @@ class Judgement:
         provider = self._providers.get(row.channel, "")
         if decision.verdict is Verdict.SEND:
             decision = self._serve(row, decision, provider, facts)
+            if candidate.held_out and decision.verdict is Verdict.SEND:
+                decision = ghost_of(decision)
         then = None
         if decision.verdict is Verdict.DROP:
             plan = self._plans.peek(row.campaign, row.version)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from daemon.content.render import Renderer
 from daemon.content.version import CampaignVersion
 from daemon.errors import ConfigError
+from daemon.journey.sequence import hours_of
 from daemon.model.campaign import Campaign, Step
 from daemon.policy.hours import WindowError, WindowRule, parse_window
 from daemon.store.claim import Claimed
@@ -28,12 +29,22 @@ class Plan:
     renderer: Renderer
     several: Mapping[str, Step] = field(default_factory=dict)
     """Steps by name, but for those of one channel after which nothing follows."""
+    hours: Mapping[tuple[str, str | None], WindowRule] = field(default_factory=dict)
+    """(step, variant) -> what narrows the campaign's window, where anything does."""
 
     @classmethod
     def compile(cls, version: CampaignVersion, shop: Mapping[str, object]) -> Plan:
         window = parse_window(version.campaign.window) if version.campaign.window else None
         several = {step.name: step for step in version.campaign.steps if not step.is_plain}
-        return cls(campaign=version.campaign, window=window, renderer=Renderer(version, shop=shop), several=several)
+        return cls(
+            campaign=version.campaign, window=window, renderer=Renderer(version, shop=shop), several=several, hours=_hours(version.campaign)
+        )
+
+
+def _hours(campaign: Campaign) -> dict[tuple[str, str | None], WindowRule]:
+    arms = [(step, variant) for step in campaign.steps for variant in (None, *step.variants)]
+    found = {(step.name, variant.name if variant else None): hours_of(step, variant) for step, variant in arms}
+    return {key: parse_window({"hours": list(hours)}) for key, hours in found.items() if hours}
 
 
 class PlanBook:

@@ -54,13 +54,14 @@ class _Waiting:
 
 
 class Tracker:
-    """The door. `shop()`: what money is counted in now; `woken`: waiting deliveries became due."""
+    """The door. `shop()`: what money is counted in now; `woken`: waiting deliveries became due; `walks`: some ended, or may begin."""
 
     def __init__(
         self, *, store: Writes, pepper: bytes, clock: Clock, log: Log, metrics: Metrics, shop: Callable[[], Shop],
-        woken: Callable[[], None] = lambda: None,
+        woken: Callable[[], None] = lambda: None, walks: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         self._store, self._pepper, self._clock, self._log, self._shop, self._woken = store, pepper, clock, log, shop, woken
+        self._walks = walks
         self._metrics = metrics
         self._waiting: deque[_Waiting] = deque()
         self._turn = asyncio.Lock()
@@ -133,6 +134,8 @@ class Tracker:
             return
         if found.woken:
             self._woken()
+        if found.walks:
+            self._walks()
         start = 0
         for waiting in group:
             end = start + len(waiting.messages)

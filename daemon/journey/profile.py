@@ -183,7 +183,7 @@ def _subscriptions(rows: Sequence[Happening]) -> tuple[bool, Instant | None]:
         if row.name in (e.STARTED, e.RENEWED, e.CANCELLED):
             found = row.properties.get("subscription_id")
             key = str(found)[:MOST_TEXT] if isinstance(found, str | int) else ""
-            last[key], ends[key] = row, _moment(row.properties.get("ends_at"))
+            last[key], ends[key] = row, moment(row.properties.get("ends_at"))
     running = [key for key, row in last.items() if row.name != e.CANCELLED or ends[key] is not None]
     known = [end for key in running if (end := ends[key]) is not None]
     return bool(running), max(known) if running and len(known) == len(running) else None
@@ -226,7 +226,7 @@ def score(orders: Iterable[Instant], clicks: Iterable[Instant], opens: Iterable[
     return sum(points for points, _ in counted), min((at + SCORE_PERIOD for _, at in counted), default=None)
 
 
-def _moment(text: Any) -> Instant | None:
+def moment(text: Any) -> Instant | None:
     """The instant of an ISO 8601 date or date and time (without an offset: UTC); None for what is none."""
     try:
         found = datetime.fromisoformat(text) if isinstance(text, str) else None

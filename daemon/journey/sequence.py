@@ -7,7 +7,7 @@ was planned and ended unsent moves the walk on; gaps and delays count from accep
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from daemon.model.campaign import Campaign, Step
@@ -65,7 +65,8 @@ def _all_match(_: Step) -> bool:
 class Facts:
     """What is known beside the walk itself. `starts_at`, `ends_at`: of the campaign, where the recipient is. `matches`: does a step's
     `where` let him in; asked when it is due. `seasons`: name -> when it begins in his country, in order. `awaited`: step -> how long
-    after its acceptance somebody asks whether there was a reaction. `reacted`: he opened or clicked something of this walk."""
+    after its acceptance somebody will ask whether there was a reaction, so that the walk is looked at before. `reacted`: he opened or
+    clicked something of this walk."""
 
     last: Standing = NO_STANDING
     starts_at: Instant | None = None
@@ -134,14 +135,13 @@ def next_move(walk: Walk, campaign: Campaign, facts: Facts, now: Instant) -> Mov
     last = facts.last
     if last.open_until is not None and (last.accepted_at is None or not following):
         return Look(_over(walk, following, last.open_until, facts, now))
-    asked = _asked(walk, facts, now)
     passed: list[str] = []
     for step in following:
         due = due_at(walk, campaign, step, facts, passed_at=now if passed else None)
         if facts.ends_at is not None and max(due, now) >= facts.ends_at:
             return _end(walk, campaign, facts, now, NOT_IN_TIME, passed)
         if due > now:
-            return Look(due if asked is None else min(due, asked), tuple(passed))
+            return Look(due, tuple(passed))
         if step.where is None or facts.matches(step):
             return Plan(step, variant_of(step, walk.arms), tuple(passed))
         passed.append(step.name)
@@ -154,7 +154,7 @@ def due_at(walk: Walk, campaign: Campaign, step: Step, facts: Facts, *, passed_a
     if day is not None:
         due = walk.anchor_at + walk.shift + day * DAY
     else:
-        due = (_former_ended(walk, facts) if passed_at is None else passed_at) + (delay or 0)
+        due = (_former_ended(walk, campaign, facts) if passed_at is None else passed_at) + (delay or 0)
     if walk.touched_at is not None:
         due = max(due, walk.touched_at + campaign.enrol.min_gap)
     if facts.last.accepted_at is not None:
@@ -166,10 +166,10 @@ def due_at(walk: Walk, campaign: Campaign, step: Step, facts: Facts, *, passed_a
     return due
 
 
-def _former_ended(walk: Walk, facts: Facts) -> Instant:
-    """What a delay counts from: the acceptance of the former step, else its end."""
-    last = facts.last
-    return next(at for at in (last.accepted_at, last.ended_at, walk.step_at, walk.since_at) if at is not None)
+def _former_ended(walk: Walk, campaign: Campaign, facts: Facts) -> Instant:
+    """What a delay counts from: the acceptance of the former step, else its end; of the first step the trigger, else the entry."""
+    last, began = facts.last, walk.entered_at if campaign.enrol.trigger is None else walk.since_at
+    return next(at for at in (last.accepted_at, last.ended_at, walk.step_at, began) if at is not None)
 
 
 def _over(walk: Walk, following: Sequence[Step], until: Instant, facts: Facts, now: Instant) -> Instant:
@@ -185,22 +185,19 @@ def _over(walk: Walk, following: Sequence[Step], until: Instant, facts: Facts, n
     return max(now + SOON, min(soonest, until))
 
 
-def _asked(walk: Walk, facts: Facts, now: Instant) -> Instant | None:
-    """When somebody will ask whether the last step was reacted to."""
-    after = facts.awaited.get(walk.step or "")
-    if after is None or facts.last.accepted_at is None or facts.last.accepted_at + after <= now:
-        return None
-    return facts.last.accepted_at + after
+def look_after(walk: Walk, campaign: Campaign, step: Step, until: Instant, facts: Facts, now: Instant) -> Instant:
+    """When to look again at a walk of which a step was just planned; its deliveries are over by `until`."""
+    names = [each.name for each in campaign.steps]
+    here = replace(walk, step=step.name, step_at=now)
+    return now if until <= now else _over(here, campaign.steps[names.index(step.name) + 1 :], until, facts, now)
 
 
 def _end(walk: Walk, campaign: Campaign, facts: Facts, now: Instant, reason: str, passed: Sequence[str]) -> Look | End:
-    """Over, once nobody asks for a reaction any more; who may be let go for good is given time for one."""
-    waits = _asked(walk, facts, now)
+    """Over; who may be let go for good is given time for a reaction."""
     touched = max((at for at in (walk.touched_at, facts.last.accepted_at) if at is not None), default=None)
-    if campaign.after.finish == SUNSET and touched is not None and not facts.reacted:
-        waits = max(waits or 0, touched + REACTION)
-        reason = SUNSET
-    return End(reason, tuple(passed)) if waits is None or waits <= now else Look(waits, tuple(passed))
+    if campaign.after.finish != SUNSET or touched is None or facts.reacted:
+        return End(reason, tuple(passed))
+    return End(SUNSET, tuple(passed)) if touched + REACTION <= now else Look(touched + REACTION, tuple(passed))
 
 
 def variant_of(step: Step, arms: Mapping[str, str]) -> Variant | None:

@@ -26,6 +26,8 @@ class Late(StrEnum):
 
 
 class WalkState(StrEnum):
+    PLANNED = "planned"
+    """Its job has not been accepted yet: nothing is done for it."""
     OPEN = "open"
     FINISHED = "finished"
     """All steps were gone through."""

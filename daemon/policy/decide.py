@@ -1,6 +1,6 @@
 """POLICY, the decision: what happens to a due delivery at this instant, and why. `Send | Defer | Hold | Drop` with its facts.
 
-Checks in one fixed order (permission, exit, window, caps, priority, guard; holdout and offer when they exist): the first
+Checks in one fixed order (permission, exit, holdout, window, caps, priority, guard; offer when it exists): the first
 that does not pass decides, and its rule and facts are enough to compute the verdict again. `until` of a Defer is the first
 instant at which window, caps and campaign dates together allow the send if nothing changes, so asking again then is worth
 it. Pure: `now`, the rules and all facts are arguments. The store calls `decide_all` under the person's lock.
@@ -28,6 +28,8 @@ from daemon.policy.window import SEARCH, first_open, is_open
 from daemon.policy.zones import ZoneGuess
 
 Check = tuple[str, str]
+GHOST = "ghost"
+"""The result of the check `holdout` for whom it is meant."""
 
 
 @dataclass(slots=True)
@@ -58,7 +60,7 @@ def decide(candidate: Candidate, person: PersonFacts, rules: Rules, now: Instant
     if refusal is not None:
         return _refuse(refusal.reason, ("permission", rules.version), dict(refusal.facts), [("permission", Verdict.DROP)])
     case = _open_case(candidate, person, rules, now, sent)
-    return _check_exit(case) or _check_window(case) or _check_caps(case, sent) or _check_guard(case) or _send(case)
+    return _check_exit(case) or _check_holdout(case) or _check_window(case) or _check_caps(case, sent) or _check_guard(case) or _send(case)
 
 
 def decide_all(candidates: Iterable[Candidate], person: PersonFacts, rules: Rules, now: Instant) -> list[tuple[Candidate, Decision]]:
@@ -132,6 +134,9 @@ def _open_case(candidate: Candidate, person: PersonFacts, rules: Rules, now: Ins
 def _check_exit(case: Case) -> Decision | None:
     """Is the walk over, or has the campaign not begun?"""
     candidate, now = case.candidate, case.now
+    if candidate.ended is not None:
+        reason, at, by = candidate.ended
+        return _stop(case, reason, "exit", {"by": by} | ({"ended_at": tz.utc_text(at)} if at is not None else {}))
     if now >= candidate.expires_at:
         return _stop(case, Reason.LATE, "exit", {"expires_at": tz.utc_text(candidate.expires_at)})
     if now >= case.limit:
@@ -144,6 +149,19 @@ def _check_exit(case: Case) -> Decision | None:
     if case.starts >= case.limit:
         return _stop(case, Reason.LATE, "exit", {**facts, "expires_at": tz.utc_text(case.limit)})
     return _wait(case, Reason.CAMPAIGN_NOT_STARTED, ("exit", case.rules.version), "exit", facts)
+
+
+def _check_holdout(case: Case) -> Decision | None:
+    """Whoever is held out passes everything else too, so that the time of his ghost is the time at which others are sent to; what would
+    be a Send then ends as `ghost_of` says."""
+    if case.candidate.held_out:
+        case.checks.append(("holdout", GHOST))
+    return None
+
+
+def ghost_of(decision: Decision) -> Decision:
+    """What a Send is for a person who is held out: an end without a message, that counts as a contact."""
+    return decision._replace(verdict=Verdict.DROP, reason=Reason.HELD_OUT, rule=("holdout", decision.rule[1] if decision.rule else ""))
 
 
 def _check_window(case: Case) -> Decision | None:

@@ -49,6 +49,10 @@ class Candidate(NamedTuple):
     held_key: str | None = None
     attempt: int = 1
     trigger: bool = False
+    ended: tuple[Reason, Instant | None, str] | None = None
+    """Its walk is over: exited or converted, when, and by what."""
+    held_out: bool = False
+    """Its person gets nothing of this campaign, to measure by."""
 
     @property
     def transactional(self) -> bool:

@@ -13,17 +13,19 @@ from sqlalchemy import Connection, bindparam, func, insert, literal_column, sele
 
 from daemon.model.delivery import Instant
 from daemon.store import schema as s
+from daemon.store.exits import Use, set_uses
 from daemon.store.sql import fetch, ids, in_list, many, value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """A campaign as its folder has it now. `status`: what the file says."""
+    """A campaign as its folder has it now. `status`: what the file says; `uses`: what it makes of events."""
 
     name: str
     digest: str
     body: str
     status: str
+    uses: Sequence[Use] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +65,7 @@ def register(conn: Connection, loaded: Sequence[Loaded], file_status: Mapping[st
             status, version = item.status, 0
         else:
             number, status, version = found[0]
+        set_uses(conn, number, item.uses)
         last = value(conn, _DIGEST, ("b_campaign", "b_version"), (number, version))
         if last == item.digest:
             out[item.name] = Registered(id=number, name=item.name, status=status, version=version, fresh=False)

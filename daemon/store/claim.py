@@ -113,6 +113,9 @@ _HISTORY = _history.on_conflict_do_update(
     index_elements=[s.reason_history.c.delivery, s.reason_history.c.reason],
     set_={"last": _history.excluded.last, "count": s.reason_history.c.count + literal_column("1")},
 )
+_GHOST = insert(s.touch)
+_GHOST_NAMES = ("person", "at", "delivery", "channel", "campaign", "topic", "zone", "ghost")
+"""Whom a holdout keeps from a message was not contacted, but counts as if he had been: so all caps treat him as the others."""
 _HISTORY_NAMES = ("delivery", "reason", "first", "last", "count")
 
 
@@ -224,9 +227,15 @@ def write_verdicts(
     put_due(conn, again)
     many(conn, _DECIDED, _DECIDED_NAMES, decided)
     many(conn, _HISTORY, _HISTORY_NAMES, history)
+    many(conn, _GHOST, _GHOST_NAMES, [_ghost(item, now) for item in judged if item.state is State.HELD_OUT])
     tallies.write(conn)
     follow(conn, followed, now)
     return claimed
+
+
+def _ghost(item: Judged, now: Instant) -> tuple[Any, ...]:
+    row = item.row
+    return row.person, now, row.delivery, row.channel, row.campaign, item.topic, item.zone, 1
 
 
 def decision_json(decision: Decision) -> str:

@@ -19,6 +19,7 @@ from daemon.store.profiles import forget_profiles
 from daemon.store.push import forget
 from daemon.store.recipients import person_id
 from daemon.store.segments import forget_memberships
+from daemon.store.settling import forget_walks
 from daemon.store.sql import ids, in_list, many
 from daemon.store.suppressions import ALL, ANY_CHANNEL, SuppressionEntry, add_suppressions
 from daemon.store.tallies import Tallies
@@ -86,6 +87,7 @@ def erase_recipient(conn: Connection, key: str, *, now: Instant, source: str) ->
     forget_issues(conn, [person])
     forget_profiles(conn, [person])
     forget_memberships(conn, [person])
+    forget_walks(conn, person, now)
     many(conn, _OF_ADDRESS, ("b_hash",), [(one,) for one in hashes])
     dropped = _clear_deliveries(conn, person, now)
     woken = wake(conn, [person], now)

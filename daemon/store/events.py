@@ -16,6 +16,7 @@ from daemon.journey.events import CLICKED, FORBIDDING, OPENED, UNSEEN, VISITS, W
 from daemon.journey.profile import Shop
 from daemon.model.delivery import Instant
 from daemon.store import schema as s
+from daemon.store.exits import note_happened
 from daemon.store.profiles import Sight, note_sights, remake
 from daemon.store.redemptions import note_orders
 from daemon.store.sql import fetch, ids, in_list, many, pour, pouring
@@ -39,11 +40,12 @@ class EventRow(NamedTuple):
 
 class Taken(NamedTuple):
     """`how` became of each: kept | known (came before) | erased | collision | names (too many names). `woken`: waiting rows that are due
-    now. `new`: persons that were not known."""
+    now. `new`: persons that were not known. `walks`: walks have ended, or may begin: the walking stage has something to do."""
 
     how: Sequence[str]
     woken: int = 0
     new: int = 0
+    walks: bool = False
 
 
 _PERSONS = select(s.recipient.c.id, s.recipient.c.key, s.recipient.c.erased).where(in_list(s.recipient.c.id, "persons"))
@@ -78,9 +80,10 @@ def take_events(conn: Connection, rows: Sequence[EventRow], shop: Shop, now: Ins
     note_sights(conn, _sights(kept))
     remake(conn, {row.person for row in kept if row.name in WEIGHTY}, shop, now)
     note_orders(conn, kept)
-    moved = sorted({row.person for row in kept if row.name in FORBIDDING})
+    concerned = note_happened(conn, kept, now)
+    moved = sorted({row.person for row in kept if row.name in FORBIDDING} | concerned.ended)
     many(conn, _RAISE, ("b_person",), [(person,) for person in moved])
-    return Taken(how, wake(conn, moved, now) if moved else 0, len(fresh))
+    return Taken(how, wake(conn, moved, now) if moved else 0, len(fresh), concerned.moved)
 
 
 def _keep(conn: Connection, row: EventRow, name: int | None, now: Instant) -> str:

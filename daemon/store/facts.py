@@ -66,6 +66,14 @@ class DueRow(NamedTuple):
     queue_guard: int
     escalates: int | None = None
     """The accepted delivery that this one goes after, unless its recipient reacted."""
+    walk: int | None = None
+    """The walk that it belongs to; those of one message have none, and what follows is of the walk."""
+    walk_state: str | None = None
+    walk_ended_at: Instant | None = None
+    walk_end_reason: str | None = None
+    held_out: int | None = None
+    arms: str | None = None
+    event: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +137,13 @@ _COLUMNS: dict[str, ColumnElement[Any]] = {
     "job_guard": s.job.c.guard,
     "queue_guard": func.coalesce(s.queue.c.guard, 0),
     "escalates": s.delivery.c.escalates,
+    "walk": s.delivery.c.walk,
+    "walk_state": s.walk.c.state,
+    "walk_ended_at": s.walk.c.ended_at,
+    "walk_end_reason": s.walk.c.end_reason,
+    "held_out": s.walk.c.held_out,
+    "arms": s.walk.c.arms,
+    "event": s.walk.c.event,
 }
 """Field of `DueRow` -> where it comes from."""
 _ROW_FROM = (
@@ -139,6 +154,7 @@ _ROW_FROM = (
     .join(s.job, s.job.c.id == s.delivery.c.job)
     .join(s.recipient, s.recipient.c.id == s.delivery.c.person)
     .outerjoin(s.queue, s.queue.c.name == s.job.c.queue)
+    .outerjoin(s.walk, s.walk.c.id == s.delivery.c.walk)
 )
 _ROWS = _ROW_FROM.where(in_list(s.delivery.c.id, "ids"))
 _RIVAL = (

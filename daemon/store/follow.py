@@ -49,12 +49,14 @@ class _Former(NamedTuple):
     step: str
     occurrence: int
     ends: Instant | None
+    walk: int | None
 
 
 _FORMER = (
     select(
         s.delivery.c.id, s.delivery.c.wave, s.delivery.c.person, s.delivery.c.job, s.delivery.c.version, s.delivery.c.variant,
         s.delivery.c.vars, s.delivery.c.escalates, s.wave.c.campaign, s.wave.c.step, s.wave.c.occurrence, s.job.c.expires_at,
+        s.delivery.c.walk,
     )
     .join(s.wave, s.wave.c.id == s.delivery.c.wave)
     .join(s.job, s.job.c.id == s.delivery.c.job)
@@ -68,7 +70,8 @@ _THERE = (
 _WAVES = select(s.wave.c.id, s.wave.c.step, s.wave.c.occurrence).where(s.wave.c.campaign == bindparam("b_campaign"))
 _INSERT = insert(s.delivery)
 _NAMES = (
-    "id", "wave", "person", "job", "version", "variant", "state", "lane", "not_before", "expires_at", "vars", "follows", "escalates"
+    "id", "wave", "person", "job", "version", "variant", "state", "lane", "not_before", "expires_at", "vars", "follows", "escalates",
+    "walk",
 )  # fmt: skip
 
 
@@ -161,7 +164,7 @@ def _plan(conn: Connection, chosen: Sequence[tuple[_Former, str, Instant, Instan
         escalates = former.id if wanted[former.id].escalates else former.escalates
         rows.append((
             number, wave, former.person, former.job, former.version, former.variant, State.DUE.value, lanes[former.job, channel], at, ends,
-            former.vars, former.id, escalates,
+            former.vars, former.id, escalates, former.walk,
         ))  # fmt: skip
         tallies.add(former.job, State.DUE, "")
     many(conn, _INSERT, _NAMES, rows)

@@ -19,7 +19,9 @@ from daemon.model.delivery import Instant, State
 from daemon.model.job import JobState, Receipt, RowError
 from daemon.store import schema as s
 from daemon.store.campaigns import Loaded, register
+from daemon.store.enrolling import WALKS, refuse_standing
 from daemon.store.sql import fetch, ids, in_list, many, rows, value
+from daemon.store.walk_jobs import count_again
 
 KEPT_ERRORS = 100
 """Row errors that stand in the job itself; all of them are in its errors file."""
@@ -77,7 +79,8 @@ class JobView:
 _JOBS: Select[Any] = select(
     s.job.c.id, s.job.c.key, s.job.c.queue, s.campaign.c.name.label("campaign"), s.job.c.version, s.job.c.digest, s.job.c.state,
     s.job.c.reason, s.job.c.source, s.job.c.received_at, s.job.c.head, s.job.c.rows, s.job.c.expected, s.job.c.accepted, s.job.c.duplicate,
-    s.job.c.rejected, s.job.c.errors, s.job.c.errors_omitted, s.job.c.expanded, s.job.c.finished_at,
+    s.job.c.rejected, s.job.c.errors, s.job.c.errors_omitted, s.job.c.expanded, s.job.c.finished_at, s.job.c.enrols, s.job.c.first_id,
+    s.job.c.last_id,
 ).join(s.campaign, s.campaign.c.id == s.job.c.campaign)  # fmt: skip
 _BY_KEY: Select[Any] = _JOBS.where(s.job.c.key == bindparam("key"))
 
@@ -150,6 +153,7 @@ _NEW_JOB_NAMES = (
 def accept_job(conn: Connection, new: NewJob, now: Instant) -> Accepted:
     """Make the job, in state `receiving`, or find that it is there. IntakeError: `job-conflict`, `unknown-campaign`, `invalid-job`,
     `not-ready`."""
+    refuse_standing(new.key)
     before = find_same(conn, new.key, new.digest, new.head)
     if before is not None:
         return Accepted(receipt=before, fresh=False)
@@ -263,6 +267,7 @@ def resume_job(conn: Connection, key: str) -> Receipt:
     return _receipt(_present(conn, key)[0])
 
 
+_STANDING_STILL = select(s.tally.c.n).where(s.tally.c.job == bindparam("job"), s.tally.c.state == State.PLANNED.value)
 _PUT_IN = (
     select(s.wave.c.id)
     .join(s.job, s.job.c.campaign == s.wave.c.campaign)
@@ -271,13 +276,26 @@ _PUT_IN = (
 )
 
 
+def _take_back_walks(conn: Connection, row: Any) -> None:
+    """They are swept, those that were let go already too."""
+    waiting = fetch(conn, _STANDING_STILL, ("job",), (row.id,))
+    count_again(conn, row.id, row.first_id, row.last_id, [n for (n,) in waiting])
+
+
 def cancel_job(conn: Connection, key: str) -> Receipt:
     """What has not been handed over will not be; its deliveries end as `cancelled`, a stretch at a time. Whom it put into audiences leaves
-    them, so such a job may be cancelled when it is finished, too. A second time changes nothing."""
+    them, so such a job may be cancelled when it is finished, too. Nor do
+    the walks that it began go on. A second time changes nothing."""
     row, state = _present(conn, key)
+    if row.source == WALKS:
+        raise GuardRefusedError(f'the job "{key}" is as old as its campaign; `homing campaigns archive {row.campaign}` ends both')
+    if row.enrols and state is not JobState.CANCELLED:
+        _take_back_walks(conn, row)
     if state in (JobState.RECEIVING, JobState.ACCEPTED, JobState.PAUSED, JobState.HELD):
         _set_state(conn, row, JobState.CANCELLED, reason="operator")
         conn.execute(delete(s.meta).where(s.meta.c.key == f"expansion:{row.id}"))  # where its body is: nobody reads on
+    elif state is JobState.FINISHED and row.enrols:
+        _set_state(conn, row, JobState.CANCELLED, reason="operator", finished_at=None)
     elif state is JobState.FINISHED and fetch(conn, _PUT_IN, ("job",), (row.id,)):
         _set_state(conn, row, JobState.CANCELLED, reason="operator")
     elif state is not JobState.CANCELLED:
@@ -292,7 +310,7 @@ _ALL_OUT = or_(s.job.c.last_id.is_(None), and_(s.job.c.release_cursor.is_not(Non
 _ENDED = select(s.job.c.id, s.job.c.key, s.job.c.state).where(
     s.job.c.finished_at.is_(None),
     or_(
-        and_(s.job.c.state == "accepted", s.job.c.expanded == 1, _ALL_OUT),
+        and_(s.job.c.state == "accepted", s.job.c.expanded == 1, _ALL_OUT, s.job.c.source != WALKS),
         s.job.c.state.in_(("cancelled", "failed")),
     ),
     ~_LEFT,

@@ -18,6 +18,7 @@ from daemon.model.campaign import CampaignStatus
 from daemon.model.delivery import Instant, State
 from daemon.model.job import JobState
 from daemon.store import schema as s
+from daemon.store.enrolling import WALKS
 from daemon.store.held import WAITING
 from daemon.store.sql import fetch, value
 
@@ -100,7 +101,7 @@ def set_queue_paused(conn: Connection, name: str, *, paused: bool) -> None:
 
 def waiting_in_queue(conn: Connection, name: str) -> tuple[list[str], int]:
     """(keys of the open jobs, deliveries of theirs that have not ended): what `queue cancel` would end."""
-    open_jobs = (s.job.c.queue == name, s.job.c.finished_at.is_(None), s.job.c.state.in_(OPEN_JOBS))
+    open_jobs = (s.job.c.queue == name, s.job.c.finished_at.is_(None), s.job.c.state.in_(OPEN_JOBS), s.job.c.source != WALKS)
     keys = list(conn.execute(select(s.job.c.key).where(*open_jobs).order_by(s.job.c.id)).scalars())
     n = conn.execute(
         select(func.coalesce(func.sum(s.tally.c.n), 0))

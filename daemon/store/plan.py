@@ -2,7 +2,7 @@
 
 Each batch is one transaction: after a crash expansion goes on where the job row and its progress say. Batches come in order of
 person, so that what is written, released and claimed together lies together (in the order of the body every row would cost
-two random pages). The last one settles the guard rails.
+two random pages). The guard rails are settled at the end: `store.expansion_end`.
 """
 
 from __future__ import annotations
@@ -13,15 +13,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, Text, Update, bindparam, cast, delete, literal_column, select, update
+from sqlalchemy import Connection, Select, Text, Update, bindparam, cast, literal_column, select, update
 
 from daemon.model.delivery import FINAL, Instant, Reason, State
 from daemon.model.job import JobState, RowError
+from daemon.model.journey import WalkState
 from daemon.store import schema as s
+from daemon.store.enrolling import Entrant, Entry, enrol
 from daemon.store.jobs import KEPT_ERRORS, errors_from_json, errors_to_json
 from daemon.store.meta import set_meta
 from daemon.store.recipients import PlanRow, upsert_recipients
-from daemon.store.sql import fetch, ids, in_list, many, pour, pouring, rows
+from daemon.store.sql import fetch, ids, in_list, many, pour, pouring
 from daemon.store.tallies import Tallies
 from daemon.store.waves import lane_of, take_ids, wave_of
 from daemon.store.writer import redone
@@ -57,17 +59,21 @@ class Work:
     window: str | None
     progress: str | None
     """Expansion's own note of where it is."""
+    enrols: bool = False
+    """Its rows become walks, and the numbers are theirs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """What the rows of a job are planned for: each gets a delivery on each of `channels`. `again`: microseconds after the last
-    walk's end, None = never; `expires_at`: at the latest, until release gives each delivery its own."""
+    walk's end, None = never; `expires_at`: at the latest, until release gives each delivery its own. `entry`: each gets a walk instead,
+    which stands still until the job is released."""
 
     step: str
     channels: tuple[str, ...]
     again: int | None
     expires_at: Instant
+    entry: Entry | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,20 +112,12 @@ class Batch:
     last: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """The guard rails of a job's size; 0 = none. `unexpected`: the most without an `expected_count`."""
-
-    queue: int = 0
-    unexpected: int = 0
-
-
 _PROGRESS = select(s.meta.c.value).where(s.meta.c.key == literal_column("'expansion:'", Text) + cast(s.job.c.id, Text)).scalar_subquery()
 WORK = select(
     s.job.c.id, s.job.c.key, s.job.c.queue, s.job.c.campaign, s.job.c.version, s.job.c.state, s.job.c.received_at, s.job.c.head,
     s.job.c.format, s.job.c.body, s.job.c.offset, s.job.c.line, s.job.c.rows, s.job.c.expanded, s.job.c.expected, s.job.c.errors,
     s.job.c.errors_omitted, s.job.c.first_id, s.job.c.last_id, s.job.c.release_cursor, s.job.c.priority, s.job.c.not_before,
-    s.job.c.expires_at, s.job.c.window, _PROGRESS.label("progress"),
+    s.job.c.expires_at, s.job.c.window, s.job.c.enrols, _PROGRESS.label("progress"),
 )  # fmt: skip
 _FIELDS = tuple(WORK.selected_columns.keys())
 EXPANDING = (JobState.RECEIVING.value, JobState.PAUSED.value)
@@ -132,7 +130,7 @@ def read_work(conn: Connection, query: Select[Any]) -> list[Work]:
         fields = dict(zip(_FIELDS, row, strict=True))
         errors, omitted = fields.pop("errors"), fields.pop("errors_omitted")
         noted = (len(json.loads(errors)) if errors else 0) + omitted
-        found.append(Work(**{**fields, "expanded": bool(fields["expanded"]), "noted": noted}))
+        found.append(Work(**{**fields, "expanded": bool(fields["expanded"]), "enrols": bool(fields["enrols"]), "noted": noted}))
     return found
 
 
@@ -196,7 +194,7 @@ def plan_chunk(conn: Connection, work: Work, batch: Batch, target: Target, now: 
     if job.state not in EXPANDING or job.expanded:
         return False
     found = _sort(conn, work, batch, target, now)
-    numbers = _enrol(conn, work, found.enrol, target, now, bits)
+    numbers = _enrol(conn, work, found.enrol, target, now, bits) if target.entry is None else found.walks
     first = job.first_id if job.first_id is not None or not numbers else numbers[0]
     last = numbers[-1] if numbers else job.last_id
     counted = (job.accepted + len(found.enrol), job.duplicate + found.duplicates, job.rejected + found.rejected, first, last)
@@ -213,13 +211,6 @@ def start_over(conn: Connection, work: Work, offset: int, line: int, progress: s
 
 def _set_progress(conn: Connection, job: int, progress: str) -> None:
     set_meta(conn, f"expansion:{job}", progress)
-
-
-_DROP_META = delete(s.meta).where(s.meta.c.key == bindparam("b_key"))
-
-
-def _drop_progress(conn: Connection, job: int) -> None:
-    many(conn, _DROP_META, ("b_key",), [(f"expansion:{job}",)])
 
 
 def _noted(job: _Counts, errors: Sequence[RowError], note: Note) -> tuple[str | None, int]:
@@ -241,10 +232,51 @@ class _Sorted:
     errors: list[RowError] = field(default_factory=list)
     duplicates: int = 0
     rejected: int = 0
+    walks: list[int] = field(default_factory=list)
+    """First and last number of those that begin, or nothing."""
+
+    def collides(self, row: PlanRow) -> None:
+        self.rejected += 1
+        detail = "another recipient has the same number in the store (one chance in 2^63 a pair); give it another id"
+        self.errors.append(RowError(line=row.line, recipient=row.key, field="id", code="recipient_id_collision", detail=detail))
+
+
+_ENROLS = update(s.job).where(s.job.c.id == bindparam("b_id")).values(enrols=literal_column("1"))
+
+
+def _begin_walks(conn: Connection, work: Work, batch: Batch, entry: Entry, now: Instant) -> _Sorted:
+    """Each row's walk, as it stands still."""
+    found = _Sorted(errors=list(batch.doubles), duplicates=len(batch.doubles))
+    written = upsert_recipients(conn, batch.rows, now)
+    good = []
+    for row in batch.rows:
+        if row.line in written.collisions:
+            found.collides(row)
+        else:
+            good.append(row)
+    entered = enrol(conn, entry, [Entrant(row.person, vars=row.vars) for row in good], now, job=work.id, state=WalkState.PLANNED)
+    for row, how in zip(good, entered.how, strict=True):
+        if how == "entered":
+            found.enrol.append((0, row))
+        elif how == Reason.LATE.value:
+            found.rejected += 1
+            detail = 'the day of the first step has passed, and the campaign says late = "skip"'
+            found.errors.append(RowError(line=row.line, recipient=row.key, code="late", detail=detail))
+        else:
+            found.duplicates += 1
+    if entered.first is not None and entered.last is not None:
+        found.walks = [entered.first, entered.last]
+        many(conn, _ENROLS, ("b_id",), [(work.id,)])
+        tallies = Tallies()
+        tallies.add(work.id, State.PLANNED, "", len(found.enrol))
+        tallies.write(conn)
+    return found
 
 
 def _sort(conn: Connection, work: Work, batch: Batch, target: Target, now: Instant) -> _Sorted:
     """Which rows enrol, and which are enrolled already, or bad after all. Recipients are written on the way."""
+    if target.entry is not None:
+        return _begin_walks(conn, work, batch, target.entry, now)
     found = _Sorted(errors=list(batch.doubles), duplicates=len(batch.doubles))
     written = upsert_recipients(conn, batch.rows, now)
     if not written.known:
@@ -253,9 +285,7 @@ def _sort(conn: Connection, work: Work, batch: Batch, target: Target, now: Insta
     walks = _walks(conn, work.campaign, written.known)
     for row in batch.rows:
         if row.line in written.collisions:
-            found.rejected += 1
-            detail = "another recipient has the same number in the store (one chance in 2^63 a pair); give it another id"
-            found.errors.append(RowError(line=row.line, recipient=row.key, field="id", code="recipient_id_collision", detail=detail))
+            found.collides(row)
         elif (occurrence := _next_occurrence(walks.get(row.person, ()), target.again, now)) is None:
             found.duplicates += 1
         else:
@@ -322,47 +352,3 @@ def _enrol(conn: Connection, work: Work, enrol: list[tuple[int, PlanRow]], targe
     tallies.add(work.id, State.PLANNED, "", count)
     tallies.write(conn)
     return [first, first + count - 1]
-
-
-_JOB = select(s.job).where(s.job.c.id == bindparam("b_id"))
-_ONE_MORE = s.job.c.guard + literal_column("1")
-_EXPANDED = (
-    update(s.job)
-    .where(s.job.c.id == bindparam("b_id"))
-    .values(state=bindparam("b_state"), reason=bindparam("b_reason"), expanded=literal_column("1"), guard=_ONE_MORE)
-)
-
-
-def end_expansion(conn: Connection, job: int, limits: Limits) -> JobState | None:
-    """All rows are in: the counts are final, the guard rails decide. None if the job was cancelled meanwhile."""
-    row = rows(conn, _JOB, ("b_id",), (job,))[0]
-    if row.state not in EXPANDING or row.expanded:
-        return None
-    reason = _stopped_by(row.rows, row.expected, limits)
-    state = JobState.HELD if reason else JobState.PAUSED if row.state == JobState.PAUSED.value else JobState.ACCEPTED
-    many(conn, _EXPANDED, ("b_id", "b_state", "b_reason"), [(job, state.value, reason.value if reason else None)])
-    _drop_progress(conn, job)
-    return state
-
-
-def _stopped_by(rows: int, expected: int | None, limits: Limits) -> Reason | None:
-    if expected is not None and rows != expected:
-        return Reason.COUNT_MISMATCH
-    if limits.queue and rows > limits.queue:
-        return Reason.CEILING_EXCEEDED
-    if expected is None and rows > limits.unexpected:
-        return Reason.CEILING_EXCEEDED
-    return None
-
-
-def fail_job(conn: Connection, job: int, code: str, detail: str, line: int | None) -> bool:
-    """The body cannot be read: nothing of the job is ever released. False if it was no longer being expanded."""
-    row = rows(conn, _JOB, ("b_id",), (job,))[0]
-    if row.state not in EXPANDING or row.expanded:
-        return False
-    errors = [RowError(line=line, code=code, detail=detail), *errors_from_json(row.errors)]
-    kept = errors[:KEPT_ERRORS]
-    values = {"state": JobState.FAILED.value, "reason": code, "guard": row.guard + 1, "errors": errors_to_json(kept)}
-    conn.execute(update(s.job).where(s.job.c.id == job).values(**values, errors_omitted=row.errors_omitted + len(errors) - len(kept)))
-    _drop_progress(conn, job)
-    return True

@@ -20,6 +20,7 @@ from daemon.store.jobs import any_ended
 from daemon.store.plan import WORK, Work, jobs_to_expand, read_work
 from daemon.store.sql import fetch, ids, in_list, many, pour
 from daemon.store.tallies import Tallies
+from daemon.store.walk_jobs import sweep_walks
 from daemon.store.waves import lane_of, wave_of
 from daemon.store.writer import redone
 
@@ -196,12 +197,13 @@ _FORGET = delete(s.delivery).where(s.delivery.c.id == bindparam("b_id"))
 class ToSweep(NamedTuple):
     id: int
     state: str
-    first_id: int
-    last_id: int
+    first_id: int | None
+    last_id: int | None
+    enrols: int = 0
 
 
 _SWEEP = (
-    select(s.job.c.id, s.job.c.state, s.job.c.first_id, s.job.c.last_id)
+    select(s.job.c.id, s.job.c.state, s.job.c.first_id, s.job.c.last_id, s.job.c.enrols)
     .where(s.job.c.state.in_(_ENDING), s.job.c.finished_at.is_(None), _TO_SWEEP)
     .order_by(s.job.c.id)
 )
@@ -222,6 +224,8 @@ class Swept(NamedTuple):
 def sweep_some(conn: Connection, job: ToSweep, after: int, now: Instant, limit: int) -> Swept:
     """End at most `limit` deliveries of a cancelled job; forget those of a failed one, which nobody was promised, so that the
     mended body can enrol the same people. `after`: 0, then the cursor of the last call."""
+    if job.enrols and job.first_id is not None and job.last_id is not None:
+        return Swept(*sweep_walks(conn, job.id, job.state, max(after, job.first_id - 1), job.last_id, now, limit))
     taken: list[Any] = []
     if job.state == JobState.CANCELLED.value:
         for lane in conn.execute(select(s.lane.c.id).where(s.lane.c.job == job.id)).scalars().all():
@@ -230,7 +234,8 @@ def sweep_some(conn: Connection, job: ToSweep, after: int, now: Instant, limit: 
         take_due(conn, [(row.lane, row.not_before, row.delivery) for row in taken])
     ended: list[tuple[int, str, str | None]] = [(row.delivery, State.DUE.value, None) for row in taken]
     if len(ended) < limit:
-        where = {"job": job.id, "after": max(after, job.first_id - 1), "last": job.last_id, "n": limit - len(ended)}
+        first, last = (job.first_id, job.last_id) if job.first_id is not None and job.last_id is not None else (1, 0)
+        where = {"job": job.id, "after": max(after, first - 1), "last": last, "n": limit - len(ended)}
         rest = conn.execute(_UNDUE, where).all() or conn.execute(_HELD_LATER, {"job": job.id, "n": where["n"]}).all()
         ended += [(row.id, row.state, row.reason) for row in rest]
         after = rest[-1].id if rest else after

@@ -34,6 +34,8 @@ walk = _table(
     _text("end_reason", null=True),
     _int("watched", default=1),
     _int("job", null=True),
+    _text("asked", null=True),
+    _int("settled", default=0),
     UniqueConstraint("campaign", "person", "occurrence"),
     Index("walk_next", "state", "campaign", "next_at", sqlite_where=text("next_at IS NOT NULL")),
     Index("walk_watched", "person", sqlite_where=text("watched = 1")),
@@ -42,7 +44,8 @@ walk = _table(
 the days of steps count from; `event`: JSON of what triggered it, `vars`: JSON of the job's row that enrolled it (`job`). `arms`: JSON,
 step -> variant. `step`: the last one that was planned or passed over, at `step_at`. `next_at`: when to look at it again, also after its
 end, null = never. `touched_at`: the last acceptance (or ghost). `end_reason`: the event or what else ended it, at `ended_at`. `watched` 1:
-events may still concern it: it is open, or its end is younger than the horizon."""
+events may still concern it: it is open, or its end is younger than the horizon. `asked`: the step whose missing reaction was told to who
+awaits one. `settled` 1: what follows from its end is done."""
 
 campaign_event = _table(
     "campaign_event",

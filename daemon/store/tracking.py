@@ -40,6 +40,7 @@ class Outcome(NamedTuple):
 
     how: Sequence[str]
     woken: int = 0
+    walks: bool = False
 
 
 _put = upsert(s.alias)
@@ -75,7 +76,7 @@ def take_messages(conn: Connection, messages: Sequence[Message], shop: Shop, now
     taken = take_events(conn, [row for _, row in events], shop, now)
     for (number, _), word in zip(events, taken.how, strict=True):
         how[number] = word
-    return Outcome(how, taken.woken)
+    return Outcome(how, taken.woken, taken.walks)
 
 
 def _upsert(conn: Connection, messages: Sequence[Message], now: Instant) -> Iterator[tuple[int, str]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import text
 
+from daemon.audience.entering import uses_of
 from daemon.audience.expand import Expansion
 from daemon.clock import SystemClock, to_datetime
 from daemon.config.load import Config, load_config
@@ -127,7 +128,10 @@ class IntakeWorld:
         return world
 
     async def load(self, loaded: CampaignVersion) -> None:
-        item = Loaded(name=loaded.campaign.name, digest=loaded.digest, body=loaded.to_json(), status=loaded.campaign.status.value)
+        item = Loaded(
+            name=loaded.campaign.name, digest=loaded.digest, body=loaded.to_json(), status=loaded.campaign.status.value,
+            uses=uses_of(loaded.campaign),
+        )
         await self.store.write(Lane.INTAKE, register, [item], {}, self.clock.wall)
 
     async def drop(self, body: bytes | str | Mapping[str, Any], *, source: str = "http", pieces: int = 7000, **arrival: Any) -> Receipt:

@@ -17,9 +17,10 @@ from daemon.store import jobs, operate
 from daemon.store.campaigns import register
 from daemon.store.claim import Claimed
 from daemon.store.doubts import count_doubts, list_doubts, resolve_doubt
+from daemon.store.expansion_end import Limits, end_expansion, fail_job
 from daemon.store.held import HeldWhere, cancel_some_held, count_held, held_job_keys, release_held_jobs, release_some_held
 from daemon.store.jobs import NewJob, accept_job
-from daemon.store.plan import Batch, Limits, Target, end_expansion, fail_job, jobs_to_expand, plan_chunk
+from daemon.store.plan import Batch, Target, jobs_to_expand, plan_chunk
 from daemon.store.recipients import upsert_recipients
 from daemon.store.release import Timed, jobs_to_release, jobs_to_sweep, read_planned, release_chunk, sweep_some
 from daemon.store.suppressions import SuppressionEntry, add_suppressions, remove_suppression

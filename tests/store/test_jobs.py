@@ -13,9 +13,9 @@ from daemon.model.delivery import Decision, Reason, Verdict
 from daemon.model.job import JobState
 from daemon.store.campaigns import Loaded, register
 from daemon.store.care import check_rows
+from daemon.store.expansion_end import fail_job
 from daemon.store.flight import Kind
 from daemon.store.jobs import NewJob, accept_job, any_ended, cancel_job, finish_jobs, list_jobs, pause_job, read_job, resume_job
-from daemon.store.plan import fail_job
 from daemon.store.release import find_work, sweep_some
 from daemon.store.writer import Lane
 from tests.store.conftest import NOW, World, add_job, outcome

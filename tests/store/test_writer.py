@@ -21,8 +21,9 @@ from daemon.errors import StateHeldError, StoreBrokenError, StoreUnavailableErro
 from daemon.pacing.stride import Stride
 from daemon.store import schema as s
 from daemon.store.engine import BUSY_MILLISECONDS, StateLock
+from daemon.store.expansion_end import end_expansion, fail_job
 from daemon.store.jobs import accept_job, finish_jobs
-from daemon.store.plan import end_expansion, fail_job, note_reading, plan_chunk, start_over
+from daemon.store.plan import note_reading, plan_chunk, start_over
 from daemon.store.release import release_chunk
 from daemon.store.writer import Lane, Store, redone
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.audience.expand import Errors
+from daemon.audience.errors_file import Errors
 from daemon.model.job import RowError
 from daemon.simulate.disk import SimDisk
 

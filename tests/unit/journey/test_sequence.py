@@ -27,13 +27,14 @@ from daemon.journey.sequence import (
     channels_of,
     due_at,
     hours_of,
+    look_after,
     may_enter,
     next_move,
     offer_of,
 )
 from daemon.model.campaign import Campaign, Step
 from daemon.model.delivery import DAY, HOUR, MINUTE
-from daemon.model.journey import After, Enrol, Experiment, Late, Season, Variant
+from daemon.model.journey import After, Enrol, Experiment, Late, Season, Trigger, Variant
 
 NOW = 1_800_000_000_000_000
 THREE = tuple(Step(name=name, channels=("email",), day=day) for name, day in (("reminder", 45), ("offer", 60), ("last", 90)))
@@ -104,7 +105,9 @@ def test_a_delay_counts_from_the_acceptance_else_from_the_end() -> None:
     steps = (Step(name="a", channels=("email",), delay=30 * MINUTE), Step(name="b", channels=("email",), delay=2 * DAY))
     plan = campaign(*steps)
     walk = Walk(entered_at=NOW + HOUR, since_at=NOW, anchor_at=NOW)
-    assert due_at(walk, plan, steps[0], Facts()) == NOW + 30 * MINUTE
+    assert due_at(walk, plan, steps[0], Facts()) == NOW + HOUR + 30 * MINUTE
+    triggered = replace(plan, enrol=Enrol(trigger=Trigger(event="Checkout Started")))
+    assert due_at(walk, triggered, steps[0], Facts()) == NOW + 30 * MINUTE
     walk = replace(walk, step="a", step_at=NOW)
     assert due_at(walk, plan, steps[1], Facts(last=Standing(accepted_at=NOW + 5))) == NOW + 5 + 2 * DAY
     assert due_at(walk, plan, steps[1], Facts(last=Standing(ended_at=NOW + 7))) == NOW + 7 + 2 * DAY
@@ -146,12 +149,13 @@ def test_who_reacted_to_nothing_is_let_go_after_a_last_chance() -> None:
     assert next_move(replace(walk, touched_at=None), plan, Facts(last=Standing(ended_at=NOW)), NOW) == End(COMPLETED)
 
 
-def test_a_walk_looks_again_when_somebody_asks_for_a_reaction() -> None:
-    """An absence is a trigger at its own time, though the next step is far."""
-    walk = Walk(entered_at=NOW, since_at=NOW, anchor_at=NOW - 60 * DAY, step="offer", step_at=NOW)
-    facts = Facts(last=Standing(accepted_at=NOW + HOUR), awaited={"offer": 3 * DAY})
-    assert next_move(walk, campaign(), facts, NOW + HOUR) == Look(NOW + HOUR + 3 * DAY)
-    assert next_move(walk, campaign(), facts, NOW + HOUR + 3 * DAY) == Look(NOW + 30 * DAY)
+def test_a_walk_is_looked_at_before_somebody_asks_for_a_reaction() -> None:
+    """An absence is a trigger at its own time, though the next step is far: whenever the message was accepted."""
+    walk = Walk(entered_at=NOW, since_at=NOW, anchor_at=NOW - 60 * DAY, step="reminder", step_at=NOW)
+    facts = Facts(last=Standing(open_until=NOW + 72 * HOUR), awaited={"offer": 3 * HOUR})
+    assert look_after(walk, campaign(), THREE[1], NOW + 72 * HOUR, facts, NOW) == NOW + 3 * HOUR
+    assert next_move(replace(walk, step="offer"), campaign(), facts, NOW) == Look(NOW + 3 * HOUR)
+    assert look_after(walk, campaign(), THREE[1], NOW, facts, NOW) == NOW
 
 
 def test_a_variant_changes_day_hours_channels_and_offer() -> None:

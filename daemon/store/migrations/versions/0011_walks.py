@@ -15,7 +15,8 @@ STATEMENTS = (
         state TEXT NOT NULL, entered_at INTEGER NOT NULL, since_at INTEGER NOT NULL, anchor_at INTEGER NOT NULL,
         shift INTEGER DEFAULT 0 NOT NULL, event TEXT, vars TEXT, held_out INTEGER DEFAULT 0 NOT NULL, arms TEXT, step TEXT,
         step_at INTEGER, next_at INTEGER, first_touch_at INTEGER, touched_at INTEGER, goal_at INTEGER, ended_at INTEGER,
-        end_reason TEXT, watched INTEGER DEFAULT 1 NOT NULL, job INTEGER, PRIMARY KEY (id), UNIQUE (campaign, person, occurrence))""",
+        end_reason TEXT, watched INTEGER DEFAULT 1 NOT NULL, job INTEGER,
+        asked TEXT, settled INTEGER DEFAULT 0 NOT NULL, PRIMARY KEY (id), UNIQUE (campaign, person, occurrence))""",
     "CREATE INDEX walk_next ON walk (state, campaign, next_at) WHERE next_at IS NOT NULL",
     "CREATE INDEX walk_watched ON walk (person) WHERE watched = 1",
     """CREATE TABLE campaign_event (

@@ -1,0 +1,141 @@
+"""AUDIENCE, route: a campaign version as its walks go through it: what the next move of one is, and when its messages fall due. Pure.
+
+In: walks with what is known of their people (`store.walking`), the rules in force, `now`. Out: moves for the store to write. The moves
+themselves are decided by `journey.sequence`; the instants by the very rules that will decide each message.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from daemon.audience.timing import choose, moment_of, quiet_hours_of, why_never
+from daemon.content.version import CampaignVersion
+from daemon.journey import sequence
+from daemon.journey.sequence import End, Facts, Look, Plan
+from daemon.model.audience import AUDIENCE
+from daemon.model.campaign import Campaign, Mode, Step
+from daemon.model.delivery import DAY, Instant
+from daemon.model.journey import Variant, WalkState
+from daemon.policy.dates import campaign_life
+from daemon.policy.hours import WindowRule, parse_window
+from daemon.policy.prefer import parse_prefer, ranks
+from daemon.policy.rules import Rules
+from daemon.policy.spread import due_stretch
+from daemon.policy.subject import Candidate, PersonFacts
+from daemon.policy.window import SEARCH
+from daemon.store.walking import Due, Moved, Walking
+
+HORIZON = 30 * DAY
+"""Of a campaign without a goal: so long late events may still change how a walk ended."""
+GRACE = 3 * DAY
+"""And so long after its end in any case."""
+
+
+def _unasked(step: Step) -> bool:
+    return step.where is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What is known of one person beside the walk. `inside`: the exit segments that he is in; `awaited`: step -> how soon somebody asks
+    whether it was reacted to."""
+
+    matches: Callable[[Step], bool] = _unasked
+    inside: Sequence[str] = ()
+    reacted: bool = False
+    awaited: Mapping[str, int] = field(default_factory=dict)
+    seasons: Mapping[str, Sequence[Instant]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A campaign version, ready for its walks."""
+
+    campaign: Campaign
+    window: WindowRule | None
+    prefer: tuple[WindowRule, ...]
+
+    @classmethod
+    def of(cls, body: str) -> Route:
+        """From the JSON text that the store keeps of a version."""
+        campaign = CampaignVersion.from_json(body).campaign
+        window = parse_window(campaign.window) if campaign.window else None
+        return cls(campaign=campaign, window=window, prefer=ranks(parse_prefer(tuple(campaign.prefer))))
+
+    def move(self, walk: Walking, known: Known, rules: Rules, now: Instant) -> Moved:
+        """What becomes of an open walk."""
+        if known.inside:
+            return Moved(walk, None, state=WalkState.EXITED, reason=f"segment {known.inside[0]}")
+        arms = json.loads(walk.arms) if walk.arms else {}
+        facts = self._facts(walk, known, rules, now)
+        here = sequence.Walk(
+            entered_at=walk.entered_at, since_at=walk.since_at, anchor_at=walk.anchor_at, shift=walk.shift, step=walk.step,
+            step_at=walk.step_at, touched_at=walk.touched_at, arms=arms,
+        )  # fmt: skip
+        asks = walk.last.accepted_at is not None and walk.step in known.awaited and walk.asked != walk.step
+        move = sequence.next_move(here, self.campaign, facts, now)
+        passed = move.passed[-1] if move.passed else None
+        match move:
+            case Look(at=at):
+                return Moved(walk, at, step=passed, asks=asks)
+            case End(reason=reason, state=state):
+                return Moved(walk, None, step=passed, state=state, reason=reason, asks=asks)
+            case Plan(step=step, variant=variant):
+                due = self._due(walk, step, variant, rules, now)
+                until = max((one.expires_at if one.not_before is not None else now for one in due), default=now)
+                at = sequence.look_after(here, self.campaign, step, until, facts, now)
+                name = variant.name if variant is not None else None
+                return Moved(walk, at, step=step.name, variant=name, due=due, asks=asks)
+
+    def _facts(self, walk: Walking, known: Known, rules: Rules, now: Instant) -> Facts:
+        starts_at, limit = campaign_life(self._candidate(None, AUDIENCE, now), rules.guess_zones(_person(walk)), now)
+        return Facts(
+            last=walk.last, starts_at=starts_at if starts_at > now else None, ends_at=limit if limit < now + SEARCH else None,
+            matches=known.matches, seasons=known.seasons, awaited=known.awaited, reacted=known.reacted,
+        )  # fmt: skip
+
+    def _due(self, walk: Walking, step: Step, variant: Variant | None, rules: Rules, now: Instant) -> list[Due]:
+        """The step's deliveries: one, or one on each of its channels."""
+        channels = sequence.channels_of(step, variant)
+        if not channels:
+            return []
+        chosen = channels if step.mode is Mode.ALL else (choose(channels, walk.email, walk.phone, walk.traits),)
+        hours = sequence.hours_of(step, variant)
+        narrowed = parse_window({"hours": list(hours)}) if hours else None
+        found = []
+        for channel in chosen:
+            candidate = self._candidate(step, channel, now)._replace(job_window=narrowed)
+            stretch = due_stretch(candidate, _person(walk), rules, now, self.prefer, step.valid)
+            first = stretch.first(walk.person, self.campaign.name)
+            if first is None:
+                found.append(Due(channel, None, min(stretch.limit, now + step.valid), why_never(candidate, stretch.limit, now).value))
+            else:
+                found.append(Due(channel, first, min(stretch.limit, first + step.valid)))
+        return found
+
+    def _candidate(self, step: Step | None, channel: str, now: Instant) -> Candidate:
+        """A message of this campaign, whoever it goes to."""
+        campaign = self.campaign
+        return Candidate(
+            id=0, person=0, campaign=campaign.name, step=step.name if step is not None else "", channel=channel, purpose=campaign.purpose,
+            topic=campaign.topic, priority=campaign.priority, not_before=now, expires_at=now + SEARCH, campaign_window=self.window,
+            ignore_window=campaign.ignore_window or channel == AUDIENCE, starts=moment_of(campaign.starts), ends=moment_of(campaign.ends),
+            trigger=campaign.enrol.trigger is not None,
+        )  # fmt: skip
+
+    def watched_until(self, walk: Walking) -> Instant:
+        """Until when events still concern a walk that has ended."""
+        touched = min((at for at in (walk.first_touch_at, walk.last.accepted_at) if at is not None), default=walk.entered_at)
+        horizon = self.campaign.goal.horizon if self.campaign.goal is not None else HORIZON
+        return max(touched + horizon, (walk.ended_at or 0) + GRACE)
+
+
+def _person(walk: Walking) -> PersonFacts:
+    return PersonFacts(
+        id=walk.person, key=walk.key, zone=walk.zone, phone=walk.phone, country=walk.country,
+        quiet_hours=quiet_hours_of(walk.traits) if walk.traits else None,
+    )  # fmt: skip
+
+

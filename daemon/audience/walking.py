@@ -1,0 +1,288 @@
+"""AUDIENCE, walking: takes the walks whose time has come, asks for each what comes next, and has the store write it (ADR 0010).
+
+One service for all campaigns with walks. It looks when the first of them is due, or when it is told that something happened, and works
+in bounded transactions of the bulk lane: whatever it did not get to is still due. Stops with its campaign, job or queue; ends are
+settled all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
+
+from daemon.audience.entering import entry_of
+from daemon.audience.route import Known, Route
+from daemon.clock import Clock, to_instant
+from daemon.config.load import Config
+from daemon.errors import StoreUnavailableError
+from daemon.ids import Ids
+from daemon.model.campaign import Campaign
+from daemon.model.delivery import DAY, HOUR, MINUTE, SECOND, Instant
+from daemon.model.journey import WalkState
+from daemon.pacing.stride import Stride
+from daemon.policy.rules import Rules
+from daemon.service import Service, Signals
+from daemon.store.campaigns import body_of
+from daemon.store.enrolling import Entry, open_standing
+from daemon.store.settling import Settled, close_line, close_walks, settle_walks
+from daemon.store.triggers import take_triggers
+from daemon.store.walking import ENDED, Asking, Awaited, Line, Moved, Walking, awaited, due_walks, move_walks, reactions
+from daemon.store.waves import ID_BITS
+from daemon.store.writer import Lane, Writes
+from plugins.contract import Log
+
+MOST_SECONDS = 60.0
+"""It looks so often in any case: a clock may be set."""
+MOST_ROWS = 500
+ARCHIVED = "archived"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A campaign whose walks need a standing job."""
+
+    name: str
+    queue: str
+    priority: int
+
+
+def standing_of(campaigns: Mapping[str, Campaign], config: Config) -> list[Standing]:
+    """Those of the catalogue that have walks; in the queue that names them, else in one of their own name."""
+    queues = {table.campaign: name for name, table in reversed(list(config.queues.items())) if table.campaign}
+    return [
+        Standing(name=name, queue=queues.get(name, name), priority=campaign.priority)
+        for name, campaign in campaigns.items()
+        if campaign.has_walks
+    ]
+
+
+class WalkStage(Service):
+    """Signals: `walked(campaign)`, `settled(campaign)`, `idle`. `poke()`: something happened to walks, or may begin one."""
+
+    def __init__(
+        self, *, store: Writes, clock: Clock, ids: Ids, log: Log, config: Config, rules: Rules, signals: Signals | None = None,
+        standing: Callable[[], Sequence[Standing]], released: Callable[[], None] = lambda: None, poll_seconds: float = MOST_SECONDS,
+        scarce: Callable[[], str | None] = lambda: None,
+    ) -> None:  # fmt: skip
+        """`standing()`: the campaigns that the catalogue has now; `released()` when rows fell due (dispatch); `scarce()`: why nothing
+        may be planned now."""
+        super().__init__("walking")
+        self._store, self._clock, self._ids, self._log, self._released = store, clock, ids, log, released
+        self._signals = signals or Signals.off()
+        self._standing, self._config, self._rules, self._poll_seconds = standing, config, rules, poll_seconds
+        self._scarce = scarce
+        self._bell = asyncio.Event()
+        self._routes: dict[tuple[int, int], Route | None] = {}
+        self._prepared = self._put_off = False
+        self._moving, self._settling = (Stride(clock.monotonic, first=100, least=20, most=MOST_ROWS) for _ in range(2))
+
+    def configure(self, config: Config, rules: Rules) -> None:
+        """Take another config and its rules (reload)."""
+        self._config, self._rules = config, rules
+        self._prepared = False
+        self.poke()
+
+    def poke(self) -> None:
+        self._bell.set()
+
+    async def stop(self) -> None:
+        self._bell.set()
+        await super().stop()
+
+    async def run(self) -> None:
+        self.mark_ready()
+        while not self.stopping.is_set():
+            self._bell.clear()
+            next_at = await self._try_round()
+            if next_at is None or next_at > self._clock.instant():
+                self._signals.emit("idle")
+                await self._pause(next_at)
+
+    async def _pause(self, until: Instant | None) -> None:
+        seconds = self._poll_seconds
+        if until is not None:
+            seconds = min(seconds, max(until - self._clock.instant(), 0) / SECOND)
+        try:
+            async with asyncio.timeout(seconds):
+                await self._bell.wait()
+        except TimeoutError:
+            return
+
+    async def _try_round(self) -> Instant | None:
+        """A store out of reach ends the round, not the daemon: everything is a row that is still due."""
+        try:
+            if (why := self._scarce()) is not None:
+                raise StoreUnavailableError(why)
+            next_at = await self.round()
+        except StoreUnavailableError as error:
+            if not self._put_off:
+                self._log.error("walking_put_off", error=str(error))
+            self._put_off = True
+            return self._clock.instant() + SECOND
+        self._put_off = False
+        return next_at
+
+    async def round(self) -> Instant | None:
+        """A turn for each campaign. Returns when something is to be done next: in the past, if there is more now."""
+        if not self._prepared:
+            wanted = [(one.name, one.queue, one.priority) for one in self._standing()]
+            await self._store.write(Lane.BULK, open_standing, wanted, self._clock.instant())
+            self._prepared = True
+        waits = await self._store.read(awaited)
+        asking = await self._asking(waits)
+        done = 0
+        for one in waits:
+            if self.stopping.is_set():
+                return None
+            done += await self._turn(one, asking.get(one.line.name, ()))
+        times = [at for one in await self._store.read(awaited) for at in (one.going, one.over, one.fresh) if at is not None]
+        next_at = min(times, default=None)
+        return next_at if done or next_at is None else max(next_at, self._clock.instant() + SECOND)
+
+    async def _turn(self, one: Awaited, asking: Sequence[Asking]) -> int:
+        """What is due of a campaign, a bounded part of it. Returns how much was done."""
+        now, done = self._clock.instant(), 0
+        if one.line.status == ARCHIVED:
+            done += await self._close(one.line)
+        elif one.fresh is not None and one.fresh <= now:
+            done += await self._enrol(one.line)
+        if one.line.runs and one.going is not None and one.going <= now:
+            done += await self._go(one.line, asking)
+        if one.over is not None and one.over <= now:
+            done += await self._settle(one.line)
+        return done
+
+    async def _route(self, campaign: int, version: int) -> Route | None:
+        """None: this release cannot read what an older one stored."""
+        key = campaign, version
+        if key not in self._routes:
+            while len(self._routes) >= 200:
+                self._routes.pop(next(iter(self._routes)))
+            try:
+                self._routes[key] = Route.of(await self._store.read(body_of, campaign, version))
+            except (ValueError, KeyError, TypeError) as error:
+                self._log.error("campaign_version_unreadable", campaign=campaign, version=version, error=str(error))
+                self._routes[key] = None
+        return self._routes[key]
+
+    async def _asking(self, waits: Sequence[Awaited]) -> dict[str, list[Asking]]:
+        """Campaign -> who awaits missing reactions to its steps."""
+        found: dict[str, list[Asking]] = {}
+        for one in waits:
+            route = await self._route(one.line.campaign, one.line.version)
+            trigger = route.campaign.enrol.trigger if route is not None else None
+            if trigger is None or trigger.absent is None or trigger.of is None:
+                continue
+            named, dot, step = trigger.of.partition(".")
+            for other in waits:
+                if not dot or other.line.name == named:
+                    asks = Asking(step if dot else named, trigger.after, one.line.campaign, trigger.absent)
+                    found.setdefault(other.line.name, []).append(asks)
+        return found
+
+    async def _go(self, line: Line, asking: Sequence[Asking]) -> int:
+        """Some walks of a campaign move on."""
+        now = self._clock.instant()
+        walks = await self._store.read(due_walks, line.campaign, [WalkState.OPEN.value], now, self._moving.rows())
+        known = await self._know(line, walks, asking)
+        moves: list[Moved] = []
+        for walk in walks:
+            route = await self._route(line.campaign, walk.version)
+            if route is None:
+                moves.append(Moved(walk, now + HOUR))
+            else:
+                moves.append(route.move(walk, known[walk.id], self._rules, now))
+        act = self._moving.timed(move_walks, len(moves))
+        due = await self._store.write(Lane.BULK, act, line, moves, asking, now, self._ids.rng().getrandbits(ID_BITS))
+        if due:
+            self._released()
+        self._signals.emit("walked", campaign=line.name)
+        return len(moves)
+
+    async def _know(self, line: Line, walks: Sequence[Walking], asking: Sequence[Asking]) -> dict[int, Known]:
+        """What is known of their people."""
+        awaits: dict[str, int] = {}
+        for one in asking:
+            awaits[one.step] = min(one.after, awaits.get(one.step, one.after))
+        route = await self._route(line.campaign, line.version)
+        reacted: Mapping[int, object] = {}
+        if route is not None and route.campaign.after.finish is not None:
+            reacted = await self._store.read(reactions, [walk.person for walk in walks])
+        return {walk.id: Known(reacted=bool(reacted.get(walk.id)), awaited=awaits) for walk in walks}
+
+    async def _settle(self, line: Line) -> int:
+        """What follows from ends, and the end of horizons."""
+        now = self._clock.instant()
+        walks = await self._store.read(due_walks, line.campaign, ENDED, now, self._settling.rows())
+        settled: list[Settled] = []
+        for walk in walks:
+            route = await self._route(line.campaign, walk.version)
+            until = route.watched_until(walk) if route is not None else now
+            into = await self._after(route, walk)
+            settled.append(Settled(walk, until if until > now else None, sunset=walk.end_reason == "sunset", into=into))
+        fresh = await self._store.write(Lane.BULK, self._settling.timed(settle_walks, len(settled)), settled, now)
+        for one in fresh:
+            self._log.info(
+                "walk_ended", campaign=line.name, recipient=one.walk.key, occurrence=one.walk.occurrence, state=one.walk.state,
+                reason=one.walk.end_reason,
+            )  # fmt: skip
+        self._signals.emit("settled", campaign=line.name)
+        return len(settled)
+
+    async def _after(self, route: Route | None, walk: Walking) -> Entry | None:
+        """The campaign that a converted recipient goes on in."""
+        name = route.campaign.after.goal if route is not None else None
+        if name is None or walk.state != WalkState.CONVERTED.value:
+            return None
+        lines = {one.line.name: one.line for one in await self._store.read(awaited)}
+        other = lines.get(name)
+        if other is None or other.status not in ("active", "paused"):
+            return None
+        return await self._entry(other)
+
+    async def _entry(self, line: Line) -> Entry | None:
+        route = await self._route(line.campaign, line.version)
+        return None if route is None else entry_of(line.campaign, line.version, route.campaign, self._config.holdout.share)
+
+    async def _enrol(self, line: Line) -> int:
+        """Some triggers of a campaign are taken."""
+        route = await self._route(line.campaign, line.version)
+        trigger = route.campaign.enrol.trigger if route is not None else None
+        entry = await self._entry(line)
+        if route is None or entry is None:
+            return 0
+        now = self._clock.instant()
+        taken = await self._store.write(
+            Lane.BULK, take_triggers, entry, now, self._moving.rows(), life=life_of(route.campaign), opens_at=opens_at(route.campaign),
+            absent=trigger.absent if trigger is not None else None,
+        )  # fmt: skip
+        if taken.total:
+            self._log.info("triggers_taken", campaign=line.name, **taken.how)
+        return taken.total
+
+    async def _close(self, line: Line) -> int:
+        """An archived campaign's walks end, and then its standing job."""
+        now = self._clock.instant()
+        far = now + 100 * 365 * DAY
+        walks = await self._store.read(due_walks, line.campaign, [WalkState.OPEN.value], far, MOST_ROWS)
+        if walks:
+            await self._store.write(Lane.BULK, close_walks, walks, WalkState.EXITED, ARCHIVED, now)
+        elif await self._store.write(Lane.BULK, close_line, line.job, line.campaign):
+            self._log.info("walks_closed", campaign=line.name)
+        return len(walks)
+
+
+def life_of(campaign: Campaign) -> int:
+    """How long after its trigger the first message may still go."""
+    first = campaign.steps[0]
+    return (first.delay or 0) + (first.day or 0) * DAY + first.valid
+
+
+def opens_at(campaign: Campaign) -> Instant:
+    """When the campaign begins at the earliest, anywhere."""
+    starts = campaign.starts
+    if starts is None:
+        return 0
+    return to_instant(starts) if isinstance(starts, datetime) else to_instant(datetime.combine(starts, time(), UTC)) - 14 * 60 * MINUTE

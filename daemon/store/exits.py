@@ -1,0 +1,210 @@
+"""Exits: what events do to walks, in the transaction that takes the events in (ADR 0010).
+
+An exit, goal or exception event ends the walks that it concerns at its own instant: the earliest that happened since a walk began counts,
+in whatever order they come, so late and repeated events lead to the same end. Goals that come after the end are noted while the
+horizon runs. The walk's `next_at` brings the walking stage to what follows from the end.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+from sqlalchemy import Connection, bindparam, delete, func, insert, literal_column, or_, select, update
+
+from daemon.model.delivery import Instant
+from daemon.model.journey import WalkState
+from daemon.store import schema as s
+from daemon.store.filters import passes
+from daemon.store.sql import fetch, ids, in_list, many
+
+
+class Kind(StrEnum):
+    """What a campaign makes of an event."""
+
+    EXIT = "exit"
+    GOAL = "goal"
+    TRIGGER = "trigger"
+
+
+class Use(NamedTuple):
+    """One row of `campaign_event`, without its campaign."""
+
+    event: str
+    kind: Kind
+    filter: str | None = None
+
+
+class Happened(Protocol):
+    """An event that was kept (`store.events.EventRow`)."""
+
+    @property
+    def person(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def at(self) -> Instant: ...
+    @property
+    def properties(self) -> str | None: ...
+
+
+class Ending(NamedTuple):
+    """How a walk ended: the least of two is the one that counts. `rank`: of those of one instant a conversion goes before an exit, an event
+    before the last step."""
+
+    at: Instant
+    rank: int
+    reason: str
+
+
+STATES = (WalkState.CONVERTED, WalkState.EXITED, WalkState.FINISHED)
+"""By rank."""
+
+
+class _Walk(NamedTuple):
+    id: int
+    campaign: int
+    person: int
+    state: str
+    entered_at: Instant
+    since_at: Instant
+    goal_at: Instant | None
+    ended_at: Instant | None
+    end_reason: str | None
+
+
+_U, _W = s.campaign_event.c, s.walk.c
+_USES = select(_U.event, _U.kind, _U.campaign, _U.filter).where(in_list(_U.event, "names"))
+_WATCHED = select(*(_W[name] for name in _Walk._fields)).where(
+    _W.watched == literal_column("1"), in_list(_W.person, "persons"), _W.state != literal_column(f"'{WalkState.MERGED.value}'")
+)
+_END = (
+    update(s.walk)
+    .where(_W.id == bindparam("b_id"))
+    .values(
+        state=bindparam("b_state"), ended_at=bindparam("b_ended"), end_reason=bindparam("b_reason"), goal_at=bindparam("b_goal"),
+        next_at=bindparam("b_now"), settled=literal_column("0"),
+    )
+)  # fmt: skip
+_END_NAMES = ("b_id", "b_state", "b_ended", "b_reason", "b_goal", "b_now")
+_GOAL = update(s.walk).where(_W.id == bindparam("b_id")).values(goal_at=bindparam("b_goal"))
+_TRIGGERED = insert(s.trigger_event)
+_TRIGGER_NAMES = ("id", "campaign", "person", "at", "due_at", "event", "properties")
+_LAST_TRIGGER = select(func.coalesce(func.max(s.trigger_event.c.id), 0))
+_LIVE = select(s.campaign.c.id).where(
+    in_list(s.campaign.c.id, "campaigns"),
+    or_(s.campaign.c.status == literal_column("'active'"), s.campaign.c.status == literal_column("'paused'")),
+)
+
+
+Trigger = tuple[int, int, Instant, Instant, str, str | None]
+"""(campaign, person, at, not before, event, JSON of its properties)"""
+
+
+class Concerned(NamedTuple):
+    """`ended`: persons of whom a walk ended; `moved`: the walking stage has something to do."""
+
+    ended: frozenset[int]
+    moved: bool
+
+
+def note_happened(conn: Connection, kept: Sequence[Happened], now: Instant) -> Concerned:
+    """End the walks that these events end, and keep what may begin one."""
+    uses: dict[str, list[tuple[str, int, str | None]]] = defaultdict(list)
+    for event, kind, campaign, filter in fetch(conn, _USES, ("names",), (ids(sorted({row.name for row in kept})),)) if kept else ():
+        uses[event].append((kind, campaign, filter))
+    if not uses:
+        return Concerned(frozenset(), moved=False)
+    used = [row for row in kept if row.name in uses]
+    triggered = _keep_triggers(conn, used, uses, now)
+    ended = _end_walks(conn, used, uses, now)
+    return Concerned(ended, bool(ended) or triggered)
+
+
+Uses = Mapping[str, Sequence[tuple[str, int, str | None]]]
+"""Event -> (kind, campaign, filter) of each campaign that makes something of it."""
+
+
+def _keep_triggers(conn: Connection, kept: Iterable[Happened], uses: Uses, now: Instant) -> bool:
+    found = [
+        (campaign, row.person, row.at, now, row.name, row.properties)
+        for row in kept
+        for kind, campaign, filter in uses[row.name]
+        if kind == Kind.TRIGGER.value and passes(filter, row.properties)
+    ]
+    if not found:
+        return False
+    live = {campaign for (campaign,) in fetch(conn, _LIVE, ("campaigns",), (ids(sorted({row[0] for row in found})),))}
+    return put_triggers(conn, [row for row in found if row[0] in live]) > 0
+
+
+def put_triggers(conn: Connection, rows: Sequence[Trigger]) -> int:
+    """Keep these until they are looked at."""
+    if not rows:
+        return 0
+    first = fetch(conn, _LAST_TRIGGER)[0][0] + 1
+    return many(conn, _TRIGGERED, _TRIGGER_NAMES, [(number, *row) for number, row in enumerate(rows, first)])
+
+
+def _end_walks(conn: Connection, kept: Iterable[Happened], uses: Uses, now: Instant) -> frozenset[int]:
+    mine: dict[int, list[tuple[Happened, dict[int, set[str]]]]] = defaultdict(list)
+    for row in kept:
+        kinds: dict[int, set[str]] = defaultdict(set)
+        for kind, campaign, filter in uses[row.name]:
+            if kind != Kind.TRIGGER.value and passes(filter, row.properties):
+                kinds[campaign].add(kind)
+        if kinds:
+            mine[row.person].append((row, kinds))
+    if not mine:
+        return frozenset()
+    ends: list[tuple[object, ...]] = []
+    goals: list[tuple[object, ...]] = []
+    ended: set[int] = set()
+    for found in fetch(conn, _WATCHED, ("persons",), (ids(sorted(mine)),)):
+        walk = _Walk._make(found)
+        told = [(row, kinds[walk.campaign]) for row, kinds in mine[walk.person] if walk.campaign in kinds]
+        ending, goal_at = end_of(walk, told)
+        if ending is not None:
+            ends.append((walk.id, STATES[ending.rank].value, ending.at, ending.reason, goal_at, now))
+            ended.add(walk.person)
+        elif goal_at != walk.goal_at:
+            goals.append((walk.id, goal_at))
+    many(conn, _END, _END_NAMES, ends)
+    many(conn, _GOAL, ("b_id", "b_goal"), goals)
+    return frozenset(ended)
+
+
+def end_of(walk: _Walk, told: Iterable[tuple[Happened, set[str]]]) -> tuple[Ending | None, Instant | None]:
+    """(how these events end the walk, None = it stays as it is; when the goal was first reached). What happened before the walk began but
+    after what it rests on (its anchor, its trigger) and was told only now ends it too: it should not have begun."""
+    goal_at = walk.goal_at
+    best: Ending | None = None
+    if walk.ended_at is not None:
+        rank = next((place for place, state in enumerate(STATES) if state.value == walk.state), 0)
+        best = Ending(walk.ended_at, rank, walk.end_reason or "")
+    before = best
+    for row, kinds in told:
+        if row.at <= walk.since_at:
+            continue
+        converts = Kind.GOAL.value in kinds and row.at >= walk.entered_at
+        if converts:
+            goal_at = row.at if goal_at is None else min(goal_at, row.at)
+        ending = Ending(row.at, 0 if converts else 1, row.name)
+        if best is None or ending < best:
+            best = ending
+    return (None if best == before else best), goal_at
+
+
+_FORGET = delete(s.campaign_event).where(_U.campaign == bindparam("b_campaign"))
+_USE = insert(s.campaign_event)
+
+
+def set_uses(conn: Connection, campaign: int, uses: Sequence[Use]) -> None:
+    """What the campaign makes of events from now on."""
+    many(conn, _FORGET, ("b_campaign",), [(campaign,)])
+    many(conn, _USE, ("event", "kind", "campaign", "filter"), [
+        (event, kind.value, campaign, filter)
+        for (event, kind), filter in sorted({(use.event, use.kind): use.filter for use in uses}.items())
+    ])  # fmt: skip

@@ -1,0 +1,427 @@
+"""Walks from the door to their ends: steps in their time, exits that are exact, triggers, holdouts, what follows."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.content.version import CampaignVersion
+from daemon.model.campaign import CampaignStatus, Step
+from daemon.model.delivery import DAY, HOUR, MINUTE
+from daemon.model.journey import After, Enrol, Exit, Goal, Late, Trigger
+from daemon.store.jobs import cancel_job
+from daemon.store.operate import set_campaign_status, set_queue_paused
+from daemon.store.writer import Lane
+from plugins.contract import Rejected
+from tests.stages.walk_world import CONFIG, NOW, ORDER, THREE, WalkWorld, campaign, person
+
+WITH_EXITS = campaign(
+    goal=Goal(event=ORDER, horizon=60 * DAY), exit=Exit(events=(ORDER, "Support Ticket Opened")), enrol=Enrol(jobs=True, min_gap=10 * DAY)
+)
+CART = campaign(
+    "cart", [Step(name="nudge", channels=("email",), delay=30 * MINUTE)], goal=Goal(event=ORDER),
+    enrol=Enrol(trigger=Trigger(event="Checkout Started", where="value > 100"), anchor="event"), again=7 * DAY,
+)  # fmt: skip
+Opening = Callable[..., Awaitable[WalkWorld]]
+
+
+@pytest.fixture
+async def opening(tmp_path: Path) -> AsyncIterator[Opening]:
+    worlds: list[WalkWorld] = []
+
+    async def make(*versions: CampaignVersion, config: str = CONFIG) -> WalkWorld:
+        worlds.append(await WalkWorld.begin(tmp_path, *(versions or (WITH_EXITS,)), config=config))
+        return worlds[-1]
+
+    yield make
+    for world in worlds:
+        await world.close()
+
+
+async def enter(world: WalkWorld, *recipients: str, days: int = 45, **more: Any) -> None:
+    await world.lapsed(days, *recipients)
+    await world.drop(*(person(name) for name in recipients or ("c-1",)), **more)
+
+
+# steps
+
+
+async def test_a_walk_sends_each_step_on_its_day_and_ends(opening: Opening) -> None:
+    """Three mails, 15 and 30 days apart, then the walk is finished and its horizon runs out."""
+    world = await opening()
+    await enter(world)
+    await world.go()
+    assert await world.steps() == [("reminder", "accepted", None)]
+    await world.go(14 * DAY)
+    assert len(await world.steps()) == 1
+    await world.go(2 * DAY)
+    assert await world.steps() == [("reminder", "accepted", None), ("offer", "accepted", None)]
+    await world.go(31 * DAY)
+    assert [step for step, _, _ in await world.steps()] == ["reminder", "offer", "last"]
+    await world.go(4 * DAY)
+    assert await world.walks() == [("finished", "last", "completed")]
+    assert await world.one("SELECT watched FROM walk") == 1
+    await world.go(40 * DAY)
+    assert await world.one("SELECT watched FROM walk") == 0
+    assert await world.one("SELECT next_at FROM walk") is None
+
+
+async def test_a_job_of_walks_is_finished_when_they_are_let_go(opening: Opening) -> None:
+    """Its receipt counts its rows; its deliveries are the campaign's own."""
+    world = await opening()
+    await enter(world, "c-1", "c-2")
+    await world.drop(person("c-1"), person("c-3"), id="k")
+    view = await world.inner.job("k")
+    assert (view.receipt.accepted, view.receipt.duplicate, view.receipt.state) == (1, 1, "finished")
+    await world.go()
+    standing = await world.inner.job("walks:winback")
+    assert standing.deliveries["accepted"] == 3
+    assert standing.receipt.queue == "lapsed-45"
+
+
+async def test_a_held_jobs_walks_stand_still_until_it_is_released(opening: Opening) -> None:
+    """Guard rails come before the first step."""
+    world = await opening()
+    await world.lapsed(45)
+    await world.drop(person(), expected_count=2)
+    await world.go(HOUR)
+    assert await world.walks() == [("planned", None, None)]
+    assert await world.steps() == []
+    await world.inner.store.write(Lane.EXIT, cancel_job, "j")
+    await world.inner.settle()
+    await world.go(HOUR)
+    assert await world.walks() == [("exited", None, "operator")]
+    await world.drop(person(), id="again")
+    await world.go(HOUR)
+    assert (await world.walks())[1:] == [("open", "reminder", None)]
+
+
+async def test_a_cancelled_job_takes_back_the_walks_that_it_began(opening: Opening) -> None:
+    """Also when it was finished long ago: what waits is dropped, and nothing follows."""
+    world = await opening()
+    await enter(world)
+    await world.walk()
+    await world.inner.store.write(Lane.EXIT, cancel_job, "j")
+    await world.inner.settle()
+    await world.go(60 * DAY)
+    assert await world.walks() == [("exited", "reminder", "operator")]
+    assert await world.steps() == [("reminder", "dropped", "exited")]
+    assert (await world.inner.job("j")).receipt.state == "cancelled"
+
+
+async def test_what_surely_failed_moves_the_walk_on(opening: Opening) -> None:
+    """The next step comes on its day, and the walk ends."""
+    world = await opening(campaign(exit=Exit(events=(ORDER,))))
+    await enter(world)
+    await world.walk()
+    await world.send(lambda _: Rejected(scope="message", code="550"))
+    await world.go(16 * DAY)
+    assert await world.steps() == [("reminder", "rejected", "rejected_by_provider"), ("offer", "accepted", None)]
+
+
+async def test_who_is_too_late_does_not_enter_where_the_campaign_says_so(opening: Opening) -> None:
+    """The row is refused by name."""
+    world = await opening(campaign(enrol=Enrol(jobs=True, late=Late.SKIP)))
+    await enter(world, days=50)
+    receipt = (await world.inner.job("j")).receipt
+    assert (receipt.accepted, receipt.rejected, receipt.errors[0].code) == (0, 1, "late")
+
+
+async def test_a_list_without_orders_begins_at_once(opening: Opening) -> None:
+    """The anchor is not known: the day of the first step is today."""
+    world = await opening()
+    await world.drop(person())
+    await world.go()
+    assert await world.steps() == [("reminder", "accepted", None)]
+    await world.go(15 * DAY)
+    assert len(await world.steps()) == 2
+
+
+# pauses
+
+
+async def test_a_pause_holds_and_the_gap_is_kept_after_it(opening: Opening) -> None:
+    """Nothing is dropped and nobody exits; what fell due meanwhile goes then, the next step a gap later."""
+    world = await opening()
+    await enter(world)
+    await world.go()
+    await world.inner.store.write(Lane.EXIT, set_campaign_status, "winback", CampaignStatus.PAUSED)
+    await world.go(50 * DAY)
+    assert await world.walks() == [("open", "reminder", None)]
+    await world.inner.store.write(Lane.EXIT, set_campaign_status, "winback", CampaignStatus.ACTIVE)
+    await world.go()
+    assert [step for step, _, _ in await world.steps()] == ["reminder", "offer"]
+    await world.go(10 * DAY - HOUR)
+    assert len(await world.steps()) == 2
+    await world.go(HOUR + DAY)
+    assert len(await world.steps()) == 3
+
+
+async def test_an_exit_counts_while_the_campaign_is_paused(opening: Opening) -> None:
+    """Who buys is out."""
+    world = await opening()
+    await enter(world)
+    await world.inner.store.write(Lane.EXIT, set_queue_paused, "lapsed-45", paused=True)
+    await world.go(HOUR)
+    await world.happen(ORDER)
+    await world.inner.store.write(Lane.EXIT, set_queue_paused, "lapsed-45", paused=False)
+    await world.go(60 * DAY)
+    assert await world.walks() == [("converted", None, ORDER)]
+    assert await world.steps() == []
+
+
+async def test_an_archived_campaign_ends_its_walks_and_its_job(opening: Opening) -> None:
+    """And can be brought back for new people."""
+    world = await opening()
+    await enter(world)
+    await world.walk()
+    for status in (CampaignStatus.PAUSED, CampaignStatus.ARCHIVED):
+        await world.inner.store.write(Lane.EXIT, set_campaign_status, "winback", status)
+    await world.walk()
+    await world.inner.settle()
+    assert await world.walks() == [("exited", "reminder", "archived")]
+    assert (await world.inner.job("walks:winback")).receipt.state == "cancelled"
+    assert await world.steps() == [("reminder", "cancelled", "operator")]
+
+
+# exits
+
+
+async def test_a_purchase_drops_what_waits_and_nothing_follows(opening: Opening) -> None:
+    """The delivery is due already; it is dropped by the next claim, with the walk's reason."""
+    world = await opening()
+    await enter(world)
+    await world.walk()
+    taken = await world.happen(ORDER, revenue=10)
+    assert taken.walks
+    await world.go(60 * DAY)
+    assert await world.steps() == [("reminder", "dropped", "converted")]
+    assert await world.walks() == [("converted", "reminder", ORDER)]
+
+
+async def test_what_is_claimed_is_not_handed_over_after_a_purchase(opening: Opening) -> None:
+    """The claim came before, the event before the handover: the event wins."""
+    world = await opening()
+    await enter(world)
+    await world.walk()
+    claimed = (await world.claim()).claimed
+    await world.happen("Support Ticket Opened")
+    await world.send(claimed=claimed)
+    await world.send()
+    assert world.sent == []
+    assert await world.steps() == [("reminder", "dropped", "exited")]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (1, 0, 2)])
+async def test_late_and_shuffled_events_give_the_same_end(opening: Opening, order: tuple[int, ...]) -> None:
+    """The earliest one counts, whenever it comes; the first goal is noted; repeats change nothing."""
+    world = await opening()
+    await enter(world)
+    await world.go(9 * DAY)
+    told = [("Support Ticket Opened", 3 * DAY), (ORDER, 2 * DAY), (ORDER, DAY)]
+    for number in (*order, *order):
+        name, ago = told[number]
+        await world.happen(name, ago=ago, id=f"{name} {ago}")
+        await world.walk()
+    assert await world.walks() == [("exited", "reminder", "Support Ticket Opened")]
+    ended, goal = (await world.inner.sql("SELECT ended_at, goal_at FROM walk"))[0]
+    assert (world.inner.clock.wall - ended, world.inner.clock.wall - goal) == (3 * DAY, 2 * DAY)
+
+
+async def test_an_order_of_before_the_entry_that_comes_late_ends_the_walk_as_an_exit(opening: Opening) -> None:
+    """He was not lapsed when he entered; but nobody brought him home either. One of before the anchor says nothing."""
+    world = await opening()
+    await enter(world, "c-1", "c-2")
+    await world.happen(ORDER, "c-1", ago=DAY, id="late")
+    await world.happen(ORDER, "c-2", ago=100 * DAY, id="older")
+    await world.go(HOUR)
+    assert await world.walks("c-1") == [("exited", None, ORDER)]
+    assert await world.walks("c-2") == [("open", "reminder", None)]
+    assert await world.one("SELECT count(*) FROM walk WHERE goal_at IS NOT NULL") == 0
+
+
+async def test_a_goal_after_the_end_is_noted_while_the_horizon_runs(opening: Opening) -> None:
+    """30 days from the first message."""
+    world = await opening(campaign(steps=[THREE[0]], goal=Goal(event=ORDER, horizon=30 * DAY)))
+    await enter(world, "c-1", "c-2")
+    await world.go(20 * DAY)
+    assert await world.walks("c-1") == [("finished", "reminder", "completed")]
+    await world.happen(ORDER, "c-1")
+    await world.go(11 * DAY)
+    await world.happen(ORDER, "c-2")
+    await world.go(DAY)
+    goals = await world.inner.sql("SELECT r.key, goal_at IS NULL FROM walk JOIN recipient r ON r.id = walk.person ORDER BY r.key")
+    assert goals == [("c-1", 0), ("c-2", 1)]
+    assert await world.walks("c-1") == [("finished", "reminder", "completed")]
+
+
+async def test_a_held_delivery_of_an_ended_walk_needs_no_release(opening: Opening) -> None:
+    """It ends with its walk."""
+    world = await opening()
+    await world.lapsed(45)
+    await world.drop({"id": "c-1", "email": "a@example.com", "zone": "Asia/Jakarta"})
+    await world.walk()
+    await world.inner.do("UPDATE delivery SET state = 'held', reason = 'render_error'")
+    await world.inner.do("DELETE FROM due")
+    await world.inner.do("UPDATE lane SET head = NULL")
+    await world.inner.do("UPDATE tally SET state = 'held', reason = 'render_error' WHERE state = 'due'")
+    await world.happen(ORDER)
+    await world.walk()
+    assert await world.steps() == [("reminder", "dropped", "converted")]
+
+
+# again
+
+
+async def test_who_walked_walks_again_after_a_while(opening: Opening) -> None:
+    """Counted from the end of the last walk; the second has its own deliveries."""
+    entered = Enrol(jobs=True, anchor="entered")
+    version = campaign(steps=[replace(THREE[0], day=0)], again=20 * DAY, exit=Exit(events=(ORDER,)), enrol=entered)
+    world = await opening(version)
+    await world.drop(person())
+    await world.go(4 * DAY)
+    await world.drop(person(), id="k")
+    assert (await world.inner.job("k")).receipt.duplicate == 1
+    await world.go(20 * DAY)
+    await world.drop(person(), id="l")
+    await world.go()
+    assert await world.steps() == [("reminder", "accepted", None)] * 2
+    assert [state for state, _, _ in await world.walks()] == ["finished", "open"]
+
+
+# triggers
+
+
+async def test_a_trigger_enrols_after_its_filter_and_its_delay(opening: Opening) -> None:
+    """30 minutes after the event, only for a full cart."""
+    world = await opening(CART)
+    await world.drop(person("c-1"), person("c-2"), campaign="winback", id="known")
+    sent = len(world.sent)
+    await world.happen("Checkout Started", "c-1", value=150)
+    await world.happen("Checkout Started", "c-2", value=50)
+    await world.go(29 * MINUTE)
+    assert (await world.walks("c-1", "cart"), await world.walks("c-2", "cart")) == ([("open", None, None)], [])
+    await world.go(2 * MINUTE)
+    assert ("nudge", "accepted", None) in await world.steps("c-1")
+    assert len(world.sent) >= sent
+    assert await world.one("SELECT count(*) FROM trigger_event") == 0
+
+
+async def test_a_purchase_before_the_delay_is_over_calls_the_message_off(opening: Opening) -> None:
+    """The exception event: also if it happened before the trigger was looked at."""
+    world = await opening(CART)
+    await world.happen("Checkout Started", value=150)
+    await world.walk()
+    await world.inner.do("UPDATE recipient SET email = 'a@example.com', zone = 'Asia/Jakarta'")
+    world.inner.clock.wall += 10 * MINUTE
+    await world.happen(ORDER)
+    await world.go(DAY)
+    assert await world.walks(name="cart") == [("converted", None, ORDER)]
+    assert await world.steps() == []
+
+
+async def test_many_triggers_begin_one_walk_that_waits_from_the_last(opening: Opening) -> None:
+    """Each step of a checkout is an event; the message comes once, half an hour after the last."""
+    world = await opening(CART)
+    for number in range(3):
+        await world.happen("Checkout Started", value=150 + number)
+        await world.go(20 * MINUTE)
+    assert await world.walks(name="cart") == [("open", None, None)]
+    assert "152" in await world.one("SELECT event FROM walk")
+    await world.go(11 * MINUTE)
+    assert [step for step, _, _ in await world.steps()] == ["nudge"]
+
+
+async def test_a_trigger_of_long_ago_is_late(opening: Opening) -> None:
+    """Imported history sends nothing."""
+    world = await opening(CART)
+    await world.happen("Checkout Started", value=150, ago=4 * DAY)
+    await world.go(DAY)
+    assert await world.walks(name="cart") == []
+
+
+async def test_a_missing_reaction_is_a_trigger(opening: Opening) -> None:
+    """Three days after the offer was accepted, for those who did not open it."""
+    trigger = Trigger(absent="opened", of="winback.offer", after=3 * DAY)
+    ignored = campaign("ignored", [Step(name="call", channels=("sms",), delay=0)], enrol=Enrol(trigger=trigger, anchor="event"))
+    world = await opening(WITH_EXITS, ignored)
+    await enter(world, "c-1", "c-2", "c-3", days=60)
+    await world.go(16 * DAY)
+    await world.inner.do(
+        "INSERT INTO feedback (person, delivery, hash, kind, provider, event, human, channel, at)"
+        " SELECT delivery.person, delivery.id, x'', 'opened', 'relay', '', 1, 'email', :now FROM delivery JOIN wave ON wave.id = delivery.wave"
+        " JOIN recipient ON recipient.id = delivery.person WHERE wave.step = 'offer' AND recipient.key = 'c-2'",
+        now=world.inner.clock.wall,
+    )
+    await world.happen(ORDER, "c-3")
+    await world.go(4 * DAY)
+    assert await world.walks("c-2", "ignored") == []
+    assert await world.walks("c-3", "ignored") == []
+    assert [(state, step) for state, step, _ in await world.walks("c-1", "ignored")] == [("finished", "call")]
+    assert ("call", "accepted", None) in await world.steps("c-1")
+
+
+# holdout, sunset, after
+
+
+async def test_who_is_held_out_passes_everything_and_ends_in_a_ghost(opening: Opening) -> None:
+    """Nothing is sent, the time is the same, and the ghost counts for his caps."""
+    capped = CONFIG + '[[cap]]\nname = "weekly"\nlimit = 1\nrolling = "7d"\n'
+    world = await opening(campaign(holdout=1.0, goal=Goal(event=ORDER)), config=capped)
+    await enter(world)
+    await world.go()
+    assert world.sent == []
+    assert await world.steps() == [("reminder", "held_out", "held_out")]
+    assert await world.inner.sql("SELECT ghost, channel FROM touch") == [(1, "email")]
+    await world.go(16 * DAY)
+    assert [state for _, state, _ in await world.steps()] == ["held_out", "held_out"]
+    assert await world.one("SELECT first_touch_at FROM walk") is not None
+    [_, first] = await world.explain()
+    assert ["holdout", "ghost"] in first["checks"]
+
+
+async def test_a_global_holdout_holds_out_of_every_campaign(opening: Opening) -> None:
+    """[holdout] share."""
+    world = await opening(WITH_EXITS, config=CONFIG + "[holdout]\nshare = 1\n")
+    await enter(world)
+    await world.go()
+    assert await world.steps() == [("reminder", "held_out", "held_out")]
+
+
+async def test_who_reacts_to_nothing_gets_no_more_marketing(opening: Opening) -> None:
+    """`finish = "sunset"`, a week after the last message."""
+    world = await opening(campaign(steps=[THREE[0]], after=After(finish="sunset"), exit=Exit(events=(ORDER,))))
+    await enter(world, "c-1", "c-2")
+    await world.go()
+    await world.inner.do(
+        "INSERT INTO feedback (person, delivery, hash, kind, provider, event, human, channel, at)"
+        " SELECT delivery.person, delivery.id, x'', 'clicked', 'relay', '', 1, 'email', :now FROM delivery"
+        " JOIN recipient ON recipient.id = delivery.person WHERE recipient.key = 'c-2'",
+        now=NOW,
+    )
+    await world.go(8 * DAY)
+    assert await world.walks("c-1") == [("finished", "reminder", "sunset")]
+    assert await world.walks("c-2") == [("finished", "reminder", "completed")]
+    assert await world.inner.sql("SELECT DISTINCT scope, reason FROM suppression") == [("marketing", "sunset")]
+
+
+async def test_who_came_home_goes_on_in_the_campaign_for_those(opening: Opening) -> None:
+    """`after.goal`: once, on conversion, not on other exits."""
+    steps = [Step(name="thanks", channels=("email",), day=3)]
+    thanks = campaign("thanks", steps, enrol=Enrol(jobs=True, anchor="entered"), exit=Exit(events=("Unsubscribed",)))
+    before = CampaignVersion.of(replace(WITH_EXITS.campaign, after=After(goal="thanks")), WITH_EXITS.files)
+    world = await opening(before, thanks)
+    await enter(world, "c-1", "c-2")
+    await world.go(DAY)
+    await world.happen(ORDER, "c-1")
+    await world.happen("Support Ticket Opened", "c-2")
+    await world.go(2 * DAY)
+    assert await world.walks("c-1", "thanks") == [("open", None, None)]
+    assert await world.walks("c-2", "thanks") == []
+    await world.go(2 * DAY)
+    assert [step for step, _, _ in await world.steps("c-1")] == ["reminder", "thanks"]
+
