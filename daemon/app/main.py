@@ -161,6 +161,10 @@ class Daemon:
             signals=self.signals, standing=self._standing, released=self.sending.wake, scarce=self._scarce,
             poll_seconds=max(MOST_SECONDS, self.ports.pace.poll_seconds),
         )  # fmt: skip
+        self.segmentation = Segmentation(
+            store=world.store, clock=self.clock, log=self.log, setup=lambda: self.setup, signals=self.signals,
+            trusted=lambda: Reason.CLOCK_UNTRUSTED not in self.opened.gate.latched(), commits=lambda: self.opened.store.commits,
+        )  # fmt: skip
         self._compose_intake(world)
         self._compose_desk(world)
         doors = self._compose_doors(world)
@@ -213,7 +217,7 @@ class Daemon:
         self.intake = Intake(
             store=world.store, config=config, folder=folder, disk=self.disk, clock=self.clock, ids=self.ids, executor=self.ports.files,
             channels=lambda: set(self.kinds), log=self.log, accepted=self.expansion.poke, metrics=self.metrics,
-            scarce=self._scarce,
+            scarce=self._scarce, members=self.segmentation.desk.members,
         )  # fmt: skip
         self.spool = Spool(
             intake=self.intake, store=world.store, config=config, bodies=bodies, disk=self.disk, clock=self.clock,
@@ -263,10 +267,6 @@ class Daemon:
         )  # fmt: skip
         self.books = Bookkeeping(
             world, metrics=self.metrics, config=lambda: self.setup.config, woken=self.sending.wake, changed=self._changed
-        )  # fmt: skip
-        self.segmentation = Segmentation(
-            store=world.store, clock=self.clock, log=self.log, setup=lambda: self.setup, signals=self.signals,
-            trusted=lambda: Reason.CLOCK_UNTRUSTED not in self.opened.gate.latched(), commits=lambda: self.opened.store.commits,
         )  # fmt: skip
         self.people = People(
             store=world.store, pepper=self.pepper, clock=self.clock, log=self.log, tracker=self.tracker, woken=self.sending.wake

@@ -113,9 +113,11 @@ async def _served(
         store=store, bodies=Bodies(jobs_folder(state_dir), disk, pepper), config=config, rules=setup.rules, disk=disk, clock=clock, ids=ids,
         executor=reading, log=log, signals=Signals.off(), expanded=lambda: None, released=lambda: None,
     )  # fmt: skip
+    segmentation = Segmentation(store=store, clock=clock, log=log, setup=lambda: setup)
     intake = Intake(
         store=store, config=config, folder=jobs_folder(state_dir), disk=disk, clock=clock, ids=ids, executor=files,
         channels=lambda: {loaded.channel for loaded in setup.loading.channels}, log=log, accepted=expansion.poke,
+        members=segmentation.desk.members,
     )  # fmt: skip
     await intake.prepare()
 
@@ -126,7 +128,6 @@ async def _served(
     desk = Desk(store=store, clock=clock, gate=gate, disk=disk, config=lambda: config, hooks=hooks)
     links = Links(open_ring(state_dir / "links.key", disk, ids), config.http.public_base)
     tracker = Tracker(store=store, pepper=pepper, clock=clock, log=log, metrics=metrics, shop=lambda: shop_of(config))
-    segmentation = Segmentation(store=store, clock=clock, log=log, setup=lambda: setup)
     doors = Doors(
         store=store, intake=intake, operations=desk, explainer=_explaining(setup, store, gate, clock),
         unsubscribing=Unsubscribing(store=store, clock=clock, log=log, metrics=metrics, woken=lambda: None),

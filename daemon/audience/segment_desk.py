@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,14 +12,15 @@ from daemon.content.schedule import next_due
 from daemon.errors import NotFoundError, UsageError, nearest
 from daemon.journey.profile import Shop
 from daemon.model.delivery import Instant
-from daemon.model.segment import Segment
+from daemon.model.segment import DEMAND, Segment
 from daemon.store.recipients import person_id
 from daemon.store.segment_look import count_matching, some_matching
-from daemon.store.segments import Known, end_import, import_members, known_segments
+from daemon.store.segments import Known, end_import, import_members, known_segments, members_after
 from daemon.store.writer import Lane, Writes
 
 GOING = 500
 """Members of one transaction that leave a list."""
+PORTION = 2000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,6 +76,22 @@ class SegmentDesk:
         matching = await self._store.read(count_matching, segments, name, shop, now)
         some = await self._store.read(some_matching, segments, name, shop, now, limit)
         return {**row, "at": iso(now), "matching": matching, "sample": some}
+
+    async def members(self, name: str) -> AsyncIterator[Sequence[str]]:
+        """The ids of who is in it, some at a time: of one on demand, or never looked at, as of now; else as last evaluated.
+        NotFoundError."""
+        segment = self._segmenting.segments.by_name.get(name)
+        known = await self._store.read(known_segments)
+        if segment is None and (name not in known or known[name].digest is not None):
+            near = nearest(name, [*self._segmenting.segments.by_name, *known])
+            raise NotFoundError(f'no segment "{name}"' + (f'; did you mean "{near}"?' if near else ""))
+        fresh = name not in known or known[name].evaluated_at is None
+        if segment is not None and segment.expression is not None and (fresh or segment.every == DEMAND):
+            await self._segmenting.evaluate([name])
+        after = -1
+        while some := await self._store.read(members_after, name, after, PORTION):
+            yield [key for _, key in some]
+            after = some[-1][0]
 
     async def evaluate(self, names: Sequence[str]) -> dict[str, int]:
         """Evaluate these (none: all) now."""

@@ -8,7 +8,7 @@ digest is over the raw body: the same rows in another order are other content, b
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterable, Callable, Collection, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from daemon.config.load import Config
 from daemon.content.render import compile_version
 from daemon.content.version import CampaignVersion, inline_campaign
 from daemon.disk import Disk
-from daemon.errors import IntakeError
+from daemon.errors import IntakeError, NotFoundError
 from daemon.executor import Executor
 from daemon.ids import Ids
 from daemon.intake.body import Opening, read_opening, sniff_format
@@ -36,6 +36,8 @@ from daemon.store.release import bodies_in_use
 from daemon.store.writer import Lane, Writes
 from plugins.contract import Log
 
+Members = Callable[[str], AsyncIterator[Sequence[str]]]
+"""The ids of a segment's members, some at a time. NotFoundError."""
 _BLOCK = 256 * 1024
 
 _PROBLEM = {"cut_off": "invalid-json", "json": "invalid-json", "encoding": "invalid-json", "format": "unsupported-media-type"}
@@ -79,13 +81,15 @@ class Intake:
         metrics: Metrics | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
         scarce: Callable[[], str | None] = lambda: None,
+        members: Members | None = None,
     ) -> None:
         """`folder` = STATE/jobs. `accepted()` is called after each commit: expansion need not wait for its timer.
-        `scarce()`: why nothing is taken in now (no room on the disk)."""
+        `scarce()`: why nothing is taken in now (no room on the disk). `members`: of a segment, for jobs that name one."""
         self.config = config
         self._store, self._folder, self._disk, self._clock, self._ids = store, folder, disk, clock, ids
         self._executor, self._channels, self._log, self._accepted = executor, channels, log, accepted
         self._limit, self._scarce = max_body_bytes, scarce
+        self._members: Members | None = members
         self._metrics = metrics
 
     async def prepare(self) -> None:
@@ -175,10 +179,17 @@ class Intake:
         rules = HeadRules(sent_at=sent_at, late_grace=self.config.intake.late_grace, channels=self._channels())
         job = parse_head(head, rules)
         self._check_size(job, opening)
-        new = await self._new_job(job, opening, incoming.digest, now)
+        path = incoming.path
+        if job.segment is not None:
+            path, opening = await self._list_members(job, job.segment, opening)
+        try:
+            new = await self._new_job(job, opening, incoming.digest, now)
+        except IntakeError:
+            await self._executor.run(self._disk.remove, path)
+            raise
         body = f"{key}.{self._ids.nonce()[:16]}.body"  # its own even beside the same job by another door: whoever loses removes it
         new = replace(new, source=arrival.source, head=written, body=body, queue=queue)
-        await self._executor.run(self._disk.rename, incoming.path, self._folder / body)
+        await self._executor.run(self._disk.rename, path, self._folder / body)
         try:
             done = await self._store.write(Lane.INTAKE, accept_job, new, now)
         except IntakeError:
@@ -192,6 +203,31 @@ class Intake:
             self._log.info("job_received", job=key, queue=queue, campaign=receipt.campaign, source=arrival.source, bytes=incoming.size)
             self._accepted()
         return done.receipt
+
+    async def _list_members(self, job: JobHead, segment: str, opening: Opening) -> tuple[Path, Opening]:
+        """A body of a row for each member of the segment as it is now, on disk, in place of the one that came."""
+        if opening.format is not Format.JSON or opening.offset:
+            detail = "a job has recipients or a segment, not both"
+            raise IntakeError("invalid-job", detail, [RowError(line=None, field="segment", code="both", detail=detail)])
+        if self._members is None:
+            raise IntakeError("invalid-job", "jobs for a segment are not taken here")
+        listed = await self._executor.run(self._open, False)
+        rows = 0
+        try:
+            async for some in self._members(segment):
+                rows += len(some)
+                lines = "".join(f"{json.dumps({'id': key}, ensure_ascii=False)}\n" for key in some)
+                await self._executor.run(listed.write, lines.encode())
+            await self._executor.run(listed.finish)
+            found = replace(opening, format=Format.NDJSON, offset=0, line=0, rows=rows)
+            self._check_size(job, found)
+        except BaseException as error:
+            await self._executor.run(listed.discard)
+            if isinstance(error, NotFoundError):
+                fault = RowError(line=None, field="segment", code="unknown", detail=str(error))
+                raise IntakeError("invalid-job", str(error), [fault]) from None
+            raise
+        return listed.path, found
 
     def _check_size(self, job: JobHead, opening: Opening) -> None:
         most = self.config.intake.max_recipients

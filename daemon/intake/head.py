@@ -112,8 +112,6 @@ def parse_head(head: Mapping[str, Any], rules: HeadRules) -> JobHead:
         if key not in KEYS:
             hint = nearest(key, KEYS)
             errors.add(show(key)[1:-1], "unknown_field", "is no field of a job" + (f'; did you mean "{hint}"?' if hint else ""))
-    if head.get("segment") is not None:
-        errors.add("segment", "unsupported", "jobs for a segment are not supported yet: give the recipients")
     if head.get("recipients") is not None:
         errors.add("recipients", "type", "must be an array of recipients")
     take = errors.take
@@ -124,6 +122,7 @@ def parse_head(head: Mapping[str, Any], rules: HeadRules) -> JobHead:
     if expires_at is not None and expires_at <= max(rules.sent_at, not_before or 0):
         errors.add("expires_at", "past", "lies in the past, or is not after not_before: nothing could be sent")
     campaign = take(head, "campaign", _name)
+    segment = take(head, "segment", _segment)
     message = take(head, "message", lambda value: _message(value, rules.channels, errors))
     if campaign is not None and message is not None:
         errors.add("message", "both", "a job has a campaign or a message of its own, not both")
@@ -132,8 +131,8 @@ def parse_head(head: Mapping[str, Any], rules: HeadRules) -> JobHead:
     window = take(head, "window", _window)
     errors.refuse()
     return JobHead(
-        id=head["id"], queue=head["queue"], campaign=campaign, message=message, expected_count=expected, priority=priority,
-        not_before=not_before, expires_at=expires_at, window=window,
+        id=head["id"], queue=head["queue"], campaign=campaign, message=message, segment=segment, expected_count=expected,
+        priority=priority, not_before=not_before, expires_at=expires_at, window=window,
     )  # fmt: skip
 
 
@@ -188,6 +187,12 @@ def _whole(value: Any, most: int) -> int:
 def _name(value: Any) -> str:
     if not isinstance(value, str) or not _NAME.fullmatch(value):
         raise _Wrong("name", f"{show(value)} is no name of a campaign")
+    return value
+
+
+def _segment(value: Any) -> str:
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise _Wrong("name", f"{show(value)} is no name of a segment")
     return value
 
 

@@ -40,6 +40,8 @@ class JobHead:
     queue: str
     campaign: str | None = None
     message: InlineMessage | None = None
+    segment: str | None = None
+    """In place of recipients: whoever is in it when the job arrives."""
     expected_count: int | None = None
     priority: int | None = None
     not_before: Instant | None = None

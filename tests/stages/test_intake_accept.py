@@ -141,7 +141,7 @@ async def test_what_is_known_from_outside_fills_the_head_and_the_folder_s_queue_
         ({"id": "j", "queue": "nowhere", "recipients": []}, "unknown-queue", "nowhere"),
         ({"id": "j", "queue": "lapsed-45", "campaign": "nothing", "recipients": []}, "unknown-campaign", "nothing"),
         ({"id": "j", "queue": "bare", "recipients": []}, "invalid-job", "campaign"),
-        ({"id": "j", "queue": "lapsed-45", "segment": "lapsed"}, "invalid-job", "not supported yet"),
+        ({"id": "j", "queue": "lapsed-45", "segment": "lapsed"}, "invalid-job", "not taken here"),
         ({"id": "j", "queue": "lapsed-45"}, "invalid-job", "recipients"),
         ({"id": "j", "queue": "lapsed-45", "recipients": [], "prio": 5}, "invalid-job", "priority"),
         ('{"id": "j", "queue": "lapsed-45", "recipients": [{"id": "c-1"}', "invalid-json", "breaks off"),

@@ -55,7 +55,7 @@ def test_the_head_of_the_contract_is_good() -> None:
         ({"window": "09:00-12:00"}, [("window", "type")]),
         ({"window": {"hours": ["25:00-26:00"]}}, [("window", "window")]),
         ({"window": {"start": "09:00", "hours": ["09:00-12:00"]}}, [("window", "window")]),
-        ({"segment": "lapsed"}, [("segment", "unsupported")]),
+        ({"segment": "la psed"}, [("segment", "name")]),
         ({"recipients": "all"}, [("recipients", "type")]),
         ({"prioritty": 5}, [("prioritty", "unknown_field")]),
         ({"not_before": 5, "priority": -1, "foo": 1}, [("foo", "unknown_field"), ("not_before", "instant"), ("priority", "number")]),
