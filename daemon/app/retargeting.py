@@ -14,6 +14,7 @@ from daemon.audience.desired import Desired, Intent
 from daemon.dispatch.gate import Gate
 from daemon.dispatch.sync import AudienceSync, Opening
 from daemon.errors import NotFoundError
+from daemon.intake.tracker import shop_of
 from daemon.model.audience import AUDIENCE
 from daemon.policy.permission import ConsentRule
 from daemon.service import Service, Signals
@@ -29,7 +30,7 @@ def consent_rule(setup: Setup) -> str:
 def intent_of(setup: Setup) -> Intent:
     """What the config and the campaigns ask for."""
     providers = [loaded.provider for loaded in setup.loading.audiences]
-    return Intent.of(setup.catalogue.versions, providers, consent_rule(setup))
+    return Intent.of(setup.catalogue.versions, providers, consent_rule(setup), shop_of(setup.config))
 
 
 class Retargeting:

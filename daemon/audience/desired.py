@@ -16,6 +16,7 @@ from daemon.clock import Clock
 from daemon.content.audience_name import namer, values_of
 from daemon.content.version import CampaignVersion
 from daemon.errors import StoreUnavailableError
+from daemon.journey.profile import Shop
 from daemon.model.audience import AUDIENCE
 from daemon.model.campaign import Campaign, CampaignStatus
 from daemon.model.delivery import Reason
@@ -33,19 +34,22 @@ SHARE = 20
 UNTRUE = frozenset({Reason.CLOCK_UNTRUSTED.value, Reason.RESTORED.value, Reason.STORE_DAMAGED.value})
 PAGE = 1000
 STRAYS = 2000
+SHOP = Shop()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
-    """What the config and the campaigns ask for. `consent`: what an unknown consent for the channel audience means."""
+    """What the config and the campaigns ask for. `consent`: what an unknown consent for the channel means; `shop`: tiers, bands."""
 
     campaigns: Mapping[str, Campaign]
     providers: tuple[str, ...]
     consent: str
+    shop: Shop = SHOP
 
     @classmethod
-    def of(cls, versions: Mapping[str, CampaignVersion], providers: Sequence[str], consent: str) -> Intent:
-        return cls(campaigns={name: each.campaign for name, each in versions.items()}, providers=tuple(providers), consent=consent)
+    def of(cls, versions: Mapping[str, CampaignVersion], providers: Sequence[str], consent: str, shop: Shop) -> Intent:
+        campaigns = {name: each.campaign for name, each in versions.items()}
+        return cls(campaigns=campaigns, providers=tuple(providers), consent=consent, shop=shop)
 
     def rules(self, campaign: Campaign) -> list[Wanted]:
         """Its audiences of walks; those of a step over the channel audience are the door's."""
@@ -177,7 +181,7 @@ class Desired(Service):
         while cursor is not None and not self.stopping.is_set():
             page: Compared = await self._store.read(
                 compare_walks, campaign, name, rules, values_of, cursor=cursor, limit=PAGE, topic=self.intent.topic(name),
-                consent=self.intent.consent, now=self._clock.instant(),
+                consent=self.intent.consent, shop=self.intent.shop, now=self._clock.instant(),
             )  # fmt: skip
             cursor = page.cursor
             left += await self._leave(page.leaving)

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, func, literal_column, select
 
+from daemon.journey.profile import Shop
+from daemon.journey.tiers import band_of, tier_of
 from daemon.model.audience import AUDIENCE
 from daemon.model.delivery import Instant, State
 from daemon.store import schema as s
@@ -41,7 +43,12 @@ _ENDS = (
     .where(in_list(_D.wave, "waves"), in_list(_D.person, "persons"), ~_BOUGHT)
 )  # fmt: skip
 """An order since the job came ends a walk, whatever its messages do: who has bought is not followed about."""
-_PEOPLE = select(_R.id, _R.traits, _R.country, _R.locale).where(in_list(_R.id, "persons"))
+_P = s.profile.c
+_PEOPLE = (
+    select(_R.id, _R.traits, _R.country, _R.locale, _P.orders, _P.value, _P.last_order_at)
+    .outerjoin(s.profile, _P.person == _R.id)
+    .where(in_list(_R.id, "persons"))
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,9 +106,10 @@ Values = Callable[[tuple[str, ...], Mapping[str, Any], Mapping[str, Any]], tuple
 
 def compare_walks(
     conn: Connection, campaign: int, name: str, rules: Sequence[Wanted], values: Values, *, cursor: tuple[int, int], limit: int,
-    topic: str | None, consent: str, now: Instant,
+    topic: str | None, consent: str, shop: Shop, now: Instant,
 ) -> Compared:  # fmt: skip
-    """The next `limit` people of a campaign, held against the members of its audiences. `values`: see `content.audience_name`."""
+    """The next `limit` people of a campaign, held against the members of its audiences. `values`: see `content.audience_name`; tier and
+    band are of the profile, by `shop`, and only for who never bought of the traits."""
     waves = waves_of(conn, campaign)
     wave = next((number for number in waves if number >= cursor[0]), None)
     if wave is None:
@@ -122,8 +130,11 @@ def compare_walks(
             standing = standings.get(person)
             if standing is None or standing.refused is not None:
                 continue
-            traits, country, locale = people[person]
+            traits, country, locale, orders, value, last = people[person]
             known = {"country": country, "locale": locale, "campaign": name}
+            if orders:
+                bought = {"orders": orders, "value": value, "last_order_at": last}
+                known |= {"tier": tier_of(bought, shop), "band": band_of(bought, shop, now)}
             filled = rule.fill(values(rule.names, known, json.loads(traits) if traits else {}))
             until = None if end == OPEN else end
             for provider in rule.providers:

@@ -50,6 +50,18 @@ async def test_who_walks_is_in_and_who_ended_long_ago_is_out(world: AudienceWorl
     assert world.there("meta") == world.emails("meta", range(20))
 
 
+async def test_the_tier_of_buyers_is_that_of_their_orders(world: AudienceWorld) -> None:
+    """By `[shop]`, whatever a trait says; who never bought is named by the trait."""
+    await world.walk(range(4))
+    await world.sql(
+        "INSERT INTO profile (person, orders, value, last_order_at) SELECT id, 4, 600000000, :at FROM recipient WHERE key IN ('c-0', 'c-1')",
+        at=world.clock.instant() - 400 * DAY,
+    )
+    await world.sql("UPDATE recipient SET traits = '{\"tier\": \"gold\"}' WHERE key IN ('c-0', 'c-2')")
+    await world.round()
+    assert set(world.ads.names("meta")) >= {"winback-high", "winback-gold"}
+
+
 @pytest.mark.parametrize("how", ["unsubscribe", "suppression", "erase", "purchase", "campaign"])
 async def test_who_may_not_stay_is_out_within_five_minutes(world: AudienceWorld, how: str) -> None:
     """Unsubscribe, suppression list, erasure (the address is gone by then), purchase: at most a round later the platform is told."""
