@@ -18,7 +18,7 @@ from liquid.filter import sequence_filter, string_filter, with_context
 from markupsafe import Markup
 from markupsafe import escape as escape_html
 
-from daemon.content.formats import write_date, write_money, write_number, write_plural
+from daemon.content.formats import write_date, write_money, write_number, write_plural, write_relative
 
 if TYPE_CHECKING:
     from daemon.content.hardened import SafeContext
@@ -62,14 +62,28 @@ def plural(value: object, *forms: object, context: SafeContext) -> str:
 
 
 @with_context
-def date(value: object, style: object = "long", *, context: SafeContext) -> str:
-    """`{{ vars.at | date: "long" }}` in the recipient's zone and language; also "short", "full", "time" and `%d %B %Y`."""
+def date(value: object, style: object = "long", calendar: object = None, *, context: SafeContext) -> str:
+    """`{{ vars.at | date: "long" }}` in the recipient's zone and language; also "short", "full", "time" and `%d %B %Y`. Persian gets its
+    own calendar, `date: "long", "gregorian"` the other."""
     setting = context.setting
     if value in ("now", "today"):
         if setting.now is None:
             raise FilterArgumentError(f'date does not know "{value}" here', token=None)
         value = setting.now
-    return _worded("date", write_date, value, str(style), setting.locale, setting.zone)
+    of = None if calendar is None else str(calendar)
+    return _worded("date", write_date, value, str(style), setting.locale, setting.zone, of)
+
+
+@with_context
+def relative(value: object, *, context: SafeContext) -> str:
+    """`{{ recipient.last_order_at | relative }}`: "45 days ago", "in 3 days", in the recipient's language."""
+    setting = context.setting
+    if setting.now is None:
+        raise FilterArgumentError("relative does not know what time it is here", token=None)
+    try:
+        return write_relative(value, setting.now, setting.locale, setting.zone)
+    except ValueError as error:
+        raise FilterArgumentError(f"relative {error}", token=None) from None
 
 
 def guard_url(value: object) -> object:
@@ -183,6 +197,7 @@ OURS: Mapping[str, Callable[..., Any]] = {
     "number": number,
     "plural": plural,
     "date": date,
+    "relative": relative,
     "replace": replace,
     "join": join,
     "map": map_,

@@ -1,7 +1,7 @@
 """CONTENT: numbers, money, dates and plurals as a recipient's language writes them: what the filters of templates print.
 
-Pure: the value, the locale, the zone and `now` come in; text comes out, or `ValueError` in words for the operator. Dates are
-Gregorian in every language (the Persian calendar comes with a later issue); Persian text gets Persian digits.
+Pure: the value, the locale, the zone and `now` come in; text comes out, or `ValueError` in words for the operator. Persian text gets
+Persian digits and, unless it asks for the other one, the Solar Hijri calendar; all other languages get the Gregorian.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import re
 import zoneinfo
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
+from typing import Literal
 
 from babel import Locale
-from babel.dates import format_date, format_time, get_day_names, get_month_names
+from babel.dates import format_date, format_time, format_timedelta, get_day_names, get_month_names
 from babel.numbers import format_currency, format_decimal, get_currency_name, is_currency
 
 STYLES = {"short": "medium", "long": "long", "full": "full"}
@@ -23,8 +24,13 @@ STYLES = {"short": "medium", "long": "long", "full": "full"}
 
 _PERSIAN = str.maketrans("0123456789.,", "۰۱۲۳۴۵۶۷۸۹٫٬")
 _PERSIAN_DIGITS = str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹")
+_LATIN_DIGITS = str.maketrans("۰۱۲۳۴۵۶۷۸۹", "0123456789")
 _PERSIAN_UNITS = {"IRR": "ریال", "USD": "دلار", "EUR": "یورو"}
 _WITHOUT_CENTS = frozenset({"CLP", "COP", "IDR", "IRR", "JPY", "KRW", "LAK", "MMK", "TZS", "UGX", "UZS", "VND"})
+CALENDARS = ("gregorian", "jalali")
+_JALALI_STYLES = {"short": "%-d %B %Y", "long": "%-d %B %Y", "full": "%A %-d %B %Y"}
+_STYLES_KNOWN = 'knows the styles "short", "long", "full", "time" and patterns such as "%d %B %Y", not {!r}'
+_TWO_DAYS, _NINETY_MINUTES = dt.timedelta(days=2), dt.timedelta(minutes=90)
 _LARGEST = Decimal(10) ** 30
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _DIRECTIVE = re.compile(r"%(-?)(.)", re.DOTALL)
@@ -97,10 +103,18 @@ def to_moment(value: object, zone: dt.tzinfo) -> dt.datetime | dt.date:
     raise ValueError(f"needs a date such as 2026-11-25 or 2026-11-25T09:00:00Z, not {str(value)[:40]!r}")
 
 
-def write_date(value: object, style: str, locale: Locale, zone: dt.tzinfo) -> str:
-    """A date in a style (`short`, `long`, `full`, `time`) or a strftime pattern, in the locale's words and the zone's time."""
+def write_date(value: object, style: str, locale: Locale, zone: dt.tzinfo, calendar: str | None = None) -> str:
+    """A date in a style (`short`, `long`, `full`, `time`) or a strftime pattern, in the locale's words and the zone's time. `calendar`:
+    `gregorian` or `jalali`; None = the language's own."""
     moment = to_moment(value, zone)
-    if style in STYLES:
+    if calendar not in (None, *CALENDARS):
+        raise ValueError(f"knows the calendars {' and '.join(CALENDARS)}, not {str(calendar)[:40]!r}")
+    if (calendar or ("jalali" if locale.language == "fa" else "gregorian")) == "jalali" and style != "time":
+        if style not in _JALALI_STYLES and "%" not in style:
+            raise ValueError(_STYLES_KNOWN.format(style[:40]))
+        pattern = _JALALI_STYLES.get(style, style)
+        text = _DIRECTIVE.sub(lambda match: _jalali_directive(match, moment, locale), pattern)
+    elif style in STYLES:
         text = format_date(moment, STYLES[style], locale=locale)
     elif style == "time":
         clock = moment if isinstance(moment, dt.datetime) else dt.datetime.combine(moment, dt.time())
@@ -108,7 +122,22 @@ def write_date(value: object, style: str, locale: Locale, zone: dt.tzinfo) -> st
     elif "%" in style:
         text = _DIRECTIVE.sub(lambda match: _directive(match, moment, locale), style)
     else:
-        raise ValueError(f'knows the styles "short", "long", "full", "time" and patterns such as "%d %B %Y", not {style[:40]!r}')
+        raise ValueError(_STYLES_KNOWN.format(style[:40]))
+    return text.translate(_PERSIAN_DIGITS) if locale.language == "fa" else text
+
+
+def write_relative(value: object, now: dt.datetime, locale: Locale, zone: dt.tzinfo) -> str:
+    """How far from now: `45 days ago`, `in 3 days`, `in 5 hours`; days from two of them on, minutes within 90."""
+    moment = to_moment(value, zone)
+    if not isinstance(moment, dt.datetime):
+        moment = dt.datetime.combine(moment, dt.time())
+    away = (moment if moment.tzinfo else moment.replace(tzinfo=zone)) - now
+    size = abs(away)
+    unit = dt.timedelta(days=1) if size >= _TWO_DAYS else dt.timedelta(hours=1) if size >= _NINETY_MINUTES else dt.timedelta(minutes=1)
+    whole = max(size // unit, 1) * unit
+    granularity: Literal["day", "hour", "minute"] = "day" if unit.days else "hour" if unit.seconds == 3600 else "minute"
+    sign = -1 if away < dt.timedelta(0) else 1
+    text = format_timedelta(sign * whole, granularity=granularity, threshold=10**6, add_direction=True, locale=locale)
     return text.translate(_PERSIAN_DIGITS) if locale.language == "fa" else text
 
 
@@ -132,6 +161,29 @@ def _read_iso(text: str, zone: dt.tzinfo) -> dt.datetime | dt.date:
         return dt.date.fromisoformat(text)
     moment = dt.datetime.fromisoformat(text)
     return moment.astimezone(zone) if moment.tzinfo else moment
+
+
+def _jalali_directive(match: re.Match[str], moment: dt.datetime | dt.date, locale: Locale) -> str:
+    """One directive of a pattern in the Solar Hijri calendar. The library writes dates in Persian and in English; other languages get
+    the latter's names of months."""
+    from persiantools.jdatetime import JalaliDate
+
+    letter = match[2]
+    if letter not in _PLAIN:
+        raise ValueError(f"does not know %{letter}")
+    try:
+        day = JalaliDate(moment.date() if isinstance(moment, dt.datetime) else moment)  # type: ignore[no-untyped-call]
+    except ValueError:
+        raise ValueError(f"needs a date of the Solar Hijri calendar, not {moment}") from None
+    if letter in "Aa" or letter in "HMSpIT%":
+        return _directive(match, moment, locale)
+    if letter == "F":
+        return f"{day.year:04}-{day.month:02}-{day.day:02}"
+    if letter == "e":
+        text = f"{day.day:>2}"
+    else:
+        text = day.strftime(f"%{letter}", locale="fa" if locale.language == "fa" else "en").translate(_LATIN_DIGITS)
+    return text.lstrip("0 ") or "0" if match[1] and text[:1] in "0 " else text
 
 
 def _directive(match: re.Match[str], moment: dt.datetime | dt.date, locale: Locale) -> str:

@@ -25,7 +25,7 @@ PATHS = ["vars.a", "vars.b", "vars.list", "vars.map.x", "vars.list[0]", "vars.ma
 LITERALS = ["'x'", "'<b>'", "''", "0", "1", "2.5", "-3", "true", "false", "nil", "empty", "blank", "(1..3)"]
 FILTERS = ["upcase", "append: '<i>'", "append: vars.a", "default: 'd'", "default: vars.b", "default: 0", "default: false, allow_false: true", "plus: 1",
            "times: 2.5", "divided_by: 0", "round: 1", "escape", "url_encode", "truncate: 3", "replace: 'a', '<'", "strip", "size", "join: ', '", "first",
-           "split: ','", "money", "plural: 'day', 'days'", "number", "date: 'short'", "newline_to_br", "strip_html", "escape_once", "homing_url"]  # fmt: skip
+           "split: ','", "money", "plural: 'day', 'days'", "number", "date: 'short'", "date: 'long', 'jalali'", "relative", "newline_to_br", "strip_html", "escape_once", "homing_url"]  # fmt: skip
 OPERATORS = ["==", "!=", "<>", "<", ">", "<=", ">=", "contains"]
 
 primitives = st.sampled_from(PATHS + PATHS + LITERALS)
