@@ -27,6 +27,7 @@ from daemon.content.locales import reads_rtl
 from daemon.content.quick import Quick, compile_quick
 from daemon.content.segments import Kind, MarkupError, Segment, Source, split_source
 from daemon.content.template_file import EMAIL, SMS, TemplateFile
+from daemon.content.variables import PROFILE_WORDS
 from daemon.errors import Problem, nearest
 
 ROOTS = frozenset({"recipient", "vars", "event", "offer", "campaign", "shop", "recommendations", "unsubscribe_url"})
@@ -74,6 +75,8 @@ class Compiled:
     reads_rtl: bool = False
     """Most letters of the text are of a right-to-left script."""
     needs: tuple[Need, ...] = ()
+    wants_profile: bool = False
+    """It says something that the recipient's profile knows."""
 
 
 def compile_file(file: TemplateFile, *, channel: str, dress: Dress) -> Compiled | None:
@@ -98,7 +101,14 @@ def compile_file(file: TemplateFile, *, channel: str, dress: Dress) -> Compiled 
         text=_quickened(text),
         reads_rtl=reads_rtl(segment.text for segment in split_source(text.source.text) if segment.kind is Kind.TEXT),
         needs=tuple(needs_of(parts)),
+        wants_profile=any(_of_profile(variable) for part in parts for variable in part.variables),
     )
+
+
+def _of_profile(variable: Variable) -> bool:
+    """Is it `recipient.tier` and the like, or the whole `recipient`, or one of its words that is known only at render?"""
+    second = variable.segments[1] if len(variable.segments) > 1 else None
+    return variable.segments[0] == "recipient" and (not isinstance(second, str) or second in PROFILE_WORDS)
 
 
 def _quickened(part: Part) -> Part:

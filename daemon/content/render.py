@@ -155,6 +155,8 @@ class Renderer:
         self._name = version.campaign.name
         self._chosen: dict[tuple[_Key, str | None], tuple[Compiled, Locale]] = {}
         self._envelope = _envelope(version.campaign.sender, version.campaign.reply_to)
+        self.wants_profile = any(each.wants_profile for files in book.templates.values() for each in files.values())
+        """Some template of it says what the recipient's profile knows: it is to be handed in."""
         self.fallbacks = 0
         """Parts whose quick form gave up so far, so that the library rendered them (about: the count is not locked)."""
 
