@@ -190,7 +190,7 @@ class Daemon:
 
     def _compose_sending(self, world: World) -> None:
         plans = PlanBook({"currency": self.setup.config.shop.currency})
-        writer = MessageWriter(plans, self.links, self.kinds, self.clock)
+        writer = MessageWriter(plans, self.links, self.kinds, self.clock, lambda: shop_of(self.setup.config))
         flights = Flights(self.clock.instant, self.opened.gate.shut)
         self.sending = Sending(
             world, self.setup, owner=self.opened.began.id, flights=flights, gate=self.opened.gate, writer=writer, plans=plans,
@@ -201,7 +201,8 @@ class Daemon:
         plans = PlanBook({"currency": self.setup.config.shop.currency})
         return Reconciling(
             store=world.store, clock=self.clock, log=self.log, metrics=self.metrics, askers=self.sending, plans=plans,
-            writer=MessageWriter(plans, self.links, self.kinds, self.clock), settled=self.sending.wake, found=self.joining.poke,
+            writer=MessageWriter(plans, self.links, self.kinds, self.clock, lambda: shop_of(self.setup.config)),
+            settled=self.sending.wake, found=self.joining.poke,
             look_seconds=self.ports.pace.reconcile_seconds,
         )  # fmt: skip
 

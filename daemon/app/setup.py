@@ -103,12 +103,16 @@ def _load_catalogue(config: Config, segments: Segments | None) -> Catalogue:
         for name, table in config.queues.items()
         if table.campaign
     ]
+    return load_campaigns(config.homing.campaigns, surroundings_of(config, segments), wanted=wanted)
+
+
+def surroundings_of(config: Config, segments: Segments | None) -> Surroundings:
+    """What campaigns are checked against. `segments`: see `_load_catalogue`."""
     where, event = checkers(segments)
-    around = Surroundings(
+    return Surroundings(
         check_window=parse_window, topics=config.topics, check_where=where, check_event=event,
         segments=None if segments is None else segments.by_name,
     )  # fmt: skip
-    return load_campaigns(config.homing.campaigns, around, wanted=wanted)
 
 
 def _channels(config: Config, loading: Loading) -> list[str]:

@@ -9,9 +9,12 @@ from daemon.app.sending import Sending, World
 from daemon.app.setup import Setup
 from daemon.dispatch.gate import Gate
 from daemon.dispatch.trial import send_test
+from daemon.dispatch.words import profile_words
 from daemon.errors import NotFoundError
+from daemon.intake.tracker import shop_of
 from daemon.links import Links
 from daemon.model.recipient import Recipient
+from daemon.store.profiles import read_profile
 from daemon.store.recipients import read_recipient
 
 PLACEHOLDERS: Mapping[str, str] = {"first_name": "Aiko", "last_product": "your last order"}
@@ -29,12 +32,15 @@ class Trials:
         version = setup.catalogue.versions.get(name)
         if version is None:
             raise NotFoundError(f'no campaign is named "{name}"; `homing campaigns list` shows them')
+        profile = None
         person = Recipient(id=0, key="test", locale=locale, traits={**PLACEHOLDERS, "days_since_order": 45})
         if recipient is not None:
             found = await self._world.store.read(read_recipient, recipient)
             if found is None:
                 raise NotFoundError(f'no recipient has the id "{recipient}"')
-            person = found.recipient
+            person, now, shop = found.recipient, self._world.clock.instant(), shop_of(setup.config)
+            row = await self._world.store.read(read_profile, person.id, now)
+            profile = profile_words(row, shop, now, knows_tier="tier" in person.traits)
         sent = await send_test(
             version,
             person,
@@ -46,6 +52,7 @@ class Trials:
             shop={"currency": setup.config.shop.currency},
             locale=locale,
             vars=PLACEHOLDERS,
+            profile=profile,
             unsubscribe_url=self._links.unsubscribe_url(0),
         )
         self._world.log.info("test_sent", campaign=name, messages=len(sent))

@@ -173,6 +173,11 @@ class Judgement:
         self._plans.trim(len(versions))
         return reaching
 
+    def wants_profile(self, row: DueRow) -> bool:
+        """Do the words of this one (its version's, or the newest loaded) say what a profile knows?"""
+        plans = (self._plans.peek(row.campaign, row.version), self._plans.peek(row.campaign, row.newest))
+        return any(plan is not None and plan.renderer.wants_profile for plan in plans)
+
     def __call__(self, rows: Sequence[DueRow], known: Mapping[int, Known], rivals: frozenset[int]) -> list[Judged]:
         by_person: dict[int, list[DueRow]] = {}
         for row in rows:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from daemon.clock import Clock
 from daemon.dispatch.fair import Fair
@@ -20,7 +20,7 @@ from daemon.errors import StoreUnavailableError
 from daemon.ids import encode_id
 from daemon.metrics import Metrics
 from daemon.model.delivery import SECOND
-from daemon.store.claim import Claimed, ClaimResult, claim_due
+from daemon.store.claim import ClaimResult, claim_due
 from daemon.store.lanes import DueLane
 from daemon.store.writer import Lane, Writes
 from plugins.contract import Log
@@ -137,20 +137,21 @@ class ClaimLoop:
 
         result = await self._store.write(
             Lane.CLAIM, claim_due, now=now, owner=self._owner, epoch=self._epoch, horizon=judge.horizon, share=share, judge=judge,
-            contest=judge.contest, prepare=judge.prepare, pushed=judge.pushed,
+            contest=judge.contest, prepare=judge.prepare, pushed=judge.pushed, wants_profile=judge.wants_profile,
         )  # fmt: skip
         self._metrics.claimed(result.taken)
         for (verdict, reason), n in result.judged.items():
             self._metrics.decided(verdict.value, reason.value if reason else "", n)
-        await self._hand_out(result.claimed)
+        await self._hand_out(result)
         return result
 
-    async def _hand_out(self, claimed: Iterable[Claimed]) -> None:
+    async def _hand_out(self, result: ClaimResult) -> None:
         by_provider: dict[str, list[Envelope]] = defaultdict(list)
-        for one in claimed:
+        for one in result.claimed:
             plan = self._plans.peek(one.row.campaign, one.row.version)
             if plan is None:
                 raise LookupError(f"claimed without a plan: campaign {one.row.campaign_name}, version {one.row.version}")
-            by_provider[one.provider].append(Envelope(claimed=one, public_id=encode_id(one.row.delivery), plan=plan))
+            profile = result.profiles.get(one.row.person)
+            by_provider[one.provider].append(Envelope(claimed=one, public_id=encode_id(one.row.delivery), plan=plan, profile=profile))
         for provider, envelopes in by_provider.items():
             await self._lines[provider].put(envelopes)

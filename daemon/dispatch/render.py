@@ -7,12 +7,14 @@ is sent half-made: a missing variable, an unsafe value or an oversized text hold
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from daemon.clock import Clock, to_datetime
 from daemon.content.render import Rendered, RenderError
 from daemon.content.variables import build_variables
+from daemon.dispatch.words import profile_words
 from daemon.dispatch.work import Envelope, PlanBook
+from daemon.journey.profile import Shop
 from daemon.links import PUSH_CLICK, Links
 from daemon.model.campaign import Purpose
 from daemon.model.delivery import SECOND, Decision, Instant, Verdict
@@ -23,10 +25,12 @@ from plugins.contract import Message
 
 
 class MessageWriter:
-    """`kinds`: channel -> address kind (email, phone, push, recipient)."""
+    """`kinds`: channel -> address kind (email, phone, push, recipient). `shop`: how it calls its tiers and bands."""
 
-    def __init__(self, plans: PlanBook, links: Links, kinds: Mapping[str, str], clock: Clock) -> None:
-        self._plans, self._links, self._kinds, self._clock = plans, links, kinds, clock
+    def __init__(
+        self, plans: PlanBook, links: Links, kinds: Mapping[str, str], clock: Clock, shop: Callable[[], Shop] = Shop
+    ) -> None:  # fmt: skip
+        self._plans, self._links, self._kinds, self._clock, self._shop = plans, links, kinds, clock, shop
 
     def render(self, envelope: Envelope, *, now: Instant | None = None) -> Message | Result:
         """The message, or the result that holds the delivery. `now`: as it was made at that instant."""
@@ -55,9 +59,14 @@ class MessageWriter:
             id=row.person, key=row.recipient, email=row.email, phone=row.phone, zone=row.zone, locale=row.locale, country=row.country,
             traits=json.loads(row.traits) if row.traits else {},
         )  # fmt: skip
-        variables = build_variables(recipient, json.loads(row.vars) if row.vars else {}, unsubscribe_url=link, now=now)
+        profile = None
+        if plan.renderer.wants_profile:
+            profile = profile_words(envelope.profile, self._shop(), now, knows_tier="tier" in recipient.traits)
+        words = json.loads(row.vars) if row.vars else {}
+        variables = build_variables(recipient, words, unsubscribe_url=link, now=now, profile=profile)
         zone = row.zone or (envelope.zone.split(",")[0] if envelope.zone else None)
-        return plan.renderer.render(row.step, row.channel, row.locale, variables, zone=zone, now=now), link
+        made = plan.renderer.render(row.step, row.channel, row.locale, variables, variant=row.variant, zone=zone, now=now)
+        return made, link
 
     def _message(self, envelope: Envelope, rendered: Rendered, link: str, now: Instant) -> Message:
         row = envelope.claimed.row

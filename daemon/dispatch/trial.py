@@ -56,6 +56,7 @@ async def send_test(
     shop: Mapping[str, object],
     locale: str | None,
     vars: Mapping[str, object],
+    profile: Mapping[str, object] | None = None,
     unsubscribe_url: str,
 ) -> list[dict[str, object]]:
     """Send each step once over each of its channels to each address that suits; one object a message: its outcome, or what is missing."""
@@ -72,7 +73,7 @@ async def send_test(
                 if channel is None:
                     answer["outcome"] = f'no provider serves the channel "{kind}"'
                     continue
-                variables = build_variables(recipient, vars, unsubscribe_url=unsubscribe_url, now=now)
+                variables = build_variables(recipient, vars, unsubscribe_url=unsubscribe_url, now=now, profile=profile)
                 try:
                     rendered = renderer.render(step.name, kind, locale or recipient.locale, variables, zone=recipient.zone, now=now)
                 except RenderError as error:

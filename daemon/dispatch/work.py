@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from daemon.content.render import Renderer
 from daemon.content.version import CampaignVersion
@@ -87,6 +88,8 @@ class Envelope:
     claimed: Claimed
     public_id: str
     plan: Plan
+    profile: Mapping[str, Any] | None = None
+    """What the recipient's events add up to, where its words ask for it and there are any."""
     message: Message | None = None
     cost: Cost | None = None
     group: str | None = None

@@ -1,7 +1,8 @@
 """REPORTS, lint: mistakes of win-back campaigns that a file may make and still be good (win-back: mistakes).
 
 Each rule is a pure function from a `Look` to findings: what is wrong, where, and what to do. Those of the sequence are in
-`lint_sequence`, of the words in `lint_words`, of what also hangs on the shop (people, caps, rates, consent) in `lint_reach`. What is not known is not judged.
+`lint_sequence`, of the words in `lint_words`, of what also hangs on the shop (people, caps, rates, consent) in `lint_reach`.
+What is not known is not judged.
 """
 
 from __future__ import annotations

@@ -66,8 +66,8 @@ def window_too_short(look: Look) -> Iterator[Finding]:
             if room < look.people:
                 how = f"{rate:g}/s over {seconds // 3600} open hours of its life"
                 what = (
-                    f"the step {step.name} has room for some {room} messages ({how}), and {look.people} people wait: a longer valid, a wider"
-                    " window or a higher rate"
+                    f"the step {step.name} has room for some {room} messages ({how}), and {look.people} people wait: a longer valid, a"
+                    " wider window or a higher rate"
                 )
                 yield look.at(("step", index), "window-too-short", what)
 
@@ -103,7 +103,8 @@ def cap_never_met(look: Look) -> Iterator[Finding]:
                     days = f"{(frees - due) // DAY} days" if frees is not None else "ever"
                     what = (
                         f"the cap {cap.name} is full when the step {step.name} falls due, for {days}, and it lives"
-                        f" {step.valid // DAY} days: it is never sent; set the steps further apart, give it a longer valid, or raise the cap"
+                        f" {step.valid // DAY} days: it is never sent; set the steps further apart, give it a longer valid, or raise"
+                        " the cap"
                     )
                     yield look.at(("step", index), "cap-never-met", what, ERROR)
                     continue

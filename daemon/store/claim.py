@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -26,6 +26,7 @@ from daemon.store.facts import PUSHED, DueRow, Known, due_rows, known_of, rivals
 from daemon.store.follow import Then, follow
 from daemon.store.issues import Reserved, Wanted, no_codes, reserve
 from daemon.store.lanes import DueLane, first_lanes, heads_of
+from daemon.store.profiles import read_profiles
 from daemon.store.push import PushAddress
 from daemon.store.sql import fetch, ids, in_list, many
 from daemon.store.tallies import Tallies
@@ -74,6 +75,8 @@ class ClaimResult:
     """The earliest due instant left in lanes that may run, or None."""
     drained: bool = True
     """Nothing more was due then: to claim again at once would find nothing."""
+    profiles: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    """Of the persons of those claimed whose words ask for it; who is not there has none."""
 
 
 Share = Callable[[Sequence[DueLane]], Sequence[tuple[int, int]]]
@@ -121,10 +124,10 @@ _HISTORY_NAMES = ("delivery", "reason", "first", "last", "count")
 
 def claim_due(
     conn: Connection, *, now: Instant, owner: int, epoch: int, horizon: Instant, share: Share, judge: Judge, contest: bool,
-    prepare: Prepare, pushed: AbstractSet[str] = PUSHED, mint: Mint = no_codes,
+    prepare: Prepare, pushed: AbstractSet[str] = PUSHED, mint: Mint = no_codes, wants_profile: Callable[[DueRow], bool] = lambda _: False,
 ) -> ClaimResult:  # fmt: skip
     """Take what `share` picks of the due lanes and write what `judge` says. `contest`: a cap exists, so look for rivals; `mint` makes the
-    codes of offers."""
+    codes of offers; `wants_profile`: do the words of this one say what the person's profile knows?"""
     lanes = first_lanes(conn, now)
     heads: list[DueKey] = []
     lasts: list[DueKey] = []
@@ -156,7 +159,11 @@ def claim_due(
     for head in heads_of(conn, drained) if over else ():  # a verdict may have put something back to due, even at once
         over = over and head > now
         next_due = head if next_due is None else min(next_due, head)
-    return ClaimResult(claimed=claimed, judged=counts, taken=len(heads), next_due=next_due if over else None, drained=over)
+    persons = sorted({each.row.person for each in claimed if wants_profile(each.row)})
+    profiles = read_profiles(conn, persons) if persons else {}
+    return ClaimResult(
+        claimed=claimed, judged=counts, taken=len(heads), next_due=next_due if over else None, drained=over, profiles=profiles
+    )
 
 
 _CAPPED = select(s.flight.c.person).where(s.flight.c.handed_over == 0, s.flight.c.uncapped == 0)

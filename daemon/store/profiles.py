@@ -164,6 +164,15 @@ def forget_profiles(conn: Connection, persons: Sequence[int]) -> None:
     conn.execute(delete(s.profile).where(in_list(_P.person, "persons")), {"persons": ids(persons)})
 
 
+_SEVERAL = select(s.profile).where(in_list(_P.person, "persons"))
+
+
+def read_profiles(conn: Connection, persons: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """The rows of those of these persons of whom something is known; scores as they were last written."""
+    names = [column.name for column in s.profile.columns]
+    return {row[0]: dict(zip(names, row, strict=True)) for row in fetch(conn, _SEVERAL, ("persons",), (ids(persons),))}
+
+
 _PROFILE = select(s.profile).where(_P.person == bindparam("person"))
 
 
