@@ -15,6 +15,7 @@ from daemon.app.planning import first_messages, refusal, stands_against
 from daemon.app.setup import Setup
 from daemon.clock import Clock, iso
 from daemon.config import Config
+from daemon.content.differences import differences, places
 from daemon.content.names import read_template_name
 from daemon.content.version import CampaignVersion
 from daemon.disk import Disk
@@ -25,7 +26,7 @@ from daemon.errors import GuardRefusedError, NotFoundError, UsageError
 from daemon.ids import encode_id
 from daemon.model.campaign import CampaignStatus, Step
 from daemon.model.delivery import SECOND, Instant, Reason
-from daemon.store import audit, doubts, held, operate, recover
+from daemon.store import audit, doubts, held, move, operate, recover
 from daemon.store.jobs import cancel_job
 from daemon.store.rehearse import audience
 from daemon.store.writer import Lane, Writes
@@ -166,6 +167,26 @@ class Desk:
         if facts.status not in (CampaignStatus.PAUSED, CampaignStatus.ACTIVE):
             raise GuardRefusedError(f'campaign "{name}" is {facts.status}, not paused; `homing campaigns start {name}` starts it')
         return await self._set_status(name, CampaignStatus.ACTIVE)
+
+    async def move_campaign(self, name: str, *, dry_run: bool) -> Json:
+        campaign, newest, older = await self._store.read(move.open_versions, name)
+        to = CampaignVersion.from_json(await self._store.read(move.body_of_version, campaign, newest))
+        found: list[Json] = []
+        moved = 0
+        for number, (walks, body) in sorted(older.items()):
+            version = CampaignVersion.from_json(body)
+            found.append({"version": number, "walks": walks, "changes": differences(version, to)})
+            steps = places(version.campaign, to.campaign)
+            while not dry_run and (done := await self._store.write(
+                Lane.BULK, move.move_some, campaign, number, newest, steps, self._clock.instant()
+            )):  # fmt: skip
+                moved += done
+        if moved:
+            self._hooks.wake()
+        return {"campaign": name, "to": newest, "from": found, "moved": moved}
+
+    async def archive_campaign(self, name: str) -> Json:
+        return await self._set_status(name, CampaignStatus.ARCHIVED)
 
     async def test_campaign(self, name: str, *, to: Sequence[str], locale: str | None, recipient: str | None) -> Json:
         await self._facts(name)

@@ -9,6 +9,8 @@ import click
 from daemon.cli import screen
 from daemon.cli.client import call, segment
 from daemon.cli.context import Cli, command, group
+from daemon.cli.marketing import lint, preview
+from daemon.errors import UsageError
 
 
 @command("list", short_help="All campaigns with what waits in them.")
@@ -71,6 +73,41 @@ start = _word("start", "Let a draft or paused campaign send.", "Let a draft or p
 pause = _word("pause", "Send nothing of it until it is resumed.", "Send nothing of CAMPAIGN until it is resumed. Nothing is dropped.")
 resume = _word("resume", "Let a paused campaign go on.", "Let a paused CAMPAIGN go on.")
 
+archive = _word(
+    "archive", "End a draft or paused campaign for good.",
+    "End a draft or paused CAMPAIGN for good: nothing of it is sent, and no job gets in.",
+)  # fmt: skip
+
+
+@command("move", short_help="Let open walks go on by the newest version.")
+@click.argument("campaign")
+@click.option("--to-latest", is_flag=True, help="To the newest loaded version.")
+@click.option("--dry-run", is_flag=True, help="Only say what would change.")
+def move(cli: Cli, campaign: str, to_latest: bool, dry_run: bool) -> None:
+    """Let the open walks of CAMPAIGN go on by its newest version, with what of theirs is not sent yet.
+
+    Says first what differs. What was sent stays as it was; who stands at a step that is gone goes on behind the one before it.
+    """
+    if not to_latest:
+        raise UsageError(f"to which version? `homing campaigns move {campaign} --to-latest`, with --dry-run to look first")
+    path = f"/v1/campaigns/{segment(campaign)}/move"
+    looked = call(cli, "POST", path, body={"dry_run": True})
+    done = looked if dry_run else call(cli, "POST", path, body={})
+    cli.answer({**done, "from": looked["from"]}, lambda: _show_move(looked, done, dry_run=dry_run))
+
+
+def _show_move(looked: dict[str, Any], done: dict[str, Any], *, dry_run: bool) -> None:
+    for each in looked["from"]:
+        screen.say(f"{each['walks']} open walks of version {each['version']}; to version {looked['to']}:")
+        for line in each["changes"] or ["nothing that counts differs"]:
+            screen.say(screen.clean(f"  {line}"))
+    if not looked["from"]:
+        screen.say(f"all open walks of {looked['campaign']} go by its newest version ({looked['to']}) already")
+    elif dry_run:
+        screen.say("nothing was moved: a dry run")
+    else:
+        screen.say(f"{done['moved']} walks moved")
+
 
 @command("test", short_help="Send its messages to test addresses.")
 @click.argument("campaign")
@@ -96,4 +133,7 @@ def _show_sent(sent: list[dict[str, Any]]) -> None:
     screen.table(keys, rows, empty="nothing was sent: no test address suits a channel of the campaign")
 
 
-campaigns = group("campaigns", "List, show, start, pause, resume and test campaigns.", list_campaigns, show, start, pause, resume, test)
+campaigns = group(
+    "campaigns", "List, show, look over, start, pause, resume, archive, preview and test campaigns.",
+    list_campaigns, show, lint, start, pause, resume, archive, move, preview, test,
+)  # fmt: skip

@@ -29,7 +29,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "explain": ("daemon.cli.explain:explain", "Why someone was, or was not, written to."),
     "stop": ("daemon.cli.switch:stop", "The kill switch: stop all sending."),
     "start": ("daemon.cli.switch:start", "End the kill switch."),
-    "campaigns": ("daemon.cli.campaigns:campaigns", "List, show, start, pause, resume and test campaigns."),
+    "campaigns": ("daemon.cli.campaigns:campaigns", "List, show, look over, start, pause, archive, preview and test campaigns."),
     "recipients": ("daemon.cli.people:recipients", "Import recipients, and look at one."),
     "events": ("daemon.cli.people:events", "Import events."),
     "segments": ("daemon.cli.segments:segments", "Who is who: list, count, preview, evaluate and import segments."),

@@ -53,6 +53,11 @@ class OperateApi:
             _act("/v1/campaigns/{name}/start", "startCampaign", "campaigns", self.start_campaign, "Let it send.", EITHER),
             _act("/v1/campaigns/{name}/pause", "pauseCampaign", "campaigns", self.pause_campaign, "Hold its sending.", EITHER),
             _act("/v1/campaigns/{name}/resume", "resumeCampaign", "campaigns", self.resume_campaign, "Let it go on.", EITHER),
+            _act("/v1/campaigns/{name}/archive", "archiveCampaign", "campaigns", self.archive_campaign, "End it for good.", EITHER),
+            _act(
+                "/v1/campaigns/{name}/move", "moveCampaign", "campaigns", self.move_campaign, "Let open walks go on by the newest version.",
+                EITHER, body=(Field(name="dry_run", kind="boolean", about="Only say what would change."),),
+            ),
             _act(
                 "/v1/campaigns/{name}/test", "testCampaign", "campaigns", self.test_campaign, "Send its messages to test addresses.",
                 EITHER, body=test,
@@ -127,6 +132,12 @@ class OperateApi:
 
     async def resume_campaign(self, call: Call) -> Any:
         return await self._do.resume_campaign(call.path["name"])
+
+    async def move_campaign(self, call: Call) -> Any:
+        return await self._do.move_campaign(call.path["name"], dry_run=bool(call.body.get("dry_run")))
+
+    async def archive_campaign(self, call: Call) -> Any:
+        return await self._do.archive_campaign(call.path["name"])
 
     async def test_campaign(self, call: Call) -> Any:
         body = call.body

@@ -68,6 +68,15 @@ class Operations(Protocol):
 
     async def resume_campaign(self, name: str) -> Json: ...
 
+    async def move_campaign(self, name: str, *, dry_run: bool) -> Json:
+        """Open walks go on by the newest version. -> `{"campaign", "to": version, "from": [{"version", "walks", "changes": [text]}],
+        "moved": walks}`; a dry run moves none."""
+        ...
+
+    async def archive_campaign(self, name: str) -> Json:
+        """draft | paused -> archived. -> the campaign as in `list_campaigns`."""
+        ...
+
     async def test_campaign(self, name: str, *, to: Sequence[str], locale: str | None, recipient: str | None) -> Json:
         """Send each step once to addresses that `[homing] test_addresses` names. -> `{"campaign", "job", "sent": [..]}`."""
         ...

@@ -90,6 +90,13 @@ class Operator:
     async def pause_campaign(self, name: str) -> Json:
         return {"campaign": name, "status": "paused"}
 
+    async def archive_campaign(self, name: str) -> Json:
+        return {"campaign": name, "status": "archived"}
+
+    async def move_campaign(self, name: str, *, dry_run: bool) -> Json:
+        self.asked.append(("move", (name, dry_run)))
+        return {"campaign": name, "to": 2, "from": [], "moved": 0}
+
     async def resume_campaign(self, name: str) -> Json:
         return {"campaign": name, "status": "active"}
 

@@ -1,0 +1,206 @@
+"""What marketers do beside a running daemon: look campaigns over (`campaigns lint`) and see a message as one recipient would (`preview`).
+
+Reads the folder as it is now and the store read-only, whoever holds it; writes neither.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DatabaseError
+
+from daemon.app.setup import surroundings_of
+from daemon.clock import Clock
+from daemon.config import Config
+from daemon.content.campaigns import CampaignVersion, read_campaigns, read_folder
+from daemon.content.offer_words import offer_variables
+from daemon.content.render import Renderer
+from daemon.content.variables import build_variables
+from daemon.dispatch.words import profile_words
+from daemon.errors import ConfigError, NotFoundError, Problem, StoreUnavailableError, nearest
+from daemon.intake.tracker import shop_of
+from daemon.journey.sequence import offer_of
+from daemon.model.campaign import Step
+from daemon.model.delivery import DAY, Instant
+from daemon.model.recipient import Recipient
+from daemon.policy.rules import compile_rules
+from daemon.reports.lint import Finding, LintFacts, SegmentFacts, lint, placed
+from daemon.store.engine import open_reader
+from daemon.store.lint_facts import segment_sizes, trait_names
+from daemon.store.profiles import read_profile
+from daemon.store.recipients import read_recipient
+
+T = TypeVar("T")
+CHANNELS: Mapping[str, str] = {"smtp": "email", "sms_twilio": "sms", "webpush": "push"}
+"""What the built-in plugins with a rate serve."""
+CODE = "PREVIEW-1234"
+NOWHERE = "https://example.com/unsubscribe"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """`problems`: what keeps a campaign from being loaded; `findings`: what its author may not have meant; `campaigns`: those looked at."""
+
+    problems: Sequence[Problem]
+    findings: Sequence[Finding]
+    campaigns: Sequence[str]
+
+
+def review(config: Config, names: Sequence[str], *, audience: int | None = None) -> Review:
+    """The campaigns of these names, or all. NotFoundError for a name that has no folder. `audience`: see LintFacts."""
+    folder = config.homing.campaigns
+    catalogue, problems = read_campaigns(folder, surroundings_of(config))
+    there = {entry.name for entry in folder.iterdir() if entry.is_dir()} if folder.is_dir() else set()
+    for name in names:
+        if name not in there:
+            near = nearest(name, sorted(there))
+            raise NotFoundError(f'no campaign "{name}" in {folder}' + (f'; did you mean "{near}"?' if near else ""))
+    wanted = [name for name in sorted(catalogue.versions) if not names or name in names]
+    facts = gather(config, audience)
+    campaigns = {name: version.campaign for name, version in catalogue.versions.items()}
+    findings = [each for name in wanted for each in placed(lint(catalogue.versions[name], facts, campaigns), folder / name)]
+    mine = [each for each in problems if not names or any(each.where.startswith(f"{folder / name}/") for name in names)]
+    return Review(problems=mine, findings=findings, campaigns=wanted)
+
+
+def gather(config: Config, audience: int | None = None) -> LintFacts:
+    """What config, segments file and store say that a look at campaigns needs."""
+    rates: dict[str, float] = {}
+    for table in config.providers.values():
+        channel = CHANNELS.get(table.plugin)
+        if channel is not None and table.rate is not None:
+            rates[channel] = rates.get(channel, 0.0) + table.rate.per_second
+    traits, sizes = _read(config, trait_names), _read(config, segment_sizes) or {}
+    return LintFacts(
+        caps=compile_rules(config).caps, consent=dict(config.consent.channels), rates=rates, traits=traits, audience=audience,
+        segments=_segments(config.homing.segments, sizes),
+    )  # fmt: skip
+
+
+def _segments(file: Path, sizes: Mapping[str, int]) -> Mapping[str, SegmentFacts] | None:
+    """Of each definition whether it leaves anybody out; None: there is no such file, or it cannot be read (`homing check` says why)."""
+    try:
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return None
+    return {
+        name: SegmentFacts(
+            excludes=bool(table.get("exclude")), by_tier="tier" in str(table.get("where", "")), people=sizes.get(name)
+        )
+        for name, table in tables.items() if isinstance(table, dict)
+    }  # fmt: skip
+
+
+def _read(config: Config, act: Callable[[Connection], T]) -> T | None:
+    """What a reading act finds; None where there is no store yet, or one of another release."""
+    if not config.homing.database.exists():
+        return None
+    try:
+        with _reader(config) as conn:
+            return act(conn)
+    except DatabaseError:
+        return None
+
+
+@contextlib.contextmanager
+def _reader(config: Config) -> Iterator[Connection]:
+    engine = open_reader(config.homing.database)
+    try:
+        with engine.connect() as conn, conn.begin():
+            yield conn
+    finally:
+        engine.dispose()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """One message. `html` is empty where the channel has none."""
+
+    step: str
+    channel: str
+    variant: str | None
+    locale: str | None
+    subject: str
+    head: Mapping[str, str]
+    html: str
+    text: str
+
+
+def preview(
+    config: Config, name: str, step: str, recipient: str, *, clock: Clock, variant: str | None = None, locale: str | None = None,
+    vars: Mapping[str, Any] | None = None,
+) -> list[Preview]:  # fmt: skip
+    """A step's message over each of its channels, as the folder has it now, for a recipient of the store. NotFoundError, ConfigError,
+    RenderError. What comes only with a send is made up: links, the code of an offer, an event."""
+    version = _version(config, name)
+    found = next((each for each in version.campaign.steps if each.name == step), None)
+    if found is None or found.act is not None:
+        near = nearest(step, [each.name for each in version.campaign.steps if each.act is None])
+        raise NotFoundError(f'the campaign {name} has no message "{step}"' + (f'; did you mean "{near}"?' if near else ""))
+    if variant is not None and variant not in [each.name for each in found.variants]:
+        raise NotFoundError(f'the step {step} has no variant "{variant}" (it has {", ".join(v.name for v in found.variants) or "none"})')
+    now = clock.instant()
+    person, profile = _person(config, recipient, now)
+    words = profile_words(profile, shop_of(config), now, knows_tier="tier" in person.traits)
+    tier = str(words.get("tier") or person.traits.get("tier") or "default")
+    renderer = Renderer(version, shop={"currency": config.shop.currency})
+    made = []
+    for channel in found.every_channel:
+        if channel == "audience":
+            continue
+        more = _offer(version, found, variant, tier, locale or person.locale, config.shop.currency, now)
+        more = {"event": vars or {}, **more}
+        variables = build_variables(person, vars or {}, unsubscribe_url=NOWHERE, now=now, profile=words, more=more)
+        got = renderer.render(step, channel, locale or person.locale, variables, variant=variant, zone=person.zone, now=now)
+        made.append(
+            Preview(
+                step=step, channel=channel, variant=variant, locale=got.locale, subject=got.subject, head=got.head, html=got.html,
+                text=got.text,
+            )
+        )  # fmt: skip
+    return made
+
+
+def _version(config: Config, name: str) -> CampaignVersion:
+    folder = config.homing.campaigns
+    if not (folder / name).is_dir():
+        near = nearest(name, sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else [])
+        raise NotFoundError(f'no campaign "{name}" in {folder}' + (f'; did you mean "{near}"?' if near else ""))
+    version, problems = read_folder(folder / name, surroundings_of(config))
+    if problems or version is None:
+        raise ConfigError(problems)
+    return version
+
+
+def _person(config: Config, key: str, now: Instant) -> tuple[Recipient, Mapping[str, Any] | None]:
+    if not config.homing.database.exists():
+        raise StoreUnavailableError(f"{config.homing.database}: there is no store yet; `homing recipients import` makes one")
+    try:
+        with _reader(config) as conn:
+            view = read_recipient(conn, key)
+            if view is None:
+                raise NotFoundError(f'no recipient has the id "{key}"')
+            return view.recipient, read_profile(conn, view.recipient.id, now)
+    except DatabaseError as error:
+        raise StoreUnavailableError(f"{config.homing.database} cannot be read: {error.orig or error}") from error
+
+
+def _offer(
+    version: CampaignVersion, step: Step, variant: str | None, tier: str, locale: str | None, currency: str, now: Instant
+) -> dict[str, object]:  # fmt: skip
+    """What the step would offer, with a code that is none."""
+    arm = next((each for each in step.variants if each.name == variant), None)
+    offer = version.campaign.offers.get(offer_of(step, arm, tier) or "")
+    if offer is None:
+        return {}
+    code = CODE if offer.pool or offer.generate else None
+    end = now + offer.valid if offer.valid is not None else now + 7 * DAY if offer.ends is not None else None
+    return {"offer": offer_variables(offer, locale=locale, currency=currency, code=code, shown_end=end)}
+
+
