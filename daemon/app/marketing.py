@@ -6,10 +6,8 @@ Reads the folder as it is now and the store read-only, whoever holds it; writes 
 from __future__ import annotations
 
 import contextlib
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
@@ -21,6 +19,7 @@ from daemon.config import Config
 from daemon.content.campaigns import CampaignVersion, read_campaigns, read_folder
 from daemon.content.offer_words import offer_variables
 from daemon.content.render import Renderer
+from daemon.content.segment_file import load_segments
 from daemon.content.variables import build_variables
 from daemon.dispatch.words import profile_words
 from daemon.errors import ConfigError, NotFoundError, Problem, StoreUnavailableError, nearest
@@ -29,6 +28,7 @@ from daemon.journey.sequence import offer_of
 from daemon.model.campaign import Step
 from daemon.model.delivery import DAY, Instant
 from daemon.model.recipient import Recipient
+from daemon.model.segment import Segment, Segments
 from daemon.policy.rules import compile_rules
 from daemon.reports.lint import Finding, LintFacts, SegmentFacts, lint, placed
 from daemon.store.engine import open_reader
@@ -55,21 +55,22 @@ class Review:
 def review(config: Config, names: Sequence[str], *, audience: int | None = None) -> Review:
     """The campaigns of these names, or all. NotFoundError for a name that has no folder. `audience`: see LintFacts."""
     folder = config.homing.campaigns
-    catalogue, problems = read_campaigns(folder, surroundings_of(config))
+    segments, wrong = _segments(config)
+    catalogue, problems = read_campaigns(folder, surroundings_of(config, segments))
     there = {entry.name for entry in folder.iterdir() if entry.is_dir()} if folder.is_dir() else set()
     for name in names:
         if name not in there:
             near = nearest(name, sorted(there))
             raise NotFoundError(f'no campaign "{name}" in {folder}' + (f'; did you mean "{near}"?' if near else ""))
     wanted = [name for name in sorted(catalogue.versions) if not names or name in names]
-    facts = gather(config, audience)
+    facts = gather(config, segments, audience)
     campaigns = {name: version.campaign for name, version in catalogue.versions.items()}
     findings = [each for name in wanted for each in placed(lint(catalogue.versions[name], facts, campaigns), folder / name)]
     mine = [each for each in problems if not names or any(each.where.startswith(f"{folder / name}/") for name in names)]
-    return Review(problems=mine, findings=findings, campaigns=wanted)
+    return Review(problems=[*wrong, *mine], findings=findings, campaigns=wanted)
 
 
-def gather(config: Config, audience: int | None = None) -> LintFacts:
+def gather(config: Config, segments: Segments | None, audience: int | None = None) -> LintFacts:
     """What config, segments file and store say that a look at campaigns needs."""
     rates: dict[str, float] = {}
     for table in config.providers.values():
@@ -79,22 +80,21 @@ def gather(config: Config, audience: int | None = None) -> LintFacts:
     traits, sizes = _read(config, trait_names), _read(config, segment_sizes) or {}
     return LintFacts(
         caps=compile_rules(config).caps, consent=dict(config.consent.channels), rates=rates, traits=traits, audience=audience,
-        segments=_segments(config.homing.segments, sizes),
+        segments=None if segments is None else {name: _fact(each, sizes) for name, each in segments.by_name.items()},
     )  # fmt: skip
 
 
-def _segments(file: Path, sizes: Mapping[str, int]) -> Mapping[str, SegmentFacts] | None:
-    """Of each definition whether it leaves anybody out; None: there is no such file, or it cannot be read (`homing check` says why)."""
+def _segments(config: Config) -> tuple[Segments | None, Sequence[Problem]]:
+    """Those of the segments file; None and what is wrong with it."""
     try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
-        return None
-    return {
-        name: SegmentFacts(
-            excludes=bool(table.get("exclude")), by_tier="tier" in str(table.get("where", "")), people=sizes.get(name)
-        )
-        for name, table in tables.items() if isinstance(table, dict)
-    }  # fmt: skip
+        return load_segments(config.homing.segments), ()
+    except ConfigError as error:
+        return None, error.problems
+
+
+def _fact(segment: Segment, sizes: Mapping[str, int]) -> SegmentFacts:
+    by_tier = segment.expression is not None and "tier" in segment.expression.text
+    return SegmentFacts(excludes=bool(segment.exclude), by_tier=by_tier, people=sizes.get(segment.name))
 
 
 def _read(config: Config, act: Callable[[Connection], T]) -> T | None:
@@ -172,7 +172,7 @@ def _version(config: Config, name: str) -> CampaignVersion:
     if not (folder / name).is_dir():
         near = nearest(name, sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else [])
         raise NotFoundError(f'no campaign "{name}" in {folder}' + (f'; did you mean "{near}"?' if near else ""))
-    version, problems = read_folder(folder / name, surroundings_of(config))
+    version, problems = read_folder(folder / name, surroundings_of(config, _segments(config)[0]))
     if problems or version is None:
         raise ConfigError(problems)
     return version

@@ -97,10 +97,10 @@ def timed_offer(look: Look) -> Iterator[Finding]:
 
 
 def unused_offer(look: Look) -> Iterator[Finding]:
-    """An offer that no step carries is a slip."""
+    """A discount that no step carries is a slip; another offer is for those who come back for discounts only."""
     used = {offer.name for _, step in look.messages for offer in _offers(look, step)}
-    for name in look.campaign.offers:
-        if name not in used:
+    for name, offer in look.campaign.offers.items():
+        if name not in used and offer.is_discount:
             yield look.at(("offers", name), "offer-unused", f"no step carries the offer {name}; name it in a step, or take it out")
 
 
