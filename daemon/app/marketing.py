@@ -6,12 +6,9 @@ Reads the folder as it is now and the store read-only, whoever holds it; writes 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
-
-from sqlalchemy import Connection
-from sqlalchemy.exc import DatabaseError
+from typing import Any
 
 from daemon.app.setup import surroundings_of
 from daemon.clock import Clock
@@ -31,12 +28,11 @@ from daemon.model.recipient import Recipient
 from daemon.model.segment import Segment, Segments
 from daemon.policy.rules import compile_rules
 from daemon.reports.lint import Finding, LintFacts, SegmentFacts, lint, placed
-from daemon.store.engine import open_reader
+from daemon.store.beside import look
 from daemon.store.lint_facts import segment_sizes, trait_names
 from daemon.store.profiles import read_profile
 from daemon.store.recipients import read_recipient
 
-T = TypeVar("T")
 CHANNELS: Mapping[str, str] = {"smtp": "email", "sms_twilio": "sms", "webpush": "push"}
 """What the built-in plugins with a rate serve."""
 CODE = "PREVIEW-1234"
@@ -77,7 +73,9 @@ def gather(config: Config, segments: Segments | None, audience: int | None = Non
         channel = CHANNELS.get(table.plugin)
         if channel is not None and table.rate is not None:
             rates[channel] = rates.get(channel, 0.0) + table.rate.per_second
-    traits, sizes = _read(config, trait_names), _read(config, segment_sizes) or {}
+    traits, sizes = None, {}
+    with contextlib.suppress(StoreUnavailableError):  # nothing is known then
+        traits, sizes = look(config.homing.database, trait_names), look(config.homing.database, segment_sizes)
     return LintFacts(
         caps=compile_rules(config).caps, consent=dict(config.consent.channels), rates=rates, traits=traits, audience=audience,
         segments=None if segments is None else {name: _fact(each, sizes) for name, each in segments.by_name.items()},
@@ -95,27 +93,6 @@ def _segments(config: Config) -> tuple[Segments | None, Sequence[Problem]]:
 def _fact(segment: Segment, sizes: Mapping[str, int]) -> SegmentFacts:
     by_tier = segment.expression is not None and "tier" in segment.expression.text
     return SegmentFacts(excludes=bool(segment.exclude), by_tier=by_tier, people=sizes.get(segment.name))
-
-
-def _read(config: Config, act: Callable[[Connection], T]) -> T | None:
-    """What a reading act finds; None where there is no store yet, or one of another release."""
-    if not config.homing.database.exists():
-        return None
-    try:
-        with _reader(config) as conn:
-            return act(conn)
-    except DatabaseError:
-        return None
-
-
-@contextlib.contextmanager
-def _reader(config: Config) -> Iterator[Connection]:
-    engine = open_reader(config.homing.database)
-    try:
-        with engine.connect() as conn, conn.begin():
-            yield conn
-    finally:
-        engine.dispose()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,16 +156,10 @@ def _version(config: Config, name: str) -> CampaignVersion:
 
 
 def _person(config: Config, key: str, now: Instant) -> tuple[Recipient, Mapping[str, Any] | None]:
-    if not config.homing.database.exists():
-        raise StoreUnavailableError(f"{config.homing.database}: there is no store yet; `homing recipients import` makes one")
-    try:
-        with _reader(config) as conn:
-            view = read_recipient(conn, key)
-            if view is None:
-                raise NotFoundError(f'no recipient has the id "{key}"')
-            return view.recipient, read_profile(conn, view.recipient.id, now)
-    except DatabaseError as error:
-        raise StoreUnavailableError(f"{config.homing.database} cannot be read: {error.orig or error}") from error
+    view = look(config.homing.database, read_recipient, key)
+    if view is None:
+        raise NotFoundError(f'no recipient has the id "{key}"')
+    return view.recipient, look(config.homing.database, read_profile, view.recipient.id, now)
 
 
 def _offer(
