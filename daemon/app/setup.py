@@ -86,7 +86,7 @@ def read_setup(path: Path, environ: Mapping[str, str]) -> Setup:
         loading = replace(loading, channels=(*loading.channels, DOOR))
     warnings = [str(each) for each in loading.problems if each.kind is ProblemKind.PLUGIN]
     warnings += _channels(config, loading) + _campaigns(config, catalogue) + _templates(config, catalogue)
-    warnings += _unserved(config, catalogue, loading) + _audiences(config, catalogue, loading) + _walking(config, catalogue)
+    warnings += _unserved(config, catalogue, loading) + _audiences(config, catalogue, loading)
     return Setup(config=config, rules=rules, catalogue=catalogue, loading=loading, warnings=tuple(warnings), segments=segments)
 
 
@@ -133,15 +133,6 @@ def _unserved(config: Config, catalogue: Catalogue, loading: Loading) -> list[st
         for name, version in catalogue.versions.items() if version.campaign.status is CampaignStatus.ACTIVE
         for step in version.campaign.steps for channel in step.every_channel
         if channel not in served
-    ]  # fmt: skip
-
-
-def _walking(config: Config, catalogue: Catalogue) -> list[str]:
-    """Active campaigns of which this release does not do all."""
-    what = "is active, and of its steps only the first is sent, to the recipients of jobs: this release runs no walks yet"
-    return [
-        f"{config.homing.campaigns / name}/campaign.toml:1: {what}" for name, version in catalogue.versions.items()
-        if version.campaign.has_walks and version.campaign.status is CampaignStatus.ACTIVE
     ]  # fmt: skip
 
 

@@ -60,6 +60,10 @@ currency = "USD"
 """
 
 
+CAMPAIGNS = ("winback", "vip")
+"""Those of the shipped ones that the demo runs; the others want segments and a shop's events."""
+
+
 def sample_campaigns() -> Path:
     """The folder of the shipped campaigns, in the source tree or in the installed package."""
     folder = Path(str(resources.files("daemon.sandbox") / "campaigns"))
@@ -119,7 +123,8 @@ class Stage:
             campaign = "winback" if queue.startswith("lapsed") else queue
             text += f"[queues.{queue}]\n" + (f'campaign = "{campaign}"\n' if queue != NEWS_QUEUE else "")
         self.config.write_text(text, encoding="utf-8")
-        shutil.copytree(sample_campaigns(), self.folder / "campaigns", dirs_exist_ok=True)
+        for name in CAMPAIGNS:
+            shutil.copytree(sample_campaigns() / name, self.folder / "campaigns" / name, dirs_exist_ok=True)
 
     def _environ(self) -> dict[str, str]:
         """Nothing of the caller's own Homing settings."""

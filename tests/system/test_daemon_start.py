@@ -83,6 +83,7 @@ def test_the_smallest_config_of_the_contract_starts_as_it_stands(build: Build):
     house.config.write_text(SMALLEST)
     shutil.rmtree(house.folder / "campaigns")
     shutil.copytree(ROOT / "campaigns", house.folder / "campaigns")
+    shutil.copy(ROOT / "segments.toml", house.folder / "segments.toml")
     house.start(
         HOMING__HTTP__LISTEN=f"127.0.0.1:{free_port()}",
         HOMING__HTTP__PUBLIC_LISTEN=f"127.0.0.1:{free_port()}",
