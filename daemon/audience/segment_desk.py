@@ -10,9 +10,11 @@ from daemon.audience.segmenting import Segmenting
 from daemon.clock import Clock, iso
 from daemon.content.schedule import next_due
 from daemon.errors import NotFoundError, UsageError, nearest
+from daemon.journey.alive import Model
 from daemon.journey.profile import Shop
 from daemon.model.delivery import Instant
 from daemon.model.segment import DEMAND, Segment
+from daemon.store.churn import Adopted, adopt_model, order_times
 from daemon.store.recipients import person_id
 from daemon.store.segment_look import count_matching, some_matching
 from daemon.store.segments import Known, end_import, import_members, known_segments, members_after
@@ -116,3 +118,12 @@ class SegmentDesk:
             if after is None:
                 break
         return taken
+
+    async def order_times(self, after: int, limit: int) -> tuple[Sequence[Sequence[Instant]], int | None]:
+        """What a model of churn is learned from: see `store.churn`."""
+        return await self._store.read(order_times, after, limit)
+
+    async def adopt(self, model: Model, people: int) -> int:
+        """Take a model, and bring everybody's score up to date by it. Returns how many were looked at."""
+        await self._store.write(Lane.BULK, adopt_model, Adopted(model=model, people=people, fitted_at=self._clock.instant()))
+        return await self._segmenting.score()

@@ -7,6 +7,7 @@ are compared by a reader; only differences are written, in bulk transactions of 
 from __future__ import annotations
 
 import asyncio
+import operator
 from collections.abc import Callable, Iterable, Sequence
 
 from daemon.audience.courtesy import Courtesy
@@ -18,6 +19,7 @@ from daemon.model.delivery import SECOND, Instant
 from daemon.model.segment import DEMAND, Segment, Segments
 from daemon.pacing.stride import Stride
 from daemon.service import Service, Signals
+from daemon.store.churn import adopted_model, score_people
 from daemon.store.profiles import age_scores
 from daemon.store.segment_pages import Difference, Level, compare_page, make_levels
 from daemon.store.segments import (
@@ -59,6 +61,7 @@ class Segmenting(Service):
         self._courtesy = Courtesy(clock, commits)
         self._quiet = Stride(clock.monotonic, first=1000, most=20_000)
         self._moving = Stride(clock.monotonic, first=50, least=10, most=2000)
+        self._scoring = Stride(clock.monotonic, first=500, most=10_000)
         self._aging = Stride(clock.monotonic, first=AGED, least=10, most=1000)
         self._bell = asyncio.Event()
         self._one = asyncio.Lock()
@@ -189,10 +192,25 @@ class Segmenting(Service):
                 self._courtesy.begin()
                 aged = await self._store.write(Lane.BULK, self._aging.counted(age_scores, int), now, rows)
                 await self._courtesy.rest()
+        if "p_alive" in columns:
+            await self.score()
         if "cycle_days" in columns:
             cycles = await self._store.read(read_cycles)
             for start in range(0, len(cycles), 1000):
                 await self._store.write(Lane.BULK, put_cycles, cycles[start : start + 1000])
+
+    async def score(self) -> int:
+        """Bring everybody's `p_alive` up to date by the model that was adopted, if one was. Returns how many were looked at."""
+        adopted = await self._store.read(adopted_model)
+        after: int | None = -1 if adopted is not None else None
+        looked, now = 0, self._clock.instant()
+        while after is not None and adopted is not None and not self.stopping.is_set():
+            self._courtesy.begin()
+            act = self._scoring.counted(score_people, operator.itemgetter(1))
+            after, count = await self._store.write(Lane.BULK, act, after, self._scoring.rows(), adopted.model, now)
+            looked += count
+            await self._courtesy.rest()
+        return looked
 
     async def _pages(self, run: Run, levels: Sequence[Level]) -> bool:
         """All recipients, page by page. False: stopped before the end."""

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 import click
 
 from daemon.cli import screen
+from daemon.cli.churn import churn
 from daemon.cli.client import Api, call, segment, with_api
 from daemon.cli.context import Cli, command, group
 from daemon.cli.importing import LINES, is_csv, opened
@@ -163,4 +164,6 @@ def _pieces(keys: Iterator[str]) -> Iterator[list[str]]:
         yield piece
 
 
-segments = group("segments", "List, count, preview, evaluate and import segments.", list_segments, count, preview, evaluate, import_segment)
+segments = group(
+    "segments", "List, count, preview, evaluate and import segments.", list_segments, count, preview, evaluate, import_segment, churn
+)  # fmt: skip

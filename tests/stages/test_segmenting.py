@@ -16,10 +16,12 @@ from daemon.audience.segment_desk import SegmentDesk
 from daemon.audience.segmenting import Segmenting
 from daemon.content.segment_file import read_segments
 from daemon.errors import NotFoundError, UsageError
+from daemon.journey.alive import History, Model, p_alive
 from daemon.journey.events import event_id
 from daemon.journey.profile import Shop
 from daemon.model.delivery import DAY, HOUR
 from daemon.model.segment import Segments
+from daemon.pacing.stride import Stride
 from daemon.service import Signals
 from daemon.store.erase import erase_recipient
 from daemon.store.events import EventRow, take_events
@@ -294,3 +296,27 @@ async def test_preview_counts_what_matches_now_and_changes_nothing(world: Segmen
     with pytest.raises(NotFoundError, match='did you mean "lapsed"'):
         await service.evaluate(["lapsd"])
     assert [(row["segment"], row["every"]) for row in await desk.list()] == [("buyers", "06:00"), ("lapsed", "06:00"), ("subscribers", "demand"), ("rare", "demand")]
+
+
+async def test_scores_follow_the_adopted_model(world: SegmentWorld) -> None:
+    """Everybody is scored when a model is taken, and again before segments read the score."""
+    for key, days in (("c-1", 200), ("c-2", 3), ("c-3", 30)):
+        await world.order(key, days)
+        await world.order(key, days + 10)
+        await world.order(key, days + 20)
+    service = world.service('[gone]\nwhere = "p_alive < 0.5"\n[here]\nwhere = "p_alive >= 0.5"\n')
+    service._scoring = Stride(world.clock.monotonic, first=1, least=1, most=1)
+    desk = SegmentDesk(store=world.store, clock=world.clock, segmenting=service, shop=lambda: SHOP, zone=lambda: "UTC")
+    assert await service.evaluate([]) == {"gone": 0, "here": 0}
+    times, following = await desk.order_times(-1, 2)
+    assert [len(each) for each in times] == [3, 3]
+    assert following is not None
+    assert await desk.order_times(following, 2) != ([], None)
+    model = Model(2.0, 20.0, 0.5, 3.0, 1)
+    assert await desk.adopt(model, 100) == 3
+    assert await service.evaluate([]) == {"gone": 1, "here": 2}
+    world.clock.wall += 300 * DAY
+    assert await service.evaluate([]) == {"gone": 3, "here": 0}
+    known = dict(await world.store.read(lambda conn: conn.exec_driver_sql("SELECT r.key, p.p_alive FROM profile p JOIN recipient r ON r.id = p.person").fetchall()))
+    expected = p_alive(model, History(2, 20.0, 20.0 + 500.0))
+    assert known["c-1"] == pytest.approx(expected, abs=0.005)
