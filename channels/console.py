@@ -18,11 +18,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from plugins import Accepted, Capabilities, Message, NotSent, Outcome, SettingError, SimpleChannel, hookimpl
+from plugins import Accepted, Capabilities, Message, NotSent, Outcome, SimpleChannel, hookimpl
+from plugins.standing import address_of, fault_of_channel
 
-ADDRESS_OF = {"email": "email", "sms": "phone", "call": "phone", "push": "push"}
-"""Which address the channels need that it may stand in for; any other needs none (the recipient's id)."""
-WORD = re.compile(r"[a-z][a-z0-9_]*\Z")
 SAFE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 
 
@@ -34,8 +32,8 @@ class Settings:
     folder: Path | None = None
 
     def __post_init__(self) -> None:
-        if not WORD.match(self.channel):
-            raise SettingError("channel", f'"{self.channel}" is no channel: a lower-case word such as email, sms or push')
+        if (fault := fault_of_channel(self.channel, "email, sms or push")) is not None:
+            raise fault
 
 
 class Console(SimpleChannel[Settings]):
@@ -47,7 +45,7 @@ class Console(SimpleChannel[Settings]):
     @classmethod
     def stands_for(cls, settings: Settings) -> tuple[str, str]:
         """The channel and the address that this provider stands in for."""
-        return settings.channel, ADDRESS_OF.get(settings.channel, "recipient")
+        return settings.channel, address_of(settings.channel)
 
     async def open(self) -> None:
         if self.settings.folder is not None:

@@ -34,19 +34,17 @@ from plugins import (
     Message,
     Outcome,
     Session,
-    SettingError,
     Settled,
     Unknown,
     hookimpl,
 )  # fmt: skip
+from plugins.standing import address_of, fault_of_channel
 
-ADDRESS_OF = {"email": "email", "sms": "phone", "call": "phone", "whatsapp": "phone"}
 FIXED = ("delivery", "campaign", "step", "variant", "recipient", "address", "locale", "created_at", "expires_at")
 END = b"\r\n"
 """Ends a row, and stands nowhere else: a line break within a cell is a bare LF."""
 BOM = b"\xef\xbb\xbf"
 """By it spreadsheets know the text for UTF-8."""
-WORD = re.compile(r"[a-z][a-z0-9_]*\Z")
 UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 NUMBER = re.compile(r"[+-]?[0-9][0-9 .,-]*\Z")
 STARTS_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # full-width signs count as well
@@ -61,8 +59,8 @@ class Settings:
     channel: str = "export"
 
     def __post_init__(self) -> None:
-        if not WORD.match(self.channel):
-            raise SettingError("channel", f'"{self.channel}" is no channel: a lower-case word such as letter or call')
+        if (fault := fault_of_channel(self.channel, "letter or call")) is not None:
+            raise fault
 
 
 class Export:
@@ -78,7 +76,7 @@ class Export:
     @classmethod
     def stands_for(cls, settings: Settings) -> tuple[str, str]:
         """The channel and the address that this provider stands in for."""
-        return settings.channel, ADDRESS_OF.get(settings.channel, "recipient")
+        return settings.channel, address_of(settings.channel)
 
     async def start(self, context: Context[Settings]) -> None:
         """OSError if the folder cannot be made."""

@@ -20,7 +20,6 @@ import binascii
 import hashlib
 import hmac
 import json
-import re
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -40,6 +39,7 @@ from plugins import (
     hookimpl,
     http,
 )  # fmt: skip
+from plugins.standing import address_of, fault_of_channel
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -47,10 +47,7 @@ if TYPE_CHECKING:
     import aiohttp
 
 KIND = "message.send"
-ADDRESS_OF = {"email": "email", "sms": "phone", "call": "phone", "whatsapp": "phone", "webhook": "recipient"}
-"""Which address the channels need that it may stand in for; any other needs none (the recipient's id)."""
 PREFIX = "whsec_"
-WORD = re.compile(r"[a-z][a-z0-9_]*\Z")
 MOST_AT_ONCE = 256
 LONGEST_KEY = 30 * 86_400.0
 STOPS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED})
@@ -91,11 +88,11 @@ class Settings:
         return None
 
     def _other_faults(self) -> list[SettingError | None]:
-        word, life = WORD.match(self.channel), 0 <= self.idempotent <= LONGEST_KEY
+        life = 0 <= self.idempotent <= LONGEST_KEY
         return [
             _fault_of_secret("secret", self.secret),
             _fault_of_secret("old_secret", self.old_secret),
-            None if word else SettingError("channel", f'"{self.channel}" is no channel: a lower-case word such as letter or call'),
+            fault_of_channel(self.channel, "letter or call"),
             None if 1 <= self.concurrency <= MOST_AT_ONCE else SettingError("concurrency", f"must be 1 to {MOST_AT_ONCE}"),
             None if life else SettingError("idempotent", f"must be 0 to {LONGEST_KEY:.0f} seconds"),
         ]
@@ -109,7 +106,7 @@ class Webhook(SimpleChannel[Settings]):
     @classmethod
     def stands_for(cls, settings: Settings) -> tuple[str, str]:
         """The channel and the address that this provider stands in for."""
-        return settings.channel, ADDRESS_OF.get(settings.channel, "recipient")
+        return settings.channel, address_of(settings.channel)
 
     async def start(self, context: Context[Settings]) -> None:
         settings = context.settings

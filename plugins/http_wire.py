@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from plugins.contract import Clock, Dns
-from plugins.grant import current_grant
+from plugins.grant import Grant, current_grant
 from plugins.http import CONNECT_SECONDS, TOTAL_SECONDS, Origin, Target
 from plugins.http_session import KEEPALIVE_SECONDS, AddressRefusedError, NotConnectedError, is_public
 
@@ -162,31 +162,55 @@ class Wire:
         self._dns, self._clock, self._origins = dns, clock, origins
         self._total, self._connect = total_seconds, connect_seconds
         self._idle: dict[tuple[str, int], list[_Line]] = {}
+        self._busy: dict[_Line, float] = {}
+        """Lines that wait for an answer, and until when by the loop's time: the oldest first, since all wait equally long."""
+        self._watch: asyncio.TimerHandle | None = None
         self._context: ssl.SSLContext | None = None
 
-    async def post(self, target: Target, head: bytes, body: bytes, wanted: frozenset[int] = frozenset()) -> WireReply:
-        """`head`: field lines beyond Host and Content-Length, each with its line end. NotConnectedError before the first byte, after it
-        TimeoutError or ConnectionError."""
+    async def post(
+        self, target: Target, head: bytes, body: bytes, wanted: frozenset[int] = frozenset(), grant: Grant | None = None
+    ) -> WireReply:  # fmt: skip
+        """`head`: field lines beyond Host and Content-Length, each with its line end; `grant`: under which it goes, by default the one
+        that is held here. NotConnectedError before the first byte, after it TimeoutError or ConnectionError."""
         line = self._spare(target) or await self._dial(target)
-        grant = current_grant()
+        grant = grant or current_grant()
         if grant is not None and grant.expired:
             self._keep(target, line)
             raise NotConnectedError(f"the grant ran out before {target.authority} could be reached")
         start = f"POST {target.path} HTTP/1.1\r\nHost: {target.authority}\r\nUser-Agent: homing\r\nContent-Length: {len(body)}\r\n"
         answer = line.ask(b"".join((start.encode("ascii"), head, b"\r\n", body)), wanted)
-        deadline = asyncio.get_running_loop().call_later(self._total, line.overdue)
+        self._await(line)
         try:
             reply = await answer
         except BaseException:
             line.close()
             raise
         finally:
-            deadline.cancel()
+            del self._busy[line]
         self._keep(target, line)
         return reply
 
+    def _await(self, line: _Line) -> None:
+        """One timer for all: one for each request would cost as much as writing it."""
+        loop = asyncio.get_running_loop()
+        until = self._busy[line] = loop.time() + self._total
+        if self._watch is None:
+            self._watch = loop.call_at(until, self._end_overdue)
+
+    def _end_overdue(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._watch, now = None, loop.time()
+        for line, until in self._busy.items():
+            if until > now:
+                self._watch = loop.call_at(until, self._end_overdue)
+                break
+            line.overdue()
+
     def close(self) -> None:
         """End the connections that wait."""
+        if self._watch is not None and not self._busy:
+            self._watch.cancel()
+            self._watch = None
         for lines in self._idle.values():
             for line in lines:
                 line.close()

@@ -9,7 +9,6 @@ A loaded plugin runs in this process with all its rights: that is why only the c
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from enum import StrEnum
@@ -20,12 +19,12 @@ import pluggy
 
 from plugins import hookspecs
 from plugins.audience import AudienceCapabilities, AudienceChannel
-from plugins.contract import API_VERSION, Capabilities, Channel
+from plugins.contract import API_VERSION, Capabilities, Channel, SettingError
 from plugins.discovery import Found, PluginRefusedError, find_plugins, nearest
 from plugins.settings import Locate, Problem, SettingsRefusedError, read_settings
+from plugins.standing import WORD
 
 ADDRESSES = ("email", "phone", "push", "recipient")
-WORD = re.compile(r"[a-z][a-z0-9_]*\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,10 +300,17 @@ def _strangers(channels: Sequence[LoadedChannel], locate: Locate) -> list[LoadPr
     problems = []
     firsts: dict[str, LoadedChannel] = {}
     for each in channels:
-        if not hasattr(each.channel_class, "bound_to") or (first := firsts.setdefault(each.channel, each)) is each:
+        try:
+            mine = _bound_to(each)
+        except SettingError as error:
+            path = ("providers", each.provider, error.key)
+            problem = Problem(where=locate(path), key=".".join(path), what=error.what)
+            problems.append(_problem(ProblemKind.CONFIG, ProviderTable(name=each.provider, plugin=each.plugin, settings={}), problem))
             continue
-        mine, its = _bound_to(each), _bound_to(first)
-        if mine is None or its is None or mine[1] == its[1]:
+        if mine is None or (first := firsts.setdefault(each.channel, each)) is each:
+            continue
+        its = _bound_to(first)
+        if its is None or mine[1] == its[1]:
             continue
         path = ("providers", each.provider, mine[0])
         what = (
@@ -318,11 +324,14 @@ def _strangers(channels: Sequence[LoadedChannel], locate: Locate) -> list[LoadPr
 
 
 def _bound_to(loaded: LoadedChannel) -> tuple[str, str] | None:
+    """SettingError for a setting that it cannot be bound to."""
     ask: Any = getattr(loaded.channel_class, "bound_to", None)
     if ask is None:
         return None
     try:
         key, value = ask(loaded.settings)
+    except SettingError:
+        raise
     except Exception:  # noqa: BLE001 - isolation: what is wrong with its settings, its start says
         return None
     return str(key), str(value)

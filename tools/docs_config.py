@@ -13,7 +13,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from daemon.config import schema, values
-from daemon.config.schema import NOT_YET, Document, Table
+from daemon.config.schema import NOT_YET, Document
+from daemon.config.table import Table
 from daemon.config.values import Address, Rate, format_duration
 from tools.docs_channels import built_in, class_of
 

@@ -15,13 +15,14 @@ from typing import Any, ClassVar, NamedTuple
 from channels.webpush.encrypt import Encryptor
 from channels.webpush.hosts import AllowList, Endpoint
 from channels.webpush.house import House
-from channels.webpush.payload import BadPayload, compose, urgency
+from channels.webpush.payload import compose, urgency
 from channels.webpush.settings import Settings
 from channels.webpush.subscription import BadSubscription, Subscription, read, read_strictly
 from channels.webpush.vapid import BadKey, Vapid
 from channels.webpush.verdicts import Answer, conclude, judge
-from plugins import Capabilities, Context, Deferred, Grant, Message, NotSent, Outcome, Rejected, Session
+from plugins import Capabilities, Context, Deferred, Grant, Message, NotSent, Outcome, Rejected, Session, SettingError
 from plugins.http import CONNECT_SECONDS, TOTAL_SECONDS, Target, configured_origins, retry_after
+from plugins.push_text import BadPayload
 
 CALLS, BATCH = 8, 64
 LONGEST_TTL = 28 * 86_400
@@ -60,8 +61,12 @@ class WebPush:
 
     @classmethod
     def bound_to(cls, settings: Settings) -> tuple[str, str]:
-        """A subscription takes pushes under the key that it was made with, so all providers of browsers have the same. BadKey."""
-        return "vapid_private_key", Vapid(settings.vapid_private_key.reveal(), settings.subject).public_key
+        """A subscription takes pushes under the key that it was made with, so all providers of browsers have the same.
+        SettingError if the key is none."""
+        try:
+            return "vapid_private_key", Vapid(settings.vapid_private_key.reveal(), settings.subject).public_key
+        except BadKey as error:
+            raise SettingError("vapid_private_key", str(error)) from None
 
     async def start(self, context: Context[Settings]) -> None:
         """Asks nobody yet. ValueError if the key is none."""
@@ -113,40 +118,30 @@ class WebPush:
         """Each message by itself: one that fails, in whatever manner, leaves the others alone."""
         if not self._share:
             raise RuntimeError("send() was called before start() or after stop()")
-        left = deque(batch)
-        loop, running = asyncio.get_running_loop(), set[asyncio.Task[None]]()
-        failures: list[BaseException] = []
-        ended = asyncio.Event()
-
-        def end(task: asyncio.Task[None]) -> None:
-            running.discard(task)
-            if not task.cancelled() and (failure := task.exception()) is not None:
-                failures.append(failure)
-            ended.set()
-
-        try:
-            while True:
-                while left and len(running) < self._share and not session.closing:
-                    message = left.popleft()
-                    made = self._prepare(message)
-                    if isinstance(made, tuple):
-                        task = loop.create_task(self._send_one(message, session, *made))
-                        task.add_done_callback(end)
-                        running.add(task)
-                    else:
-                        session.report(message.id, made)
-                if not running:
-                    break
-                ended.clear()
-                await ended.wait()  # what ends in one turn of the loop is followed by as many that ask leave in one: one commit for all
-        finally:
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+        left, failures = deque(batch), list[BaseException]()
+        workers = min(len(batch), self._share)
+        await asyncio.gather(*(self._work(left, session, failures) for _ in range(workers)))
         if failures:
             raise failures[0]  # of the session: what is not reported goes back to due
 
-    async def _send_one(self, message: Message, session: Session, pushes: list[_Push], answers: list[Answer], head: str) -> None:
+    async def _work(self, left: deque[Message], session: Session, failures: list[BaseException]) -> None:
+        """One message after the other: a task for each costs as much again as asking for it. What is answered in one turn of the loop is
+        followed by as many that ask leave in it: one commit for all."""
+        task = asyncio.current_task()
+        while left and not session.closing:
+            try:
+                await self._send_one(left.popleft(), session)
+            except (Exception, asyncio.CancelledError) as error:
+                if task is not None and task.cancelling():
+                    raise
+                failures.append(error)  # of this message alone: the others go on
+
+    async def _send_one(self, message: Message, session: Session) -> None:
+        made = self._prepare(message)
+        if not isinstance(made, tuple):
+            session.report(message.id, made)
+            return
+        pushes, answers, head = made
         grant = Grant(self._clock)
         if message.id not in await session.handover([message.id]):
             return
@@ -155,11 +150,10 @@ class WebPush:
             session.report(message.id, Deferred(nothing_sent=True, code="grant_expired"))
             return
         head += f"TTL: {left}\r\n"
-        with grant.held():
-            if len(pushes) == 1:
-                answers.append(await self._post(pushes[0], head))
-            else:
-                answers += await asyncio.gather(*(self._post_one_of(push, head) for push in pushes))
+        if len(pushes) == 1:
+            answers.append(await self._post(pushes[0], head, grant))
+        else:
+            answers += await asyncio.gather(*(self._post_one_of(push, head, grant) for push in pushes))
         session.report(message.id, conclude(answers, self._jitter()))
 
     def _left(self, message: Message) -> int:
@@ -207,19 +201,19 @@ class WebPush:
     def _jitter(self) -> float:
         return 1.0 + 4.0 * self._context.rng.random()
 
-    async def _post_one_of(self, push: _Push, head: str) -> Answer:
+    async def _post_one_of(self, push: _Push, head: str, grant: Grant) -> Answer:
         """Of a recipient with several browsers: all of these together take no more connections than the pool has."""
         async with self._several:
-            return await self._post(push, head)
+            return await self._post(push, head, grant)
 
-    async def _post(self, push: _Push, head: str) -> Answer:
+    async def _post(self, push: _Push, head: str, grant: Grant) -> Answer:
         """One request, and what its answer means. What has left and is not answered is unknown."""
         subscription, house, clock = push.subscription, push.house, self._clock
         lines = f"{head}Authorization: {self._vapid.authorization(house.origin, clock.now().timestamp())}\r\n".encode("ascii")
         number = next(self._numbers)
         house.waiting[number] = clock.monotonic()
         try:
-            reply = await self._wire.post(_target(subscription.endpoint), lines, push.body, EXPLAINED)
+            reply = await self._wire.post(_target(subscription.endpoint), lines, push.body, EXPLAINED, grant)
         except NotSent as error:
             house.failed(clock.monotonic(), self._context.rng)
             return Answer(subscription.text, "unsent", "not_sent", _line(error), UNREACHED_WAIT)

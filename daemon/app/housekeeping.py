@@ -38,16 +38,18 @@ class Watched:
 
 
 class Housekeeping(Service):
-    """`observe` publishes a reading for /metrics; `horizon()` = how far back caps look, in microseconds; `executor`: for the journal."""
+    """`observe` publishes a reading for /metrics; `horizon()` = how far back caps look, in microseconds; `executor`: for the journal;
+    `forget`: does hourly what retention asks for."""
 
     def __init__(
         self, world: World, *, owner: int, gate: Gate, journal: Journal, sending: Sending, horizon: Callable[[], int],
         observe: Callable[[float], Awaitable[None]], executor: Executor, bell: Bell, pace: Pace, watched: Watched,
+        forget: Callable[[], Awaitable[None]],
     ) -> None:  # fmt: skip
         super().__init__("housekeeping")
         self._world, self._owner, self._gate, self._journal, self._sending = world, owner, gate, journal, sending
         self._horizon, self._observe, self._watched = horizon, observe, watched
-        self._executor, self._bell, self._pace = executor, bell, pace
+        self._executor, self._bell, self._pace, self._forget = executor, bell, pace, forget
         self._news = asyncio.Event()
         self._was_scarce = False
         self._saved_gate = gate.latched()
@@ -153,7 +155,7 @@ class Housekeeping(Service):
             await self._sending.save()
 
     async def _prune(self) -> None:
-        """Touches older than the longest cap (and two months) go, a stretch a transaction."""
+        """Touches older than the longest cap (and two months) go, a stretch a transaction; then whatever else is too old."""
         while True:
             await self._prune_now.wait()
             self._prune_now.clear()
@@ -162,5 +164,6 @@ class Housekeeping(Service):
             try:
                 while cursor is not None and not self._gate.latched():  # an untrusted clock forgets nothing
                     cursor = await self._world.store.write(Lane.BULK, prune_touches, now, kept, cursor)
+                await self._forget()
             except StoreUnavailableError as error:
                 self._world.log.error("prune_put_off", error=str(error))

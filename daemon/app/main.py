@@ -15,6 +15,7 @@ from pathlib import Path
 
 from daemon.app.bookkeeping import Bookkeeping
 from daemon.app.desk import Desk, Hooks
+from daemon.app.forgetting import Forgetting
 from daemon.app.housekeeping import Housekeeping, Watched
 from daemon.app.interpreter import settle_interpreter
 from daemon.app.opening import Opened, accept_store, jobs_folder, mark_suspect, open_state, register_campaigns
@@ -179,6 +180,7 @@ class Daemon:
             world, owner=opened.began.id, gate=opened.gate, journal=opened.journal, sending=self.sending,
             horizon=lambda: self.setup.rules.horizon, observe=self._observe, executor=self.ports.slow, bell=self.ports.bell,
             pace=self.ports.pace, watched=Watched(store=opened.store, lock=opened.lock, room=opened.room),
+            forget=Forgetting(world, opened.gate, lambda: self.setup.config).round,
         )  # fmt: skip
         services: list[Service] = [
             self.housekeeping, self.audit, self.sending, self.joining, self._compose_reconciling(world), *self.retargeting.services(),

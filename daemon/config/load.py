@@ -22,6 +22,7 @@ from daemon.config.environment import overlay
 from daemon.config.locate import Path as KeyPath
 from daemon.config.locate import find_line, locate_keys, syntax_error
 from daemon.config.problems import cross_checks, from_validation, name
+from daemon.config.retention import RetentionTable
 from daemon.config.secret_files import is_reference, resolve_secret
 from daemon.config.values import BadValue, resolve_path
 from daemon.errors import ConfigError, Problem, UnreadSecret
@@ -77,6 +78,7 @@ class Config:
     queues: Mapping[str, schema.QueueTable]
     shop: schema.ShopTable
     holdout: schema.HoldoutTable
+    retention: RetentionTable
     digest: str
     """`sha256:..` of what is in effect, without secrets: the same on every machine."""
     places: Places = field(repr=False, compare=False)
@@ -216,6 +218,7 @@ def _build(checked: schema.Document, raw: Mapping[str, Any], path: Path, places:
         queues=checked.queues,
         shop=checked.shop,
         holdout=checked.holdout,
+        retention=checked.retention,
         digest=_digest(checked, raw, path.parent.absolute()),
         places=places,
     )

@@ -13,9 +13,11 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, ValidationInfo, field_validator
+from pydantic import BeforeValidator, ConfigDict, Field, Strict, ValidationInfo, field_validator
 
 from daemon.config import values
+from daemon.config.retention import RetentionTable
+from daemon.config.table import Table
 from daemon.config.values import DAY, MINUTE, Address, BadValue, Rate
 
 
@@ -58,12 +60,6 @@ Name = Annotated[str, BeforeValidator(values.parse_name)]
 Texts = Annotated[tuple[Text, ...], BeforeValidator(_days)]
 Folder = Annotated[Path, BeforeValidator(_path), Field(validate_default=True)]
 StoreUrl = Annotated[str, BeforeValidator(_store), Field(validate_default=True)]
-
-
-class Table(BaseModel):
-    """A table of the file: frozen; unknown keys are errors; no value is ever echoed by pydantic."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, arbitrary_types_allowed=True)
 
 
 class HomingTable(Table):
@@ -358,6 +354,7 @@ class Document(Table):
     queues: Mapping[Name, QueueTable] = {}
     shop: ShopTable = Field(default_factory=ShopTable)
     holdout: HoldoutTable = Field(default_factory=HoldoutTable)
+    retention: RetentionTable = Field(default_factory=RetentionTable)
 
 
 def table_at(path: tuple[str | int, ...]) -> type[Table] | None:
@@ -384,7 +381,6 @@ def table_at(path: tuple[str | int, ...]) -> type[Table] | None:
 
 NOT_YET: Mapping[str, str] = {
     "attribution": "not supported yet: this version attributes no revenue",
-    "retention": "not supported yet: this version deletes nothing by age",
     "notify": "not supported yet: this version sends no outgoing webhooks",
 }
 """Tables of later versions, refused because to ignore them would mislead."""

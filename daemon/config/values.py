@@ -112,6 +112,19 @@ def parse_day(value: Any) -> str:
         raise BadValue(f'must be a day such as "2026-12-01" (got "{day}")') from None
 
 
+LEAST_KEPT = 31
+"""Days that scores, doubts and the audit look back."""
+
+
+def parse_kept(value: Any) -> int:
+    """How many days something is kept; 0 = for good."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise BadValue(f"must be a number of days, not {kind(value)}")
+    if value != 0 and not LEAST_KEPT <= value <= 36_500:
+        raise BadValue(f"must be 0 (for good), or {LEAST_KEPT} to 36500 days (got {value})")
+    return value
+
+
 def parse_destination(value: Any) -> str:
     """A domain, `*.` and the name below which mail hosts lie, or `*`."""
     written = text(value).lower()

@@ -19,8 +19,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from daemon.content.segments import Source
+from daemon.content.segments import Kind, MarkupError, Source, split_source
 from daemon.errors import Problem, nearest
+from plugins.push_text import fault_of_line
 
 EMAIL = "email"
 SMS = "sms"
@@ -176,7 +177,20 @@ def _head_line(file: TemplateFile, key: str, value: str, line: int, channel: str
             file.fault(line, "is empty", key)
         elif key == "urgency" and channel == "push" and "{" not in value and value.lower() not in URGENCIES:
             file.fault(line, f"must be one of {', '.join(URGENCIES)}", key, nearest(value, URGENCIES))
+        elif channel == "push" and (fault := _fault_of_push(key, value)) is not None:
+            file.fault(line, fault, key)
         check_head(file, key)
+
+
+def _fault_of_push(key: str, value: str) -> str | None:
+    """What is wrong with a link or a button of a push whatever the values will be; a line with blocks of Liquid is left to the sending."""
+    try:
+        segments = split_source(value)
+    except MarkupError:
+        return None  # told by who compiles it
+    if any(segment.kind not in (Kind.TEXT, Kind.OUTPUT) for segment in segments):
+        return None
+    return fault_of_line(key, "".join(segment.text if segment.kind is Kind.TEXT else "/x" for segment in segments))
 
 
 def _cut(file: TemplateFile, lines: list[str], first: int, channel: str) -> tuple[Source | None, Source | None]:

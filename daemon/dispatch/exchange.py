@@ -14,11 +14,11 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from daemon.clock import Clock
-from daemon.dispatch.outcome import cut
 from daemon.dispatch.proving import CALL_SECONDS, PAUSE, Proving
 from daemon.ids import Ids
 from daemon.metrics import Metrics
 from daemon.model.delivery import HOUR, MINUTE, SECOND, Instant, Reason
+from daemon.model.words import cut
 from daemon.pacing.backoff import Backoff
 from daemon.pacing.breaker import Breaker
 from daemon.pacing.bucket import Bucket

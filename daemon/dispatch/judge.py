@@ -31,13 +31,13 @@ from daemon.policy.rules import Rules
 from daemon.policy.subject import ANY, NOTHING, Candidate, PersonFacts
 from daemon.store.claim import Fetch, Judged
 from daemon.store.facts import DueRow, Known
+from plugins.standing import ADDRESS_OF
 
 REASONS_OF_ENDS = {
     WalkState.EXITED.value: Reason.EXITED, WalkState.CONVERTED.value: Reason.CONVERTED, WalkState.MERGED.value: Reason.EXITED,
     WalkState.PLANNED.value: Reason.EXITED,
 }  # fmt: skip
 """State of a walk -> why nothing more of it is sent. One that is finished has gone through all its steps, and they may go."""
-UNKNOWN_KINDS = {"email": "email", "sms": "phone", "call": "phone", "whatsapp": "phone", "push": "push"}
 
 
 @lru_cache(maxsize=4096)
@@ -134,7 +134,7 @@ class Judging:
         warm-up allows."""
         self.limits, self.crowds, self.rations = limits or {}, crowds or {}, rations or {}
         self.rules = rules
-        self.kinds = {**UNKNOWN_KINDS, **kinds}
+        self.kinds = {**ADDRESS_OF, **kinds}
         self.pushed: AbstractSet[str] = frozenset(channel for channel, kind in self.kinds.items() if kind == "push")
         """Channels whose addresses are push subscriptions."""
 

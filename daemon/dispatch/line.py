@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from daemon.clock import Clock, iso
-from daemon.dispatch.outcome import cut, held_back, retry_after
+from daemon.dispatch.outcome import held_back, retry_after
 from daemon.dispatch.patience import Patience, Turn
 from daemon.dispatch.portion import Portion
 from daemon.dispatch.ready import Ready
@@ -25,6 +25,7 @@ from daemon.errors import StoreUnavailableError
 from daemon.ids import Ids
 from daemon.metrics import Metrics
 from daemon.model.delivery import SECOND, Instant, Reason
+from daemon.model.words import cut
 from daemon.pacing.breaker import Breaker
 from daemon.pacing.bucket import Bucket
 from daemon.pacing.destinations import Destinations

@@ -13,6 +13,7 @@ from daemon.dispatch.channels import after_acceptance, after_failure
 from daemon.dispatch.work import Envelope
 from daemon.model.campaign import Purpose
 from daemon.model.delivery import SECOND, Decision, Instant, Reason, Verdict
+from daemon.model.words import cut
 from daemon.pacing.backoff import Backoff
 from daemon.store.claim import decision_json
 from daemon.store.flight import Kind, Result
@@ -21,7 +22,6 @@ from plugins.contract import Accepted, Deferred, Rejected, Unknown
 
 BACKOFF = Backoff()
 THROTTLED_WAIT = 30 * SECOND
-MAX_DETAIL = 500
 
 
 def retry_after(value: str | float | None, now: Instant) -> int | None:
@@ -102,13 +102,6 @@ def _deferred(envelope: Envelope, outcome: Deferred, now: Instant, rng: random.R
         gone=_gone(envelope, outcome),
         then=after_failure(envelope, now) if exhausted and outcome.scope == "address" else None,
     )  # fmt: skip
-
-
-def cut(text: str | None) -> str | None:
-    """A provider's words, bounded, without control characters."""
-    if text is None or (type(text) is str and len(text) <= MAX_DETAIL and text.isprintable()):
-        return text
-    return "".join(c if c.isprintable() else " " for c in str(text)[:MAX_DETAIL])
 
 
 def given_back(envelope: Envelope, now: Instant, turn: Decision | None = None) -> Result:

@@ -12,13 +12,13 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from daemon.clock import Clock, to_datetime
-from daemon.dispatch.outcome import cut
 from daemon.dispatch.render import MessageWriter
 from daemon.dispatch.work import Envelope, PlanBook
 from daemon.errors import StoreUnavailableError
 from daemon.ids import encode_id
 from daemon.metrics import Metrics
 from daemon.model.delivery import HOUR, MINUTE, Instant, State
+from daemon.model.words import cut
 from daemon.service import Service
 from daemon.store.claim import Claimed
 from daemon.store.reconcile import Answer, Open, Then, open_doubts, read_then, settle_doubts

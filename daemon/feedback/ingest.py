@@ -15,12 +15,12 @@ from daemon.clock import Clock, to_instant
 from daemon.errors import HomingError, NotFoundError
 from daemon.ids import decode_id, encode_id
 from daemon.metrics import Metrics
+from daemon.model.words import cut
 from daemon.store.feedback import Heard, Report, hear, hear_device
 from daemon.store.writer import Lane, Writes
 from plugins.contract import Log
 from plugins.feedback import BadSignature, Feedback, FeedbackKind, TakesFeedback, WebhookRequest
 
-MOST_TEXT = 500
 KINDS = frozenset(get_args(FeedbackKind))
 
 
@@ -135,8 +135,8 @@ class Ingesting:
             raise ValueError(f"it names neither delivery nor provider_id, nor an address of the kind {receiver.address}")
         at = self._clock.instant() if item.at is None else _instant(item.at)
         return Report(
-            provider=provider, channel=receiver.channel, kind=item.kind, at=at, delivery=delivery, provider_id=short(item.provider_id),
-            hash=hashed, event=short(item.id) or "", code=short(item.code), detail=short(item.detail), human=bool(item.human),
+            provider=provider, channel=receiver.channel, kind=item.kind, at=at, delivery=delivery, provider_id=cut(item.provider_id),
+            hash=hashed, event=cut(item.id) or "", code=cut(item.code), detail=cut(item.detail), human=bool(item.human),
         )  # fmt: skip
 
 
@@ -144,11 +144,3 @@ def _instant(at: object) -> int:
     if not isinstance(at, datetime):
         raise TypeError(f"its at is {type(at).__name__}, not a datetime")
     return to_instant(at)
-
-
-def short(text: object) -> str | None:
-    """A provider's words, bounded, without control characters and whatever a store cannot keep."""
-    if text is None:
-        return None
-    kept = str(text)[:MOST_TEXT]
-    return kept if kept.isprintable() else "".join(c if c.isprintable() else " " for c in kept)

@@ -188,7 +188,7 @@ REASONS: Mapping[Reason, ReasonRule] = {
     Reason.CLOCK_UNTRUSTED: ReasonRule(_H, State.HELD, "synchronise the clock, or `homing start --all --accept-clock`"),
     Reason.RESTORED: ReasonRule(_H, State.HELD, "the store is a copy or older than the journal; see docs/operations.md, `homing start --all --accept-restore`"),
     Reason.STORE_DAMAGED: ReasonRule(_H, State.HELD, "the store's file is damaged; put a backup back, see docs/operations.md"),
-    Reason.REJECTED_BY_PROVIDER: ReasonRule(_X, State.REJECTED, "the provider refused it for good; its answer is in `homing explain`"),
+    Reason.REJECTED_BY_PROVIDER: ReasonRule(_X, State.REJECTED, "it was refused for good; by whom, and in which words, is in `homing explain`"),
     Reason.ATTEMPTS_EXHAUSTED: ReasonRule(_X, State.REJECTED, "each attempt surely failed; the answers are in `homing explain`"),
     Reason.SUNSET: ReasonRule(_X, State.DROPPED, "the recipient reacted to nothing; marketing is suppressed"),
     Reason.TEST_MODE: ReasonRule(_X, State.DROPPED, "test sends go to [homing] test_addresses only"),

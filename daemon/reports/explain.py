@@ -161,6 +161,8 @@ def _facts_of_sending(row: DeliveryRow, attempts: Sequence[Attempt]) -> dict[str
     if attempts:
         last = attempts[-1]
         facts |= {"outcome": last.outcome, "scope": last.scope, "code": last.code, "detail": last.detail, "answered_at": _time(last.at)}
+        if last.outcome == "rejected" and last.scope is not None and last.handed_over_at is None:
+            facts["refused_by"] = "homing"
     return {key: value for key, value in facts.items() if value is not None}
 
 

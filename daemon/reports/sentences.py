@@ -109,6 +109,8 @@ class Teller:
             case State.IN_DOUBT:
                 advice = "It is never sent again by itself; `homing doubt resolve` closes it."
                 return f"In doubt: handed over to {provider} on {self.when(at)}, and whether it was accepted is not known{said}. {advice}"
+            case _ if facts.get("refused_by") == "homing":
+                return f"Not sent: Homing refused it by its own rules for {provider}, before anything left{said}."
             case _:
                 return f"Not sent: {provider} refused it for good{said}."
 

@@ -205,6 +205,8 @@ class Attempt(NamedTuple):
     scope: str | None
     code: str | None
     detail: str | None
+    handed_over_at: Instant | None = None
+    """None: it was refused, or given back, before anything left."""
 
 
 class Waited(NamedTuple):
@@ -231,7 +233,7 @@ class Evidence:
 _ATTEMPTS = (
     select(
         s.attempt.c.delivery, s.attempt.c.n, s.attempt.c.at, s.attempt.c.provider, s.attempt.c.outcome, s.attempt.c.scope, s.attempt.c.code,
-        s.attempt.c.detail,
+        s.attempt.c.detail, s.attempt.c.handed_over_at,
     )
     .where(in_list(s.attempt.c.delivery, "ids"))
     .order_by(s.attempt.c.delivery, s.attempt.c.n)

@@ -64,10 +64,10 @@ class ExplainWorld:
             share=lambda lanes: [(lane.id, 100) for lane in lanes], prepare=judge.prepare,
         )  # fmt: skip
 
-    async def send(self, kind: Kind | None, **more: Any) -> None:
-        """Claim, hand over, and (unless None) record this outcome."""
+    async def send(self, kind: Kind | None, *, unasked: bool = False, **more: Any) -> None:
+        """Claim, hand over (unless `unasked`), and (unless None) record this outcome."""
         claimed = (await self.claim()).claimed
-        step = Step(grants=[(one.row.delivery, one.epoch) for one in claimed])
+        step = Step(grants=[] if unasked else [(one.row.delivery, one.epoch) for one in claimed])
         await self.inner.store.join(Lane.HANDOVER, self.flights.step, step)
         if kind is not None:
             outcomes = [Result(delivery=one.row.delivery, epoch=one.epoch, kind=kind, **more) for one in claimed]
@@ -211,6 +211,16 @@ async def test_a_refusal_shows_the_provider_s_words(world: ExplainWorld) -> None
     found = await world.one("c-1")
     assert (found["state"], found["reason"]) == ("rejected", "rejected_by_provider")
     assert found["text"] == "Not sent: relay refused it for good: 550 5.1.1 no such user."
+
+
+async def test_a_refusal_before_anything_left_is_not_laid_at_the_provider_s_door(world: ExplainWorld) -> None:
+    """The channel's own rules refused it: no handover was asked for."""
+    await world.drop(person())
+    await world.send(Kind.REJECTED, scope="message", code="country_blocked", detail="FR is not among the provider's countries (ID)", unasked=True)
+    found = await world.one("c-1")
+    assert (found["state"], found["facts"]["refused_by"]) == ("rejected", "homing")
+    what = "country_blocked: FR is not among the provider's countries (ID)"
+    assert found["text"] == f"Not sent: Homing refused it by its own rules for relay, before anything left: {what}."
 
 
 async def test_an_unsubscribe_shows_at_once_and_after_the_drop(world: ExplainWorld) -> None:

@@ -52,6 +52,19 @@ def keys(conn: Connection) -> list[str]:
     return sorted(conn.execute(select(s.meta.c.key)).scalars())
 
 
+async def test_calls_of_successive_turns_of_the_loop_share_a_commit(store: Store) -> None:
+    """As long as each turn brings more, for some turns; a call that comes alone is not kept waiting for others."""
+    before = store.commits
+    calls: list[asyncio.Task[str]] = []
+    for turn in range(4):
+        calls += [asyncio.create_task(store.join(Lane.HANDOVER, note_all, f"k{turn}.{i}")) for i in range(3)]
+        await asyncio.sleep(0)
+    assert len(await asyncio.gather(*calls)) == 12
+    assert store.commits - before == 1
+    async with asyncio.timeout(0.9):  # less than the writer's own look
+        await store.join(Lane.HANDOVER, note_all, "alone")
+
+
 async def test_joined_items_are_one_commit_and_each_gets_its_own_answer(store: Store) -> None:
     """What waits when the writer is free goes together."""
     before = store.commits

@@ -73,9 +73,9 @@ def test_a_topic_says_nothing_and_stays_the_same() -> None:
     assert vapid.topic("winback", "c-1") == Vapid(VAPID_KEY, "mailto:x@y.example").topic("winback", "c-1")
 
 
-@pytest.mark.parametrize(("second", "refused"), [(encode(b"\x01" * 32), True), (VAPID_KEY + "=", False), ("no key", False)])
+@pytest.mark.parametrize(("second", "refused"), [(encode(b"\x01" * 32), True), (VAPID_KEY + "=", False), ("no key", True)])
 def test_two_providers_with_two_keys_are_refused_by_file_and_line(second: str, refused: bool) -> None:
-    """A subscription belongs to one key: the spare would get 403 for each. The same key in another dress is the same; a broken one is for the start."""
+    """A subscription belongs to one key: the spare would get 403 for each. The same key in another dress is the same."""
     tables = [
         ProviderTable(name=name, plugin="webpush", settings={"vapid_private_key": Secret(key), "subject": "mailto:ops@shop.example.com"})
         for name, key in (("first", VAPID_KEY), ("spare", second))
@@ -84,4 +84,13 @@ def test_two_providers_with_two_keys_are_refused_by_file_and_line(second: str, r
     assert [(each.where, each.kind) for each in problems] == (
         [("config.toml:providers.spare.vapid_private_key", ProblemKind.CONFIG)] if refused else []
     )
-    assert all(second not in str(each) and VAPID_KEY not in str(each) and "[providers.first]" in str(each) for each in problems)
+    assert all(second not in str(each) and VAPID_KEY not in str(each) for each in problems)
+    assert all("[providers.first]" in str(each) for each in problems if second != "no key")
+
+
+def test_a_key_that_is_none_is_named_by_file_and_line() -> None:
+    """Also of the only provider: `homing check` sees it, not only the start."""
+    settings = {"vapid_private_key": Secret("cubbish"), "subject": "mailto:ops@shop.example.com"}
+    found = load_channels([ProviderTable(name="browsers", plugin="webpush", settings=settings)], locate=lambda path: f"config.toml:{'.'.join(map(str, path))}")
+    assert [(each.where, each.key) for each in found.problems] == [("config.toml:providers.browsers.vapid_private_key", "providers.browsers.vapid_private_key")]
+    assert "not 32" in found.problems[0].what and "cubbish" not in str(found.problems[0])

@@ -72,6 +72,28 @@ def test_each_mistake_is_named_with_its_line(content: str, problem: str) -> None
     assert any(found.startswith(problem) for found in problems(content)), problems(content)
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("actions: [Shop now](https://shop.example.com/sale) [Later]", None),
+        ("actions: [{{ vars.word }}]({{ vars.url }}) [More](/sale?x={{ recipient.id }})", None),
+        ("actions: {% if vars.sale %}[Sale](/sale){% endif %}", None),
+        ("actions: Shop now", "actions: at most 3, each [Title](https://..) or [Title]"),
+        ("actions: [A] [B] [C] [D]", "actions: at most 3, each [Title](https://..) or [Title]"),
+        ("actions: [Shop](javascript:x)", "actions: a link must begin with https:// or /"),
+        ("url: shop.example.com/{{ vars.path }}", "url: a link must begin with https:// or /"),
+        ("icon: //cdn.example.com/i.png", "icon: a link must begin with https:// or /"),
+        ("url: {{ vars.url }}", None),
+    ],
+)
+def test_links_and_buttons_of_a_push_are_looked_at_before_any_is_sent(line: str, said: str | None) -> None:
+    """Whatever the values will be; a line with blocks of Liquid is left to the sending."""
+    found = [str(each) for each in parse_file("a.push.liquid", f"---\n{line}\n---\nx", channel="push").problems]
+    assert len(found) == (said is not None)
+    assert said is None or found[0].startswith(f"a.push.liquid:2: {said}"), found
+    assert not parse_file("a.letter.liquid", f"---\n{line}\n---\nx", channel="letter").problems
+
+
 @pytest.mark.parametrize(("value", "known"), [("hgh", False), ("High", True), ("{{ vars.urgency }}", True)])
 def test_an_urgency_that_no_push_service_knows_is_named(value: str, known: bool) -> None:
     """Unless a variable gives it."""

@@ -169,6 +169,25 @@ async def test_no_answer_in_time_is_a_timeout() -> None:
         assert len(server.requests) == 1
 
 
+async def test_each_request_has_its_own_time_under_one_timer() -> None:
+    """One that is answered lets the timer go on to the next; those that are not end in the order in which they left, each after as long."""
+    ended: list[tuple[int, float]] = []
+
+    async def ask(client: Wire, port: int, number: int, after: float) -> None:
+        await asyncio.sleep(after)
+        start = asyncio.get_running_loop().time()
+        with pytest.raises(TimeoutError):
+            await client.post(at(port), b"", b"x")
+        ended.append((number, asyncio.get_running_loop().time() - start))
+
+    async with peer([OK], [], [], [OK]) as server, wire(server.port, seconds=0.2) as client:
+        await client.post(at(server.port), b"", b"x")
+        await asyncio.gather(ask(client, server.port, 1, 0.05), ask(client, server.port, 2, 0.12))
+        assert [number for number, _ in ended] == [1, 2]
+        assert all(0.19 < seconds < 0.4 for _, seconds in ended)
+        assert (await client.post(at(server.port), b"", b"x")).status == 201
+
+
 async def test_nobody_there_is_not_sent() -> None:
     """Refused, or a name without an address."""
     async with peer() as server:
