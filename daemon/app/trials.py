@@ -13,6 +13,7 @@ from daemon.dispatch.words import profile_words
 from daemon.errors import NotFoundError
 from daemon.intake.tracker import shop_of
 from daemon.links import Links
+from daemon.model.delivery import SECOND
 from daemon.model.recipient import Recipient
 from daemon.store.profiles import read_profile
 from daemon.store.recipients import read_recipient
@@ -54,6 +55,7 @@ class Trials:
             vars=PLACEHOLDERS,
             profile=profile,
             unsubscribe_url=self._links.unsubscribe_url(0),
+            push_join_token=self._links.join_token(0, self._world.clock.instant() / SECOND),
         )
         self._world.log.info("test_sent", campaign=name, messages=len(sent))
         return {"campaign": name, "job": None, "sent": sent}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
+from daemon.cli import screen
 from daemon.cli.context import Cli
 from daemon.errors import (
     ConfigError,
@@ -147,7 +148,7 @@ def daemon_runs(state_dir: Path) -> bool:
 @contextlib.asynccontextmanager
 async def connect(cli: Cli, *, seconds: float = ANSWER_SECONDS) -> AsyncIterator[Api]:
     """The API of the daemon, or of this process under the state lock (StateHeldError when someone else has that)."""
-    state_dir = cli.config.homing.state_dir
+    state_dir = _state_dir(cli)
     async with contextlib.AsyncExitStack() as stack:
         offline = False
         folder = state_dir
@@ -161,6 +162,20 @@ async def connect(cli: Cli, *, seconds: float = ANSWER_SECONDS) -> AsyncIterator
                 await _wait_for_daemon(state_dir, held)
         session = await stack.enter_async_context(_session(folder, seconds))
         yield Api(session, offline=offline)
+
+
+def _state_dir(cli: Cli) -> Path:
+    """Of the config; where that is wrong, of the daemon that goes on with the one it has: whoever asks it is told of the mistake."""
+    try:
+        return cli.config.homing.state_dir
+    except ConfigError as wrong:
+        found = cli.state_dir_alone()
+        if found is None or not daemon_runs(found):
+            raise
+        screen.note(f"warning: {cli.config_path} is wrong now, and the daemon goes on with the config that it has:")
+        for line in str(wrong).splitlines():
+            screen.note(f"  {line}")
+        return found
 
 
 async def _wait_for_daemon(state_dir: Path, held: StateHeldError) -> None:

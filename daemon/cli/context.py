@@ -39,6 +39,17 @@ class Cli:
             self._config = load_for_client(self.config_path, os.environ)
         return self._config
 
+    def state_dir_alone(self) -> Path | None:
+        """Where the state folder is, whatever else in the config is wrong; None if it does not say."""
+        import tomllib
+
+        try:
+            table = tomllib.loads(self.config_path.read_text(encoding="utf-8-sig"))["homing"]
+            named = os.environ.get("HOMING__HOMING__STATE_DIR", table.get("state_dir", "var"))
+            return (self.config_path.resolve().parent / str(named)).resolve()
+        except (OSError, ValueError, KeyError, AttributeError, TypeError):
+            return None
+
     def answer(self, value: Any, show: Callable[[], None]) -> None:
         """The answer: `value` as JSON, or what `show` prints for eyes."""
         if self.json:

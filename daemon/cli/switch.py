@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import getpass
 import os
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +51,9 @@ def _state_dir(cli: Cli) -> Path:
     try:
         return cli.config.homing.state_dir
     except ConfigError:
-        try:
-            table = tomllib.loads(cli.config_path.read_text(encoding="utf-8-sig"))["homing"]
-            named = os.environ.get("HOMING__HOMING__STATE_DIR", table.get("state_dir", "var"))
-            return (cli.config_path.resolve().parent / str(named)).resolve()
-        except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        if (found := cli.state_dir_alone()) is None:
             raise HomingError(f"{cli.config_path} does not say where the state folder is; stop by hand: touch STATE/stop") from None
+        return found
 
 
 def _tell_daemon(state_dir: Path, detail: str) -> Any:

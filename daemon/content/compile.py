@@ -30,7 +30,7 @@ from daemon.content.template_file import EMAIL, SMS, TemplateFile
 from daemon.content.variables import PROFILE_WORDS
 from daemon.errors import Problem, nearest
 
-ROOTS = frozenset({"recipient", "vars", "event", "offer", "campaign", "shop", "recommendations", "unsubscribe_url"})
+ROOTS = frozenset({"recipient", "vars", "event", "offer", "campaign", "shop", "recommendations", "unsubscribe_url", "push_join_token"})
 LATER_ROOTS = frozenset({"preferences_url"})
 OFFER_WORDS = frozenset({"name", "text", "code", "ends_at", "value"})
 CAMPAIGN_WORDS = frozenset({"name", "step"})
@@ -77,6 +77,8 @@ class Compiled:
     needs: tuple[Need, ...] = ()
     wants_profile: bool = False
     """It says something that the recipient's profile knows."""
+    roots: frozenset[str] = frozenset()
+    """The first words of all that it reads: `recipient`, `unsubscribe_url`.."""
 
 
 def compile_file(file: TemplateFile, *, channel: str, dress: Dress) -> Compiled | None:
@@ -102,6 +104,7 @@ def compile_file(file: TemplateFile, *, channel: str, dress: Dress) -> Compiled 
         reads_rtl=reads_rtl(segment.text for segment in split_source(text.source.text) if segment.kind is Kind.TEXT),
         needs=tuple(needs_of(parts)),
         wants_profile=any(_of_profile(variable) for part in parts for variable in part.variables),
+        roots=frozenset(str(variable.segments[0]) for part in parts for variable in part.variables),
     )
 
 

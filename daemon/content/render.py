@@ -164,6 +164,10 @@ class Renderer:
         """The variables of the template that a recipient of this locale would get."""
         return self._choose((step, variant, channel), locale)[0].needs
 
+    def reads(self, root: str, step: str, channel: str, locale: str | None, *, variant: str | None = None) -> bool:
+        """Whether that template reads a variable of this name, so that what costs something is made only for who asks."""
+        return root in self._choose((step, variant, channel), locale)[0].roots
+
     def render(
         self,
         step: str,
@@ -175,7 +179,7 @@ class Renderer:
         zone: str | None = None,
         now: Instant | None = None,
     ) -> Rendered:
-        """One message, of the best variant for `locale`. `variables`: `recipient`, `vars`, `unsubscribe_url` (see
+        """One message, of the best variant for `locale`. `variables`: `recipient`, `vars`, `unsubscribe_url`.. (see
         `variables.build_variables`); `campaign` and `shop` are added here. `zone`: of the recipient, for dates; `now`: what
         `"now" | date` means; `variant`: the recipient's arm of the step's experiment. Raises RenderError; KeyError if the version has no
         such step and channel.

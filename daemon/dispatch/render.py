@@ -63,7 +63,10 @@ class MessageWriter:
         if plan.renderer.wants_profile:
             profile = profile_words(envelope.profile, self._shop(), now, knows_tier="tier" in recipient.traits)
         words = json.loads(row.vars) if row.vars else {}
-        variables = build_variables(recipient, words, unsubscribe_url=link, now=now, profile=profile)
+        more = None
+        if plan.renderer.reads("push_join_token", row.step, row.channel, row.locale, variant=row.variant):
+            more = {"push_join_token": self._links.join_token(row.person, now / SECOND)}
+        variables = build_variables(recipient, words, unsubscribe_url=link, now=now, profile=profile, more=more)
         zone = row.zone or (envelope.zone.split(",")[0] if envelope.zone else None)
         made = plan.renderer.render(row.step, row.channel, row.locale, variables, variant=row.variant, zone=zone, now=now)
         return made, link

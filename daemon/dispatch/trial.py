@@ -58,6 +58,7 @@ async def send_test(
     vars: Mapping[str, object],
     profile: Mapping[str, object] | None = None,
     unsubscribe_url: str,
+    push_join_token: str,
 ) -> list[dict[str, object]]:
     """Send each step once over each of its channels to each address that suits; one object a message: its outcome, or what is missing."""
     if reasons := gate.reasons():
@@ -73,7 +74,8 @@ async def send_test(
                 if channel is None:
                     answer["outcome"] = f'no provider serves the channel "{kind}"'
                     continue
-                variables = build_variables(recipient, vars, unsubscribe_url=unsubscribe_url, now=now, profile=profile)
+                more = {"push_join_token": push_join_token}
+                variables = build_variables(recipient, vars, unsubscribe_url=unsubscribe_url, now=now, profile=profile, more=more)
                 try:
                     rendered = renderer.render(step.name, kind, locale or recipient.locale, variables, zone=recipient.zone, now=now)
                 except RenderError as error:

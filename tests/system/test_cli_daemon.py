@@ -128,6 +128,24 @@ def test_events_come_in_beside_the_sending_and_an_erased_one_gets_nothing(homing
     assert mails_to(running, "gone") == []
 
 
+def test_a_mistake_in_the_config_locks_nobody_out_of_the_daemon_that_runs(homing: CliWorld, running: Running) -> None:
+    """It goes on with the config that it has and answers; whoever asks is told of the mistake. `check` refuses it as ever."""
+    path = homing.folder / "config.toml"
+    right = path.read_text()
+    path.write_text(right.replace("[window]", "[windw]"))
+    try:
+        for words in (("status",), ("queue", "list"), ("held", "list"), ("doubt", "list")):
+            said = homing("--json", *words)
+            assert said.code == 0, said.err
+            assert said.json is not None
+            assert "is wrong now, and the daemon goes on" in said.err and "windw: unknown key" in said.err
+        assert homing("check").code == 78
+        assert homing("status").out.startswith("Sending.")
+    finally:
+        path.write_text(right)
+    assert homing("status").err == ""
+
+
 def test_second_daemon_on_the_folder_ends_with_75(homing: CliWorld, running: Running) -> None:
     """It says who holds the state folder; the first one goes on."""
     second = subprocess.run(program("--config", str(running.folder / "config.toml"), "run"), capture_output=True, text=True, timeout=PATIENCE)
