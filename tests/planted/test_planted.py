@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -33,6 +34,13 @@ def test_every_bug_is_on_record() -> None:
     """A bug that nothing catches is a hole in the tests, and so is one that only a lucky draw catches."""
     record = read_record()
     assert [name for name in BUGS if sure(record.get(name, {})) is None] == []
+
+
+def test_every_test_on_record_is_still_there() -> None:
+    """Under its name: who gives a test another one finds out here, and writes the record anew."""
+    named = {one.by.partition("[")[0] for caught in read_record().values() for one in caught.values() if "::" in one.by}
+    gone = [by for by in sorted(named) if not re.search(rf"\bdef {by.rpartition('::')[2]}\(", (ROOT / by.partition("::")[0]).read_text())]
+    assert gone == []
 
 
 @pytest.mark.slow
