@@ -33,7 +33,7 @@ CALL = make_message(3, channel="call", address=address_maker("phone")(3), now=ST
         f"to={ONE.address}".encode(),
         urlencode({"to": ONE.address}).encode(),
         b"Subject: x\r\n\r\n" + base64.encodebytes(f"Liebe Grüße, {ONE.text} und so weiter, ein langer Text".encode()),
-        b"\r\n\r\n" + gzip.compress(ONE.text.encode()),
+        b"\r\n\r\n" + gzip.compress(ONE.text.encode(), mtime=0),
         base64.urlsafe_b64encode(ONE.id.encode() * 3),
     ],
 )
