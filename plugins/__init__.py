@@ -41,7 +41,7 @@ from plugins.contract import (
     Stream,
     Unknown,
 )
-from plugins.feedback import BadSignature, Doubt, Feedback, FeedbackKind, Price, Settled, TakesSubscriptions, WebhookRequest
+from plugins.feedback import BadSignature, Doubt, Feedback, FeedbackKind, Price, ProbeFailed, Settled, TakesSubscriptions, WebhookRequest
 from plugins.grant import Grant
 from plugins.hookspecs import hookimpl
 from plugins.simple import SimpleChannel
@@ -73,6 +73,7 @@ __all__ = [
     "Outcome",
     "Polled",
     "Price",
+    "ProbeFailed",
     "Rejected",
     "Report",
     "RowRefused",

@@ -26,6 +26,10 @@ class BadSignature(Exception):
     """Raise it in `parse_feedback` for a request that the provider did not sign: answered with 403, nothing of it is believed."""
 
 
+class ProbeFailed(Exception):
+    """Raise it in `probe` with what is wrong."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookRequest:
     """One request to `/hooks/NAME`, whole. `url`: the public address with its query, as the provider was given it, not what a
@@ -91,6 +95,16 @@ class TakesFeedback(Protocol):
 class Reconciles(Protocol):
     async def reconcile(self, doubts: Sequence[Doubt]) -> Mapping[str, Settled]:
         """By id, what became of some of them; those that it does not mention stay in doubt. May be asked again, hours later."""
+        ...
+
+
+@runtime_checkable
+class Probes(Protocol):
+    """A channel or a platform of audiences that can be asked whether it would take us: `homing check --probe`."""
+
+    async def probe(self) -> str:
+        """What was seen, in a few words ("signed in at mail.example.com:587"); ProbeFailed with what is wrong. After `start`;
+        sends nothing to anybody and changes nothing at the provider. Has 15 seconds."""
         ...
 
 

@@ -24,6 +24,7 @@ from plugins import (
     Member,
     NotSent,
     Polled,
+    ProbeFailed,
     Rejected,
     Report,
     RowRefused,
@@ -61,6 +62,13 @@ class GoogleAudiences:
 
     async def stop(self) -> None:
         self.context = self._tokens = None
+
+    async def probe(self) -> str:
+        """See `plugins.feedback.Probes`. ProbeFailed with what Google says."""
+        page = await self._ask("GET", f"{self._lists()}?pageSize=1")
+        if not isinstance(page, dict):
+            raise ProbeFailed(f"{page[0].code}: {page[0].detail}")
+        return f"Google takes the credentials for the account {self._settings().account}"
 
     def handles(self, members: Sequence[Member]) -> Sequence[bytes]:
         return list(map(handle_of, members))

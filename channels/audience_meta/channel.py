@@ -23,6 +23,7 @@ from plugins import (
     Deferred,
     Member,
     NotSent,
+    ProbeFailed,
     Rejected,
     Report,
     RowRefused,
@@ -57,6 +58,15 @@ class MetaAudiences:
 
     async def stop(self) -> None:
         self.context = None
+
+    async def probe(self) -> str:
+        """See `plugins.feedback.Probes`. ProbeFailed with what Meta says."""
+        settings = self._settings()
+        found = await self._ask(settings.url(settings.account, "customaudiences"), {"method": "GET", "fields": "id", "limit": "1"})
+        if not isinstance(found, dict):
+            fault = _plain(found)
+            raise ProbeFailed(f"{fault.code}: {fault.detail}")
+        return f"Meta takes the token for the account {settings.account}"
 
     def handles(self, members: Sequence[Member]) -> Sequence[bytes]:
         return list(map(handle_of, members))

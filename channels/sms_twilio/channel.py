@@ -25,6 +25,7 @@ from plugins import (
     NotSent,
     Outcome,
     Price,
+    ProbeFailed,
     Rejected,
     Session,
     Settled,
@@ -130,6 +131,19 @@ class TwilioChannel(SimpleChannel[Settings]):
         except Exception as error:  # noqa: BLE001  # after the first byte nothing but an answer says what Twilio did
             return Unknown(code=_kind_of(error), detail=" ".join(str(error).split())[:200] or "no readable answer came")
         return judge(answer, self.clock.now)
+
+    async def probe(self) -> str:
+        """See `plugins.feedback.Probes`. ProbeFailed with what Twilio says."""
+        from channels.sms_twilio.client import RefusedError
+
+        if self._messages is None:
+            raise NotSent("the channel is closed")
+        try:
+            await self._messages.look()
+        except RefusedError as refused:
+            outcome = judge(refused.answer, self.clock.now)
+            raise ProbeFailed(f"{outcome.code}: {outcome.detail}" if isinstance(outcome, Deferred | Rejected) else str(refused)) from None
+        return "Twilio takes the account and its key; whether `from` may send shows the first message"
 
     def parse_feedback(self, request: WebhookRequest) -> Sequence[Feedback]:
         """See `plugins.feedback.TakesFeedback`."""

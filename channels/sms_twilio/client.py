@@ -135,6 +135,10 @@ class Messages:
         made = json.loads(reply.text)
         return Answer(status=reply.status_code, message=made if isinstance(made, dict) else None)
 
+    async def look(self) -> None:
+        """Ask for the account's newest message: a key that may send may do that. RefusedError, and what the session raises."""
+        await self._messages.list_async(limit=1, page_size=1)
+
     async def sent_to(self, number: str, since: datetime | None, limit: int) -> list[Any]:
         """The messages to a number, newest first: those sent since an instant, or (None) all. RefusedError, and what the session raises."""
         filters = {} if since is None else {"date_sent_after": since}

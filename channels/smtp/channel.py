@@ -78,6 +78,16 @@ class SmtpChannel:
         if refused != (self.capabilities.spare < settings.spare):
             self.capabilities = dataclasses.replace(self.capabilities, spare=0 if refused else settings.spare)
 
+    async def probe(self) -> str:
+        """See `plugins.feedback.Probes`. Opens a session with each relay as a message would: EHLO, STARTTLS, AUTH. CannotOpen."""
+        settings = self._context.settings
+        opener = self._opener or _network(self._context)
+        for endpoint in settings.endpoints:
+            exchange, _ = await opener(endpoint, f"{endpoint} probe")
+            exchange.quit()
+        how = "signed in at" if settings.username is not None else "taken by"
+        return f"{how} {', '.join(map(str, settings.endpoints))}"
+
     async def stop(self) -> None:
         """Say goodbye to the relays. Harmless without a start, and twice."""
         pool, self._pool = self._pool, None

@@ -97,6 +97,14 @@ class WebPush:
             self._share = 0
             self._wire.close()
 
+    async def probe(self) -> str:
+        """See `plugins.feedback.Probes`. Any answer will do: what a push service thinks of the key it says of a subscription only."""
+        hosts = [host for host in self._context.settings.allow_hosts if not host.startswith("*.")]
+        for host in hosts:
+            async with self._context.http.get(host if "://" in host else f"https://{host}/") as reply:
+                await reply.read()
+        return f"answered by {', '.join(hosts)}; what they think of the key shows the first push" if hosts else "there is no host to ask"
+
     # what a shop's page and the public door ask (plugins.TakesSubscriptions)
 
     @property

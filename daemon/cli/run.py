@@ -7,6 +7,7 @@ import gc
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -16,7 +17,7 @@ from daemon.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from daemon.app.setup import Setup
-    from plugins.loader import LoadedChannel
+    from plugins.loader import LoadedAudience, LoadedChannel
 
 PROBE_SECONDS = 15.0
 KINDS = {"campaigns": "campaign", "queues": "queue", "providers": "provider"}
@@ -39,7 +40,7 @@ def run(cli: Cli, clock_offset: int) -> None:
 
 
 @command("check", short_help="Check config, campaigns and plugins; all problems at once.")
-@click.option("--probe", is_flag=True, help="Also start each provider, and connect to its host and port if it has them.")
+@click.option("--probe", is_flag=True, help="Also ask each provider whether it would take us: connect, sign in; nothing is sent.")
 @click.option("--accept-findings", type=click.IntRange(min=0), metavar="N", help="You have seen the N findings of the audit.")
 def check(cli: Cli, probe: bool, accept_findings: int | None) -> None:
     """Read config, campaigns and plugins as `homing run` would, and name every problem with its file and line.
@@ -107,18 +108,34 @@ def _show(answer: dict[str, Any]) -> None:
     screen.say(f"{answer['config']}: {found} found ({counts})")
 
 
+def _place(settings: object) -> tuple[str, int] | None:
+    """Host and port that settings name, by themselves or in a url."""
+    host, port = getattr(settings, "host", None), getattr(settings, "port", None)
+    if isinstance(host, str) and isinstance(port, int):
+        return host, port
+    url = getattr(settings, "url", None)
+    parts = urlsplit(url) if isinstance(url, str) else None
+    if parts is None or not parts.hostname:
+        return None
+    return parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+
+
 async def _probe_all(setup: Setup) -> list[dict[str, Any]]:
-    return [await _probe(loaded) for loaded in setup.loading.channels if loaded.provider in setup.config.providers]
+    channels = [loaded for loaded in setup.loading.channels if loaded.provider in setup.config.providers]
+    loaded: list[LoadedChannel | LoadedAudience] = [*channels, *setup.loading.audiences]
+    return [await _probe(each) for each in loaded]
 
 
-async def _probe(loaded: LoadedChannel) -> dict[str, Any]:
-    """Start the channel, and open a connection to the host that its settings name. Sends nothing."""
+async def _probe(loaded: LoadedChannel | LoadedAudience) -> dict[str, Any]:
+    """Start the channel, and let it look whether its provider would take us, or open a connection to the host that its settings name.
+    Sends nothing."""
     from daemon.clock import SystemClock
     from daemon.dns import SystemDns
     from daemon.ids import SystemIds
     from daemon.log import get_log
     from daemon.net import SystemNet
     from plugins.contract import Context
+    from plugins.feedback import Probes
     from plugins.http import open_http
 
     clock = SystemClock()
@@ -134,12 +151,15 @@ async def _probe(loaded: LoadedChannel) -> dict[str, Any]:
             channel = loaded.make()
             await channel.start(context)
             detail = "started"
-            host, port = getattr(loaded.settings, "host", None), getattr(loaded.settings, "port", None)
-            if isinstance(host, str) and isinstance(port, int):
-                stream = await net.open_stream(host, port, timeout=PROBE_SECONDS)
-                stream.close()
-                detail = f"started, and {host}:{port} can be reached"
-            await channel.stop()
+            try:
+                if isinstance(channel, Probes):
+                    detail = await channel.probe()
+                elif (place := _place(loaded.settings)) is not None:
+                    stream = await net.open_stream(*place, timeout=PROBE_SECONDS)
+                    stream.close()
+                    detail = f"started, and {place[0]}:{place[1]} can be reached"
+            finally:
+                await channel.stop()
     except Exception as error:  # noqa: BLE001 - plugin isolation: whatever a channel raises is the answer
         return {"provider": loaded.provider, "ok": False, "detail": f"failed: {str(error) or type(error).__name__}"}
     finally:
