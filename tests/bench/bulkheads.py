@@ -8,7 +8,6 @@ good queue with and without them, in the same run, round by round: `python -m te
 from __future__ import annotations
 
 import contextlib
-import os
 import statistics
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.bench.end_to_end import TEMPLATE, stat
+from tests.bench.home import give, pin
 from tests.bench.peers import CLIENT, SINK
 from tests.bench.tarpit import GIVE_UP, look, sink
 from tests.crash.world import Installation, job_lines
@@ -87,16 +87,7 @@ class Home(Installation):
             (folder / "secret").write_text("0123456789abcdef")
             (folder / "secret").chmod(0o600)
         self.start()
-        assert self.pid is not None
-        for thread in Path(f"/proc/{self.pid}/task").iterdir():
-            os.sched_setaffinity(int(thread.name), {int(CLIENT)})
-
-    def give(self, queue: str, name: str, text: str) -> None:
-        folder = self.folder / "var" / "spool" / queue
-        (folder / "tmp" / f"{name}.ndjson").write_text(text)
-        os.rename(folder / "tmp" / f"{name}.ndjson", folder / "new" / f"{name}.ndjson")
-        while not self.released(name):
-            time.sleep(0.05)
+        pin(self, CLIENT)
 
 
 def measure(count: int, *, bad: bool) -> float:
@@ -107,9 +98,9 @@ def measure(count: int, *, bad: bool) -> float:
         home = Home(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="homing-bench-"))), relay, port)
         stack.callback(home.end)
         home.run("queue", "pause", "lapsed")
-        home.give("lapsed", "good", job_lines("good", "g", count))
+        give(home, "lapsed", "good", job_lines("good", "g", count))
         for way in WAYS if bad else ():
-            home.give(way, way, job_lines(way, way[0], PEOPLE).replace('"lapsed"', f'"{way}"'))
+            give(home, way, way, job_lines(way, way[0], PEOPLE).replace('"lapsed"', f'"{way}"'))
         time.sleep(1.0)
         stat(relay)
         start = time.monotonic()

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.bench.home import let_go, pin, take_in
 from tests.crash.world import Installation
 from tests.ports import free_port
 
@@ -37,12 +38,6 @@ Hello {{ recipient.first_name | default: "friend" }},
     + "A line of an ordinary newsletter, seventy-odd characters long, no more.\n" * 50
     + "Your {{ vars.last_product }} is here. Stop: {{ unsubscribe_url }}\n"
 )
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process and its threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def rows(round_: int, count: int) -> str:
@@ -110,29 +105,16 @@ class EndToEnd:
         self.port, self.count, self.round = sink_port, count, 0
         self.home = Installation(folder, sink_port, folder / "unused.log", template=TEMPLATE)
         self.home.start()
-        assert self.home.pid is not None
-        for thread in Path(f"/proc/{self.home.pid}/task").iterdir():
-            os.sched_setaffinity(int(thread.name), {0})
+        pin(self.home, 0)
 
     def prepare(self) -> None:
         """A job is in the due queue, which is paused."""
         self.round += 1
-        self.home.run("queue", "pause", "lapsed")
-        self.home.spool(f"bench-{self.round}", rows(self.round, self.count))
-        while not self.home.released(f"bench-{self.round}"):
-            time.sleep(0.05)
+        take_in(self.home, f"bench-{self.round}", rows(self.round, self.count))
 
     def send(self) -> tuple[float, float]:
         """Let it go; (e-mails a second, CPU µs a message)."""
-        stat(self.port)
-        assert self.home.pid is not None
-        before = cpu_seconds(self.home.pid)
-        self.home.run("queue", "resume", "lapsed")
-        while self.home.waiting():
-            time.sleep(0.05)
-        count, seconds = stat(self.port)
-        assert count == self.count, f"{count} of {self.count} messages came"
-        return count / seconds, (cpu_seconds(self.home.pid) - before) / count * 1e6
+        return let_go(self.home, lambda: stat(self.port), self.count)
 
 
     def send_and_cost(self) -> tuple[float, float, Cost]:

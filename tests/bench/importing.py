@@ -22,7 +22,7 @@ from pathlib import Path
 from daemon.disk import SystemDisk
 from daemon.ids import SystemIds
 from daemon.links import UNSUBSCRIBE, Links, open_ring
-from tests.bench.end_to_end import cpu_seconds
+from tests.bench.home import cpu_seconds
 from tests.bench.jobs import memory, write_job
 from tests.crash.world import Installation, job_lines
 from tests.ports import free_port

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from tests.bench.end_to_end import cpu_seconds
+from tests.bench.home import cpu_seconds
 from tests.crash.world import Installation
 from tests.ports import free_port
 

@@ -20,7 +20,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.end_to_end import Cost, EndToEnd, cpu_seconds, peak, stat
+from tests.bench.end_to_end import Cost, EndToEnd, peak, stat
+from tests.bench.home import cpu_seconds
 from tests.ports import free_port
 
 SIZE = 10_240

@@ -7,16 +7,14 @@ then goes: claim, window, consent, render, encrypt, handover and outcome committ
 from __future__ import annotations
 
 import asyncio
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from pathlib import Path
 
-from tests.bench.end_to_end import committed, cpu_seconds, written_bytes
+from tests.bench.end_to_end import committed, written_bytes
+from tests.bench.home import let_go, pin, take_in, web_stat
 from tests.bench.push_loop import keys
 from tests.crash.world import Installation
 from tests.ports import free_port
@@ -56,13 +54,6 @@ Hello {{ recipient.id }}, your {{ vars.last_product }} is still here. Come back 
 """
 
 
-def stat(port: int) -> tuple[int, float]:
-    """(pushes, seconds from the first to the last) since the last call."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/stat", timeout=10) as answer:
-        count, first, last = answer.read().split()
-    return int(count), float(last) - float(first)
-
-
 def said(*words: str) -> tuple[float, float]:
     """(seconds, CPU seconds) that a reference printed."""
     command = ["taskset", "-c", "0", sys.executable, "-m", "tests.bench.push_loop", *words]
@@ -86,35 +77,24 @@ class EndToEnd:
         (campaign / "reminder.push.liquid").write_text(TEMPLATE)
         asyncio.run(subscribe_all(folder / "var", port, count * rounds))
         self.home.start()
-        assert self.home.pid is not None
-        for thread in Path(f"/proc/{self.home.pid}/task").iterdir():
-            os.sched_setaffinity(int(thread.name), {0})
+        pin(self.home, 0)
 
     def prepare(self) -> None:
         """A job is in the due queue, which is paused."""
-        self.home.run("queue", "pause", "lapsed")
         first = self.round * self.count
         self.round += 1
         head = f'{{"id": "bench-{self.round}", "queue": "lapsed", "expected_count": {self.count}}}\n'
         rows = (f'{{"id": "r-{n}", "zone": "Asia/Jakarta", "vars": {{"last_product": "shoes"}}}}\n' for n in range(first, first + self.count))
-        self.home.spool(f"bench-{self.round}", head + "".join(rows))
-        while not self.home.released(f"bench-{self.round}"):
-            time.sleep(0.05)
+        take_in(self.home, f"bench-{self.round}", head + "".join(rows))
 
     def send(self) -> tuple[float, float, str]:
         """(pushes a second, CPU µs a push, what it cost the store)."""
         pid = self.home.pid
         assert pid is not None
-        stat(self.port)
-        before, commits, written = cpu_seconds(pid), committed(self.home.folder), written_bytes(pid)
-        self.home.run("queue", "resume", "lapsed")
-        while self.home.waiting():
-            time.sleep(0.05)
-        count, seconds = stat(self.port)
-        assert count == self.count, f"{count} of {self.count} pushes came"
+        commits, written = committed(self.home.folder), written_bytes(pid)
+        rate, cpu = let_go(self.home, lambda: web_stat(self.port), self.count)
         commits, written = committed(self.home.folder) - commits, written_bytes(pid) - written
-        cost = f"{count / commits:.1f} pushes a commit, {written / 1024 / count:.1f} KiB written a push"
-        return count / seconds, (cpu_seconds(pid) - before) / count * 1e6, cost
+        return rate, cpu, f"{self.count / commits:.1f} pushes a commit, {written / 1024 / self.count:.1f} KiB written a push"
 
 
 async def subscribe_all(state: Path, port: int, count: int) -> None:

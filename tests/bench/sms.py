@@ -14,10 +14,9 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 
-from tests.bench.end_to_end import cpu_seconds
+from tests.bench.home import let_go, pin, take_in, web_stat
 from tests.bench.sms_sink import MESSAGE
 from tests.crash.world import CAMPAIGN, CONFIG, Installation
 from tests.ports import free_port
@@ -57,13 +56,6 @@ def rows(round_: int, count: int) -> str:
     return "\n".join(json.dumps(row) for row in (head, *people)) + "\n"
 
 
-def stat(port: int) -> tuple[int, float]:
-    """(messages, seconds from the first to the last) since the last call."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/stat", timeout=5) as answer:
-        count, first, last = answer.read().split()
-    return int(count), float(last) - float(first)
-
-
 class EndToEnd:
     def __init__(self, folder: Path, port: int, count: int) -> None:
         self.port, self.count, self.round = port, count, 0
@@ -78,36 +70,23 @@ class EndToEnd:
         given = PROVIDER.format(port=port, account=MESSAGE["account_sid"], sender=MESSAGE["from"], concurrency=CONCURRENCY)
         (folder / "config.toml").write_text(base + given)
         self.home.start()
-        assert self.home.pid is not None
-        for thread in Path(f"/proc/{self.home.pid}/task").iterdir():
-            os.sched_setaffinity(int(thread.name), {int(CLIENT)})
+        pin(self.home, CLIENT)
 
     def prepare(self) -> None:
         """A job is in the due queue, which is paused."""
         self.round += 1
-        self.home.run("queue", "pause", "lapsed")
-        self.home.spool(f"bench-{self.round}", rows(self.round, self.count))
-        while not self.home.released(f"bench-{self.round}"):
-            time.sleep(0.05)
+        take_in(self.home, f"bench-{self.round}", rows(self.round, self.count))
 
     def send(self) -> tuple[float, float]:
         """Let it go; (messages a second, CPU µs a message)."""
-        stat(self.port)
-        assert self.home.pid is not None
-        before = cpu_seconds(self.home.pid)
-        self.home.run("queue", "resume", "lapsed")
-        while self.home.waiting():
-            time.sleep(0.05)
-        count, seconds = stat(self.port)
-        assert count == self.count, f"{count} of {self.count} messages came"
-        return count / seconds, (cpu_seconds(self.home.pid) - before) / count * 1e6
+        return let_go(self.home, lambda: web_stat(self.port), self.count)
 
 
 def reference(port: int, count: int) -> tuple[float, float]:
     """The same of the bare loop."""
     command = ["taskset", "-c", CLIENT, sys.executable, "-m", "tests.bench.sms_pool", str(port), str(count), str(CONCURRENCY)]
     seconds, cpu = map(float, subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
-    stat(port)
+    web_stat(port)
     return count / seconds, cpu / count * 1e6
 
 

@@ -14,7 +14,6 @@ twice as long as it took.
 from __future__ import annotations
 
 import contextlib
-import os
 import statistics
 import subprocess
 import sys
@@ -24,7 +23,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.end_to_end import TEMPLATE, cpu_seconds, stat
+from tests.bench.end_to_end import TEMPLATE, stat
+from tests.bench.home import cpu_seconds, give, pin
 from tests.bench.peers import CLIENT, SINK
 from tests.crash.world import Installation, job_lines
 from tests.ports import free_port
@@ -105,16 +105,7 @@ class Home(Installation):
             text += RELAY.format(name="tar", plugin="letters", port=tarpit) + '[queues.stuck]\ncampaign = "letters"\n'
         config.write_text(text)
         self.start()
-        assert self.pid is not None
-        for thread in Path(f"/proc/{self.pid}/task").iterdir():
-            os.sched_setaffinity(int(thread.name), {int(CLIENT)})
-
-    def give(self, queue: str, name: str, text: str) -> None:
-        folder = self.folder / "var" / "spool" / queue
-        (folder / "tmp" / f"{name}.ndjson").write_text(text)
-        os.rename(folder / "tmp" / f"{name}.ndjson", folder / "new" / f"{name}.ndjson")
-        while not self.released(name):
-            time.sleep(0.05)
+        pin(self, CLIENT)
 
 
 def measure(shape: Shape, count: int, *, bad: bool) -> tuple[float, float]:
@@ -125,14 +116,14 @@ def measure(shape: Shape, count: int, *, bad: bool) -> tuple[float, float]:
         home = Home(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="homing-bench-"))), port, shape, tarpit)
         stack.callback(home.end)
         if tarpit is not None and not shape.first:
-            home.give("stuck", "stuck", job_lines("stuck", "s", 2000).replace('"lapsed"', '"stuck"'))
+            give(home, "stuck", "stuck", job_lines("stuck", "s", 2000).replace('"lapsed"', '"stuck"'))
             time.sleep(1.0)  # all its places are taken
         home.run("queue", "pause", "lapsed")
         lines = job_lines("fast", "f", count + count // SLOW_SHARE).splitlines()
         for at in range(SLOW_SHARE, len(lines), SLOW_SHARE + 1):
             where = "@slow.example" if bad and shape.slow else "@example.com"
             lines[at] = lines[at].replace("@example.com", where)
-        home.give("lapsed", "fast", "\n".join(lines) + "\n")
+        give(home, "lapsed", "fast", "\n".join(lines) + "\n")
         wanted = count if bad and shape.slow else count + count // SLOW_SHARE
         stat(port)
         assert home.pid is not None

@@ -19,7 +19,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from tests.bench.end_to_end import cpu_seconds
+from tests.bench.home import cpu_seconds
 from tests.bench.jobs import memory, write_job
 from tests.crash.world import Installation
 from tests.ports import free_port
