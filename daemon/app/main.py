@@ -159,12 +159,14 @@ class Daemon:
         self.sending.put_in_audience = self.retargeting.sync.wake
         self.walking = WalkStage(
             store=world.store, clock=self.clock, ids=self.ids, log=self.log, config=self.setup.config, rules=self.setup.rules,
-            signals=self.signals, standing=self._standing, released=self.sending.wake, scarce=self._scarce,
+            signals=self.signals, standing=self._standing, shop=lambda: shop_of(self.setup.config), released=self.sending.wake,
+            scarce=self._scarce,
             poll_seconds=max(MOST_SECONDS, self.ports.pace.poll_seconds),
         )  # fmt: skip
         self.segmentation = Segmentation(
             store=world.store, clock=self.clock, log=self.log, setup=lambda: self.setup, signals=self.signals,
             trusted=lambda: Reason.CLOCK_UNTRUSTED not in self.opened.gate.latched(), commits=lambda: self.opened.store.commits,
+            changed=self.walking.poke,
         )  # fmt: skip
         self._compose_intake(world)
         self._compose_desk(world)

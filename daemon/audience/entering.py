@@ -9,6 +9,7 @@ from daemon.journey.arms import draw_arms, held_out
 from daemon.journey.sequence import begin
 from daemon.model.campaign import Campaign, Purpose
 from daemon.model.delivery import Instant
+from daemon.model.segment import ENTERED
 from daemon.store.enrolling import Begun, Entry
 from daemon.store.exits import Kind, Use
 
@@ -34,6 +35,9 @@ def entry_of(number: int, version: int, campaign: Campaign, everywhere: float = 
 def uses_of(campaign: Campaign) -> list[Use]:
     """What the campaign makes of events."""
     uses = [Use(event, Kind.EXIT) for event in campaign.exit.events]
+    if campaign.exit.segments and ENTERED not in campaign.exit.events:
+        names = ", ".join("'" + name.replace("'", "''") + "'" for name in campaign.exit.segments)
+        uses.append(Use(ENTERED, Kind.EXIT, f"segment in ({names})"))
     if campaign.goal is not None:
         uses.append(Use(campaign.goal.event, Kind.GOAL, campaign.goal.where))
     if (trigger := campaign.enrol.trigger) is not None and trigger.event is not None:

@@ -11,12 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from daemon.audience.timing import choose, moment_of, quiet_hours_of, why_never
+from daemon.content.expression import parse_expression
 from daemon.content.version import CampaignVersion
 from daemon.journey import sequence
 from daemon.journey.sequence import End, Facts, Look, Plan
 from daemon.model.audience import AUDIENCE
 from daemon.model.campaign import Campaign, Mode, Step
 from daemon.model.delivery import DAY, Instant
+from daemon.model.expression import Expression
 from daemon.model.journey import Variant, WalkState
 from daemon.policy.dates import campaign_life
 from daemon.policy.hours import WindowRule, parse_window
@@ -56,13 +58,16 @@ class Route:
     campaign: Campaign
     window: WindowRule | None
     prefer: tuple[WindowRule, ...]
+    conditions: Mapping[str, Expression] = field(default_factory=dict)
+    """Its steps' `where`, by their text."""
 
     @classmethod
     def of(cls, body: str) -> Route:
         """From the JSON text that the store keeps of a version."""
         campaign = CampaignVersion.from_json(body).campaign
         window = parse_window(campaign.window) if campaign.window else None
-        return cls(campaign=campaign, window=window, prefer=ranks(parse_prefer(tuple(campaign.prefer))))
+        conditions = {step.where: parse_expression(step.where) for step in campaign.steps if step.where is not None}
+        return cls(campaign=campaign, window=window, prefer=ranks(parse_prefer(tuple(campaign.prefer))), conditions=conditions)
 
     def move(self, walk: Walking, known: Known, rules: Rules, now: Instant) -> Moved:
         """What becomes of an open walk."""

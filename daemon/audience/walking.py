@@ -8,9 +8,10 @@ settled all the same.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 
 from daemon.audience.entering import entry_of
 from daemon.audience.route import Known, Route
@@ -18,16 +19,19 @@ from daemon.clock import Clock, to_instant
 from daemon.config.load import Config
 from daemon.errors import StoreUnavailableError
 from daemon.ids import Ids
-from daemon.model.campaign import Campaign
-from daemon.model.delivery import DAY, HOUR, MINUTE, SECOND, Instant
+from daemon.journey.profile import Shop
+from daemon.model.campaign import Campaign, Step
+from daemon.model.delivery import DAY, HOUR, SECOND, Instant
 from daemon.model.journey import WalkState
 from daemon.pacing.stride import Stride
 from daemon.policy.rules import Rules
 from daemon.service import Service, Signals
 from daemon.store.campaigns import body_of
 from daemon.store.enrolling import Entry, open_standing
+from daemon.store.segment_entry import enrol_members, unentered
 from daemon.store.settling import Settled, close_line, close_walks, settle_walks
 from daemon.store.triggers import take_triggers
+from daemon.store.walk_facts import inside_of, matching
 from daemon.store.walking import ENDED, Asking, Awaited, Line, Moved, Walking, awaited, due_walks, move_walks, reactions
 from daemon.store.waves import ID_BITS
 from daemon.store.writer import Lane, Writes
@@ -37,6 +41,7 @@ MOST_SECONDS = 60.0
 """It looks so often in any case: a clock may be set."""
 MOST_ROWS = 500
 ARCHIVED = "archived"
+NEVER = 1 << 62
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,16 +68,17 @@ class WalkStage(Service):
 
     def __init__(
         self, *, store: Writes, clock: Clock, ids: Ids, log: Log, config: Config, rules: Rules, signals: Signals | None = None,
-        standing: Callable[[], Sequence[Standing]], released: Callable[[], None] = lambda: None, poll_seconds: float = MOST_SECONDS,
+        standing: Callable[[], Sequence[Standing]], shop: Callable[[], Shop], released: Callable[[], None] = lambda: None,
+        poll_seconds: float = MOST_SECONDS,
         scarce: Callable[[], str | None] = lambda: None,
     ) -> None:  # fmt: skip
-        """`standing()`: the campaigns that the catalogue has now; `released()` when rows fell due (dispatch); `scarce()`: why nothing
-        may be planned now."""
+        """`standing()`: the campaigns that the catalogue has now; `shop()`: what tiers and days are by; `released()` when rows fell due
+        (dispatch); `scarce()`: why nothing may be planned now."""
         super().__init__("walking")
         self._store, self._clock, self._ids, self._log, self._released = store, clock, ids, log, released
         self._signals = signals or Signals.off()
         self._standing, self._config, self._rules, self._poll_seconds = standing, config, rules, poll_seconds
-        self._scarce = scarce
+        self._scarce, self._shop = scarce, shop
         self._bell = asyncio.Event()
         self._routes: dict[tuple[int, int], Route | None] = {}
         self._prepared = self._put_off = False
@@ -132,13 +138,18 @@ class WalkStage(Service):
             self._prepared = True
         waits = await self._store.read(awaited)
         asking = await self._asking(waits)
+        entering = await self._entering(waits)
         done = 0
         for one in waits:
             if self.stopping.is_set():
                 return None
             done += await self._turn(one, asking.get(one.line.name, ()))
+            if one.line.campaign in entering:
+                done += await self._enrol_members(one.line)
         times = [at for one in await self._store.read(awaited) for at in (one.going, one.over, one.fresh) if at is not None]
         next_at = min(times, default=None)
+        if await self._entering(waits):
+            return self._clock.instant()
         return next_at if done or next_at is None else max(next_at, self._clock.instant() + SECOND)
 
     async def _turn(self, one: Awaited, asking: Sequence[Asking]) -> int:
@@ -206,11 +217,51 @@ class WalkStage(Service):
         awaits: dict[str, int] = {}
         for one in asking:
             awaits[one.step] = min(one.after, awaits.get(one.step, one.after))
-        route = await self._route(line.campaign, line.version)
+        persons = [walk.person for walk in walks]
+        newest = await self._route(line.campaign, line.version)
+        routes = {version: await self._route(line.campaign, version) for version in sorted({walk.version for walk in walks})}
         reacted: Mapping[int, object] = {}
-        if route is not None and route.campaign.after.finish is not None:
-            reacted = await self._store.read(reactions, [walk.person for walk in walks])
-        return {walk.id: Known(reacted=bool(reacted.get(walk.id)), awaited=awaits) for walk in walks}
+        if any(route is not None and route.campaign.after.finish is not None for route in routes.values()):
+            reacted = await self._store.read(reactions, persons)
+        inside: Mapping[int, Sequence[str]] = {}
+        if newest is not None and newest.campaign.exit.segments:
+            inside = await self._store.read(inside_of, newest.campaign.exit.segments, persons)
+        wanted = {
+            text: (expression, persons) for route in routes.values() if route is not None for text, expression in route.conditions.items()
+        }
+        matched = await self._store.write(Lane.BULK, matching, wanted, self._shop(), self._clock.instant()) if wanted else {}
+        return {
+            walk.id: Known(
+                matches=functools.partial(_matches, matched, walk.person), inside=inside.get(walk.person, ()),
+                reacted=bool(reacted.get(walk.id)), awaited=awaits,
+            )
+            for walk in walks
+        }  # fmt: skip
+
+    async def _entering(self, waits: Sequence[Awaited]) -> frozenset[int]:
+        """Campaigns that have not taken all members of their segment."""
+        wanted: list[tuple[int, str]] = []
+        now = self._clock.instant()
+        for one in waits:
+            route = await self._route(one.line.campaign, one.line.version) if one.line.runs else None
+            if route is None or route.campaign.enrol.segment is None:
+                continue
+            if opens_at(route.campaign) <= now < closes_at(route.campaign):
+                wanted.append((one.line.campaign, route.campaign.enrol.segment))
+        return await self._store.read(unentered, wanted) if wanted else frozenset()
+
+    async def _enrol_members(self, line: Line) -> int:
+        """A page of the members of a campaign's segment enter."""
+        route, entry = await self._route(line.campaign, line.version), await self._entry(line)
+        if route is None or entry is None or route.campaign.enrol.segment is None:
+            return 0
+        rows = self._moving.rows()
+        looked_at, entered = await self._store.write(
+            Lane.BULK, enrol_members, entry, route.campaign.enrol.segment, self._clock.instant(), rows
+        )
+        if entered:
+            self._log.info("segment_entered", campaign=line.name, segment=route.campaign.enrol.segment, people=entered)
+        return looked_at
 
     async def _settle(self, line: Line) -> int:
         """What follows from ends, and the end of horizons."""
@@ -255,7 +306,8 @@ class WalkStage(Service):
             return 0
         now = self._clock.instant()
         taken = await self._store.write(
-            Lane.BULK, take_triggers, entry, now, self._moving.rows(), life=life_of(route.campaign), opens_at=opens_at(route.campaign),
+            Lane.BULK, take_triggers, entry, now, self._moving.rows(), life=life_of(route.campaign),
+            opens_at=opens_at(route.campaign) if now < closes_at(route.campaign) else NEVER,
             absent=trigger.absent if trigger is not None else None,
         )  # fmt: skip
         if taken.total:
@@ -274,6 +326,10 @@ class WalkStage(Service):
         return len(walks)
 
 
+def _matches(matched: Mapping[str, set[int]], person: int, step: Step) -> bool:
+    return step.where is None or person in matched.get(step.where, ())
+
+
 def life_of(campaign: Campaign) -> int:
     """How long after its trigger the first message may still go."""
     first = campaign.steps[0]
@@ -282,7 +338,15 @@ def life_of(campaign: Campaign) -> int:
 
 def opens_at(campaign: Campaign) -> Instant:
     """When the campaign begins at the earliest, anywhere."""
-    starts = campaign.starts
-    if starts is None:
-        return 0
-    return to_instant(starts) if isinstance(starts, datetime) else to_instant(datetime.combine(starts, time(), UTC)) - 14 * 60 * MINUTE
+    return 0 if campaign.starts is None else _somewhere(campaign.starts, -14)
+
+
+def closes_at(campaign: Campaign) -> Instant:
+    """When it is over everywhere."""
+    return NEVER if campaign.ends is None else _somewhere(campaign.ends, 12)
+
+
+def _somewhere(moment: date | datetime, hours: int) -> Instant:
+    if isinstance(moment, datetime):
+        return to_instant(moment)
+    return to_instant(datetime.combine(moment, time(), UTC)) + hours * HOUR

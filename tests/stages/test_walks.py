@@ -274,6 +274,66 @@ async def test_a_held_delivery_of_an_ended_walk_needs_no_release(opening: Openin
     assert await world.steps() == [("reminder", "dropped", "converted")]
 
 
+# segments
+
+
+BY_SEGMENT = campaign(enrol=Enrol(segment="lapsed"), exit=Exit(events=(ORDER,), segments=("active_subscribers", "staff")), again=5 * DAY)
+
+
+async def test_members_of_a_segment_enter_after_each_evaluation(opening: Opening) -> None:
+    """Once each; who became one since enters after the next evaluation, who was one before does not enter twice."""
+    world = await opening(BY_SEGMENT)
+    people = [f"c-{number}" for number in range(1, 131)]
+    await world.lapsed(45, *people, "c-900")
+    await world.put_in("lapsed", *people)
+    await world.walk()
+    assert await world.one("SELECT count(*) FROM walk") == 130
+    await world.put_in("lapsed")
+    await world.inner.do("UPDATE segment SET evaluated_at = evaluated_at - 1")
+    await world.walk()
+    assert await world.walks("c-900") == []
+    world.inner.clock.wall += 1
+    await world.put_in("lapsed", "c-900")
+    await world.walk()
+    assert (len(await world.walks("c-900")), await world.one("SELECT count(*) FROM walk")) == (1, 131)
+
+
+async def test_who_enters_an_exit_segment_is_out_at_once(opening: Opening) -> None:
+    """The event of entering ends the walk, in its transaction; entering another segment does not."""
+    world = await opening(BY_SEGMENT)
+    await world.lapsed(45, "c-1", "c-2")
+    await world.put_in("lapsed", "c-1", "c-2")
+    await world.walk()
+    claimed = (await world.claim()).claimed
+    await world.happen("Segment Entered", "c-1", segment="staff")
+    await world.happen("Segment Entered", "c-2", segment="big_spenders")
+    await world.send(claimed=claimed)
+    assert [state for state, _, _ in await world.walks("c-1")] == ["exited"]
+    assert [state for state, _, _ in await world.walks("c-2")] == ["open"]
+
+
+async def test_who_is_in_an_exit_segment_when_a_step_falls_due_is_out(opening: Opening) -> None:
+    """Though no event told of it: the segment is new."""
+    world = await opening(BY_SEGMENT)
+    await world.lapsed(45)
+    await world.put_in("lapsed", "c-1")
+    await world.go(HOUR)
+    await world.put_in("active_subscribers", "c-1")
+    await world.go(16 * DAY)
+    assert await world.walks() == [("exited", "reminder", "segment active_subscribers")]
+
+
+async def test_a_step_goes_to_those_whom_it_is_for(opening: Opening) -> None:
+    """`where` is asked when it falls due."""
+    steps = [THREE[0], replace(THREE[1], where="orders >= 2"), THREE[2]]
+    world = await opening(campaign(steps=steps, exit=Exit(events=("Support Ticket Opened",))))
+    await enter(world, "c-1", "c-2")
+    await world.happen(ORDER, "c-2", ago=46 * DAY, id="second", revenue=5)
+    await world.go(46 * DAY)
+    assert [step for step, _, _ in await world.steps("c-1")] == ["reminder", "last"]
+    assert [step for step, _, _ in await world.steps("c-2")] == ["reminder", "offer", "last"]
+
+
 # again
 
 

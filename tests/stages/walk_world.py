@@ -48,7 +48,7 @@ class WalkWorld(SeveralWorld):
         world.campaigns = {}
         world.stage = WalkStage(
             store=inner.store, clock=inner.clock, ids=SystemIds(), log=inner.log, config=inner.config, rules=world.rules,
-            standing=world.standing,
+            standing=world.standing, shop=Shop,
         )  # fmt: skip
         for version in versions:
             await world.load(version)
@@ -94,6 +94,20 @@ class WalkWorld(SeveralWorld):
         """They are known, and ordered last so many days ago."""
         for recipient in recipients or ("c-1",):
             await self.happen(ORDER, recipient, ago=days * DAY, id=f"old {recipient}", revenue=10)
+
+    async def put_in(self, segment: str, *recipients: str) -> None:
+        """A segment that has just been evaluated has these members (too)."""
+        now = self.inner.clock.wall
+        await self.inner.do(
+            "INSERT INTO segment (id, name, members, evaluated_at) VALUES ((SELECT coalesce(max(id), 0) + 1 FROM segment), :name, 0, :now)"
+            " ON CONFLICT (name) DO UPDATE SET evaluated_at = excluded.evaluated_at",
+            name=segment, now=now,
+        )  # fmt: skip
+        for recipient in recipients:
+            await self.inner.do(
+                "INSERT INTO segment_member (segment, person, since) SELECT id, :person, :now FROM segment WHERE name = :name",
+                person=person_id(recipient), name=segment, now=now,
+            )  # fmt: skip
 
     async def walks(self, recipient: str = "c-1", name: str = "winback") -> list[tuple[Any, ...]]:
         """(state, step, end_reason) of each, in order."""
