@@ -16,6 +16,7 @@ from daemon.model.delivery import FINAL, REASONS, Decision, Instant, Reason, Sta
 from daemon.policy.rules import Rules
 from daemon.policy.subject import PersonFacts
 from daemon.policy.tz import utc_text
+from daemon.reports.enrolments import absences, head_of, line_of
 from daemon.reports.family import Family
 from daemon.reports.sentences import Teller
 from daemon.store.feedback import FeedbackRow
@@ -60,26 +61,25 @@ def explain(evidence: Evidence, rules: Rules, gate: Mapping[str, str], now: Inst
     person = evidence.person
     guess = rules.guess_zones(PersonFacts(id=person.id, key=person.key, zone=person.zone, phone=person.phone, country=person.country))
     teller = Teller(guess.names[0] if guess.names else None, now)
-    walks: dict[tuple[str, int], list[DeliveryRow]] = defaultdict(list)
+    found: dict[tuple[str, int], list[DeliveryRow]] = defaultdict(list)
     family = Family(evidence.deliveries)
+    walks = {(walk.campaign, walk.occurrence): walk for walk in evidence.walks}
+    for key in walks:
+        found[key] = []
     for row in evidence.deliveries:
-        walks[row.campaign, row.occurrence].append(row)
+        found[row.campaign, row.occurrence].append(row)
     return {
         "recipient": person.key,
         "at": iso(now, digits=0),
         "zone": {"names": list(guess.names), "source": guess.source},
         "enrolments": [
             {
-                "campaign": campaign,
-                "version": max(row.version for row in rows),
-                "occurrence": occurrence,
-                "state": "ended" if all(row.state in FINAL for row in rows) else "open",
-                "arms": {},
+                **head_of(walks.get((campaign, occurrence)), rows, campaign, occurrence),
                 "deliveries": [_delivery(row, evidence, gate, teller, now, family) for row in rows],
             }
-            for (campaign, occurrence), rows in walks.items()
+            for (campaign, occurrence), rows in found.items()
         ],
-        "not_enrolled": [],
+        "not_enrolled": absences(evidence.walks),
     }
 
 
@@ -250,7 +250,7 @@ def render_text(answer: Mapping[str, Any]) -> str:
     names = ", ".join(zone["names"][:3]) + (f" and {len(zone['names']) - 3} more" if len(zone["names"]) > 3 else "") or "unknown"
     lines = [f"{answer['recipient']}   zone: {names} ({zone['source']})   at {answer['at']}"]
     for walk in answer["enrolments"]:
-        lines.append(f"\n{walk['campaign']} (version {walk['version']}, {walk['state']})")
+        lines.append(line_of(walk))
         for delivery in walk["deliveries"]:
             reason = f", {delivery['reason']}" if delivery["reason"] else ""
             lines.append(f"  {delivery['step']} · {delivery['channel']} · {delivery['state']}{reason} · {delivery['id']}")

@@ -35,6 +35,17 @@ COLUMNS = (
 """Of a profile, from which days may count."""
 
 
+_NEXT_CAMPAIGN = select(func.min(s.walk.c.campaign)).where(s.walk.c.campaign > bindparam("after"))
+
+
+def walked_campaigns(conn: Connection) -> list[int]:
+    """Campaigns in which somebody walks or walked: one step in the index for each."""
+    found: list[int] = []
+    while (number := value(conn, _NEXT_CAMPAIGN, ("after",), (found[-1] if found else -1,))) is not None:
+        found.append(int(number))
+    return found
+
+
 class Begun(NamedTuple):
     """How a walk begins."""
 

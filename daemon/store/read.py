@@ -29,6 +29,7 @@ from daemon.store.lanes import RUNNING
 from daemon.store.operate import OPEN_JOBS, totals
 from daemon.store.recipients import person_id
 from daemon.store.sql import fetch, ids, in_list, rows, value
+from daemon.store.walk_facts import WalkRow, walks_of_person
 
 EVIDENCE = 20
 """Newest attempts of a delivery that explain reads."""
@@ -228,6 +229,7 @@ class Evidence:
     attempts: Mapping[int, Sequence[Attempt]]
     waited: Mapping[int, Sequence[Waited]]
     feedback: Mapping[int, Sequence[FeedbackRow]]
+    walks: Sequence[WalkRow] = ()
 
 
 _ATTEMPTS = (
@@ -265,6 +267,7 @@ def read_evidence(conn: Connection, key: str, *, campaign: str | None, now: Inst
     return Evidence(
         person=person, deliveries=wanted, decisions=decisions, attempts={d: rows[-EVIDENCE:] for d, rows in attempts.items()},
         waited=dict(waited), feedback=dict(feedback),
+        walks=[walk for walk in walks_of_person(conn, person.id) if campaign is None or walk.campaign == campaign],
     )  # fmt: skip
 
 

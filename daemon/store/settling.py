@@ -16,7 +16,7 @@ from daemon.model.delivery import Instant, Reason, State
 from daemon.model.job import JobState
 from daemon.model.journey import WalkState
 from daemon.store import schema as s
-from daemon.store.enrolling import Entrant, Entry, enrol
+from daemon.store.enrolling import Entrant, Entry, enrol, walked_campaigns
 from daemon.store.sql import fetch, ids, in_list, many
 from daemon.store.suppressions import SuppressionEntry, add_suppressions
 from daemon.store.tallies import Tallies
@@ -134,7 +134,6 @@ _OPEN_OF = select(_W.id).where(
     or_(_W.state == literal_column("'open'"), _W.state == literal_column("'planned'")),
 )  # fmt: skip
 _ALL_OF = select(_W.id).where(_W.campaign == bindparam("campaign"), _W.person == bindparam("person"))
-_CAMPAIGNS = select(s.job.c.campaign).where(s.job.c.source == literal_column("'walks'")).distinct()
 
 
 def end_walks_of(conn: Connection, person: int, state: WalkState, reason: str, now: Instant) -> int:
@@ -150,8 +149,7 @@ _WORDS = update(s.walk).where(_W.id == bindparam("b_id")).values(event=null(), v
 def forget_walks(conn: Connection, person: int, now: Instant) -> None:
     """The person was erased: what is open ends, and no words are kept."""
     end_walks_of(conn, person, WalkState.EXITED, Reason.ERASED.value, now)
-    campaigns = [row[0] for row in fetch(conn, _CAMPAIGNS)]
-    mine = [row[0] for campaign in campaigns for row in fetch(conn, _ALL_OF, ("campaign", "person"), (campaign, person))]
+    mine = [row[0] for campaign in walked_campaigns(conn) for row in fetch(conn, _ALL_OF, ("campaign", "person"), (campaign, person))]
     many(conn, _WORDS, ("b_id",), [(walk,) for walk in mine])
 
 

@@ -1,16 +1,18 @@
-"""What is asked of people when a step of theirs falls due: do they match its `where`, and are they in a segment that ends the walk?"""
+"""What is asked of people and their walks: do they match a step's `where`, are they in a segment that ends the walk; what explain shows."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from daemon.journey.profile import Shop
 from daemon.model.delivery import Instant
 from daemon.model.expression import Expression
 from daemon.store import schema as s
+from daemon.store.enrolling import walked_campaigns
 from daemon.store.segment_sql import members_matching
 from daemon.store.sql import fetch, ids, in_list
 
@@ -29,6 +31,38 @@ def inside_of(conn: Connection, names: Collection[str], persons: Collection[int]
         for person, name in fetch(conn, _INSIDE, ("names", "persons"), (ids(sorted(names)), ids(sorted(persons)))):
             found[person].append(name)
     return found
+
+
+class WalkRow(NamedTuple):
+    """A walk as explain shows it; `campaign` by its name."""
+
+    campaign: str
+    version: int
+    occurrence: int
+    state: str
+    arms: str | None
+    held_out: int
+    step: str | None
+    entered_at: Instant
+    next_at: Instant | None
+    ended_at: Instant | None
+    end_reason: str | None
+    goal_at: Instant | None
+
+
+_W = s.walk.c
+_OF_PERSON = (
+    select(s.campaign.c.name, *(_W[name] for name in WalkRow._fields if name != "campaign"))
+    .join(s.campaign, s.campaign.c.id == _W.campaign)
+    .where(in_list(_W.campaign, "campaigns"), _W.person == bindparam("person"))
+)
+
+
+def walks_of_person(conn: Connection, person: int) -> list[WalkRow]:
+    """All of them, the newest first."""
+    campaigns = ids(walked_campaigns(conn))
+    found = [WalkRow._make(row) for row in conn.execute(_OF_PERSON, {"campaigns": campaigns, "person": person})]
+    return sorted(found, key=lambda walk: (walk.entered_at, walk.campaign), reverse=True)
 
 
 def matching(

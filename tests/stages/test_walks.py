@@ -13,6 +13,7 @@ from daemon.content.version import CampaignVersion
 from daemon.model.campaign import CampaignStatus, Step
 from daemon.model.delivery import DAY, HOUR, MINUTE
 from daemon.model.journey import After, Enrol, Exit, Goal, Late, Trigger
+from daemon.reports.explain import Explaining, render_text
 from daemon.store.jobs import cancel_job
 from daemon.store.operate import set_campaign_status, set_queue_paused
 from daemon.store.writer import Lane
@@ -332,6 +333,41 @@ async def test_a_step_goes_to_those_whom_it_is_for(opening: Opening) -> None:
     await world.go(46 * DAY)
     assert [step for step, _, _ in await world.steps("c-1")] == ["reminder", "last"]
     assert [step for step, _, _ in await world.steps("c-2")] == ["reminder", "offer", "last"]
+
+
+# explain
+
+
+async def explained(world: WalkWorld, recipient: str = "c-1") -> dict[str, Any]:
+    explainer = Explaining(store=world.inner.store, clock=world.inner.clock, bind=world.bind, rules=lambda: world.rules, gate=dict)
+    return await explainer.explain(recipient)
+
+
+async def test_explain_tells_of_walks(opening: Opening) -> None:
+    """Occurrence, state, arms, where it stands; after its end why, and that its campaign does not have him any more."""
+    world = await opening()
+    await enter(world)
+    answer = await explained(world)
+    [walk] = answer["enrolments"]
+    assert (walk["state"], walk["occurrence"], walk["arms"], walk["deliveries"]) == ("open", 1, {"holdout": False}, [])
+    await world.go(HOUR)
+    await world.happen(ORDER, ago=MINUTE)
+    answer = await explained(world)
+    [walk] = answer["enrolments"]
+    assert (walk["state"], walk["step"], walk["reason"]) == ("converted", "reminder", ORDER)
+    assert answer["not_enrolled"] == [{"campaign": "winback", "reason": "converted", "at": walk["ended_at"]}]
+    assert f"{ORDER} {walk['ended_at']}" in render_text(answer)
+
+
+async def test_explain_marks_what_would_not_have_been_sent(opening: Opening) -> None:
+    """The purchase happened before the message, and was told after it."""
+    world = await opening()
+    await enter(world)
+    world.inner.clock.wall += HOUR
+    await world.go()
+    await world.happen(ORDER, ago=MINUTE)
+    [walk] = (await explained(world))["enrolments"]
+    assert walk["would_not_have_sent"] == ["reminder"]
 
 
 # again

@@ -157,19 +157,20 @@ async def test_nothing_is_handed_over_after_a_purchase_was_answered(build: Build
 
 
 def test_orders_of_the_stock_client_cancel_what_waits(build: Build) -> None:
-    """Messages that wait for a paused queue are dropped when their people buy, through the library of Segment as it is."""
+    """Messages that wait in the due queue are dropped when their people buy, through the library of Segment as it is."""
     house = build()
     (house.folder / "campaigns" / "winback" / "campaign.toml").write_text(WALKED)
     key = token(house)
     house.start()
-    assert house("queue", "pause", "lapsed").code == 0
+    assert house("stop", "--all").code == 0
     house.give(document("waiting", [person(f"w-{number}") for number in range(20)]))
     house.expanded("waiting")
+    wait_for(lambda: house.job("walks:winback").get("deliveries", {}).get("due") == 20, "all steps are planned")
     client = Client(key, host=f"http://127.0.0.1:{house.admin}", gzip=True)
     for number in range(0, 20, 2):
         client.track(f"w-{number}", "Order Completed", {"order_id": f"o-{number}", "revenue": 10})
     client.shutdown()
-    assert house("queue", "resume", "lapsed").code == 0
+    assert house("start", "--all", "--expect", "20").code == 0
     house.sent(10, "w-")
     wait_for(lambda: house.ask("SELECT count(*) FROM walk WHERE settled = 1") == [(10,)], "the ends are settled")
     assert sorted(house.relay.counts("w-")) == sorted(f"w-{number}@example.com" for number in range(1, 20, 2))
