@@ -31,6 +31,8 @@ PUSH_JOIN = "push-join"
 """The purpose of the token by which a browser is registered: whose it is. With the period in which it was made."""
 JOIN_PERIOD = 30 * 86_400
 """Seconds. A join token is good for the rest of its period and all of the next."""
+CODES = "codes"
+"""The purpose of the secret that codes of offers are made from."""
 HOOK = "hook"
 """The purpose of the token in `/hooks/{provider}?t=TOKEN`: which delivery a provider's feedback is about."""
 
@@ -107,6 +109,10 @@ class Links:
         if not hmac.compare_digest(mac, self._mac(match[1], purpose, data)):
             return None
         return int.from_bytes(data, "big")
+
+    def secret(self, purpose: str) -> bytes:
+        """32 bytes that nobody outside can know, of the newest key and good for one purpose only."""
+        return hmac.digest(self._secrets[self._newest], purpose.encode(), "sha256")
 
     def unsubscribe_url(self, delivery_id: int) -> str:
         """The address for `List-Unsubscribe` and for `{{ unsubscribe_url }}`: GET shows a page, POST acts."""

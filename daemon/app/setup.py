@@ -15,6 +15,8 @@ from daemon.content.campaigns import Catalogue, Surroundings, Wanted, load_campa
 from daemon.content.segment_file import checkers, load_segments
 from daemon.dispatch.door import PROVIDER, AudienceDoor
 from daemon.errors import ConfigError, Problem, nearest
+from daemon.intake.tracker import shop_of
+from daemon.journey.profile import Shop
 from daemon.model.campaign import CampaignStatus
 from daemon.model.segment import Segments
 from daemon.policy.hours import parse_window
@@ -40,6 +42,11 @@ class Setup:
     loading: Loading
     warnings: tuple[str, ...]
     segments: Segments = NO_SEGMENTS
+
+    @property
+    def shop(self) -> Shop:
+        """What value and tiers are counted by."""
+        return shop_of(self.config)
 
 
 def read_setup(path: Path, environ: Mapping[str, str]) -> Setup:

@@ -151,7 +151,7 @@ class Renderer:
             raise ConfigError(book.problems)
         self._templates = book.templates
         self._shop = dict(shop or {})
-        self._currency = str(self._shop.get("currency", "USD"))
+        self.currency = str(self._shop.get("currency", "USD"))
         self._name = version.campaign.name
         self._chosen: dict[tuple[_Key, str | None], tuple[Compiled, Locale]] = {}
         self._envelope = _envelope(version.campaign.sender, version.campaign.reply_to)
@@ -189,7 +189,7 @@ class Renderer:
             locale=language,
             zone=zone_of(zone),
             now=None if now is None else to_datetime(now),
-            currency=self._currency,
+            currency=self.currency,
         )
         names = {
             "campaign": {"name": self._name, "step": step},

@@ -15,8 +15,11 @@ from typing import Any, NamedTuple
 
 from daemon.clock import to_instant
 from daemon.dispatch.channels import elsewhere, not_needed
+from daemon.dispatch.offering import Offered, Offering, minting, one_new
 from daemon.dispatch.turns import waits_for_turn
 from daemon.dispatch.work import Plan, PlanBook
+from daemon.journey.profile import Shop
+from daemon.links import CODES, Links
 from daemon.model.audience import AUDIENCE
 from daemon.model.delivery import SECOND, Decision, Instant, Reason, State, Verdict
 from daemon.model.journey import WalkState
@@ -30,7 +33,9 @@ from daemon.policy.hours import WindowError, WindowRule, parse_quiet_hours, pars
 from daemon.policy.rules import Rules
 from daemon.policy.subject import ANY, NOTHING, Candidate, PersonFacts
 from daemon.store.claim import Fetch, Judged
-from daemon.store.facts import DueRow, Known
+from daemon.store.codes import Mint
+from daemon.store.facts import DueRow, Known, Needs
+from daemon.store.issues import no_codes
 from plugins.standing import ADDRESS_OF
 
 REASONS_OF_ENDS = {
@@ -123,17 +128,22 @@ class Resting(NamedTuple):
     until: Instant | None
 
 
+_SHOP = Shop()
+
+
 class Judging:
     """The rules of the running config, and the domain buckets that outlive a claim. `kinds`: channel -> address kind."""
 
     def __init__(
         self, rules: Rules, kinds: Mapping[str, str], limits: Mapping[str, Limits] | None = None,
         crowds: Mapping[str, Destinations] | None = None, rations: Mapping[str, Ration] | None = None,
+        shop: Shop = _SHOP, links: Links | None = None,
     ) -> None:  # fmt: skip
         """By provider: `limits` of destinations, `crowds`: what is on its way to each of them, for those that are slow, `rations`: what a
-        warm-up allows."""
+        warm-up allows. `shop`: what the tiers of recipients are counted by; `links`: has the secret that codes of offers are made from."""
         self.limits, self.crowds, self.rations = limits or {}, crowds or {}, rations or {}
-        self.rules = rules
+        self.rules, self.shop = rules, shop
+        self.mint: Mint = minting(links.secret(CODES)) if links is not None else no_codes
         self.kinds = {**ADDRESS_OF, **kinds}
         self.pushed: AbstractSet[str] = frozenset(channel for channel, kind in self.kinds.items() if kind == "push")
         """Channels whose addresses are push subscriptions."""
@@ -159,19 +169,26 @@ class Judgement:
         """Slow destination -> how many this claim has let go to it."""
         self._rationed: dict[str, int] = {}
         """Of each ceiling of a warm-up, what this claim has taken."""
+        self._offering = Offering(judging.shop)
         self.horizon = now - judging.rules.horizon if judging.rules.horizon else now
         self.contest = bool(judging.rules.caps)
         self.pushed = judging.pushed
 
-    def prepare(self, versions: frozenset[tuple[int, int]], fetch: Fetch) -> list[tuple[int, int]]:
+    def prepare(self, versions: frozenset[tuple[int, int]], fetch: Fetch) -> Needs:
         """Load and compile the campaign versions that are not in the book yet (store.claim.Prepare)."""
-        reaching = []
+        push, offers = [], []
+        pools: set[str] = set()
         for campaign, version in sorted(versions):
             plan = self._plans.get(campaign, version, fetch)
-            if plan is not None and any(not self.pushed.isdisjoint(step.every_channel) for step in plan.several.values()):
-                reaching.append((campaign, version))
+            if plan is None:
+                continue
+            if any(not self.pushed.isdisjoint(step.every_channel) for step in plan.several.values()):
+                push.append((campaign, version))
+            if plan.campaign.offers:
+                offers.append((campaign, version))
+                pools.update(offer.pool for offer in plan.campaign.offers.values() if offer.pool is not None)
         self._plans.trim(len(versions))
-        return reaching
+        return Needs(push, offers, frozenset(pools))
 
     def wants_profile(self, row: DueRow) -> bool:
         """Do the words of this one (its version's, or the newest loaded) say what a profile knows?"""
@@ -197,7 +214,9 @@ class Judgement:
         except WindowError as error:  # one person's odd trait must not stop the others
             what = {"what": f"{error.key}: {error.what}"}
             return [_hold(row, Reason.WINDOW_NEVER_OPENS, f"recipient:{row.recipient}", what) for row in rows if row.delivery not in rivals]
+        guess = rules.guess_zones(facts)
         planned: dict[int, DueRow] = {}
+        offered: dict[int, Offered] = {}
         candidates, judged = [], []
         for row in rows:
             plan = self._plans.peek(row.campaign, row.version)
@@ -205,21 +224,29 @@ class Judgement:
                 judged += [Judged(row, decision, state_after(decision))] if row.delivery not in rivals else []
             elif plan is not None:
                 planned[row.delivery] = row
-                candidates.append(candidate_of(row, plan))
+                candidate = candidate_of(row, plan)
+                if known.holdings is not None and plan.campaign.offers:
+                    one = self._offering.of(row, plan, known.holdings, guess.names, self._now)
+                    if one is not None:
+                        offered[row.delivery] = one
+                        candidate = candidate._replace(offer=one.facts)
+                candidates.append(candidate)
             elif row.delivery not in rivals:
                 what = {"what": f"version {row.version} of the campaign cannot be read by this release"}
                 judged.append(_hold(row, Reason.RENDER_ERROR, f"campaign:{row.campaign_name}", what))
-        label = rules.guess_zones(facts).label
         served = [candidate for candidate in candidates if self._providers.get(candidate.channel)]
         verdicts = decide_all(served, facts, rules, self._now) if served else []
         if len(served) != len(candidates):  # what nobody could send now takes no slot from the others
             unserved = [candidate for candidate in candidates if not self._providers.get(candidate.channel)]
             verdicts += [(candidate, decide(candidate, facts, rules, self._now)) for candidate in unserved if candidate.id not in rivals]
-        judged += [
-            self._judged(planned[candidate.id], candidate, decision, label, facts, known)
-            for candidate, decision in verdicts
-            if candidate.id not in rivals
-        ]
+        if len(offered) > 1:
+            verdicts = one_new(verdicts, offered, self._now)
+        for candidate, decision in verdicts:
+            if candidate.id not in rivals:
+                item = self._judged(planned[candidate.id], candidate, decision, guess.label, facts, known)
+                if (brings := offered.get(candidate.id)) is not None and item.decision.verdict is Verdict.SEND:
+                    item = item._replace(offer=self._offering.promise(brings.wanted))
+                judged.append(item)
         return judged
 
     def _judged(self, row: DueRow, candidate: Candidate, decision: Decision, label: str | None, facts: PersonFacts, known: Known) -> Judged:

@@ -138,6 +138,7 @@ class ClaimLoop:
         result = await self._store.write(
             Lane.CLAIM, claim_due, now=now, owner=self._owner, epoch=self._epoch, horizon=judge.horizon, share=share, judge=judge,
             contest=judge.contest, prepare=judge.prepare, pushed=judge.pushed, wants_profile=judge.wants_profile,
+            mint=self.judging.mint,
         )  # fmt: skip
         self._metrics.claimed(result.taken)
         for (verdict, reason), n in result.judged.items():

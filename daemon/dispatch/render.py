@@ -7,20 +7,25 @@ is sent half-made: a missing variable, an unsafe value or an oversized text hold
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from daemon.clock import Clock, to_datetime
+from daemon.content.offer_words import offer_variables
 from daemon.content.render import Rendered, RenderError
 from daemon.content.variables import build_variables
 from daemon.dispatch.words import profile_words
-from daemon.dispatch.work import Envelope, PlanBook
+from daemon.dispatch.work import Envelope, Plan, PlanBook
 from daemon.journey.profile import Shop
 from daemon.links import PUSH_CLICK, Links
 from daemon.model.campaign import Purpose
 from daemon.model.delivery import SECOND, Decision, Instant, Verdict
+from daemon.model.journey import Offer
 from daemon.model.recipient import Recipient
+from daemon.policy.deadlines import shown_end
+from daemon.policy.zones import known_zone
 from daemon.store.claim import decision_json
 from daemon.store.flight import Kind, Result
+from daemon.store.issues import Reserved
 from plugins.contract import Message
 
 
@@ -68,6 +73,10 @@ class MessageWriter:
             more = {"push_join_token": self._links.join_token(row.person, now / SECOND)}
         variables = build_variables(recipient, words, unsubscribe_url=link, now=now, profile=profile, more=more)
         zone = row.zone or (envelope.zone.split(",")[0] if envelope.zone else None)
+        if row.event is not None:
+            variables["event"] = json.loads(row.event)
+        if (carried := envelope.claimed.offer) is not None:
+            variables["offer"] = _offer(carried, (envelope.plan, plan), row.locale, zone)
         made = plan.renderer.render(row.step, row.channel, row.locale, variables, variant=row.variant, zone=zone, now=now)
         return made, link
 
@@ -99,3 +108,13 @@ class MessageWriter:
             token=self._links.mint(PUSH_CLICK, row.delivery) if kind == "push" else None,
             copy=bool(row.doubted),
         )
+
+
+def _offer(carried: Reserved, plans: Sequence[Plan], locale: str | None, zone: str | None) -> dict[str, object]:
+    """What the template may say of the offer that the message carries: structure and so the offer itself are of the walk's version. One
+    that only an older version had is known by its name and code."""
+    offer = next((plan.campaign.offers[carried.offer] for plan in plans if carried.offer in plan.campaign.offers), None)
+    shown = shown_end(carried.ends_at, known_zone(zone) if zone else None) if carried.ends_at is not None else None
+    if offer is None:
+        offer = Offer(name=carried.offer, parts=())
+    return offer_variables(offer, locale=locale, currency=plans[0].renderer.currency, code=carried.code, shown_end=shown)

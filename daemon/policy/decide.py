@@ -1,6 +1,6 @@
 """POLICY, the decision: what happens to a due delivery at this instant, and why. `Send | Defer | Hold | Drop` with its facts.
 
-Checks in one fixed order (permission, exit, holdout, window, caps, priority, guard; offer when it exists): the first
+Checks in one fixed order (permission, exit, holdout, offer, window, caps, priority, guard): the first
 that does not pass decides, and its rule and facts are enough to compute the verdict again. `until` of a Defer is the first
 instant at which window, caps and campaign dates together allow the send if nothing changes, so asking again then is worth
 it. Pure: `now`, the rules and all facts are arguments. The store calls `decide_all` under the person's lock.
@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from daemon.ids import encode_id
-from daemon.model.delivery import REASONS, Decision, Instant, Reason, State, Verdict
+from daemon.model.delivery import REASONS, SECOND, Decision, Instant, Reason, State, Verdict
 from daemon.policy import tz
 from daemon.policy.caps import NEVER, Cap, OnCap, Touch, count, fits, free_from
 from daemon.policy.dates import campaign_life, shown
@@ -60,7 +60,10 @@ def decide(candidate: Candidate, person: PersonFacts, rules: Rules, now: Instant
     if refusal is not None:
         return _refuse(refusal.reason, ("permission", rules.version), dict(refusal.facts), [("permission", Verdict.DROP)])
     case = _open_case(candidate, person, rules, now, sent)
-    return _check_exit(case) or _check_holdout(case) or _check_window(case) or _check_caps(case, sent) or _check_guard(case) or _send(case)
+    return (
+        _check_exit(case) or _check_holdout(case) or _check_offer(case) or _check_window(case) or _check_caps(case, sent)
+        or _check_guard(case) or _send(case)
+    )  # fmt: skip
 
 
 def decide_all(candidates: Iterable[Candidate], person: PersonFacts, rules: Rules, now: Instant) -> list[tuple[Candidate, Decision]]:
@@ -156,6 +159,33 @@ def _check_holdout(case: Case) -> Decision | None:
     be a Send then ends as `ghost_of` says."""
     if case.candidate.held_out:
         case.checks.append(("holdout", GHOST))
+    return None
+
+
+def _check_offer(case: Case) -> Decision | None:
+    """Is what it promises still worth its reader's while, and is there a code? A fixed end bounds the sending too."""
+    offer = case.candidate.offer
+    if offer is None:
+        return None
+    version = case.rules.version
+    if offer.over is not None:
+        return _stop(case, Reason.OFFER_EXPIRED, "offer", {"offer": offer.name, "is": offer.over})
+    if offer.ends_at is not None:
+        last = offer.ends_at - offer.min_left
+        if case.now >= last:
+            facts = {"offer": offer.name, "ends_at": tz.utc_text(offer.ends_at), "min_left": offer.min_left // SECOND}
+            return _stop(case, Reason.OFFER_EXPIRED, "offer", facts)
+        case.limit, case.closes = min(case.limit, last), min(case.closes, last)
+    if offer.waits_until is not None:
+        facts = {"open": offer.open, "campaign": offer.of, "until": tz.utc_text(offer.waits_until)}
+        return _wait(case, Reason.YIELDED_TO_PRIORITY, ("offer", version), "offer", facts, start=offer.waits_until)
+    if offer.left is not None and offer.left <= 0:
+        case.checks.append(("offer", Verdict.HOLD))
+        return Decision(
+            verdict=Verdict.HOLD, reason=Reason.NO_CODE, key=f"codes:{offer.pool}", rule=("offer", version),
+            facts={"offer": offer.name, "pool": offer.pool}, checks=tuple(case.checks),
+        )  # fmt: skip
+    case.checks.append(("offer", "pass"))
     return None
 
 

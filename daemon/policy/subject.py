@@ -23,6 +23,22 @@ ANY = "*"
 NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 
+class OfferFacts(NamedTuple):
+    """The offer that a delivery carries, as far as it says whether it may go. `ends_at`: its end, where that does not follow from the
+    acceptance; `pool`, `left`: it needs a code of this pool, which has so many (None: no matter). `over`: what became of it, where it is
+    over; `waits_until`: the offer `open`, of the campaign `of`, stands in its way until then."""
+
+    name: str
+    ends_at: Instant | None = None
+    min_left: int = 0
+    pool: str | None = None
+    left: int | None = None
+    over: str | None = None
+    waits_until: Instant | None = None
+    open: str | None = None
+    of: str | None = None
+
+
 class Candidate(NamedTuple):
     """One delivery that is due. `starts`, `ends`: a date (00:00 in the recipient's zones) or an instant.
 
@@ -53,6 +69,7 @@ class Candidate(NamedTuple):
     """Its walk is over: exited or converted, when, and by what."""
     held_out: bool = False
     """Its person gets nothing of this campaign, to measure by."""
+    offer: OfferFacts | None = None
 
     @property
     def transactional(self) -> bool:

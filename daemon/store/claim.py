@@ -22,7 +22,7 @@ from daemon.store import schema as s
 from daemon.store.campaigns import body_of
 from daemon.store.codes import Mint
 from daemon.store.due import DueKey, put_due, take_heads
-from daemon.store.facts import PUSHED, DueRow, Known, due_rows, known_of, rivals_of
+from daemon.store.facts import NO_NEEDS, PUSHED, DueRow, Known, Needs, due_rows, known_of, rivals_of
 from daemon.store.follow import Then, follow
 from daemon.store.issues import Reserved, Wanted, no_codes, reserve
 from daemon.store.lanes import DueLane, first_lanes, heads_of
@@ -82,9 +82,9 @@ class ClaimResult:
 Share = Callable[[Sequence[DueLane]], Sequence[tuple[int, int]]]
 Fetch = Callable[[int, int], str]
 """(campaign, version) -> the stored body of a campaign version."""
-Prepare = Callable[[frozenset[tuple[int, int]], Fetch], Collection[tuple[int, int]] | None]
-"""Gets the (campaign, version) pairs that are about to be judged, to load what it does not have yet. Returns those of them of which
-a delivery may go over a push channel though its own is another."""
+Prepare = Callable[[frozenset[tuple[int, int]], Fetch], Needs | None]
+"""Gets the (campaign, version) pairs that are about to be judged, to load what it does not have yet. Returns what has to be known of their
+deliveries' persons beside."""
 Judge = Callable[[Sequence[DueRow], Mapping[int, Known], frozenset[int]], Sequence[Judged]]
 """(rows by person together, what is known, ids that are rivals only) -> verdicts for the rows that are not rivals."""
 
@@ -145,9 +145,9 @@ def claim_due(
     if contest and len(lanes.due) > 1:
         rivals = rivals_of(conn, rows, due_waves(conn), now)
     versions = [(row.campaign, version) for row in (*rows, *rivals) for version in (row.version, row.newest)]
-    reaching = prepare(frozenset(versions), partial(body_of, conn)) or ()
+    needs = prepare(frozenset(versions), partial(body_of, conn)) or NO_NEEDS
     only_rivals = frozenset([row.delivery for row in rivals])
-    judged = judge([*rows, *rivals], known_of(conn, [*rows, *rivals], horizon, pushed, reaching), only_rivals)
+    judged = judge([*rows, *rivals], known_of(conn, [*rows, *rivals], horizon, pushed, needs), only_rivals)
     take_heads(conn, lasts)
     if len(rows) != len(heads):
         mine = {row.delivery for row in rows}

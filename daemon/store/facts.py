@@ -5,17 +5,21 @@ Read in the claim's transaction, under the writer (PostgreSQL: under the person'
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_column, select, union_all
 
 from daemon.model.audience import AUDIENCE
 from daemon.model.delivery import Instant, State
+from daemon.model.offer import Issue
 from daemon.policy.caps import Touch
 from daemon.store import schema as s
+from daemon.store.codes import free_codes
+from daemon.store.issues import issues_of
 from daemon.store.push import PushAddress, push_addresses
 from daemon.store.sql import fetch, ids, in_list
 
@@ -83,6 +87,29 @@ class SuppressionRow:
     reason: str
 
 
+class Holdings(NamedTuple):
+    """What says which offer a person gets: the offers that it has or had, and its profile (`value` in millionths). `free`: codes left of
+    the pools that matter, the same for all persons."""
+
+    issues: Sequence[Issue] = ()
+    orders: int = 0
+    discount_orders: int = 0
+    value: int = 0
+    free: Mapping[str, int] = MappingProxyType({})
+
+
+class Needs(NamedTuple):
+    """What has to be known for some (campaign, version) pairs beside: `push` may turn to a push channel, `offers` have offers, with codes
+    of these `pools`."""
+
+    push: Collection[tuple[int, int]] = ()
+    offers: Collection[tuple[int, int]] = ()
+    pools: frozenset[str] = frozenset()
+
+
+NO_NEEDS = Needs()
+
+
 @dataclass(slots=True, kw_only=True)
 class Known:
     """What the store knows of one person at this instant. `consents`: (channel, topic) -> state."""
@@ -95,6 +122,8 @@ class Known:
     """(since, until or None, campaign) of the retargeting audiences that the person is or was in."""
     push: Sequence[PushAddress] = ()
     """Read only where one of the rows needs it."""
+    holdings: Holdings | None = None
+    """Read only where a row's campaign has offers."""
     reactions: dict[int, dict[str, Instant]] = field(default_factory=dict)
     """What people did (not machines) about deliveries that others go after: delivery -> kind of feedback -> when first."""
 
@@ -233,16 +262,14 @@ PUSHED = frozenset({"push"})
 
 
 def known_of(
-    conn: Connection, rows: Iterable[DueRow], horizon: Instant, pushed: AbstractSet[str] = PUSHED,
-    reaching: Collection[tuple[int, int]] = (),
-) -> dict[int, Known]:  # fmt: skip
-    """What the rules may look at of the rows' persons; touches after `horizon` only. `pushed`: channels whose rows need subscriptions;
-    `reaching`: (campaign, version) pairs that may turn to such a channel."""
+    conn: Connection, rows: Sequence[DueRow], horizon: Instant, pushed: AbstractSet[str] = PUSHED, needs: Needs = NO_NEEDS
+) -> dict[int, Known]:
+    """What the rules may look at of the rows' persons; touches after `horizon` only. `pushed`: channels whose rows need subscriptions."""
     known: dict[int, Known] = {}
     reached: set[int] = set()
     escalating: dict[int, int] = {}
     for row in rows:
-        if row.channel in pushed or (reaching and (row.campaign, row.version) in reaching):
+        if row.channel in pushed or (needs.push and (row.campaign, row.version) in needs.push):
             reached.add(row.person)
         if row.escalates is not None:
             escalating[row.escalates] = row.person
@@ -265,4 +292,20 @@ def known_of(
     if reached:
         for person, addresses in push_addresses(conn, sorted(reached)).items():
             known[person].push = addresses
+    if needs.offers:
+        _note_holdings(conn, known, rows, needs)
     return known
+
+
+_PROFILES = select(s.profile.c.person, s.profile.c.orders, s.profile.c.discount_orders, s.profile.c.value).where(
+    in_list(s.profile.c.person, "persons")
+)
+
+
+def _note_holdings(conn: Connection, known: Mapping[int, Known], rows: Iterable[DueRow], needs: Needs) -> None:
+    persons = {row.person for row in rows if row.walk is not None and (row.campaign, row.version) in needs.offers}
+    issues, free = issues_of(conn, persons), free_codes(conn, needs.pools) if needs.pools else {}
+    worth = {row[0]: row[1:] for row in fetch(conn, _PROFILES, ("persons",), (ids(sorted(persons)),))}
+    for person in persons:
+        orders, discounted, value = worth.get(person, (0, 0, 0))
+        known[person].holdings = Holdings(issues.get(person, ()), orders, discounted, value, free)

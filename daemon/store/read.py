@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +23,7 @@ from daemon.store.audit import Progress, read_progress
 from daemon.store.campaigns import body_of
 from daemon.store.claim import Judged
 from daemon.store.doubts import count_doubts
-from daemon.store.facts import DueRow, Known, due_rows, known_of
+from daemon.store.facts import NO_NEEDS, DueRow, Known, Needs, due_rows, known_of
 from daemon.store.feedback import FeedbackRow, feedback_of
 from daemon.store.lanes import RUNNING
 from daemon.store.operate import OPEN_JOBS, totals
@@ -194,7 +194,7 @@ class Verdicts(Protocol):
     horizon: Instant
     pushed: AbstractSet[str]
 
-    def prepare(self, versions: frozenset[tuple[int, int]], fetch: Callable[[int, int], str], /) -> Collection[tuple[int, int]] | None: ...
+    def prepare(self, versions: frozenset[tuple[int, int]], fetch: Callable[[int, int], str], /) -> Needs | None: ...
     def __call__(self, rows: Sequence[DueRow], known: Mapping[int, Known], rivals: frozenset[int], /) -> Sequence[Judged]: ...
 
 
@@ -282,8 +282,8 @@ def _decide_now(conn: Connection, deliveries: Sequence[DeliveryRow], now: Instan
     if not rows:
         return {}
     versions = frozenset((row.campaign, version) for row in rows for version in (row.version, row.newest))
-    reaching = verdicts.prepare(versions, partial(body_of, conn)) or ()
-    known = known_of(conn, rows, verdicts.horizon, verdicts.pushed, reaching)
+    needs = verdicts.prepare(versions, partial(body_of, conn)) or NO_NEEDS
+    known = known_of(conn, rows, verdicts.horizon, verdicts.pushed, needs)
     together = [row for row in rows if row.delivery in takeable]
     groups = [together, *([row] for row in rows if row.delivery not in takeable)]
     return {item.row.delivery: item.decision for group in groups if group for item in verdicts(group, known, frozenset())}
