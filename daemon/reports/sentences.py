@@ -46,6 +46,7 @@ ENDED: Mapping[str, str] = {
     Reason.LATE: "Not sent: it could not go before its end on {expires}.",
     Reason.CAMPAIGN_ENDED: "Not sent: the campaign has ended.",
     Reason.WINDOW_NEVER_OPENS: "Not sent: no instant before its end on {expires} is inside all windows that apply.",
+    Reason.OFFER_EXPIRED: "Not sent: its offer {offer} is over, or as good as.",
     Reason.OPERATOR: "Not sent: an operator cancelled it.",
     Reason.TEST_MODE: "Not sent: test sends go to test addresses only.",
 }
@@ -137,6 +138,8 @@ class Teller:
         template = WAITING.get(reason) or f"Waits: {_remedy(reason)}."
         if reason == Reason.RATE_LIMITED and "ceiling" in facts:
             template = "Waits: the {ceiling} messages of day {day} of the warm-up are used; it can go on {when}."
+        if reason == Reason.YIELDED_TO_PRIORITY and "open" in facts:
+            template = "Waits: the recipient has another offer open, {open}; it can go on {when}."
         words = self._words(facts, channel, until)
         return template.format_map(_Facts(words, when=self.when(until), what=what, frees=self._frees(facts, until)))
 

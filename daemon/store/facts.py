@@ -276,12 +276,7 @@ def known_of(
         if row.person not in known:
             known[row.person] = Known(touches=[], consents={}, suppressions=[])
     persons = ids(sorted(known))
-    for person, *touch in fetch(conn, _TOUCHES, ("persons", "horizon"), (persons, horizon)):
-        known[person].touches.append(Touch._make(touch))
-    for person, *touch in fetch(conn, _RESERVED, ("persons",), (persons,)):
-        known[person].touches.append(Touch._make(touch))
-    for person, *stay in fetch(conn, _STAYS, ("persons", "horizon"), (persons, horizon)):
-        known[person].stays.append((stay[0], stay[1], stay[2]))
+    _note_contacts(conn, known, persons, horizon)
     for person, channel, topic, state in fetch(conn, _CONSENTS, ("persons",), (persons,)):
         known[person].consents[channel, topic] = state
     for person, kind, channel, scope, reason in fetch(conn, _SUPPRESSED, ("persons",), (persons,)):
@@ -295,6 +290,16 @@ def known_of(
     if needs.offers:
         _note_holdings(conn, known, rows, needs)
     return known
+
+
+def _note_contacts(conn: Connection, known: Mapping[int, Known], persons: str, horizon: Instant) -> None:
+    """Touches, claims that will become some, and days in audiences."""
+    for person, *touch in fetch(conn, _TOUCHES, ("persons", "horizon"), (persons, horizon)):
+        known[person].touches.append(Touch._make(touch))
+    for person, *touch in fetch(conn, _RESERVED, ("persons",), (persons,)):
+        known[person].touches.append(Touch._make(touch))
+    for person, *stay in fetch(conn, _STAYS, ("persons", "horizon"), (persons, horizon)):
+        known[person].stays.append((stay[0], stay[1], stay[2]))
 
 
 _PROFILES = select(s.profile.c.person, s.profile.c.orders, s.profile.c.discount_orders, s.profile.c.value).where(

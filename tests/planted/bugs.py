@@ -82,7 +82,7 @@ FATE = (
 
 CAPS = (
     _bug("caps-outside-the-lock", "Caps are counted on what was read before the claim's transaction.", STORE,
-         (CLAIM, "judge([*rows, *rivals], known_of(conn, [*rows, *rivals], horizon, pushed, reaching), ", "judge([*rows, *rivals], _before(conn, rows, horizon), "),
+         (CLAIM, "judge([*rows, *rivals], known_of(conn, [*rows, *rivals], horizon, pushed, needs), ", "judge([*rows, *rivals], _before(conn, rows, horizon), "),
          (CLAIM, "\n\ndef claim_due(\n",
           "\n\n_SEEN: dict[int, Any] = {}\n\n\ndef _before(conn: Connection, rows: Any, horizon: Instant) -> dict[int, Any]:\n"
           "    return {person: _SEEN.setdefault(person, known) for person, known in known_of(conn, rows, horizon).items()}\n"

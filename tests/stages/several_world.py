@@ -9,6 +9,7 @@ from typing import Any
 
 from daemon.content.version import CampaignVersion
 from daemon.dispatch.judge import Judgement, Judging
+from daemon.dispatch.offering import minting
 from daemon.dispatch.outcome import to_result
 from daemon.dispatch.work import Envelope, PlanBook
 from daemon.ids import encode_id
@@ -73,6 +74,8 @@ class SeveralWorld:
         self.epoch = 0
         self.sent: list[tuple[str, str]] = []
         """(recipient, channel) of each handover."""
+        self.brought: list[tuple[str, str, str | None]] = []
+        """(recipient, offer, code) of each handover with an offer."""
 
     @classmethod
     async def open(cls, folder: Path, step: Step, *, config: str = CONFIG, **more: Any) -> SeveralWorld:
@@ -93,7 +96,7 @@ class SeveralWorld:
         judge = self.bind(self.inner.clock.wall)
         return await self.inner.store.write(
             Lane.CLAIM, claim_due, now=self.inner.clock.wall, owner=1, epoch=self.epoch, horizon=judge.horizon, judge=judge, contest=judge.contest,
-            share=lambda lanes: [(lane.id, 100) for lane in lanes], prepare=judge.prepare,
+            share=lambda lanes: [(lane.id, 100) for lane in lanes], prepare=judge.prepare, mint=minting(b"secret" * 6),
         )  # fmt: skip
 
     async def settle(self) -> list[Claimed]:
@@ -110,6 +113,7 @@ class SeveralWorld:
             done = await self.inner.store.join(Lane.HANDOVER, self.flights.step, step)
             going = [one for one in todo if one.row.delivery in done.granted]
             self.sent += [(one.row.recipient, one.row.channel) for one in going]
+            self.brought += [(one.row.recipient, one.offer.offer, one.offer.code) for one in going if one.offer is not None]
             await self.record(answer, going)
             if claimed is not None:
                 return
