@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from daemon.app.setup import surroundings_of
-from daemon.clock import Clock
+from daemon.clock import Clock, iso
 from daemon.config import Config
 from daemon.content.campaigns import CampaignVersion, read_campaigns, read_folder
 from daemon.content.offer_words import offer_variables
@@ -132,7 +132,7 @@ def preview(
         if channel == "audience":
             continue
         more = _offer(version, found, variant, tier, locale or person.locale, config.shop.currency, now)
-        more = {"event": vars or {}, **more}
+        more = {"event": {"name": "Preview", "at": iso(now), "properties": vars or {}}, **more}
         variables = build_variables(person, vars or {}, unsubscribe_url=NOWHERE, now=now, profile=words, more=more)
         got = renderer.render(step, channel, locale or person.locale, variables, variant=variant, zone=person.zone, now=now)
         made.append(

@@ -33,6 +33,7 @@ from daemon.errors import Problem, nearest
 ROOTS = frozenset({"recipient", "vars", "event", "offer", "campaign", "shop", "recommendations", "unsubscribe_url", "push_join_token"})
 LATER_ROOTS = frozenset({"preferences_url"})
 OFFER_WORDS = frozenset({"name", "text", "code", "ends_at", "value"})
+EVENT_WORDS = frozenset({"name", "at", "properties"})
 CAMPAIGN_WORDS = frozenset({"name", "step"})
 
 _FILES = frozenset({"include", "render"})
@@ -212,6 +213,9 @@ def _wrong_variables(file: TemplateFile, part: Part) -> Iterator[Problem]:
         elif root == "offer" and second is not None and second not in OFFER_WORDS:
             what = "offer has name, text, code, ends_at and value"
             yield Problem(where=where, key=name, what=what, suggestion=nearest(str(second), OFFER_WORDS))
+        elif root == "event" and second is not None and second not in EVENT_WORDS:
+            what = "event has name, at and properties"
+            yield Problem(where=where, key=name, what=what, suggestion=f"event.properties.{second}")
 
 
 def _at_home(root: str) -> str | None:

@@ -374,6 +374,7 @@ def test_variants_have_templates_of_their_own(tmp_path: Path) -> None:
         ({"a.x.email.liquid": MAIL}, "w/a.y.email.liquid:1: missing: the template of variant y of step a for email"),
         ({"a.email.liquid": MAIL, "a.xx.email.liquid": MAIL}, 'w/a.xx.email.liquid:1: the step a has no variant "xx"; did you mean "a.x.email.'),
         ({"a.email.liquid": MAIL, "a.x.emall.liquid": MAIL}, 'w/a.x.emall.liquid:1: the step a has no channel "emall"; did you mean "a.x.email'),
+        ({"a.email.liquid": MAIL + "{{ event.value }}"}, "w/a.email.liquid:5: event.value: event has name, at and properties; did you mean"),
         ({"a.email.liquid": MAIL + "{{ offer.cod }}"}, "w/a.email.liquid:5: offer.cod: offer has name, text, code, ends_at and value; did you"),
     ],
 )  # fmt: skip

@@ -57,7 +57,7 @@ def render(name: str, step: Step, channel: str, language: str, **traits: Any) ->
     """A message to a recipient with a profile; the best offer that the step may carry."""
     version = CATALOGUE.versions[name]
     person = Recipient(id=1, key="c-1", email="a@example.com", locale=language, zone="Asia/Jakarta", traits=traits)
-    more: dict[str, object] = {"event": {"products": [{"name": "Aruna"}, {"name": "Bima"}], "value": 120}, "recommendations": [{"name": "Citra"}]}
+    more: dict[str, object] = {"event": {"properties": {"products": [{"name": "Aruna"}, {"name": "Bima"}]}}, "recommendations": [{"name": "Citra"}]}
     for offer in [version.campaign.offers[each] for each in step.offer.values()]:
         more["offer"] = offer_variables(offer, locale=language, currency="USD", code="WB-12345678", shown_end=NOW + 7 * DAY)
     words = profile_words(PROFILE, Shop(), NOW)
@@ -100,6 +100,8 @@ def test_each_message_is_whole_in_each_language(name: str, step: Step, channel: 
             assert made.html.count("<html") == 1
             assert ('dir="rtl"' in made.html) == (language == "fa")
             assert made.subject.startswith("Sari")
+        if name == "cart" and channel == "email":
+            assert made.text.count("- Aruna\n- Bima\n") == 1
         if step.offer:
             assert "WB-12345678" in made.text
         render(name, step, channel, language)
