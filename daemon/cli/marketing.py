@@ -63,7 +63,7 @@ def _show(rows: list[dict[str, Any]], errors: int, campaigns: Any) -> None:
 )  # fmt: skip
 @click.option("--variant", metavar="NAME", help="Of the step's experiment.")
 @click.option("--locale", metavar="LOCALE", help="In this language.")
-@click.option("--var", "pairs", multiple=True, metavar="KEY=VALUE", help="Of vars.* and event.properties.*: JSON or a text; may be repeated.")
+@click.option("--var", "pairs", multiple=True, metavar="KEY=VALUE", help="Of vars.* and event.properties.*: JSON or text; may be repeated.")
 def preview(
     cli: Cli, campaign: str, step: str, recipient: str, out: Path, variant: str | None, locale: str | None, pairs: tuple[str, ...]
 ) -> None:  # fmt: skip
