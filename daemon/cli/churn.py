@@ -47,7 +47,7 @@ def churn(cli: Cli, sample: int, horizon: int, dry_run: bool) -> None:
 
 async def _sample(api: Api, people: int) -> list[list[float]]:
     orders: list[list[float]] = []
-    after: int | None = 0
+    after: str | None = "-1"
     while after is not None and len(orders) < people:
         page = await api.call("GET", "/v1/churn/orders", query={"after": after, "limit": min(PAGE, people - len(orders))})
         orders += [[at / DAY for at in times] for times in page["items"]]

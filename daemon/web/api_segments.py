@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -44,7 +45,7 @@ class SegmentsApi:
 
     def _churn(self) -> Sequence[Route]:
         page = (
-            Field(name="after", kind="integer", most=1 << 63, about="`next` of the page before."),
+            Field(name="after", most=20, about="`next` of the page before."),
             Field(name="limit", kind="integer", least=1, most=1000, about="How many people (default 500)."),
         )
         return (
@@ -99,8 +100,11 @@ class SegmentsApi:
         return {"members": await self._door.evaluate(call.body.get("segments", ()))}
 
     async def order_times(self, call: Call) -> dict[str, Any]:
-        found, following = await self._door.order_times(int(call.query.get("after", 0)) - 1, int(call.query.get("limit", 500)))
-        return {"items": found, "next": None if following is None else following + 1}
+        after = str(call.query.get("after", "-1"))
+        if not re.fullmatch(r"-1|[0-9]{1,19}", after, re.ASCII):
+            raise invalid([Fault(pointer="after", code="after", detail="after must be the `next` of another page")], where="the query")
+        found, following = await self._door.order_times(int(after), int(call.query.get("limit", 500)))
+        return {"items": found, "next": None if following is None else str(following)}
 
     async def adopt(self, call: Call) -> dict[str, Any]:
         said = call.body["model"]

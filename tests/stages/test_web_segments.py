@@ -56,3 +56,15 @@ async def test_import(session: aiohttp.ClientSession) -> None:
     assert status == 422
     status, found = await call(session, "GET", "/v1/segments/partners/preview")
     assert found["matching"] == 2
+
+
+async def test_churn(session: aiohttp.ClientSession) -> None:
+    """Order times page by page, without names; a model is taken, and what is none is refused."""
+    status, first = await call(session, "GET", "/v1/churn/orders?limit=1")
+    assert (status, len(first["items"])) == (200, 1)
+    status, second = await call(session, "GET", f"/v1/churn/orders?limit=1&after={first['next']}")
+    assert {tuple(times) for page in (first, second) for times in page["items"]} == {(NOW - 40 * DAY,), (NOW - 10 * DAY,)}
+    assert (await call(session, "GET", "/v1/churn/orders?after=x"))[0] == 422
+    model = {"r": 1.0, "alpha": 40, "a": 0.9, "b": 3, "k": 2, "people": 100}
+    assert await call(session, "PUT", "/v1/churn/model", json={"model": model}) == (200, {"scored": 2})
+    assert (await call(session, "PUT", "/v1/churn/model", json={"model": {**model, "r": -1}}))[0] == 422
