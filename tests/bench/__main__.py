@@ -12,6 +12,7 @@ from tests.bench import (
     bulkheads,
     decisions,
     end_to_end,
+    events,
     idle,
     importing,
     intake,
@@ -40,6 +41,7 @@ BENCHES = {
     "decisions: the rules alone": decisions.run,
     "intake: its stages alone, each format at two sizes": lambda: intake.run((20_000, 200_000)),
     "jobs: 20,000 and 1,000,000 recipients through the whole daemon, from the spool to the due queue": jobs.run,
+    "events: a shop's events over HTTP in batches, the daemon on one core": events.run,
     "import: handovers and unsubscribes while a million rows are taken in": importing.run,
 }
 LONG = {
