@@ -12,9 +12,9 @@ from daemon.content.schedule import next_due
 from daemon.errors import NotFoundError, UsageError, nearest
 from daemon.journey.alive import Model
 from daemon.journey.profile import Shop
-from daemon.model.delivery import Instant
+from daemon.model.delivery import DAY, Instant
 from daemon.model.segment import DEMAND, Segment
-from daemon.store.churn import Adopted, adopt_model, order_times
+from daemon.store.churn import Adopted, Forecast, Signs, adopt_forecast, adopt_model, order_times, signs_after
 from daemon.store.recipients import person_id
 from daemon.store.segment_look import count_matching, some_matching
 from daemon.store.segments import Known, end_import, import_members, known_segments, members_after
@@ -123,7 +123,17 @@ class SegmentDesk:
         """What a model of churn is learned from: see `store.churn`."""
         return await self._store.read(order_times, after, limit)
 
-    async def adopt(self, model: Model, people: int) -> int:
-        """Take a model, and bring everybody's score up to date by it. Returns how many were looked at."""
+    async def signs(self, after: int, limit: int, model: Model, horizon_days: int) -> tuple[Sequence[tuple[Signs, bool]], int | None]:
+        """What a forecast is learned from: people's signs as they were that long ago, and whether an order came since."""
+        then = self._clock.instant() - horizon_days * DAY
+        found, following = await self._store.read(signs_after, after, limit, model, then)
+        return [(signs, came) for _, signs, came in found], following
+
+    async def adopt(self, model: Model, people: int, forecast: Forecast | None) -> int:
+        """Take models, and bring everybody's scores up to date by them. Returns how many were looked at."""
         await self._store.write(Lane.BULK, adopt_model, Adopted(model=model, people=people, fitted_at=self._clock.instant()))
-        return await self._segmenting.score()
+        if forecast is not None:
+            await self._store.write(Lane.BULK, adopt_forecast, forecast)
+        scored = await self._segmenting.score()
+        await self._segmenting.foretell()
+        return scored

@@ -58,6 +58,7 @@ COLUMNS: Mapping[str, Described] = {
     "returns": Described(Kind.NUMBER, "orders of which something was refunded"),
     "discount_share": Described(Kind.NUMBER, "share of the orders that had a discount or coupon, 0 to 1; missing without orders"),
     "p_alive": Described(Kind.NUMBER, "probability that the person still is a customer, 0 to 1, of `homing segments churn`"),
+    "churn_probability": Described(Kind.NUMBER, "probability of no order in the next 90 days, 0 to 1, of `homing segments churn`"),
     "subscription_active": Described(Kind.FLAG, "a subscription runs"),
     "subscription_ends_at": Described(Kind.INSTANT, "when it ends; missing without an end"),
     "days_to_subscription_end": Described(Kind.NUMBER, "whole days until it ends; below zero once it has ended"),

@@ -12,16 +12,20 @@ from dataclasses import asdict, dataclass
 from sqlalchemy import Connection, bindparam, literal_column, select, update
 
 from daemon.journey.alive import History, Model, p_alive
-from daemon.journey.events import ORDERS
+from daemon.journey.events import ORDER, ORDERS, VISITS
+from daemon.journey.logistic import Logistic, probability
 from daemon.journey.profile import in_order, orders_of
+from daemon.journey.signs import MONTH, signs_of
+from daemon.journey.signs import NAMES as SIGNS
 from daemon.model.delivery import DAY, Instant
 from daemon.store import schema as s
 from daemon.store.meta import get_meta, set_meta
-from daemon.store.profiles import weighty_events
-from daemon.store.sql import fetch, many
+from daemon.store.profiles import reactions_of, weighty_events
+from daemon.store.sql import fetch, ids, in_list, many
 from daemon.store.writer import redone
 
-KEY = "churn_model"
+KEY, FORECAST = "churn_model", "churn_forecast"
+Signs = tuple[float, ...]
 SHIFT = 0.005
 """A score that moved by less stays as it is: a million rows need not be written anew each day."""
 _P = s.profile.c
@@ -53,6 +57,73 @@ def order_times(conn: Connection, after: int, limit: int) -> tuple[list[list[Ins
     known = weighty_events(conn, persons)
     found = [[order.at for order in orders_of(in_order(row for row in known.get(person, ()) if row.name in ORDERS))] for person in persons]
     return [times for times in found if times], persons[-1] if len(persons) == limit else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """The model of signs: how likely there is no order within the horizon."""
+
+    logistic: Logistic
+    horizon_days: int
+
+
+_VISITS = (
+    select(s.event.c.person, s.event.c.at)
+    .join(s.event_name, s.event_name.c.id == s.event.c.name)
+    .where(in_list(s.event.c.person, "persons"), in_list(s.event.c.name, "names"), s.event.c.at > bindparam("since"))
+)
+_NAMES = select(s.event_name.c.id).where(in_list(s.event_name.c.name, "names"))
+_BEFORE = select(_P.person, _P.churn).where(in_list(_P.person, "persons"), _P.churn.is_not(None))
+_FORETELL = update(s.profile).where(_P.person == bindparam("b_person")).values(churn=bindparam("b_churn"))
+
+
+def signs_after(conn: Connection, after: int, limit: int, model: Model, then: Instant) -> tuple[list[tuple[int, Signs, bool]], int | None]:
+    """((person, the signs as of `then`, an order came later) of the next buyers behind the person `after`, go on behind this one). Reads
+    all that they did; those without orders by `then` are passed over."""
+    persons = [person for (person,) in fetch(conn, _BUYERS, ("after", "limit"), (after, limit))]
+    known, reacted = weighty_events(conn, persons), reactions_of(conn, persons)
+    names = [number for (number,) in fetch(conn, _NAMES, ("names",), (ids(sorted(VISITS)),))]
+    visits: dict[int, list[Instant]] = {}
+    for person, at in fetch(conn, _VISITS, ("persons", "names", "since"), (ids(persons), ids(names), then - 2 * MONTH)):
+        visits.setdefault(person, []).append(at)
+    found = []
+    for person in persons:
+        happened = known.get(person, ())
+        signs = signs_of(happened, (at for _, at in reacted.get(person, ())), visits.get(person, ()), model, then)
+        if signs is not None:
+            found.append((person, signs, any(row.name == ORDER and row.at > then for row in happened)))
+    return found, persons[-1] if len(persons) == limit else None
+
+
+def foretell(
+    conn: Connection, after: int, limit: int, model: Model, forecast: Forecast, now: Instant
+) -> tuple[list[tuple[int, float]], int | None]:
+    """((person, how likely there is no order) where it moved, go on behind this one). Reads only."""
+    known, following = signs_after(conn, after, limit, model, now)
+    before = dict(fetch(conn, _BEFORE, ("persons",), (ids([person for person, _, _ in known]),)))
+    told = [(person, round(probability(forecast.logistic, signs), 4)) for person, signs, _ in known]
+    return [(person, churn) for person, churn in told if person not in before or abs(before[person] - churn) >= SHIFT], following
+
+
+@redone
+def put_forecasts(conn: Connection, told: Sequence[tuple[int, float]]) -> None:
+    """Keep them."""
+    many(conn, _FORETELL, ("b_person", "b_churn"), told)
+
+
+def adopt_forecast(conn: Connection, forecast: Forecast) -> None:
+    """Keep it: forecasts are by it from now on."""
+    set_meta(conn, FORECAST, json.dumps([forecast.horizon_days, *map(list, forecast.logistic)]))
+
+
+def adopted_forecast(conn: Connection) -> Forecast | None:
+    """The one that was adopted last; None also if it knows other signs than this Homing."""
+    written = get_meta(conn, FORECAST)
+    if written is None:
+        return None
+    horizon, means, spreads, weights = json.loads(written)
+    fits = len(means) == len(spreads) == len(SIGNS) == len(weights) - 1
+    return Forecast(logistic=Logistic(tuple(means), tuple(spreads), tuple(weights)), horizon_days=horizon) if fits else None
 
 
 def adopt_model(conn: Connection, adopted: Adopted) -> None:

@@ -64,7 +64,7 @@ def remake(conn: Connection, persons: Iterable[int], shop: Shop, now: Instant) -
     """Make the profiles of these persons anew from all that is known of them."""
     wanted = sorted(set(persons))
     known = weighty_events(conn, wanted)
-    reactions = _reactions(conn, wanted)
+    reactions = reactions_of(conn, wanted)
     made: dict[int, Standing] = {}
     rows: list[tuple[Any, ...]] = []
     for person in wanted:
@@ -113,7 +113,7 @@ def note_reaction(conn: Connection, person: int, kind: str, at: Instant, now: In
 
 def rescore(conn: Connection, persons: Sequence[int], now: Instant) -> None:
     """Count the engagement of these persons anew."""
-    events, reactions = weighty_events(conn, persons), _reactions(conn, persons)
+    events, reactions = weighty_events(conn, persons), reactions_of(conn, persons)
     rows = [(person, *_score(events.get(person, ()), reactions.get(person, ()), now)) for person in persons]
     many(conn, _RESCORE, ("person", "score", "score_until"), rows)
 
@@ -143,7 +143,7 @@ def weighty_events(conn: Connection, persons: Sequence[int]) -> dict[int, list[H
     return found
 
 
-def _reactions(conn: Connection, persons: Sequence[int]) -> dict[int, list[tuple[str, Instant]]]:
+def reactions_of(conn: Connection, persons: Sequence[int]) -> dict[int, list[tuple[str, Instant]]]:
     """person -> (opened | clicked, when last) for each delivery."""
     found: dict[int, list[tuple[str, Instant]]] = {}
     for person, kind, at in fetch(conn, _REACTIONS, ("persons",), (ids(persons),)):
@@ -184,5 +184,5 @@ def read_profile(conn: Connection, person: int, now: Instant) -> dict[str, Any] 
     found = dict(row)
     if found["score_until"] is not None and found["score_until"] <= now:
         events = weighty_events(conn, [person]).get(person, [])
-        found["score"], found["score_until"] = _score(events, _reactions(conn, [person]).get(person, ()), now)
+        found["score"], found["score_until"] = _score(events, reactions_of(conn, [person]).get(person, ()), now)
     return found

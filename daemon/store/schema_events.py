@@ -50,6 +50,7 @@ profile = _table(
     _int("nps", null=True),
     _int("last_survey_at", null=True),
     Column("p_alive", Float, nullable=True),
+    Column("churn", Float, nullable=True),
     Index("profile_score_until", "score_until", sqlite_where=text("score_until IS NOT NULL")),
     clustered=True,
 )
@@ -57,7 +58,8 @@ profile = _table(
 taken off, without the `unvalued` orders (no rate for their currency, or no sum). Mean gap between orders = (last - first) / (orders - 1).
 `score`: engagement over 30 days, exact until `score_until` (null = as long as nothing comes); `store.profiles.age_scores` brings it up to
 date for who reads many.
-`subscription_active` until `subscription_ends_at` (null = without end). `p_alive`: of a model, null until one has looked."""
+`subscription_active` until `subscription_ends_at` (null = without end). `p_alive`, `churn`: of models (`store.churn`), null until one
+has looked."""
 
 alias = _table("alias", _text("previous", key=True), _int("person"), _int("at"), clustered=True)
 """Another id of a person: an anonymous one that was identified, or a former one of the shop's. Events under an anonymous id that is known

@@ -168,6 +168,7 @@ _SQL: Mapping[str, Callable[[Shop], Sql]] = {
     "returns": lambda _: _count("returns"),
     "discount_share": lambda _: type_coerce(_P.discount_orders, Float) * 1.0 / func.nullif(_P.orders, _ZERO, type_=Float),
     "p_alive": lambda _: _P.p_alive,
+    "churn_probability": lambda _: _P.churn,
     "subscription_active": lambda _: case(
         (and_(_count("subscription_active") == 1, or_(_P.subscription_ends_at.is_(None), _P.subscription_ends_at > _NOW)), 1), else_=0
     ),

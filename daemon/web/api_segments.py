@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 from daemon.audience.segment_desk import Taken
 from daemon.clock import Clock
-from daemon.journey.alive import Model
 from daemon.model.delivery import Instant
 from daemon.web.body import media_type, read_body
 from daemon.web.connection import Limits
@@ -29,8 +27,6 @@ class SegmentsDoor(Protocol):
     async def list(self) -> Sequence[dict[str, Any]]: ...
     async def preview(self, name: str, limit: int, /) -> dict[str, Any]: ...
     async def evaluate(self, names: Sequence[str], /) -> dict[str, int]: ...
-    async def order_times(self, after: int, limit: int, /) -> tuple[Sequence[Sequence[Instant]], int | None]: ...
-    async def adopt(self, model: Model, people: int, /) -> int: ...
     async def take(self, name: str, recipients: Sequence[str], since: Instant | None, /, *, last: bool, replace: bool) -> Taken: ...
 
 
@@ -41,26 +37,6 @@ class SegmentsApi:
         self._door, self._clock, self._limits = door, clock, limits
 
     def routes(self) -> Sequence[Route]:
-        return (*self._segments(), *self._churn())
-
-    def _churn(self) -> Sequence[Route]:
-        page = (
-            Field(name="after", most=20, about="`next` of the page before."),
-            Field(name="limit", kind="integer", least=1, most=1000, about="How many people (default 500)."),
-        )
-        return (
-            Route(
-                method="GET", path="/v1/churn/orders", name="listOrderTimes", tag="segments", scope="recipients:read",
-                handler=self.order_times, query=page, summary="When people ordered, without who they are: what a model is learned from.",
-            ),
-            Route(
-                method="PUT", path="/v1/churn/model", name="putChurnModel", tag="segments", scope="recipients:write", handler=self.adopt,
-                body=(Field(name="model", kind="object", required=True, about="r, alpha, a, b, k; people: to how many it was fitted."),),
-                summary="Take a model of who still is a customer: `p_alive` of everybody is by it from now on.",
-            ),
-        )  # fmt: skip
-
-    def _segments(self) -> Sequence[Route]:
         names = Field(name="segments", kind="texts", most=63, about="Only these; without it all.")
         limit = Field(name="limit", kind="integer", least=0, most=100, about="How many of them to show (default 10).")
         whole = (
@@ -98,22 +74,6 @@ class SegmentsApi:
 
     async def evaluate(self, call: Call) -> dict[str, Any]:
         return {"members": await self._door.evaluate(call.body.get("segments", ()))}
-
-    async def order_times(self, call: Call) -> dict[str, Any]:
-        after = str(call.query.get("after", "-1"))
-        if not re.fullmatch(r"-1|[0-9]{1,19}", after, re.ASCII):
-            raise invalid([Fault(pointer="after", code="after", detail="after must be the `next` of another page")], where="the query")
-        found, following = await self._door.order_times(int(after), int(call.query.get("limit", 500)))
-        return {"items": found, "next": None if following is None else str(following)}
-
-    async def adopt(self, call: Call) -> dict[str, Any]:
-        said = call.body["model"]
-        numbers = [said.get(name) for name in ("r", "alpha", "a", "b", "k", "people")]
-        if not all(isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 10**9 for value in numbers):
-            detail = "needs r, alpha, a, b, k and people, numbers above 0"
-            raise invalid([Fault(pointer="/model", code="model", detail=detail)])
-        r, alpha, a, b, k, people = (float(value) for value in numbers)
-        return {"scored": await self._door.adopt(Model(r, alpha, a, b, round(k)), round(people))}
 
     async def take(self, call: Call) -> dict[str, Any]:
         media_type(call.request, (LINES,))

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import web
 
@@ -32,6 +32,7 @@ from daemon.web import openapi
 from daemon.web.accepting import Accepting
 from daemon.web.access import Access
 from daemon.web.answering import Answering
+from daemon.web.api_churn import ChurnApi, ChurnDoor
 from daemon.web.api_jobs import JobDoor, JobsApi
 from daemon.web.api_offers import OfferDoor, OffersApi
 from daemon.web.api_operate import OperateApi
@@ -59,6 +60,10 @@ ADMIN = Limits()
 PUBLIC = Limits(body_bytes=16 * 1024, connections=4000, bad_tokens=60)
 
 
+class SegmentsAndChurn(SegmentsDoor, ChurnDoor, Protocol):
+    """One desk for both."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doors:
     """What the listeners call, handed in by the composition root.
@@ -78,7 +83,7 @@ class Doors:
     reports: ReportDoor
     people: PeopleDoor
     tracker: TrackDoor
-    segments: SegmentsDoor
+    segments: SegmentsAndChurn
     links: Links
     not_ready: Callable[[], str | None]
     changed: Callable[[], None] = lambda: None
@@ -182,8 +187,9 @@ class WebServer(Service):
         offers = OffersApi(door=doors.offers, clock=self._clock, limits=limits, cursors=cursors)
         known = RecipientsApi(door=doors.people, clock=self._clock, limits=limits)
         named = SegmentsApi(door=doors.segments, clock=self._clock, limits=limits)
+        churn = ChurnApi(door=doors.segments)
         track = TrackApi(door=doors.tracker, access=access, clock=self._clock, limits=limits)
-        apis = (jobs, people, known, named, track, push, listed, offers, reports, operate, system)
+        apis = (jobs, people, known, named, churn, track, push, listed, offers, reports, operate, system)
         self.routes = tuple(route for api in apis for route in api.routes())
         Routing(access=access, clock=self._clock, limits=limits).add(app, self.routes)
         return app

@@ -18,11 +18,14 @@ from daemon.content.segment_file import read_segments
 from daemon.errors import NotFoundError, UsageError
 from daemon.journey.alive import History, Model, p_alive
 from daemon.journey.events import event_id
+from daemon.journey.logistic import Logistic
 from daemon.journey.profile import Shop
+from daemon.journey.signs import NAMES
 from daemon.model.delivery import DAY, HOUR
 from daemon.model.segment import Segments
 from daemon.pacing.stride import Stride
 from daemon.service import Signals
+from daemon.store.churn import Forecast
 from daemon.store.erase import erase_recipient
 from daemon.store.events import EventRow, take_events
 from daemon.store.recipients import person_id
@@ -313,10 +316,30 @@ async def test_scores_follow_the_adopted_model(world: SegmentWorld) -> None:
     assert following is not None
     assert await desk.order_times(following, 2) != ([], None)
     model = Model(2.0, 20.0, 0.5, 3.0, 1)
-    assert await desk.adopt(model, 100) == 3
+    assert await desk.adopt(model, 100, None) == 3
     assert await service.evaluate([]) == {"gone": 1, "here": 2}
     world.clock.wall += 300 * DAY
     assert await service.evaluate([]) == {"gone": 3, "here": 0}
     known = dict(await world.store.read(lambda conn: conn.exec_driver_sql("SELECT r.key, p.p_alive FROM profile p JOIN recipient r ON r.id = p.person").fetchall()))
     expected = p_alive(model, History(2, 20.0, 20.0 + 500.0))
     assert known["c-1"] == pytest.approx(expected, abs=0.005)
+
+
+async def test_forecasts_follow_the_signs(world: SegmentWorld) -> None:
+    """By a model that only looks at visits: who came by yesterday stays, whose visits are old does not."""
+    for key in ("c-1", "c-2"):
+        await world.order(key, 100)
+    await world.event("c-1", "Page Viewed", NOW - DAY)
+    await world.event("c-2", "Page Viewed", NOW - 50 * DAY)
+    service = world.service('[going]\nwhere = "churn_probability > 0.5"\n')
+    desk = SegmentDesk(store=world.store, clock=world.clock, segmenting=service, shop=lambda: SHOP, zone=lambda: "UTC")
+    weights = tuple(-3.0 if name == "visits_trend" else 0.0 for name in NAMES)
+    forecast = Forecast(logistic=Logistic((0.0,) * len(NAMES), (1.0,) * len(NAMES), (0.0, *weights)), horizon_days=90)
+    await desk.adopt(Model(2.0, 20.0, 0.5, 3.0, 1), 100, forecast)
+    assert await service.evaluate([]) == {"going": 1}
+    assert await world.members("going") == {"c-2"}
+    world.clock.wall += 40 * DAY
+    assert await service.evaluate([]) == {"going": 1}
+    assert await world.members("going") == {"c-1"}, "now it is the other one who came by less: of c-2 nothing is known of these months"
+    found, _ = await desk.signs(-1, 10, Model(2.0, 20.0, 0.5, 3.0, 1), 120)
+    assert [came for _, came in found] == [False, False]

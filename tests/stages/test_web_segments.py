@@ -67,4 +67,12 @@ async def test_churn(session: aiohttp.ClientSession) -> None:
     assert (await call(session, "GET", "/v1/churn/orders?after=x"))[0] == 422
     model = {"r": 1.0, "alpha": 40, "a": 0.9, "b": 3, "k": 2, "people": 100}
     assert await call(session, "PUT", "/v1/churn/model", json={"model": model}) == (200, {"scored": 2})
-    assert (await call(session, "PUT", "/v1/churn/model", json={"model": {**model, "r": -1}}))[0] == 422
+    for wrong in ({**model, "r": -1}, {**model, "people": 0}, {}):
+        assert (await call(session, "PUT", "/v1/churn/model", json={"model": wrong}))[0] == 422
+    status, found = await call(session, "GET", "/v1/churn/signs?model=1,40,0.9,3,2&horizon=20")
+    assert (status, len(found["names"]), [came for _, came in found["items"]]) == (200, 11, [False]), "one of the two came later"
+    forecast = {"means": [0.0] * 11, "spreads": [1.0] * 11, "weights": [0.5] + [0.1] * 11, "horizon_days": 90}
+    assert (await call(session, "PUT", "/v1/churn/model", json={"model": model, "forecast": forecast}))[0] == 200
+    status, found = await call(session, "PUT", "/v1/churn/model", json={"model": model, "forecast": {**forecast, "means": []}})
+    assert (status, found["errors"][0]["pointer"]) == (422, "/forecast/means")
+    assert (await call(session, "GET", "/v1/churn/signs?model=1,x"))[0] == 422
