@@ -17,7 +17,7 @@ from channels.webpush.hosts import AllowList, BadEndpoint, Endpoint
 
 MAX_TEXT = 4096
 _canonical = re.compile(r"(?:[A-Za-z0-9_-]{4})*(?:[A-Za-z0-9_-]{2,3})?")
-_OLD = str.maketrans("-_", "+/")
+_OLD = bytes.maketrans(b"-_", b"+/")
 
 
 class BadSubscription(ValueError):
@@ -92,7 +92,7 @@ def encode(octets: bytes) -> str:
 def decode(text: str) -> bytes:
     """base64url with or without padding, also in the old alphabet. ValueError."""
     if _canonical.fullmatch(text) is not None:  # what we have written ourselves
-        return binascii.a2b_base64(text.translate(_OLD) + "=" * (-len(text) % 4))
+        return binascii.a2b_base64(text.encode("ascii").translate(_OLD) + b"=" * (-len(text) % 4))
     plain = text.rstrip("=").replace("+", "-").replace("/", "_")
     try:
         return base64.b64decode(plain + "=" * (-len(plain) % 4), altchars=b"-_", validate=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.bench.end_to_end import committed, written_bytes
 from tests.bench.home import let_go, pin, take_in, web_stat
-from tests.bench.push_loop import keys
+from tests.bench.push_loop import AT_ONCE, keys
 from tests.crash.world import Installation
 from tests.ports import free_port
 
@@ -43,6 +43,7 @@ plugin = "webpush"
 vapid_private_key = {{ file = "vapid.key" }}
 subject = "mailto:ops@shop.example.com"
 allow_hosts = ["http://127.0.0.1:{sink}"]
+pool = {pool}
 [queues.lapsed]
 campaign = "winback"
 """
@@ -67,7 +68,7 @@ class EndToEnd:
 
         self.port, self.count, self.round = port, count, 0
         self.home = Installation(folder, free_port(), folder / "unused.log")
-        (folder / "config.toml").write_text(CONFIG.format(admin=self.home.admin, public=self.home.public, sink=port))
+        (folder / "config.toml").write_text(CONFIG.format(admin=self.home.admin, public=self.home.public, sink=port, pool=AT_ONCE))
         key = folder / "vapid.key"
         key.touch(mode=0o600)
         key.write_text(VAPID_KEY)
