@@ -3,7 +3,7 @@
 Here is what may go, and of which rows of it; how long each is kept says `[retention]`. Never: what forbids a contact (suppressions,
 consents, a STOP and what lifts it), what caps count (`recover.prune_touches` has those), deliveries themselves (the links in sent mail
 name them, and who has one gets no second) and jobs (the same id is answered with the first receipt). Nothing of a delivery that has not
-ended: in doubt, its rows are the evidence.
+ended: in doubt, its rows are the evidence. Nothing that an open walk may still ask for: whether anybody reacted to any of its steps.
 """
 
 from __future__ import annotations
@@ -88,6 +88,8 @@ def _words(names: frozenset[str] | tuple[str, ...]) -> list[ColumnElement[str]]:
 _E, _D, _J, _S = s.event.c, s.delivery.c, s.job.c, s.spend.c
 _COUNTED = select(s.event_name.c.id).where(s.event_name.c.name.in_(_words(WEIGHTY)))
 _ENDED = and_(_D.ended_at.is_not(None), _D.ended_at < _BEFORE)
+_WALKED = or_(_D.walk.is_(None), s.walk.c.ended_at < _BEFORE)
+"""Its walk, if it is of one, has ended as long ago."""
 _DAY: ColumnElement[int] = literal_column(str(DAY))
 
 
@@ -95,15 +97,24 @@ def _of_delivery(table: Table) -> FromClause:
     return table.outerjoin(s.delivery, _D.id == table.c.delivery)
 
 
+def _of_walk(source: FromClause) -> FromClause:
+    return source.outerjoin(s.walk, s.walk.c.id == _D.walk)
+
+
 SHELVES: Mapping[str, _Shelf] = {
     "event": _shelf(s.event, and_(_E.at < _BEFORE, _E.received_at < _BEFORE, _E.name.not_in(_COUNTED))),
-    "feedback": _shelf(s.feedback, and_(s.feedback.c.at < _BEFORE, s.feedback.c.kind.in_(_words(PASSING)), or_(_D.id.is_(None), _ENDED)),
-                       source=_of_delivery(s.feedback)),
+    "feedback": _shelf(
+        s.feedback,
+        and_(s.feedback.c.at < _BEFORE, s.feedback.c.kind.in_(_words(PASSING)), or_(_D.id.is_(None), and_(_ENDED, _WALKED))),
+        source=_of_walk(_of_delivery(s.feedback)),
+    ),
     "provider_ref": _shelf(s.provider_ref, _ENDED, source=_of_delivery(s.provider_ref)),
     "attempt": _shelf(s.attempt, _ENDED, source=_of_delivery(s.attempt)),
     "reason_history": _shelf(s.reason_history, _ENDED, source=_of_delivery(s.reason_history)),
-    "delivery": _shelf(s.delivery, and_(_ENDED, or_(_D.vars.is_not(None), _D.decision.is_not(None))),
-                       end=update(s.delivery).values(vars=null(), decision=null())),
+    "delivery": _shelf(
+        s.delivery, and_(_ENDED, _WALKED, or_(_D.vars.is_not(None), _D.decision.is_not(None))), source=_of_walk(s.delivery),
+        end=update(s.delivery).values(vars=null(), decision=null()),
+    ),
     "job": _shelf(s.job, and_(_J.finished_at.is_not(None), _J.finished_at < _BEFORE, _J.errors.is_not(None)),
                   end=update(s.job).values(errors=null(), errors_omitted=_J.rejected)),
     "spend": _shelf(s.spend, _S.day * _DAY < _BEFORE - _DAY),

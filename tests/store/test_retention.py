@@ -88,6 +88,22 @@ async def test_wishes_stay_whatever_their_age(sent: World) -> None:
         assert await sent.sql("SELECT count(*) FROM feedback WHERE person = :p", p=person) == [(len(kinds.__args__),)]
 
 
+@pytest.mark.parametrize(("ended", "goes"), [(None, False), (NEW, False), (OLD, True)])
+async def test_what_an_open_walk_may_ask_for_stays(sent: World, ended: int | None, goes: bool) -> None:
+    """Whether anybody reacted to an early step decides at its end, months later, whether its person is left in peace."""
+    values = {"id": 3, "campaign": 1, "person": 7, "occurrence": 1, "version": 1, "state": "open" if ended is None else "finished", "at": OLD, "ended": ended}
+    await sent.sql(
+        "INSERT INTO walk (id, campaign, person, occurrence, version, state, entered_at, since_at, anchor_at, ended_at)"
+        " VALUES (:id, :campaign, :person, :occurrence, :version, :state, :at, :at, :at, :ended)", **values,
+    )  # fmt: skip
+    await sent.sql("UPDATE delivery SET walk = 3 WHERE id = 1")
+    await sent.sql("INSERT INTO feedback (person, delivery, hash, kind, provider, event, human, channel, at) VALUES (7, 1, x'', 'opened', 'r', '', 1, 'email', :at)", at=OLD)
+    await go(sent, "feedback")
+    await go(sent, "delivery")
+    assert await sent.sql("SELECT count(*) FROM feedback") == [(0 if goes else 1,)]
+    assert await sent.sql("SELECT vars FROM delivery WHERE id = 1") == [(None if goes else "{}",)]
+
+
 async def test_events_that_make_a_profile_stay(sent: World) -> None:
     """Visits go; an order, however old, is part of what its person is worth."""
     names = {1: "Page Viewed", 2: "Order Completed", 3: "Support Ticket Opened", 4: "Anything"}
