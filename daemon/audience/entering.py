@@ -5,6 +5,8 @@ Arms and holdout are drawn here, once, by a salted hash of the person (`journey.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from daemon.journey.arms import draw_arms, held_out
 from daemon.journey.sequence import begin
 from daemon.model.campaign import Campaign, Purpose
@@ -17,11 +19,14 @@ EVERYWHERE = "*"
 """The holdout of all campaigns is drawn as that of a campaign of this name: whom it holds out, it holds out of all."""
 
 
-def entry_of(number: int, version: int, campaign: Campaign, everywhere: float = 0.0) -> Entry:
-    """The way into a version of a campaign. `everywhere`: the share of people who are held out of all campaigns."""
+def entry_of(
+    number: int, version: int, campaign: Campaign, everywhere: float = 0.0, decided: Mapping[tuple[str, str], str] | None = None
+) -> Entry:
+    """The way into a version of a campaign. `everywhere`: the share of people who are held out of all campaigns; `decided`: experiments
+    that have a winner, which whoever begins now gets."""
 
     def begins(person: int, anchor: Instant | None, now: Instant) -> Begun | None:
-        arms = draw_arms(campaign, person)
+        arms = draw_arms(campaign, person, decided)
         start = begin(campaign, anchor, now, arms)
         if start is None:
             return None

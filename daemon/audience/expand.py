@@ -30,6 +30,7 @@ from daemon.policy.rules import Rules
 from daemon.service import Service, Signals
 from daemon.store.campaigns import body_of
 from daemon.store.expansion_end import Limits, end_expansion, fail_job
+from daemon.store.experiments import decided
 from daemon.store.jobs import finish_jobs, read_job
 from daemon.store.plan import Batch, Chunk, Target, Work, note_reading, plan_chunk, start_over
 from daemon.store.release import Timed, ToSweep, find_work, read_planned, release_chunk, sweep_some
@@ -207,11 +208,12 @@ class Expansion(Service):
             await self._start_over(work, Progress.of(work), error)
             return None
         errors = await self._executor.run(Errors, self._disk, self._bodies.errors_path(work.key), work.noted)
-        self._open[work.id] = _Expanding(planning=planning, target=self._target(outline, work), errors=errors)
+        self._open[work.id] = _Expanding(planning=planning, target=await self._target(outline, work), errors=errors)
         return self._open[work.id]
 
-    def _target(self, outline: Outline, work: Work) -> Target:
-        return outline.target(work, self._clock.instant(), self._config.holdout.share)
+    async def _target(self, outline: Outline, work: Work) -> Target:
+        won = await self._store.read(decided, work.campaign) if outline.campaign.has_walks else None
+        return outline.target(work, self._clock.instant(), self._config.holdout.share, won)
 
     async def _start_over(self, work: Work, progress: Progress, error: LostError) -> None:
         self._log.warning("expansion_starts_over", job=work.key, error=str(error))

@@ -15,6 +15,7 @@ from daemon.content.expression import parse_expression
 from daemon.content.version import CampaignVersion
 from daemon.journey import sequence
 from daemon.journey.sequence import End, Facts, Look, Plan
+from daemon.journey.timing import best_hour, recent
 from daemon.model.audience import AUDIENCE
 from daemon.model.campaign import Campaign, Mode, Step
 from daemon.model.delivery import DAY, Instant
@@ -22,7 +23,7 @@ from daemon.model.expression import Expression
 from daemon.model.journey import Variant, WalkState
 from daemon.policy.dates import campaign_life
 from daemon.policy.hours import WindowRule, parse_window
-from daemon.policy.prefer import parse_prefer, ranks
+from daemon.policy.prefer import Preference, local_hours, parse_prefer, ranks
 from daemon.policy.rules import Rules
 from daemon.policy.spread import due_stretch
 from daemon.policy.subject import Candidate, PersonFacts
@@ -49,6 +50,8 @@ class Known:
     reacted: bool = False
     awaited: Mapping[str, int] = field(default_factory=dict)
     seasons: Mapping[str, Sequence[Instant]] = field(default_factory=dict)
+    habit: Sequence[tuple[Instant, float]] = ()
+    """When he reacted to messages, and what that weighs; asked for where the campaign prefers everybody's own hour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +60,7 @@ class Route:
 
     campaign: Campaign
     window: WindowRule | None
-    prefer: tuple[WindowRule, ...]
+    preference: Preference
     conditions: Mapping[str, Expression] = field(default_factory=dict)
     """Its steps' `where`, by their text."""
 
@@ -67,7 +70,7 @@ class Route:
         campaign = CampaignVersion.from_json(body).campaign
         window = parse_window(campaign.window) if campaign.window else None
         conditions = {step.where: parse_expression(step.where) for step in campaign.steps if step.where is not None}
-        return cls(campaign=campaign, window=window, prefer=ranks(parse_prefer(tuple(campaign.prefer))), conditions=conditions)
+        return cls(campaign=campaign, window=window, preference=parse_prefer(tuple(campaign.prefer)), conditions=conditions)
 
     def move(self, walk: Walking, known: Known, rules: Rules, now: Instant) -> Moved:
         """What becomes of an open walk."""
@@ -88,7 +91,7 @@ class Route:
             case End(reason=reason, state=state):
                 return Moved(walk, None, step=passed, state=state, reason=reason, asks=asks)
             case Plan(step=step, variant=variant):
-                due = self._due(walk, step, variant, rules, now)
+                due = self._due(walk, step, variant, self._ranks(walk, known, rules, now), rules, now)
                 until = max((one.expires_at if one.not_before is not None else now for one in due), default=now)
                 at = sequence.look_after(here, self.campaign, step, until, facts, now)
                 name = variant.name if variant is not None else None
@@ -101,7 +104,18 @@ class Route:
             matches=known.matches, seasons=known.seasons, awaited=known.awaited, reacted=known.reacted,
         )  # fmt: skip
 
-    def _due(self, walk: Walking, step: Step, variant: Variant | None, rules: Rules, now: Instant) -> list[Due]:
+    def _ranks(self, walk: Walking, known: Known, rules: Rules, now: Instant) -> tuple[WindowRule, ...]:
+        """The hours that are best for him, in order."""
+        zones = rules.guess_zones(_person(walk)).names if self.preference.own and known.habit else ()
+        if not zones:
+            return ranks(self.preference)
+        seen = recent(known.habit, now)
+        hours = local_hours([at for at, _ in seen], zones[0])
+        return ranks(self.preference, best_hour((hour, weight) for hour, (_, weight) in zip(hours, seen, strict=True)))
+
+    def _due(
+        self, walk: Walking, step: Step, variant: Variant | None, prefer: Sequence[WindowRule], rules: Rules, now: Instant
+    ) -> list[Due]:
         """The step's deliveries: one, or one on each of its channels."""
         channels = sequence.channels_of(step, variant)
         if not channels:
@@ -112,7 +126,7 @@ class Route:
         found = []
         for channel in chosen:
             candidate = self._candidate(step, channel, now)._replace(job_window=narrowed)
-            stretch = due_stretch(candidate, _person(walk), rules, now, self.prefer, step.valid)
+            stretch = due_stretch(candidate, _person(walk), rules, now, prefer, step.valid)
             first = stretch.first(walk.person, self.campaign.name)
             if first is None:
                 found.append(Due(channel, None, min(stretch.limit, now + step.valid), why_never(candidate, stretch.limit, now).value))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -21,6 +21,7 @@ from daemon.model.campaign import Campaign, Mode, Purpose, Step
 from daemon.model.delivery import Instant, Reason
 from daemon.policy.channels import in_order
 from daemon.policy.hours import WindowError, WindowRule, parse_quiet_hours, parse_window
+from daemon.policy.prefer import parse_prefer, ranks
 from daemon.policy.rules import Rules
 from daemon.policy.spread import Stretch, due_stretch
 from daemon.policy.subject import Candidate, PersonFacts
@@ -38,6 +39,8 @@ class Outline:
     campaign: Campaign
     step: Step
     window: WindowRule | None
+    prefer: tuple[WindowRule, ...] = ()
+    """Hours that are best inside the window. The recipients' own ones are looked for in walks only."""
 
     @classmethod
     def of(cls, body: str) -> Outline:
@@ -45,7 +48,7 @@ class Outline:
         campaign = CampaignVersion.from_json(body).campaign
         step = campaign.steps[0]
         window = parse_window(campaign.window) if campaign.window else None
-        return cls(campaign=campaign, step=step, window=window)
+        return cls(campaign=campaign, step=step, window=window, prefer=ranks(parse_prefer(tuple(campaign.prefer))))
 
     @property
     def one_per_address(self) -> str | None:
@@ -58,11 +61,11 @@ class Outline:
         """Each recipient's channel is chosen when its delivery falls due."""
         return len(self.step.channels) > 1 and self.step.mode is Mode.FIRST
 
-    def target(self, work: Work, now: Instant, everywhere: float = 0.0) -> Target:
+    def target(self, work: Work, now: Instant, everywhere: float = 0.0, decided: Mapping[tuple[str, str], str] | None = None) -> Target:
         """For `store.plan`. The end is a first guess: release sets it by the instant at which each falls due. `everywhere`: the share
-        of people who are held out of all campaigns."""
+        of people who are held out of all campaigns; `decided`: experiments that have a winner."""
         ends = work.expires_at if work.expires_at is not None else max(now, work.not_before or 0) + self.step.valid
-        entry = entry_of(work.campaign, work.version, self.campaign, everywhere) if self.campaign.has_walks else None
+        entry = entry_of(work.campaign, work.version, self.campaign, everywhere, decided) if self.campaign.has_walks else None
         return Target(step=self.step.name, channels=self.step.planned, again=self.campaign.again, expires_at=ends, entry=entry)
 
 
@@ -107,7 +110,7 @@ def _time_over(rows: Sequence[Planned], candidate: Candidate, outline: Outline, 
         where = zone, None if settled else phone, country, traits
         stretch = stretches.get(where)
         if stretch is None:
-            stretch = stretches[where] = due_stretch(candidate, _facts(row), rules, now)
+            stretch = stretches[where] = due_stretch(candidate, _facts(row), rules, now, outline.prefer, valid)
         limit = stretch.limit
         first = stretch.first(person, candidate.campaign)
         if first is None:

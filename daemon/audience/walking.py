@@ -20,6 +20,7 @@ from daemon.config.load import Config
 from daemon.errors import StoreUnavailableError
 from daemon.ids import Ids
 from daemon.journey.profile import Shop
+from daemon.journey.timing import MEMORY
 from daemon.model.campaign import Campaign, Step
 from daemon.model.delivery import DAY, HOUR, SECOND, Instant
 from daemon.model.journey import WalkState
@@ -28,6 +29,8 @@ from daemon.policy.rules import Rules
 from daemon.service import Service, Signals
 from daemon.store.campaigns import body_of
 from daemon.store.enrolling import Entry, open_standing
+from daemon.store.experiments import decided
+from daemon.store.habits import Habit, habits_of
 from daemon.store.segment_entry import enrol_members, unentered
 from daemon.store.settling import Settled, close_line, close_walks, settle_walks
 from daemon.store.triggers import take_triggers
@@ -226,6 +229,9 @@ class WalkStage(Service):
         inside: Mapping[int, Sequence[str]] = {}
         if newest is not None and newest.campaign.exit.segments:
             inside = await self._store.read(inside_of, newest.campaign.exit.segments, persons)
+        habits: Mapping[int, Habit] = {}
+        if any(route is not None and route.preference.own for route in routes.values()):
+            habits = await self._store.read(habits_of, persons, self._clock.instant() - MEMORY)
         wanted = {
             text: (expression, persons) for route in routes.values() if route is not None for text, expression in route.conditions.items()
         }
@@ -233,7 +239,7 @@ class WalkStage(Service):
         return {
             walk.id: Known(
                 matches=functools.partial(_matches, matched, walk.person), inside=inside.get(walk.person, ()),
-                reacted=bool(reacted.get(walk.id)), awaited=awaits,
+                reacted=bool(reacted.get(walk.id)), awaited=awaits, habit=habits.get(walk.person, ()),
             )
             for walk in walks
         }  # fmt: skip
@@ -295,7 +301,10 @@ class WalkStage(Service):
 
     async def _entry(self, line: Line) -> Entry | None:
         route = await self._route(line.campaign, line.version)
-        return None if route is None else entry_of(line.campaign, line.version, route.campaign, self._config.holdout.share)
+        if route is None:
+            return None
+        won = await self._store.read(decided, line.campaign)
+        return entry_of(line.campaign, line.version, route.campaign, self._config.holdout.share, won)
 
     async def _enrol(self, line: Line) -> int:
         """Some triggers of a campaign are taken."""

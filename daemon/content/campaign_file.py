@@ -33,7 +33,7 @@ from daemon.content.campaign_table import (
     whole,
 )
 from daemon.errors import Problem, nearest
-from daemon.model.campaign import Campaign, CampaignStatus, Purpose
+from daemon.model.campaign import OWN_HOUR, Campaign, CampaignStatus, Purpose
 
 __all__ = ["NAME", "Surroundings", "WhereChecker", "WindowChecker", "read_campaign"]
 
@@ -112,12 +112,19 @@ def _utm(table: Table | None) -> Mapping[str, str]:
     return {key: value for key, value in values.items() if value}
 
 
+def _preferred(value: Any, check: WindowChecker | None) -> tuple[str, ...]:
+    """Hours, and perhaps the recipient's own best one."""
+    named = [item for item in value if item != OWN_HOUR] if isinstance(value, list) else value
+    own = (OWN_HOUR,) if isinstance(value, list) and OWN_HOUR in value else ()
+    return (*(hours(named, check) if named or not own else ()), *own)
+
+
 def _window(table: Table | None, check: WindowChecker | None) -> tuple[Mapping[str, Any] | None, tuple[str, ...]]:
     """The window without `prefer`, None if nothing else is in it; and those hours."""
     if table is None:
         return None, ()
     nothing: tuple[str, ...] = ()
-    prefer = table.take("prefer", lambda value: hours(value, check), nothing)
+    prefer = table.take("prefer", lambda value: _preferred(value, check), nothing)
     window = {key: plain(value) for key, value in table.table.items() if key != "prefer"}
     if not window and "prefer" in table.table:
         return None, prefer

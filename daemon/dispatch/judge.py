@@ -67,13 +67,13 @@ def candidate_of(row: DueRow, plan: Plan) -> Candidate:
     """The due row as the rules see it."""
     campaign = plan.campaign
     starts, ends = campaign.starts, campaign.ends
-    return Candidate(
+    made = Candidate(
         row.delivery, row.person, row.campaign_name, row.step, row.channel, row.expires_at, campaign.purpose, campaign.topic, row.priority,
         row.not_before, plan.window, _job_window(row.job_window) if row.job_window else None,
         campaign.ignore_window or row.channel == AUDIENCE,
         None if starts is None else _moment(starts), None if ends is None else _moment(ends), attempt=row.attempts + 1,
-        **({} if row.walk is None else _walk_facts(row, plan)),
     )  # fmt: skip
+    return made if row.walk is None else made._replace(**_walk_facts(row, plan))
 
 
 def _walk_facts(row: DueRow, plan: Plan) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
@@ -58,16 +59,16 @@ def held_out(campaign: str, person: int, share: float) -> bool:
     return share > 0 and place(f"holdout:{campaign}", person) < int(Fraction(share).limit_denominator(1_000_000) * RING)
 
 
-def draw_arms(campaign: Campaign, person: int, decided: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Name of each experiment (its step) -> variant, for a walk that begins. `decided`: experiments that have a winner already, whom all
-    get who come later. Who is in the rest of an experiment is not named."""
+def draw_arms(campaign: Campaign, person: int, decided: Mapping[tuple[str, str], str] | None = None) -> dict[str, str]:
+    """Name of each experiment (its step) -> variant, for a walk that begins. `decided`: (step, digest) of experiments that have a winner
+    already, which all get who come later. Who is in the rest of an experiment is not named."""
     decided = decided or {}
     arms: dict[str, str] = {}
     for step in campaign.steps:
         if step.experiment is None:
             continue
         names = [variant.name for variant in step.experiment.variants]
-        won = decided.get(step.name)
+        won = decided.get((step.name, digest_of(step.experiment)))
         arm = won if won in names else draw_arm(campaign.name, step.name, step.experiment, person)
         if arm is not None:
             arms[step.name] = arm
@@ -77,6 +78,13 @@ def draw_arms(campaign: Campaign, person: int, decided: Mapping[str, str] | None
 def draw_arm(campaign: str, step: str, experiment: Experiment, person: int) -> str | None:
     """One experiment's arm of a person; None: waits for the decision."""
     return draw(f"arm:{campaign}:{step}", person, [(variant.name, variant.share) for variant in experiment.variants])
+
+
+def digest_of(experiment: Experiment) -> str:
+    """What an experiment is known by: same arms, shares and metric are the same one, in whatever version of the campaign."""
+    said = [[each.name, each.share, sorted((each.offer or {}).items()), each.day, each.delay, each.hours, each.channels]
+            for each in experiment.variants]  # fmt: skip
+    return hashlib.sha256(json.dumps([said, experiment.metric], default=str).encode()).hexdigest()[:12]
 
 
 def has_rest(experiment: Experiment) -> bool:

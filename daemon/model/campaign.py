@@ -36,6 +36,10 @@ REACTIONS = ("opened", "clicked", "replied")
 """What of a recipient may call an escalation off: kinds of feedback, of people and not of machines."""
 
 
+OWN_HOUR = "own"
+"""Among the preferred hours: the recipient's own best one, where enough is known of it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Escalation:
     """What follows on another channel when the step's message was accepted and nothing came of it: the first of `to` that reaches

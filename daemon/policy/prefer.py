@@ -11,13 +11,12 @@ import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from daemon.model.campaign import OWN_HOUR
 from daemon.model.delivery import HOUR, Instant
 from daemon.policy.hours import ALL_DAYS, MAX_ITEMS, Range, WindowError, WindowRule, parse_range
 from daemon.policy.tz import local_hour
 from daemon.policy.window import SEARCH, first_open
 
-OWN = "own"
-"""In the list: the recipient's own best hour, where enough is known of it."""
 ROOM = HOUR
 """A preferred instant must leave so much of the message's life behind it: a retry, a slow destination."""
 
@@ -37,8 +36,8 @@ def parse_prefer(texts: tuple[str, ...]) -> Preference:
     """`("tue-thu 09:00-12:00", "own")`. Raises `WindowError` with the key `prefer`."""
     if len(texts) > MAX_ITEMS:
         raise WindowError("prefer", f"has {len(texts)} items; at most {MAX_ITEMS}")
-    ranges = tuple(sorted({parse_range("prefer", text) for text in texts if text != OWN}))
-    return Preference(WindowRule(ranges=ranges) if ranges else None, OWN in texts)
+    ranges = tuple(sorted({parse_range("prefer", text) for text in texts if text != OWN_HOUR}))
+    return Preference(WindowRule(ranges=ranges) if ranges else None, OWN_HOUR in texts)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -6,14 +6,13 @@ and counted; whoever began after the decision is not part of it. Reads stretch b
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from daemon.content.version import CampaignVersion
-from daemon.journey.arms import crossed
+from daemon.journey.arms import crossed, digest_of
 from daemon.journey.profile import MICROS, Shop, in_order, orders_of
 from daemon.journey.tiers import tier_of
 from daemon.journey.trial import ALPHA, Arm, Difference, Finding, Verdict, compare, judge
@@ -30,13 +29,6 @@ GUARDRAILS = (UNSUBSCRIBED, COMPLAINED)
 HORIZON = 30 * DAY
 
 
-def trial_of(experiment: Experiment) -> str:
-    """What an experiment is known by: same arms, shares and metric are the same one, in whatever version of the campaign."""
-    said = [[each.name, each.share, sorted((each.offer or {}).items()), each.day, each.delay, each.hours, each.channels]
-            for each in experiment.variants]  # fmt: skip
-    return hashlib.sha256(json.dumps([said, experiment.metric], default=str).encode()).hexdigest()[:12]
-
-
 class Trial(NamedTuple):
     """One experiment of a campaign. `versions`: those of the campaign that have it."""
 
@@ -49,7 +41,7 @@ class Trial(NamedTuple):
 
     @property
     def digest(self) -> str:
-        return trial_of(self.experiment)
+        return digest_of(self.experiment)
 
     @property
     def everyone(self) -> bool:
@@ -72,7 +64,7 @@ def trials_of(number: int, newest: int, bodies: Mapping[int, str]) -> list[Trial
     found = []
     for step in campaigns[newest].steps:
         if step.experiment is not None:
-            digest = trial_of(step.experiment)
+            digest = digest_of(step.experiment)
             same = frozenset(version for version, campaign in campaigns.items() if _has(campaign.steps, step.name, digest))
             goal = campaigns[newest].goal
             found.append(Trial(number, campaigns[newest].name, step.name, step.experiment, goal.horizon if goal else HORIZON, same))
@@ -80,7 +72,7 @@ def trials_of(number: int, newest: int, bodies: Mapping[int, str]) -> list[Trial
 
 
 def _has(steps: Iterable[Step], name: str, digest: str) -> bool:
-    return any(step.name == name and step.experiment is not None and trial_of(step.experiment) == digest for step in steps)
+    return any(step.name == name and step.experiment is not None and digest_of(step.experiment) == digest for step in steps)
 
 
 @dataclass(slots=True)

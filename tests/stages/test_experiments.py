@@ -14,12 +14,13 @@ from sqlalchemy import Connection, insert
 from daemon.app.experimenting import Experimenting
 from daemon.content.version import CampaignVersion
 from daemon.errors import NotFoundError
+from daemon.journey.arms import digest_of
 from daemon.journey.profile import MICROS, Shop
 from daemon.metrics import Metrics
 from daemon.model.campaign import Campaign, Step
 from daemon.model.delivery import DAY, HOUR
 from daemon.model.journey import Experiment, Goal, Metric, Variant
-from daemon.reports.experiments import trial_of, trials_of
+from daemon.reports.experiments import trials_of
 from daemon.reports.named import Reporting
 from daemon.store import schema as s
 from daemon.store.experiments import decided, results
@@ -110,7 +111,7 @@ async def test_a_winner_is_named_kept_and_not_looked_at_again(world: World) -> N
     assert found["arms"][0]["lift"]["low"] > 0
     experiment = campaign().steps[0].experiment
     assert experiment is not None
-    assert await world.inner.store.read(decided, 9) == {("offer", trial_of(experiment)): "product"}
+    assert await world.inner.store.read(decided, 9) == {("offer", digest_of(experiment)): "product"}
     before = await world.inner.sql("SELECT * FROM experiment_result")
     world.inner.clock.wall += 2 * DAY
     assert await world.service.round() == 0

@@ -55,7 +55,7 @@ events   = ["Order Completed", "Subscription Started", "Support Ticket Opened"]
 segments = ["active_subscribers"]
 [window]
 hours    = ["mon-fri 09:00-21:00", "sat 10:00-18:00"]
-prefer   = ["tue-thu 09:00-12:00"]
+prefer   = ["tue-thu 09:00-12:00", "own"]
 [holdout]
 share    = 0.10
 [offers.back15]
@@ -162,7 +162,7 @@ def test_every_key_of_the_contract_is_read() -> None:
         events=("Order Completed", "Subscription Started", "Support Ticket Opened"), segments=("active_subscribers",)
     )
     assert campaign.window == {"hours": ["mon-fri 09:00-21:00", "sat 10:00-18:00"]}
-    assert campaign.prefer == ("tue-thu 09:00-12:00",)
+    assert campaign.prefer == ("tue-thu 09:00-12:00", "own")
     assert campaign.holdout == 0.1
     assert campaign.after == After(goal="post_reactivation", finish="sunset")
     assert campaign.survey == Survey(name="how-was-it", kind=SurveyKind.CSAT, low=1, high=5)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.journey.arms import RING, crossed, draw, draw_arms, edges, has_rest, held_out, place
+from daemon.journey.arms import RING, crossed, digest_of, draw, draw_arms, edges, has_rest, held_out, place
 from daemon.model.campaign import Campaign, Step
 from daemon.model.journey import Experiment, Variant
 
@@ -75,8 +75,11 @@ def test_a_walk_has_one_arm_of_each_experiment() -> None:
     campaign = Campaign(name="winback", steps=(step("plain"), step("offer", *HALVES), step("last", *THIRDS)))
     arms = draw_arms(campaign, 42)
     assert set(arms) == {"offer", "last"} and arms == draw_arms(campaign, 42)
-    assert all(draw_arms(campaign, person, {"offer": "product"})["offer"] == "product" for person in range(100))
-    assert draw_arms(campaign, 42, {"offer": "gone"}) == arms
+    experiment = campaign.steps[1].experiment
+    assert experiment is not None
+    digest = digest_of(experiment)
+    assert all(draw_arms(campaign, person, {("offer", digest): "product"})["offer"] == "product" for person in range(100))
+    assert draw_arms(campaign, 42, {("offer", digest): "gone"}) == draw_arms(campaign, 42, {("offer", "of another"): "product"}) == arms
 
 
 def test_who_is_in_the_rest_waits() -> None:
@@ -86,7 +89,7 @@ def test_who_is_in_the_rest_waits() -> None:
     assert experiment is not None and has_rest(experiment)
     waiting = sum(not draw_arms(campaign, person) for person in people())
     assert abs(waiting - 0.8 * PEOPLE) < 6 * 80
-    assert draw_arms(campaign, 42, {"offer": "b"}) == {"offer": "b"}
+    assert draw_arms(campaign, 42, {("offer", digest_of(experiment)): "b"}) == {"offer": "b"}
 
 
 def test_a_person_of_two_arms_is_crossed() -> None:
