@@ -21,6 +21,7 @@ from daemon.model.campaign import CampaignStatus
 from daemon.model.segment import Segments
 from daemon.policy.hours import parse_window
 from daemon.policy.rules import Rules, compile_rules
+from daemon.policy.seasons import NAMES
 from plugins.contract import Secret
 from plugins.loader import LoadedChannel, Loading, ProblemKind, ProviderTable, load_channels
 
@@ -118,7 +119,7 @@ def surroundings_of(config: Config, segments: Segments | None) -> Surroundings:
     where, event = checkers(segments)
     return Surroundings(
         check_window=parse_window, topics=config.topics, check_where=where, check_event=event,
-        segments=None if segments is None else segments.by_name,
+        segments=None if segments is None else segments.by_name, seasons=NAMES,
     )  # fmt: skip
 
 

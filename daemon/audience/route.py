@@ -25,9 +25,11 @@ from daemon.policy.dates import campaign_life
 from daemon.policy.hours import WindowRule, parse_window
 from daemon.policy.prefer import Preference, local_hours, parse_prefer, ranks
 from daemon.policy.rules import Rules
+from daemon.policy.seasons import season_starts
 from daemon.policy.spread import due_stretch
 from daemon.policy.subject import Candidate, PersonFacts
 from daemon.policy.window import SEARCH
+from daemon.policy.zones import phone_country, zone_country
 from daemon.store.walking import Due, Moved, Walking
 
 HORIZON = 30 * DAY
@@ -49,7 +51,6 @@ class Known:
     inside: Sequence[str] = ()
     reacted: bool = False
     awaited: Mapping[str, int] = field(default_factory=dict)
-    seasons: Mapping[str, Sequence[Instant]] = field(default_factory=dict)
     habit: Sequence[tuple[Instant, float]] = ()
     """When he reacted to messages, and what that weighs; asked for where the campaign prefers everybody's own hour."""
 
@@ -98,10 +99,17 @@ class Route:
                 return Moved(walk, at, step=step.name, variant=name, due=due, asks=asks)
 
     def _facts(self, walk: Walking, known: Known, rules: Rules, now: Instant) -> Facts:
-        starts_at, limit = campaign_life(self._candidate(None, AUDIENCE, now), rules.guess_zones(_person(walk)), now)
+        person = _person(walk)
+        zones = rules.guess_zones(person)
+        starts_at, limit = campaign_life(self._candidate(None, AUDIENCE, now), zones, now)
+        names = [step.season.name for step in self.campaign.steps if step.season is not None]
+        seasons: Mapping[str, Sequence[Instant]] = {}
+        if names and zones.names:
+            country = walk.country or (phone_country(walk.phone) if walk.phone else None) or zone_country(zones.names[0])
+            seasons = season_starts(names, country, zones.names[0], now)
         return Facts(
             last=walk.last, starts_at=starts_at if starts_at > now else None, ends_at=limit if limit < now + SEARCH else None,
-            matches=known.matches, seasons=known.seasons, awaited=known.awaited, reacted=known.reacted,
+            matches=known.matches, seasons=seasons, awaited=known.awaited, reacted=known.reacted,
         )  # fmt: skip
 
     def _ranks(self, walk: Walking, known: Known, rules: Rules, now: Instant) -> tuple[WindowRule, ...]:
