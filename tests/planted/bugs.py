@@ -197,6 +197,8 @@ AUDIENCES = (
 
 FOLLOWING = ("stages",)
 CHANNELS = (
+    _bug("turn-unnamed", "What a line takes back for a slow destination cannot be told from other rows after a kill.", FOLLOWING,
+         ("daemon.dispatch.outcome", "        decision=decision_json(turn),\n", "")),
     _bug("doubt-replaced", "A second copy that fails while the first one is in doubt is replaced on another channel.", FOLLOWING,
          (FLIGHT, "    elif result.then is not None and state is (State.ACCEPTED if result.then.escalates else State.REJECTED):\n",
           "    elif result.then is not None:\n")),

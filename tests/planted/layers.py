@@ -26,7 +26,7 @@ import pytest
 from tests.planted.plant import Bug, Uprooted, plant
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SECONDS = 120
+SECONDS = 300
 """A run that takes longer hangs: that is a way of catching a bug, too."""
 SEEDS = 12
 """Of the simulation."""

@@ -46,5 +46,5 @@ def test_every_test_on_record_is_still_there() -> None:
 @pytest.mark.slow
 def test_every_bug_is_caught_by_the_test_on_record() -> None:
     """Each in a process of its own, by one test."""
-    done = subprocess.run([sys.executable, "-m", "tests.planted", "--known"], cwd=ROOT, capture_output=True, text=True, timeout=600)
+    done = subprocess.run([sys.executable, "-m", "tests.planted", "--known"], cwd=ROOT, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +77,32 @@ def test_sigterm_in_the_middle_of_a_job_loses_and_doubles_nothing(build: Build):
     house.start()
     house.settled("long")
     assert house.relay.counts() == once_each("term", 500)
+
+
+PUT_OFF = """
+UPDATE due SET not_before = not_before + 1800000000;
+UPDATE lane SET head = head + 1800000000 WHERE head IS NOT NULL;
+UPDATE delivery SET not_before = not_before + 1800000000, reason = 'rate_limited', decision = '{"rule":["slow.relay.example.com","v"]}';
+"""
+
+
+@pytest.mark.promise("P10", "F1")
+def test_what_was_put_off_for_a_slow_destination_goes_when_a_killed_daemon_is_started_again(build: Build):
+    """Its turns lie half an hour ahead, and nobody remembers them."""
+    house = build()
+    house.start()
+    assert house("queue", "pause", "lapsed").code == 0
+    house.give(document("turns", people("turn", 5)))
+    wait_for(lambda: house.job("turns")["deliveries"] == {"due": 5}, "all are due")
+    house.kill()
+    with closing(sqlite3.connect(house.state / "homing.db")) as db:
+        db.executescript(PUT_OFF)
+    house.start()
+    assert house("queue", "resume", "lapsed").code == 0
+    house.settled("turns")
+    assert house.relay.counts() == once_each("turn", 5)
+    [freed] = house.events("turns_freed")
+    assert freed["deliveries"] == 5
 
 
 def notes(listener: socket.socket) -> list[str]:
