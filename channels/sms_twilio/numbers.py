@@ -30,6 +30,7 @@ class _Region(NamedTuple):
     kinds: tuple[tuple[str, re.Pattern[str]], ...]
 
 
+@functools.lru_cache(maxsize=4096)
 def place_of(number: str) -> Place:
     """Where a number belongs. One that no plan knows belongs to the main country of its calling code."""
     if not _E164.fullmatch(number):
