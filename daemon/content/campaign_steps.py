@@ -136,6 +136,7 @@ def _experiment(table: Table | None, over: Sequence[str]) -> Experiment | None:
         hypothesis=table.take("hypothesis", short_text, ""),
         metric=table.take("metric", lambda value: Metric(one_of(value, Metric)), Metric.GOAL),
         min_per_variant=table.take("min_per_variant", lambda value: whole(value, 1, 10**9), Experiment(variants=()).min_per_variant),
+        waits=table.take("rest", _waits, False),
     )
     table.close()
     if tables is not None and len(variants) < 2:
@@ -146,9 +147,17 @@ def _experiment(table: Table | None, over: Sequence[str]) -> Experiment | None:
             table.report.add((*table.path, "variant", index, "name"), f'there is another variant of the name "{variant.name}"')
         seen.add(variant.name)
     total = sum(variant.share for variant in variants)
-    if len(variants) > 1 and all(variant.share for variant in variants) and abs(total - 1) > 1e-6:
-        table.fault(None, f"the shares of its variants must sum to 1 (they sum to {total:g})")
+    shared = len(variants) > 1 and all(variant.share for variant in variants)
+    if shared and experiment.waits and total > 0.99:
+        table.fault("rest", f"nobody is left to wait: the shares of the variants sum to {total:g}")
+    elif shared and not experiment.waits and abs(total - 1) > 1e-6:
+        table.fault(None, f'the shares of its variants must sum to 1 (they sum to {total:g}); rest = "wait" lets others wait for it')
     return experiment
+
+
+def _waits(value: Any) -> bool:
+    """`rest = "wait"`."""
+    return one_of(value, ("wait",)) == "wait"
 
 
 def _variant(table: Table, over: Sequence[str]) -> Variant:

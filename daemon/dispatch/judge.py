@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from daemon.clock import to_instant
 from daemon.dispatch.channels import elsewhere, not_needed
-from daemon.dispatch.offering import Offered, Offering, minting, one_new
+from daemon.dispatch.offering import Offering, minting
 from daemon.dispatch.turns import waits_for_turn
 from daemon.dispatch.work import Plan, PlanBook
 from daemon.journey.profile import Shop
@@ -178,6 +178,7 @@ class Judgement:
         """Load and compile the campaign versions that are not in the book yet (store.claim.Prepare)."""
         push, offers = [], []
         pools: set[str] = set()
+        trials: set[int] = set()
         for campaign, version in sorted(versions):
             plan = self._plans.get(campaign, version, fetch)
             if plan is None:
@@ -187,8 +188,10 @@ class Judgement:
             if plan.campaign.offers:
                 offers.append((campaign, version))
                 pools.update(offer.pool for offer in plan.campaign.offers.values() if offer.pool is not None)
+            if plan.waiting:
+                trials.add(campaign)
         self._plans.trim(len(versions))
-        return Needs(push, offers, frozenset(pools))
+        return Needs(push, offers, frozenset(pools), sorted(trials))
 
     def wants_profile(self, row: DueRow) -> bool:
         """Do the words of this one (its version's, or the newest loaded) say what a profile knows?"""
@@ -216,21 +219,16 @@ class Judgement:
             return [_hold(row, Reason.WINDOW_NEVER_OPENS, f"recipient:{row.recipient}", what) for row in rows if row.delivery not in rivals]
         guess = rules.guess_zones(facts)
         planned: dict[int, DueRow] = {}
-        offered: dict[int, Offered] = {}
         candidates, judged = [], []
         for row in rows:
             plan = self._plans.peek(row.campaign, row.version)
             if row.escalates is not None and (decision := not_needed(row, plan, known, rules)) is not None:
                 judged += [Judged(row, decision, state_after(decision))] if row.delivery not in rivals else []
             elif plan is not None:
-                planned[row.delivery] = row
-                candidate = candidate_of(row, plan)
-                if known.holdings is not None and plan.campaign.offers:
-                    one = self._offering.of(row, plan, known.holdings, guess.names, self._now)
-                    if one is not None:
-                        offered[row.delivery] = one
-                        candidate = candidate._replace(offer=one.facts)
-                candidates.append(candidate)
+                told, more = self._offering.look(row, plan, known, guess.names, self._now)
+                planned[row.delivery] = told
+                candidate = candidate_of(told, plan)
+                candidates.append(candidate._replace(**more) if more else candidate)
             elif row.delivery not in rivals:
                 what = {"what": f"version {row.version} of the campaign cannot be read by this release"}
                 judged.append(_hold(row, Reason.RENDER_ERROR, f"campaign:{row.campaign_name}", what))
@@ -239,14 +237,10 @@ class Judgement:
         if len(served) != len(candidates):  # what nobody could send now takes no slot from the others
             unserved = [candidate for candidate in candidates if not self._providers.get(candidate.channel)]
             verdicts += [(candidate, decide(candidate, facts, rules, self._now)) for candidate in unserved if candidate.id not in rivals]
-        if len(offered) > 1:
-            verdicts = one_new(verdicts, offered, self._now)
-        for candidate, decision in verdicts:
+        for candidate, decision in self._offering.contest(verdicts, self._now):
             if candidate.id not in rivals:
                 item = self._judged(planned[candidate.id], candidate, decision, guess.label, facts, known)
-                if (brings := offered.get(candidate.id)) is not None and item.decision.verdict is Verdict.SEND:
-                    item = item._replace(offer=self._offering.promise(brings.wanted))
-                judged.append(item)
+                judged.append(self._offering.bring(item))
         return judged
 
     def _judged(self, row: DueRow, candidate: Candidate, decision: Decision, label: str | None, facts: PersonFacts, known: Known) -> Judged:

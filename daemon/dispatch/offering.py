@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from daemon.dispatch.work import Plan
 from daemon.journey.codes import bytes_for, generate, stream
@@ -20,8 +20,9 @@ from daemon.model.offer import IssueState
 from daemon.policy import tz
 from daemon.policy.deadlines import end_of, fixed_end
 from daemon.policy.subject import Candidate, OfferFacts
+from daemon.store.claim import Judged
 from daemon.store.codes import Mint
-from daemon.store.facts import DueRow, Holdings
+from daemon.store.facts import DueRow, Holdings, Known
 from daemon.store.issues import Wanted
 
 
@@ -39,6 +40,40 @@ class Offering:
         self._shop = shop
         self._taken: dict[str, int] = {}
         """Codes that this claim has promised already, by pool."""
+        self._offered: dict[int, Offered] = {}
+        self._won: dict[int, str | None] = {}
+        """Delivery -> the winner that it waited for."""
+
+    def look(self, row: DueRow, plan: Plan, known: Known, zones: Sequence[str], now: Instant) -> tuple[DueRow, dict[str, Any]]:
+        """The row with its variant, and what its candidate has beside. `zones`: as in `of`."""
+        told, undecided = settled(row, plan, known.won)
+        if undecided:
+            return row, {"undecided": True}
+        if told is not row:
+            self._won[row.delivery] = told.variant
+        if known.holdings is None or not plan.campaign.offers:
+            return told, {}
+        one = self.of(told, plan, known.holdings, zones, now)
+        if one is None:
+            return told, {}
+        self._offered[row.delivery] = one
+        return told, {"offer": one.facts}
+
+    def contest(self, verdicts: Sequence[tuple[Candidate, Decision]], now: Instant) -> Sequence[tuple[Candidate, Decision]]:
+        """The verdicts on one person's deliveries, with at most one offer that it does not have yet."""
+        return one_new(verdicts, self._offered, now) if len(self._offered) > 1 and len(verdicts) > 1 else verdicts
+
+    def bring(self, item: Judged) -> Judged:
+        """What is to be written with a verdict: the offer of what goes, and the variant that it waited for."""
+        if item.decision.verdict is not Verdict.SEND:
+            return item
+        number = item.row.delivery
+        if number in self._won:
+            item = item._replace(variant=self._won[number])
+        if (one := self._offered.get(number)) is not None:
+            self._promise(one.wanted)
+            item = item._replace(offer=one.wanted)
+        return item
 
     def of(self, row: DueRow, plan: Plan, held: Holdings, zones: Sequence[str], now: Instant) -> Offered | None:
         """What the delivery carries; None: nothing. `zones`: those that are possible, the one in which its end is printed first."""
@@ -77,11 +112,22 @@ class Offering:
         )  # fmt: skip
         return Offered(OfferFacts(offer.name, ends_at=ends, min_left=offer.min_left, pool=pool, left=left), wanted)
 
-    def promise(self, wanted: Wanted | None) -> Wanted | None:
+    def _promise(self, wanted: Wanted | None) -> None:
         """It goes: its code is as good as taken."""
         if wanted is not None and wanted.pool is not None:
             self._taken[wanted.pool] = self._taken.get(wanted.pool, 0) + 1
-        return wanted
+
+
+def settled(row: DueRow, plan: Plan, won: Mapping[tuple[int, str, str], str]) -> tuple[DueRow, bool]:
+    """The row with the variant that its step's experiment gave it; True: it waits for the winner, which is not known yet."""
+    digest = plan.waiting.get(row.step)
+    if digest is None or row.variant is not None:
+        return row, False
+    winner = won.get((row.campaign, row.step, digest))
+    if winner is None:
+        return row, not row.held_out
+    arms = {**(json.loads(row.arms) if row.arms else {}), row.step: winner}
+    return row._replace(variant=winner, arms=json.dumps(arms)), False
 
 
 def one_new(

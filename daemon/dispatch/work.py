@@ -13,6 +13,7 @@ from typing import Any
 from daemon.content.render import Renderer
 from daemon.content.version import CampaignVersion
 from daemon.errors import ConfigError
+from daemon.journey.arms import digest_of
 from daemon.journey.sequence import hours_of
 from daemon.model.campaign import Campaign, Step
 from daemon.policy.hours import WindowError, WindowRule, parse_window
@@ -32,14 +33,21 @@ class Plan:
     """Steps by name, but for those of one channel after which nothing follows."""
     hours: Mapping[tuple[str, str | None], WindowRule] = field(default_factory=dict)
     """(step, variant) -> what narrows the campaign's window, where anything does."""
+    waiting: Mapping[str, str] = field(default_factory=dict)
+    """Steps of which some people wait for the experiment's winner, with its digest (journey.arms)."""
 
     @classmethod
     def compile(cls, version: CampaignVersion, shop: Mapping[str, object]) -> Plan:
         window = parse_window(version.campaign.window) if version.campaign.window else None
         several = {step.name: step for step in version.campaign.steps if not step.is_plain}
         return cls(
-            campaign=version.campaign, window=window, renderer=Renderer(version, shop=shop), several=several, hours=_hours(version.campaign)
-        )
+            campaign=version.campaign, window=window, renderer=Renderer(version, shop=shop), several=several,
+            hours=_hours(version.campaign), waiting=_waiting(version.campaign),
+        )  # fmt: skip
+
+
+def _waiting(campaign: Campaign) -> dict[str, str]:
+    return {step.name: digest_of(step.experiment) for step in campaign.steps if step.experiment is not None and step.experiment.waits}
 
 
 def _hours(campaign: Campaign) -> dict[tuple[str, str | None], WindowRule]:

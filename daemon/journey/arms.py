@@ -87,11 +87,6 @@ def digest_of(experiment: Experiment) -> str:
     return hashlib.sha256(json.dumps([said, experiment.metric], default=str).encode()).hexdigest()[:12]
 
 
-def has_rest(experiment: Experiment) -> bool:
-    """Do some people wait for the decision, because the shares come to less than 1?"""
-    return edges(tuple(variant.share for variant in experiment.variants))[-1] < RING
-
-
 def crossed(walks: Iterable[Mapping[str, str]]) -> frozenset[str]:
     """Of the walks of recipients that are one person now: experiments in which they had different arms. Such a person has seen more than
     one, keeps the arm of the survivor, and is left out of the analysis."""

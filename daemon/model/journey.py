@@ -159,6 +159,8 @@ class Experiment:
     hypothesis: str = ""
     metric: Metric = Metric.GOAL
     min_per_variant: int = 1000
+    waits: bool = False
+    """The shares come to less than 1: whoever is in none of the arms waits for the winner."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from daemon.ids import encode_id
-from daemon.model.delivery import REASONS, SECOND, Decision, Instant, Reason, State, Verdict
+from daemon.model.delivery import DAY, REASONS, SECOND, Decision, Instant, Reason, State, Verdict
 from daemon.policy import tz
 from daemon.policy.caps import NEVER, Cap, OnCap, Touch, count, fits, free_from
 from daemon.policy.dates import campaign_life, shown
@@ -28,6 +28,7 @@ from daemon.policy.window import SEARCH, first_open, is_open
 from daemon.policy.zones import ZoneGuess
 
 Check = tuple[str, str]
+PENDING = DAY // 4
 GHOST = "ghost"
 """The result of the check `holdout` for whom it is meant."""
 
@@ -61,8 +62,8 @@ def decide(candidate: Candidate, person: PersonFacts, rules: Rules, now: Instant
         return _refuse(refusal.reason, ("permission", rules.version), dict(refusal.facts), [("permission", Verdict.DROP)])
     case = _open_case(candidate, person, rules, now, sent)
     return (
-        _check_exit(case) or _check_holdout(case) or _check_offer(case) or _check_window(case) or _check_caps(case, sent)
-        or _check_guard(case) or _send(case)
+        _check_exit(case) or _check_holdout(case) or _check_variant(case) or _check_offer(case)
+        or _check_window(case) or _check_caps(case, sent) or _check_guard(case) or _send(case)
     )  # fmt: skip
 
 
@@ -160,6 +161,14 @@ def _check_holdout(case: Case) -> Decision | None:
     if case.candidate.held_out:
         case.checks.append(("holdout", GHOST))
     return None
+
+
+def _check_variant(case: Case) -> Decision | None:
+    """Is it known which variant it is? Nobody knows when that will be: it is looked at again four times a day."""
+    if not case.candidate.undecided:
+        return None
+    facts = {"step": case.candidate.step}
+    return _wait(case, Reason.VARIANT_PENDING, ("variant", case.rules.version), "variant", facts, start=case.now + PENDING)
 
 
 def _check_offer(case: Case) -> Decision | None:

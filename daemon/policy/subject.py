@@ -70,6 +70,8 @@ class Candidate(NamedTuple):
     held_out: bool = False
     """Its person gets nothing of this campaign, to measure by."""
     offer: OfferFacts | None = None
+    undecided: bool = False
+    """It waits for the winner of its step's experiment."""
 
     @property
     def transactional(self) -> bool:

@@ -50,6 +50,8 @@ class Judged(NamedTuple):
     """Of a Drop: where the person may be reached instead."""
     offer: Wanted | None = None
     """Of a Send: the offer that it carries, to be set aside."""
+    variant: str | None = None
+    """The winner of an experiment that it waited for."""
 
 
 class Claimed(NamedTuple):
@@ -119,6 +121,7 @@ _HISTORY = _history.on_conflict_do_update(
 _GHOST = insert(s.touch)
 _GHOST_NAMES = ("person", "at", "delivery", "channel", "campaign", "topic", "zone", "ghost")
 """Whom a holdout keeps from a message was not contacted, but counts as if he had been: so all caps treat him as the others."""
+_VARIANT = update(s.delivery).where(s.delivery.c.id == bindparam("b_id")).values(variant=bindparam("b_variant"))
 _HISTORY_NAMES = ("delivery", "reason", "first", "last", "count")
 
 
@@ -228,6 +231,7 @@ def write_verdicts(
         key = "doubt" if row.doubted else decision.key
         decided.append((row.delivery, state.value, said, not_before, now, decision_json(decision), key, ended))
         history.append((row.delivery, reason.value, now, now, 1))
+    many(conn, _VARIANT, ("b_id", "b_variant"), [(item.row.delivery, item.variant) for item in judged if item.variant is not None])
     for job, n in Counter([one.row.job for one in claimed]).items():
         tallies.move(job, State.DUE, "", State.CLAIMED, "", n)
     many(conn, _INSERT_FLIGHT, _FLIGHT_NAMES, flights)

@@ -27,7 +27,7 @@ TRIES = 20
 """Times that another code is made because there is one like it already."""
 
 Mint = Callable[[str, int, str, int], str]
-"""(pattern, walk, step, try) -> a code; the same always."""
+"""(pattern, walk, what for, try) -> a code; the same always."""
 
 
 class NewCode(NamedTuple):
@@ -116,9 +116,10 @@ def take_codes(conn: Connection, pool: str, issues: Sequence[int]) -> list[tuple
 
 
 def make_code(conn: Connection, pattern: str, walk: int, step: str, issue: int, mint: Mint, now: Instant) -> str:
-    """A code of a pattern that there is not yet, here or in an import or in an order."""
+    """A code of a pattern that there is not yet, here or in an import or in an order. The instant is part of what it is made from: a store
+    that was put back from a backup counts its walks again, and must not make the codes that the lost ones were given."""
     for turn in range(TRIES):
-        code = mint(pattern, walk, step, turn)
+        code = mint(pattern, walk, f"{step}@{now}", turn)
         if fetch(conn, _USED, ("codes",), (ids([code]),)):
             continue
         if many(conn, _MAKE, _MAKE_NAMES, [(MADE, code, code, issue, now)]):

@@ -72,7 +72,9 @@ _HEARD = select(_F.person, _F.delivery, _F.kind).where(
     in_list(_F.person, "persons"), in_list(_F.delivery, "deliveries"),
     or_(_F.kind == UNSUBSCRIBED, _F.kind == COMPLAINED, (_F.kind == CLICKED) & (_F.human == literal_column("1"))),
 )  # fmt: skip
-_WITHDRAWN = select(_C.person, _C.at).where(in_list(_C.person, "persons"), _C.state == literal_column("'withdrawn'"))
+_WITHDRAWN = (
+    select(_C.person, func.max(_C.at)).where(in_list(_C.person, "persons"), _C.state == literal_column("'withdrawn'")).group_by(_C.person)
+)
 
 
 def tried(conn: Connection, campaign: int, step: str, after: int, *, everyone: bool = False) -> Page:
@@ -92,10 +94,10 @@ def tried(conn: Connection, campaign: int, step: str, after: int, *, everyone: b
     did: dict[tuple[int, int], set[str]] = {}
     for _, delivery, kind in fetch(conn, _HEARD, ("persons", "deliveries"), (persons, ids(sorted(owners)))):
         did.setdefault(owners[delivery], set()).add(kind)
-    for person, at in fetch(conn, _WITHDRAWN, ("persons",), (persons,)):
-        for key, since in reached.items():
-            if key[0] == person and since <= at:
-                did.setdefault(key, set()).add(UNSUBSCRIBED)
+    left = dict(fetch(conn, _WITHDRAWN, ("persons",), (persons,)))
+    for key, since in reached.items():
+        if since <= left.get(key[0], since - 1):
+            did.setdefault(key, set()).add(UNSUBSCRIBED)
     found = []
     for person, occurrence, walk, version, arms, held_out, entered, goal, orders, value in walks:
         key = person, occurrence

@@ -19,6 +19,7 @@ from daemon.model.offer import Issue
 from daemon.policy.caps import Touch
 from daemon.store import schema as s
 from daemon.store.codes import free_codes
+from daemon.store.experiments import decided
 from daemon.store.issues import issues_of
 from daemon.store.push import PushAddress, push_addresses
 from daemon.store.sql import fetch, ids, in_list
@@ -100,11 +101,12 @@ class Holdings(NamedTuple):
 
 class Needs(NamedTuple):
     """What has to be known for some (campaign, version) pairs beside: `push` may turn to a push channel, `offers` have offers, with codes
-    of these `pools`."""
+    of these `pools`. `trials`: campaigns of which some people wait for the winner of an experiment."""
 
     push: Collection[tuple[int, int]] = ()
     offers: Collection[tuple[int, int]] = ()
     pools: frozenset[str] = frozenset()
+    trials: Collection[int] = ()
 
 
 NO_NEEDS = Needs()
@@ -124,6 +126,8 @@ class Known:
     """Read only where one of the rows needs it."""
     holdings: Holdings | None = None
     """Read only where a row's campaign has offers."""
+    won: Mapping[tuple[int, str, str], str] = field(default_factory=dict)
+    """(campaign, step, digest of the experiment) -> the variant that won; the same for all persons."""
     reactions: dict[int, dict[str, Instant]] = field(default_factory=dict)
     """What people did (not machines) about deliveries that others go after: delivery -> kind of feedback -> when first."""
 
@@ -289,6 +293,10 @@ def known_of(
             known[person].push = addresses
     if needs.offers:
         _note_holdings(conn, known, rows, needs)
+    if needs.trials:
+        won = {(campaign, *key): arm for campaign in needs.trials for key, arm in decided(conn, campaign).items()}
+        for one in known.values():
+            one.won = won
     return known
 
 

@@ -108,6 +108,31 @@ async def test_hours_are_arms(opening: Opening) -> None:
     assert len(world.sent) == 12
 
 
+async def test_the_rest_waits_for_the_winner(opening: Opening) -> None:
+    """A fifth tries; the others' messages wait, with that reason, and go with the winner's words as soon as it is known."""
+    arms = (Variant(name="a", share=0.1), Variant(name="b", share=0.1))
+    step = Step(name="first", channels=("email",), day=45, valid=30 * DAY, experiment=Experiment(variants=arms, waits=True))
+    world = await opening(campaign(steps=(step,)))
+    people = [f"c-{n}" for n in range(1, 31)]
+    await world.lapsed(45, *people)
+    await world.drop(*map(person, people))
+    await world.go(2 * HOUR)
+    tried = {recipient for recipient, _ in world.sent}
+    assert 0 < len(tried) < 15
+    waiting = next(one for one in people if one not in tried)
+    [told] = await world.explain(waiting)
+    assert (told["state"], told["reason"], told["checks"][-1]) == ("due", "variant_pending", ["variant", "defer"])
+    assert (await due(world, waiting))[0] <= world.inner.clock.wall + DAY
+    assert step.experiment is not None
+    number = await world.one("SELECT id FROM campaign WHERE name = 'winback'")
+    row = Result(number, "first", digest_of(step.experiment), "", "winner", "b", NOW, NOW, "{}")
+    await world.inner.store.write(Lane.BULK, keep_results, [row])
+    await world.go(2 * DAY)
+    assert {recipient for recipient, _ in world.sent} == set(people)
+    variants = dict(await world.inner.sql("SELECT recipient.key, delivery.variant FROM delivery JOIN recipient ON recipient.id = delivery.person"))
+    assert {variants[one] for one in people if one not in tried} == {"b"} and {variants[one] for one in tried} == {"a", "b"}
+
+
 async def test_whoever_begins_after_the_decision_gets_the_winner(opening: Opening) -> None:
     """Those who walk already keep their arms; a decision about other arms of the step means nothing."""
     arms = (Variant(name="a", share=0.5), Variant(name="b", share=0.5))

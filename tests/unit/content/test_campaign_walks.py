@@ -254,6 +254,7 @@ def test_digest_of_a_campaign_that_uses_nothing_of_it_is_what_it_was() -> None:
         (ENROL + STEP + "offer = { hihg = 'back15' }\n" + OFFERS, 'campaign.toml:7: step[1].offer: no tier "hihg" (there are default, high, '),
         (ENROL + STEP + "ofer = 'back15'\n" + OFFERS, 'campaign.toml:7: step[1].ofer: unknown key; did you mean "offer"?'),
         (ENROL + STEP + VARIANTS.replace("0.5", "0.4"), "campaign.toml:7: step[1].experiment: the shares of its variants must sum to 1 (they"),
+        (ENROL + STEP + "[step.experiment]\nrest = 'wait'\n" + VARIANTS, "campaign.toml:8: step[1].experiment.rest: nobody is left"),
         (ENROL + STEP + VARIANTS.split("[[", 2)[0] + "[[" + VARIANTS.split("[[")[1], "campaign.toml:7: step[1].experiment: needs two or more"),
         (ENROL + STEP + VARIANTS.replace("'y'", "'x'"), "campaign.toml:11: step[1].experiment.variant[2].name: there is another variant of"),
         (ENROL + STEP + VARIANTS.replace("'y'", "'email'"), "campaign.toml:11: step[1].experiment.variant[2].name: must not be"),
