@@ -20,7 +20,7 @@ from daemon.model.delivery import DAY, Instant
 from daemon.model.segment import ENTERED, LEFT
 from daemon.store import schema as s
 from daemon.store.events import EventRow, take_events
-from daemon.store.sql import fetch, ids, in_list, many, pour, rows, value
+from daemon.store.sql import fetch, ids, in_list, many, pour, pouring, rows, value
 from daemon.store.writer import redone
 
 Pair = tuple[int, int]
@@ -30,6 +30,8 @@ _S, _M, _RUN, _R = s.segment.c, s.segment_member.c, s.segment_run.c, s.recipient
 _KNOWN = select(_S.id, _S.name, _S.digest, _S.members, _S.evaluated_at).order_by(_S.name)
 _OPEN = select(_RUN.id, _RUN.segments, _RUN.at, _RUN.reached, _RUN.quiet)
 _ENTER = "INSERT OR REPLACE INTO segment_member (segment, person, since) VALUES {rows}"
+_NEW = pouring(s.segment, ("id", "name", "digest"))
+_EVALUATE = update(s.segment).where(_S.name == bindparam("b_name")).values(evaluated_at=bindparam("b_at"), digest=bindparam("b_digest"))
 _LEAVE = delete(s.segment_member).where(_M.segment == bindparam("b_segment"), _M.person == bindparam("b_person"))
 _COUNT = update(s.segment).where(_S.id == bindparam("b_segment")).values(members=_S.members + bindparam("b_more"))
 _REACH = update(s.segment_run).where(_RUN.id == bindparam("b_run")).values(reached=bindparam("b_reached"))
@@ -107,8 +109,7 @@ def begin_run(conn: Connection, digests: Mapping[str, str], now: Instant) -> Run
     known = known_segments(conn)
     first = value(conn, _LAST) + 1
     fresh = [name for name in digests if name not in known]
-    for number, name in enumerate(fresh, first):
-        conn.execute(insert(s.segment), {"id": number, "name": name, "digest": digests[name]})
+    pour(conn, _NEW, [(number, name, digests[name]) for number, name in enumerate(fresh, first)])
     known = known_segments(conn)
     quiet = sorted(known[name].id for name in digests if known[name].evaluated_at is None)
     said = {"id": 1, "segments": json.dumps(digests), "at": now, "reached": 0, "quiet": json.dumps(quiet)}
@@ -156,8 +157,7 @@ def _counted(conn: Connection, entering: Sequence[Pair], leaving: Sequence[Pair]
 
 def end_run(conn: Connection, run: Run) -> dict[str, int]:
     """All pages are done: the segments are as of `run.at`. Returns how many are in each."""
-    for name, digest in run.digests.items():
-        conn.execute(update(s.segment).where(_S.name == name).values(evaluated_at=run.at, digest=digest))
+    many(conn, _EVALUATE, ("b_name", "b_at", "b_digest"), [(name, run.at, digest) for name, digest in run.digests.items()])
     conn.execute(delete(s.segment_run))
     known = known_segments(conn)
     return {name: known[name].members for name in run.digests if name in known}

@@ -235,4 +235,22 @@ PEOPLE = (
          ("daemon.store.erase", "    add_suppressions(conn, [", "    list([")),
 )  # fmt: skip
 
-BUGS = {bug.name: bug for bug in (*HANDOVER, *FATE, *CAPS, *PLANNING, *SMS, *PUSH, *FEEDBACK, *AUDIENCES, *CHANNELS, *PEOPLE)}
+SEGMENTS_LAYER, MEMBERS, MEANING = ("segments",), "daemon.store.segments", "daemon.store.segment_sql"
+SEGMENTS = (
+    _bug("excluded-all-the-same", "Who is to be excluded from a segment is in it.", SEGMENTS_LAYER,
+         ("daemon.model.segment", "        if not self.exclude:\n", "        if True:\n")),
+    _bug("everybody-enters-at-first", "A new segment tells of all whom it finds that they have just entered.", SEGMENTS_LAYER,
+         (MEMBERS, "if known[name].evaluated_at is None)\n", "if False)\n")),
+    _bug("cursor-before-its-page", "The evaluation's cursor moves before what it stands for is written.", SEGMENTS_LAYER,
+         ("daemon.audience.segmenting", "            done = upto if move is moves[-1] else None\n", "            done = upto\n")),
+    _bug("moves-without-a-word", "Who enters or leaves has no event of it.", SEGMENTS_LAYER,
+         (MEMBERS, "    if events:\n        take_events(", "    if not events:\n        take_events(")),
+    _bug("erased-is-a-member", "An erased recipient matches whoever never did anything.", SEGMENTS_LAYER,
+         (MEANING, "_R.erased == _ZERO, condition(", "condition(")),
+    _bug("old-scores-count", "Engagement that has aged out still counts.", SEGMENTS_LAYER,
+         (MEANING, "        rescore(conn, [person for (person,) in aged], now)\n", "        pass\n")),
+    _bug("period-forgotten", "did(..) counts what happened before the period.", SEGMENTS_LAYER,
+         (MEANING, "*([_E.at > _NOW - period] if period is not None else [])", "")),
+)  # fmt: skip
+
+BUGS = {bug.name: bug for bug in (*HANDOVER, *FATE, *CAPS, *PLANNING, *SMS, *PUSH, *FEEDBACK, *AUDIENCES, *CHANNELS, *PEOPLE, *SEGMENTS)}

@@ -343,3 +343,30 @@ async def test_forecasts_follow_the_signs(world: SegmentWorld) -> None:
     assert await world.members("going") == {"c-1"}, "now it is the other one who came by less: of c-2 nothing is known of these months"
     found, _ = await desk.signs(-1, 10, Model(2.0, 20.0, 0.5, 3.0, 1), 120)
     assert [came for _, came in found] == [False, False]
+
+
+async def test_a_page_that_was_broken_off_is_looked_at_again(world: SegmentWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed between two transactions of one page: the cursor stands before it, so nobody of it is left out."""
+    text = '[buyers]\nwhere = "orders >= 1"\n'
+    service = world.service(text)
+    await service.evaluate([])
+    for number in range(20):
+        await world.order(f"c-{number}", 40)
+    monkeypatch.setattr(stage, "PAGE", 15)
+    service._moving = Stride(world.clock.monotonic, first=4, least=4, most=4)
+    real, writes = world.store.write, 0
+
+    async def dies(lane: Lane, act: Any, *args: Any, **kwargs: Any) -> Any:
+        nonlocal writes
+        if act.__name__ == "note_members" and (writes := writes + 1) > 2:
+            raise RuntimeError("killed")
+        return await real(lane, act, *args, **kwargs)
+
+    monkeypatch.setattr(world.store, "write", dies)
+    with pytest.raises(RuntimeError):
+        await service.evaluate([])
+    monkeypatch.setattr(world.store, "write", real)
+    assert len(await world.members("buyers")) == 8
+    await world.service(text)._round()
+    assert len(await world.members("buyers")) == 20
+    assert len(await world.moves()) == 20

@@ -25,7 +25,7 @@ def blocks(kind: str) -> list[str]:
 
 @pytest.fixture
 def homing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> CliWorld:
-    shutil.copytree(ROOT / "campaigns", tmp_path / "campaigns")
+    shutil.copytree(ROOT / "campaigns" / "winback", tmp_path / "campaigns" / "winback")
     (tmp_path / "config.toml").write_text("\n".join(blocks("toml")), encoding="utf-8")
     return CliWorld(tmp_path, capsys)
 
