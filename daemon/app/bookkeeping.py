@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from daemon.app.experimenting import Experimenting
-from daemon.app.offering import Offering
+from daemon.app.offering import SECONDS, Offering
 from daemon.app.sending import World
 from daemon.config.load import Config
 from daemon.intake.stocking import Stocking
@@ -19,12 +19,13 @@ class Bookkeeping:
     """`config()`: the one in force; `woken`: deliveries that waited are due; `changed`: the same, from a door."""
 
     def __init__(
-        self, world: World, *, metrics: Metrics, config: Callable[[], Config], woken: Callable[[], object], changed: Callable[[], None]
-    ) -> None:
+        self, world: World, *, metrics: Metrics, config: Callable[[], Config], woken: Callable[[], object], changed: Callable[[], None],
+        poll_seconds: float = SECONDS,
+    ) -> None:  # fmt: skip
         self.offers = Stocking(store=world.store, clock=world.clock, changed=changed)
         self.reports = Reporting(store=world.store)
         self._services: list[Service] = [
-            Offering(store=world.store, clock=world.clock, log=world.log, woken=woken),
+            Offering(store=world.store, clock=world.clock, log=world.log, woken=woken, seconds=max(SECONDS, poll_seconds)),
             Experimenting(
                 store=world.store, clock=world.clock, log=world.log, metrics=metrics, shop=lambda: shop_of(config()),
                 margin=lambda: config().shop.margin,

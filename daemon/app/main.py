@@ -271,7 +271,8 @@ class Daemon:
             store=world.store, clock=self.clock, log=self.log, shop=lambda: shop_of(self.setup.config)
         )  # fmt: skip
         self.books = Bookkeeping(
-            world, metrics=self.metrics, config=lambda: self.setup.config, woken=self.sending.wake, changed=self._changed
+            world, metrics=self.metrics, config=lambda: self.setup.config, woken=self.sending.wake, changed=self._changed,
+            poll_seconds=self.ports.pace.poll_seconds,
         )  # fmt: skip
         self.people = People(
             store=world.store, pepper=self.pepper, clock=self.clock, log=self.log, tracker=self.tracker, woken=self.sending.wake

@@ -28,6 +28,7 @@ from daemon.ids import decode_id
 from daemon.model.audience import AUDIENCE
 from daemon.model.campaign import CampaignStatus
 from daemon.model.delivery import HOUR, SECOND, Instant
+from daemon.model.segment import Segments
 from daemon.notify import Notifier
 from daemon.service import Signals
 from daemon.simulate.memory import StoreFaults
@@ -47,7 +48,7 @@ from daemon.store.writer import Lane
 
 GRAIN_SECONDS = 60.0
 """What falls due within so long is claimed together."""
-LOOK_SECONDS = 6 * 3600.0
+LOOK_SECONDS = 3600.0
 """How often the daemon looks around when nothing calls it."""
 NEVER_SECONDS = 400 * 86_400.0
 FEED = HOUR
@@ -99,6 +100,15 @@ async def _live(world: World, *, setup: Setup, wish: Wish, file: CopiedFile) -> 
     return await Rehearsal(world, setup, wish, file).run()
 
 
+def asked_for(setup: Setup) -> Segments:
+    """The segments that some campaign's file names, with all that they refer to: the others change nothing of what is sent, and to keep all
+    up to date takes most of a rehearsal's time."""
+    texts = [text for version in setup.catalogue.versions.values() for text in version.files.values()]
+    named = [name for name in setup.segments.by_name if any(f'"{name}"' in text or f"'{name}'" in text for text in texts)]
+    kept = setup.segments.with_references(named)
+    return Segments(by_name={name: setup.segments.by_name[name] for name in kept})
+
+
 class _Ears(Signals):
     """Hears when the daemon is ready."""
 
@@ -121,7 +131,8 @@ class Rehearsal:
         self.today: Counter[str] = Counter()
         self.happened: Counter[str] = Counter()
         channels = tuple(silent(loaded, self._took) for loaded in setup.loading.channels)
-        self.setup = replace(setup, loading=replace(setup.loading, channels=channels, audiences=()))
+        loading = replace(setup.loading, channels=channels, audiences=())
+        self.setup = replace(setup, loading=loading, segments=asked_for(setup))
         self.zone = ZoneInfo(setup.config.homing.default_zone)
 
     def _ports(self, process: Process) -> Ports:
