@@ -170,7 +170,7 @@ class Daemon:
         )  # fmt: skip
         self._compose_intake(world)
         self._compose_desk(world)
-        doors = self._compose_doors(world)
+        self.doors = doors = self._compose_doors(world)
         self.audit = Audit(
             store=world.store, sent=opened.journal, clock=self.clock, executor=self.ports.slow, log=self.log, metrics=self.metrics,
             config=self.setup.config, look_seconds=self.ports.pace.audit_seconds,

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 @command("demo", short_help="The whole of it on sample data, in less than a minute.")
 @click.option("--keep", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Work in the new folder DIR and leave it.")
 @click.option("--at", metavar="TIME", help="Set the demo's clock to this instant (RFC 3339), to see another hour of the day.")
+@click.option("--days", type=click.IntRange(0, 400), default=0, help="First live so many days of the playbook ahead, in virtual time.")
 @click.option("--stay", is_flag=True, help="Leave daemon and inbox running until ^C.")
-def demo(cli: Cli, keep: Path | None, at: str | None, stay: bool) -> None:
+def demo(cli: Cli, keep: Path | None, at: str | None, days: int, stay: bool) -> None:
     """Run the real daemon on the shipped sample against local providers of mail, SMS, web push and advertising audiences, and show what
     was sent, what waits until when, and what was dropped, and why.
 
@@ -41,6 +42,12 @@ def demo(cli: Cli, keep: Path | None, at: str | None, stay: bool) -> None:
     folder = keep or Path(tempfile.mkdtemp(prefix="homing-demo-"))
     folder.mkdir(parents=True, exist_ok=True)
     try:
+        if days:
+            from daemon.cli.demo_ahead import look_ahead
+
+            ahead = look_ahead(cli, folder.resolve(), days, offset)
+            if cli.json:
+                screen.say(screen.dump({"ahead": ahead}))
         outcome = asyncio.run(_play(cli, folder.resolve(), offset, stay=stay, kept=keep is not None))
     finally:
         if keep is None:

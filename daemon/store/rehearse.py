@@ -155,3 +155,25 @@ def worth_by_tier(conn: Connection, tier_of: Callable[[Mapping[str, Any]], str])
         before = found.get(tier, Worth(0, 0, 0))
         found[tier] = Worth(before.people + n, before.orders + orders * n, before.value + value * n)
     return found
+
+
+def one_of_each(conn: Connection, campaigns: Sequence[str]) -> list[tuple[str, str, str, str]]:
+    """(recipient, campaign, state, reason) of the newest delivery of each fate in these campaigns; reason "" = none. For a demo's eyes."""
+    d, last = s.delivery.c, func.max(s.delivery.c.id)
+    newest = (
+        select(last.label("id"), d.state, func.coalesce(d.reason, "").label("reason"))
+        .join(s.wave, s.wave.c.id == d.wave)
+        .join(s.campaign, s.campaign.c.id == s.wave.c.campaign)
+        .where(s.campaign.c.name.in_(list(campaigns)))
+        .group_by(d.state, func.coalesce(d.reason, ""))
+        .subquery()
+    )
+    query = (
+        select(s.recipient.c.key, s.campaign.c.name, newest.c.state, newest.c.reason)
+        .join(s.delivery, s.delivery.c.id == newest.c.id)
+        .join(s.wave, s.wave.c.id == s.delivery.c.wave)
+        .join(s.campaign, s.campaign.c.id == s.wave.c.campaign)
+        .join(s.recipient, s.recipient.c.id == s.delivery.c.person)
+        .order_by(newest.c.state, newest.c.reason)
+    )
+    return [(key, name, state, reason) for key, name, state, reason in conn.execute(query)]

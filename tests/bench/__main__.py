@@ -20,6 +20,7 @@ from tests.bench import (
     loop,
     peers,
     push,
+    rehearsal,
     segments,
     sms,
     smtp_channel,
@@ -42,6 +43,7 @@ BENCHES = {
     "intake: its stages alone, each format at two sizes": lambda: intake.run((20_000, 200_000)),
     "jobs: 20,000 and 1,000,000 recipients through the whole daemon, from the spool to the due queue": jobs.run,
     "events: a shop's events over HTTP in batches, the daemon on one core": events.run,
+    "rehearsal: decisions of a day lived ahead on a copy of the store": rehearsal.run,
     "import: handovers and unsubscribes while a million rows are taken in": importing.run,
 }
 LONG = {

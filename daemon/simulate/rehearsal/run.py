@@ -11,7 +11,7 @@ import gc
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from datetime import time as midnight
@@ -60,7 +60,7 @@ class Wish:
     """`start`: when it begins; `days` of the default zone are lived, the first one from there. `campaign`: count only what is of it, and
     start it if it does not run. `grain`: seconds within which what falls due is claimed together; a smaller one is nearer to the minute
     and slower. `database` False: an empty store. `words` False: nothing is rendered. `took`, `progress(day)`: told each message, and each
-    day that is over."""
+    day that is over; `prepare`, `finish`: done with the daemon before the first day and after the last."""
 
     days: int
     start: datetime
@@ -72,6 +72,8 @@ class Wish:
     crowd: Crowd | None = None
     took: Callable[[Sent], object] = lambda _: None
     progress: Callable[[date], object] = lambda _: None
+    prepare: Callable[[Daemon], Awaitable[None]] | None = None
+    finish: Callable[[Daemon], Awaitable[None]] | None = None
     log: Callable[[str, str, dict[str, Any]], object] | None = None
 
 
@@ -155,7 +157,8 @@ class Rehearsal:
                     line._writer = WordlessWriter()
             if self.wish.campaign is not None:
                 await self._start(daemon, self.wish.campaign)
-            await self._until(main, self._days(daemon))
+            for part in (self._prepared(daemon), self._days(daemon), self._finished(daemon)):
+                await self._until(main, part)
             if daemon.supervisor is not None:
                 daemon.supervisor.request_stop("the rehearsal is over")
             await main
@@ -172,6 +175,16 @@ class Rehearsal:
             main.result()
             raise HomingError("the rehearsed daemon ended by itself")
         doing.result()
+
+    async def _prepared(self, daemon: Daemon) -> None:
+        if self.wish.prepare is not None:
+            await self.wish.prepare(daemon)
+            self.calendar.people = self.file.do(people)
+            self.verdicts.today.clear()
+
+    async def _finished(self, daemon: Daemon) -> None:
+        if self.wish.finish is not None:
+            await self.wish.finish(daemon)
 
     async def _start(self, daemon: Daemon, name: str) -> None:
         shown: Any = await daemon.desk.show_campaign(name)
