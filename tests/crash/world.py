@@ -153,10 +153,11 @@ class Installation:
         return rows[0][0] == jobs
 
     def falls_due(self, before: int) -> bool:
-        """Something is in hand, or falls due by then that the server has not put off."""
+        """Something is in hand, or falls due by then that the server has not put off; or waits for its turn, which an answer may end."""
         first_try = "JOIN delivery d ON d.id = due.delivery JOIN recipient r ON r.id = d.person WHERE r.email NOT LIKE 'later.%'"
         return bool(
-            self.ask("SELECT 1 FROM flight LIMIT 1") or self.ask(f"SELECT 1 FROM due {first_try} AND due.not_before < {before} LIMIT 1")
+            self.ask("SELECT 1 FROM flight LIMIT 1")
+            or self.ask(f"SELECT 1 FROM due {first_try} AND (due.not_before < {before} OR d.reason = 'rate_limited') LIMIT 1")
         )
 
     def released(self, job: str) -> bool:
