@@ -301,3 +301,13 @@ def test_orders_with_codes_that_are_not_ours_are_listed(homing: CliWorld) -> Non
     [use] = homing.ok("offers", "list", "--reconcile")["uses"]
     assert use == {"what": "unknown", "code": "SUMMER", "order": "7", "recipient": "anna", "at": "2026-11-01T00:00:00.000Z"}
     assert "SUMMER is no code of ours: order 7 of anna" in homing("offers", "list", "--reconcile").out
+
+
+def test_a_report_is_a_table_csv_or_json(homing: CliWorld) -> None:
+    """The list of reports; an empty one; a name that is none, with the nearest."""
+    assert "experiments" in homing("report").out
+    assert "nothing to report yet" in homing("report", "experiments").out
+    assert homing("report", "experiments", "--format", "csv").out.startswith("campaign,step,segment,finding,winner,arm,")
+    assert json.loads(homing("report", "experiments", "--format", "json").out)["rows"] == []
+    said = homing("report", "experiment")
+    assert said.code == 1 and 'did you mean "experiments"' in said.err
