@@ -11,12 +11,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from daemon.app.campaign_answers import listed, shown
 from daemon.app.planning import first_messages, refusal, stands_against
 from daemon.app.setup import Setup
 from daemon.clock import Clock, iso
 from daemon.config import Config
 from daemon.content.differences import differences, places
-from daemon.content.names import read_template_name
 from daemon.content.version import CampaignVersion
 from daemon.disk import Disk
 from daemon.dispatch.gate import Gate
@@ -24,8 +24,8 @@ from daemon.dispatch.stop_file import make_stop_file, remove_stop_file
 from daemon.dispatch.sync import audience_status
 from daemon.errors import GuardRefusedError, NotFoundError, UsageError
 from daemon.ids import encode_id
-from daemon.model.campaign import CampaignStatus, Step
-from daemon.model.delivery import SECOND, Instant, Reason
+from daemon.model.campaign import CampaignStatus
+from daemon.model.delivery import Instant, Reason
 from daemon.store import audit, doubts, held, move, operate, recover
 from daemon.store.jobs import cancel_job
 from daemon.store.rehearse import audience
@@ -122,7 +122,7 @@ class Desk:
     # campaigns
 
     async def list_campaigns(self) -> Sequence[Json]:
-        return [_campaign(facts) for facts in await self._store.read(operate.campaign_facts)]
+        return [listed(facts) for facts in await self._store.read(operate.campaign_facts)]
 
     async def _facts(self, name: str) -> operate.CampaignFacts:
         found = await self._store.read(operate.campaign_facts, name)
@@ -132,21 +132,12 @@ class Desk:
 
     async def show_campaign(self, name: str) -> Json:
         facts = await self._facts(name)
-        version = CampaignVersion.from_json(facts.body)
-        steps = version.campaign.steps
-        templates = [parsed for file in version.files if (parsed := read_template_name(file, steps)) is not None]
-        return {
-            **_campaign(facts),
-            "steps": [_step(step) for step in steps],
-            "locales": sorted({template.locale or "" for template in templates}),
-            "window": version.campaign.window,
-            "files": sorted(version.files),
-        }
+        return shown(facts)
 
     async def _set_status(self, name: str, status: CampaignStatus) -> Json:
         await self._store.write(Lane.EXIT, operate.set_campaign_status, name, status)
         self._hooks.wake()
-        return _campaign(await self._facts(name))
+        return listed(await self._facts(name))
 
     async def start_campaign(self, name: str) -> Json:
         """GuardRefusedError for what could not go as it is written."""
@@ -338,31 +329,6 @@ def _where(selection: Selection) -> held.HeldWhere:
     return held.HeldWhere(
         reason=selection.reason, campaign=selection.campaign, queue=selection.queue, job=selection.job, delivery=selection.delivery
     )
-
-
-def _campaign(facts: operate.CampaignFacts) -> Json:
-    campaign = CampaignVersion.from_json(facts.body).campaign
-    return {
-        "campaign": facts.name,
-        "status": facts.status,
-        "version": facts.version,
-        "digest": facts.digest,
-        "purpose": campaign.purpose.value,
-        "topic": campaign.topic,
-        "starts": campaign.starts.isoformat() if campaign.starts else None,
-        "ends": campaign.ends.isoformat() if campaign.ends else None,
-        "jobs": facts.jobs,
-        "deliveries": dict(facts.deliveries),
-    }
-
-
-def _step(step: Step) -> Json:
-    found: dict[str, Any] = {"step": step.name, "channels": list(step.channels), "valid_seconds": step.valid // SECOND}
-    if len(step.channels) > 1:
-        found["mode"] = step.mode.value
-    if (more := step.escalate) is not None:
-        found["escalate"] = {"to": list(more.to), "after_seconds": more.after // SECOND, "unless": list(more.unless)}
-    return found
 
 
 def _group(group: held.HeldGroup) -> Json:

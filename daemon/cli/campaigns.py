@@ -39,6 +39,10 @@ def _show(found: dict[str, Any]) -> None:
         ("purpose", found["purpose"]),
         ("topic", found["topic"]),
         ("runs", f"{found['starts'] or 'from now'} to {found['ends'] or 'no end'}"),
+        ("enrols", found["enrols"]),
+        ("goal", found["goal"] or "none"),
+        ("exits", ", ".join(found["exits"]) or "none"),
+        ("holdout", f"{found['holdout']:.0%}"),
         ("steps", steps),
         ("languages", ", ".join(locale or "default" for locale in found["locales"])),
         ("window", screen.dump(found["window"]) if found["window"] else "that of the config"),
@@ -51,12 +55,19 @@ def _show(found: dict[str, Any]) -> None:
 
 
 def _step(step: dict[str, Any]) -> str:
-    """`offer (email, else sms, 72 h; push after 72 h unless opened or clicked)`"""
-    channels = (" and " if step.get("mode") == "all" else ", else ").join(step["channels"])
+    """`offer (day 60, email, else sms, 72 h; push after 72 h unless opened or clicked)`"""
+    channels = (" and " if step.get("mode") == "all" else ", else ").join(step["channels"]) or step.get("act", "")
+    when = f"day {step['day']}, " if "day" in step else f"{_span(step['delay_seconds'])} later, " if "delay_seconds" in step else ""
+    offer = f", offer {' or '.join(dict.fromkeys(step['offer'].values()))}" if "offer" in step else ""
     more = step.get("escalate")
     unless = f" unless {' or '.join(more['unless'])}" if more and more["unless"] else ""
     then = f"; {', else '.join(more['to'])} after {more['after_seconds'] // 3600} h{unless}" if more else ""
-    return f"{step['step']} ({channels}, {step['valid_seconds'] // 3600} h{then})"
+    life = f", {step['valid_seconds'] // 3600} h" if step["channels"] else ""
+    return f"{step['step']} ({when}{channels}{life}{offer}{then})"
+
+
+def _span(seconds: int) -> str:
+    return f"{seconds // 86_400} d" if seconds >= 172_800 else f"{seconds // 3600} h" if seconds >= 3600 else f"{seconds // 60} min"
 
 
 def _word(word: str, short: str, text: str) -> click.Command:

@@ -57,7 +57,7 @@ class Operations(Protocol):
         ...
 
     async def show_campaign(self, name: str) -> Json:
-        """The same, and `steps`, `locales`, `window`, `files`."""
+        """The same, and `steps`, `locales`, `window`, `files`, `enrols`, `goal`, `exits`, `holdout`."""
         ...
 
     async def start_campaign(self, name: str) -> Json:

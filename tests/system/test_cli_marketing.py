@@ -211,3 +211,18 @@ def test_open_walks_move_to_the_newest_version(homing: CliWorld) -> None:
     assert [tuple(each) for each in rows] == [(2, "open", "reminder"), (2, "open", "reminder"), (1, "finished", "offer")]
     assert [tuple(each) for each in sent] == [("last", 2), ("offer", 1)]
     assert "go by its newest version (2) already" in homing("campaigns", "move", "winback", "--to-latest").out
+
+
+def test_show_says_who_enters_and_when_steps_fall_due(homing: CliWorld) -> None:
+    """Days, delays, offers, acts; what ends a walk, and what success is."""
+    more = '[exit]\nevents = ["Order Completed"]\n[[step]]\nname = "mark"\ndelay = "2d"\nset = { tags = ["late"] }\n'
+    write_sequence(homing, SEQUENCE + more)
+    shown = homing("campaigns", "show", "winback").out
+    for line in (
+        "enrols     jobs", "goal       Order Completed", "exits      Order Completed", "holdout    0%",
+        "reminder (day 45, email, 72 h); offer (day 60, email, else sms, 72 h, offer back15); mark (2 d later, set)",
+    ):  # fmt: skip
+        assert line in shown
+    steps = homing.ok("campaigns", "show", "winback")["steps"]
+    assert [step.get("day") for step in steps] == [45, 60, None]
+    assert steps[2] == {"step": "mark", "channels": [], "valid_seconds": 259200, "delay_seconds": 172800, "act": "set"}
