@@ -11,19 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from daemon.app.setup import surroundings_of
-from daemon.clock import Clock, iso
+from daemon.clock import Clock
 from daemon.config import Config
 from daemon.content.campaigns import CampaignVersion, read_campaigns, read_folder
-from daemon.content.offer_words import offer_variables
 from daemon.content.render import Renderer
 from daemon.content.segment_file import load_segments
 from daemon.content.variables import build_variables
-from daemon.dispatch.words import profile_words
+from daemon.dispatch.words import made_up, profile_words
 from daemon.errors import ConfigError, NotFoundError, Problem, StoreUnavailableError, nearest
 from daemon.intake.tracker import shop_of
-from daemon.journey.sequence import offer_of
-from daemon.model.campaign import Step
-from daemon.model.delivery import DAY, Instant
+from daemon.model.delivery import Instant
 from daemon.model.recipient import Recipient
 from daemon.model.segment import Segment, Segments
 from daemon.policy.rules import compile_rules
@@ -35,8 +32,8 @@ from daemon.store.recipients import read_recipient
 
 CHANNELS: Mapping[str, str] = {"smtp": "email", "sms_twilio": "sms", "webpush": "push"}
 """What the built-in plugins with a rate serve."""
-CODE = "PREVIEW-1234"
 NOWHERE = "https://example.com/unsubscribe"
+TICKET = "preview"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,8 +128,8 @@ def preview(
     for channel in found.every_channel:
         if channel == "audience":
             continue
-        more = _offer(version, found, variant, tier, locale or person.locale, config.shop.currency, now)
-        more = {"event": {"name": "Preview", "at": iso(now), "properties": vars or {}}, **more}
+        more = made_up(version.campaign, found, variant, tier, locale or person.locale, config.shop.currency, now, vars or {})
+        more["push_join_token"] = TICKET
         variables = build_variables(person, vars or {}, unsubscribe_url=NOWHERE, now=now, profile=words, more=more)
         got = renderer.render(step, channel, locale or person.locale, variables, variant=variant, zone=person.zone, now=now)
         made.append(
@@ -160,18 +157,3 @@ def _person(config: Config, key: str, now: Instant) -> tuple[Recipient, Mapping[
     if view is None:
         raise NotFoundError(f'no recipient has the id "{key}"')
     return view.recipient, look(config.homing.database, read_profile, view.recipient.id, now)
-
-
-def _offer(
-    version: CampaignVersion, step: Step, variant: str | None, tier: str, locale: str | None, currency: str, now: Instant
-) -> dict[str, object]:  # fmt: skip
-    """What the step would offer, with a code that is none."""
-    arm = next((each for each in step.variants if each.name == variant), None)
-    offer = version.campaign.offers.get(offer_of(step, arm, tier) or "")
-    if offer is None:
-        return {}
-    code = CODE if offer.pool or offer.generate else None
-    end = now + offer.valid if offer.valid is not None else now + 7 * DAY if offer.ends is not None else None
-    return {"offer": offer_variables(offer, locale=locale, currency=currency, code=code, shown_end=end)}
-
-

@@ -1,4 +1,5 @@
-"""What a recipient's profile is called in a template: `recipient.tier`, `.band`, `.last_product`, `.orders` and so on.
+"""What a recipient's profile is called in a template: `recipient.tier`, `.band`, `.last_product`, `.orders` and so on; and what stands in
+for an offer and an event in a message that is only looked at.
 
 Pure. What is not known is left out, so that a trait of the name serves, or the message is held. Money is in the shop's currency, instants
 are ISO texts, days whole ones.
@@ -11,12 +12,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from daemon.clock import iso
+from daemon.content.offer_words import offer_variables
 from daemon.journey.profile import MICROS, Shop
+from daemon.journey.sequence import offer_of
 from daemon.journey.tiers import band_of, days_since, tier_of
+from daemon.model.campaign import Campaign, Step
 from daemon.model.delivery import DAY, Instant
 
 _AGO = {f"days_since_{what}": f"last_{what}_at" for what in ("open", "click", "visit", "seen")}
 _INSTANTS = ("first_order_at", "last_order_at", "subscription_ends_at", "last_survey_at")
+NO_CODE = "PREVIEW-1234"
 CYCLE_ORDERS = 3
 """From so many orders on a recipient has a cycle of its own."""
 
@@ -58,3 +63,19 @@ def _bought(row: Mapping[str, Any], orders: int, shop: Shop, now: Instant) -> di
         "band": band_of(row, shop, now),
         "last_product": json.loads(row["last_product"]) if row["last_product"] else None,
     }
+
+
+def made_up(
+    campaign: Campaign, step: Step, variant: str | None, tier: str, locale: str | None, currency: str, now: Instant,
+    said: Mapping[str, object],
+) -> dict[str, object]:  # fmt: skip
+    """What only a send knows, for a message that is none: the event, and the step's offer with a code that is none. `said`: the event's
+    properties."""
+    more: dict[str, object] = {"event": {"name": "Preview", "at": iso(now), "properties": said}}
+    arm = next((each for each in step.variants if each.name == variant), None)
+    offer = campaign.offers.get(offer_of(step, arm, tier) or "")
+    if offer is not None:
+        code = NO_CODE if offer.pool or offer.generate else None
+        end = now + offer.valid if offer.valid is not None else now + 7 * DAY if offer.ends is not None else None
+        more["offer"] = offer_variables(offer, locale=locale, currency=currency, code=code, shown_end=end)
+    return more

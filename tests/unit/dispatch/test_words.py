@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from daemon.content.variables import PROFILE_WORDS
-from daemon.dispatch.words import profile_words
+from daemon.dispatch.words import NO_CODE, made_up, profile_words
 from daemon.journey.profile import Shop
+from daemon.model.campaign import Campaign, Step
 from daemon.model.delivery import DAY
+from daemon.model.journey import Experiment, Offer, OfferKind, Part, Variant
 
 NOW = 1_795_000_000_000_000
 NOTHING: dict[str, Any] = {
@@ -48,3 +50,21 @@ def test_who_has_bought_nothing_has_a_tier_and_no_purchases(profile: dict[str, A
     assert words["tier"] == "low"
     assert not words.keys() & {"orders", "value", "days_since_order", "last_product", "band"}
     assert "tier" not in profile_words(profile, Shop(), NOW, knows_tier=True)
+
+
+def test_a_message_that_is_only_looked_at_has_an_offer_of_its_tier_and_no_real_code() -> None:
+    """By variant before tier; a step without an offer has none, so that its words are judged as they will be."""
+    offers = {
+        name: Offer(name=name, parts=(Part(kind=OfferKind.PERCENT, value=value),), rank=rank, valid=2 * DAY, generate="WB-########")
+        for rank, (name, value) in enumerate({"few": 15.0, "many": 30.0, "tried": 20.0}.items())
+    }
+    arms = Experiment(variants=(Variant(name="a", share=0.5), Variant(name="b", share=0.5, offer={"default": "tried"})))
+    plain, carrying = Step(name="x", channels=("email",)), Step(name="y", channels=("email",), offer={"default": "few", "high": "many"}, experiment=arms)
+    campaign = Campaign(name="w", steps=(plain, carrying), offers=offers)
+    assert made_up(campaign, plain, None, "high", None, "USD", NOW, {"value": 3}) == {
+        "event": {"name": "Preview", "at": "2026-11-18T11:06:40.000Z", "properties": {"value": 3}}
+    }
+    for variant, tier, text in ((None, "high", "30% off"), ("a", "low", "15% off"), ("b", "high", "20% off")):
+        offer = made_up(campaign, carrying, variant, tier, None, "USD", NOW, {})["offer"]
+        assert isinstance(offer, dict)
+        assert (offer["text"], offer["code"], offer["ends_at"]) == (text, NO_CODE, "2026-11-20T11:06:40+00:00")
