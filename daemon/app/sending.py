@@ -294,7 +294,7 @@ class Sending(Service):
             ids=world.ids,
             log=world.log,
             metrics=world.metrics,
-            writer=DoorWriter(world.clock) if isinstance(channel, AudienceDoor) else self._writer,
+            writer=DoorWriter(world.clock, lambda: self._setup.shop) if isinstance(channel, AudienceDoor) else self._writer,
             bucket=bucket,
             breaker=Breaker(),
             wake=self.wake,

@@ -18,6 +18,7 @@ from liquid.exceptions import LiquidError, OutputStreamLimitError, UndefinedErro
 
 from daemon.clock import to_datetime
 from daemon.content.assemble import FOOTER, Dress
+from daemon.content.audience_name import namer
 from daemon.content.compile import Compiled, Need, Part, compile_file
 from daemon.content.filters import UnsafeUrlError
 from daemon.content.formats import zone_of
@@ -30,7 +31,7 @@ from daemon.content.template_file import EMAIL, MAX_HEAD, fault_of_head, parse_f
 from daemon.content.version import INLINE_STEP, CampaignVersion
 from daemon.errors import ConfigError, HomingError, Problem
 from daemon.model.audience import AUDIENCE
-from daemon.model.campaign import Purpose
+from daemon.model.campaign import Campaign, Purpose
 from daemon.model.delivery import Instant, Reason
 
 _DEFAULT = Locale.parse(DEFAULT_LANGUAGE)
@@ -142,6 +143,12 @@ def _files(version: CampaignVersion) -> list[_File]:
     return found
 
 
+def _names_by_profile(campaign: Campaign) -> bool:
+    """Its deliveries go into audiences that are named by what buyers are like."""
+    named = {variable for rule in campaign.audiences for variable in namer(rule.name)[0]}
+    return bool(named & {"tier", "band"}) and any(AUDIENCE in step.every_channel for step in campaign.steps)
+
+
 class Renderer:
     """Makes the messages of one version. Built once; safe to use from several threads. ConfigError if a template is wrong."""
 
@@ -155,8 +162,9 @@ class Renderer:
         self._name = version.campaign.name
         self._chosen: dict[tuple[_Key, str | None], tuple[Compiled, Locale]] = {}
         self._envelope = _envelope(version.campaign.sender, version.campaign.reply_to)
-        self.wants_profile = any(each.wants_profile for files in book.templates.values() for each in files.values())
-        """Some template of it says what the recipient's profile knows: it is to be handed in."""
+        in_templates = any(each.wants_profile for files in book.templates.values() for each in files.values())
+        self.wants_profile = in_templates or _names_by_profile(version.campaign)
+        """Some template of it, or the name of its audience, says what the recipient's profile knows: it is to be handed in."""
         self.fallbacks = 0
         """Parts whose quick form gave up so far, so that the library rendered them (about: the count is not locked)."""
 

@@ -17,6 +17,8 @@ from daemon.content.audience_name import namer, values_of
 from daemon.content.version import INLINE_PREFIX
 from daemon.dispatch.work import Envelope
 from daemon.errors import StoreUnavailableError
+from daemon.journey.profile import Shop
+from daemon.journey.tiers import band_of, tier_of
 from daemon.model.audience import AUDIENCE
 from daemon.model.delivery import SECOND, State
 from daemon.store.audiences import DOOR, Want, open_audience, put_members
@@ -38,16 +40,19 @@ SHARED = 0
 class DoorWriter:
     """Makes the message of a delivery over the channel: its subject is the audience's name. Satisfies the line's `Writer`."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock, shop: Callable[[], Shop] = Shop) -> None:
+        """`shop()`: what tier and band of a buyer are by; of who never bought they are the traits of these names."""
+        self._clock, self._shop = clock, shop
 
     def render(self, envelope: Envelope) -> Message | Result:
         row, campaign = envelope.claimed.row, envelope.plan.campaign
         rule = campaign.audiences[0]
         names, fill = namer(rule.name)
         known = {"country": row.country, "locale": row.locale, "campaign": row.campaign_name, "step": row.step}
+        profile, now = envelope.profile, self._clock.instant()
+        if profile is not None and profile.get("orders"):
+            known |= {"tier": tier_of(profile, self._shop()), "band": band_of(profile, self._shop(), now)}
         given = {**(json.loads(row.traits) if row.traits else {}), **(json.loads(row.vars) if row.vars else {})}
-        now = self._clock.instant()
         head = {"providers": ",".join(rule.providers), "topic": campaign.topic or "", "description": rule.description, "job": str(row.job)}
         return Message(
             id=envelope.public_id, address=row.recipient, channel=AUDIENCE, recipient=row.recipient, campaign=row.campaign_name,

@@ -14,6 +14,7 @@ from daemon.dispatch.door import AudienceDoor, DoorWriter, settle_doubts
 from daemon.dispatch.work import Envelope
 from daemon.errors import StoreUnavailableError
 from daemon.model.audience import AUDIENCE, AudienceRule
+from daemon.model.delivery import DAY
 from daemon.store.flight import Kind
 from daemon.store.recipients import person_id
 from daemon.store.recover import begin
@@ -110,3 +111,17 @@ async def test_who_is_put_in_is_known_to_be_of_its_job(store: Store) -> None:
     key = next(key for key in ("c-1", "c-2") if person_id(key) == one.row.person)
     await door.send([replace(written, campaign="job:x", recipient=key)], Granting(["m"]))
     assert await store.read(lambda conn: conn.exec_driver_sql("SELECT person, job FROM audience_member").all()) == [(one.row.person, 1)]
+
+
+async def test_buyers_are_named_by_their_orders(store: Store) -> None:
+    """Tier and band of the profile, by `[shop]`; who never bought by the traits of these names."""
+    world, clock = World(store), Hands()
+    [one, _] = (await world.claim()).claimed
+    rule = AudienceRule(providers=("meta",), name="{{ tier }}-{{ band }}")
+    plan: Any = SimpleNamespace(campaign=SimpleNamespace(audiences=(rule,), topic=None))
+    last = clock.instant() - 100 * DAY
+    names = []
+    for profile in ({"orders": 4, "value": 600_000_000, "last_order_at": last}, {"orders": 0, "value": 0, "last_order_at": None}, None):
+        written: Any = DoorWriter(clock).render(Envelope(public_id="m", claimed=one, plan=plan, profile=profile))
+        names.append(written.subject)
+    assert names == ["high-late", "any-any", "any-any"]
