@@ -13,7 +13,7 @@ from daemon.clock import Clock
 from daemon.errors import StoreUnavailableError
 from daemon.service import Service
 from daemon.store.codes import MADE, list_pools, wake_for_codes
-from daemon.store.issues import expire, settle, to_settle
+from daemon.store.issues import expire, settle, to_settle, unsettled
 from daemon.store.writer import Lane, Writes
 from plugins.contract import Log
 
@@ -48,8 +48,11 @@ class Offering(Service):
         returned = opened = woken = 0
         after: int | None = 0
         while after is not None and not self.stopping.is_set():
-            done = await self._store.write(Lane.BULK, settle, after, self._clock.instant())
-            returned, opened, woken, after = returned + done.returned, opened + done.opened, woken + done.woken, done.after
+            some, following = await self._store.read(unsettled, after, self._clock.instant())
+            if some:
+                done = await self._store.write(Lane.BULK, settle, after, self._clock.instant())
+                returned, opened, woken = returned + done.returned, opened + done.opened, woken + done.woken
+            after = following
         expired = await self._store.write(Lane.BULK, expire, self._clock.instant())
         if returned:
             woken += await self._free()

@@ -179,7 +179,7 @@ _EXPIRE = (
     .values(state=literal_column("'expired'"), ended_at=_I.ends_at)
 )
 _RESERVED = (
-    select(_I.id, _I.step, _I.person)
+    select(_I.id, _I.person)
     .where(_I.state == literal_column("'reserved'"), _I.id > bindparam("after"))
     .order_by(_I.id)
     .limit(bindparam("n"))
@@ -226,27 +226,46 @@ def to_settle(conn: Connection, now: Instant) -> bool:
     return bool(fetch(conn, _ANY_RESERVED) or fetch(conn, _ANY_PAST, ("now",), (now,)))
 
 
-def settle(conn: Connection, after: int, now: Instant) -> Settled:
-    """A stretch of what is set aside. Messages that have all ended unsent: it is returned, with its code. One of them was accepted after
-    all, or is in doubt (a crash, a late report): it is open since its handover."""
+class _Over(NamedTuple):
+    """Of a stretch of what is set aside: what is open after all (issue -> since when), what came to nothing (issue -> person)."""
+
+    opened: Mapping[int, Instant]
+    lost: Mapping[int, int]
+    after: int | None
+
+
+def _look_over(conn: Connection, after: int, now: Instant) -> _Over:
     rows = fetch(conn, _RESERVED, ("after", "n"), (after, STRETCH))
     messages: dict[int, list[tuple[State, Instant | None]]] = {}
     for number, state, at in fetch(conn, _MESSAGES, ("ids",), (ids(row[0] for row in rows),)):
         messages.setdefault(number, []).append((State(state), at))
     opened: dict[int, Instant] = {}
     lost: dict[int, int] = {}
-    for number, _, person in rows:
+    for number, person in rows:
         mine = messages.get(number, ())
         gone = [at or now for state, at in mine if state in (State.ACCEPTED, State.IN_DOUBT)]
         if gone:
             opened[number] = min(gone)
         elif all(state in FINAL for state, _ in mine):
             lost[number] = person
-    open_issues(conn, opened)
-    put_back(conn, list(lost))
-    many(conn, _RETURN, ("b_id", "b_now"), [(number, now) for number in lost])
-    woken = wake(conn, set(lost.values()), now, WAITS_FOR_SLOT) if lost else 0
-    return Settled(len(lost), len(opened), woken, rows[-1][0] if len(rows) == STRETCH else None)
+    return _Over(opened, lost, rows[-1][0] if len(rows) == STRETCH else None)
+
+
+def unsettled(conn: Connection, after: int, now: Instant) -> tuple[bool, int | None]:
+    """(is there anything for `settle` to do in the stretch behind `after`, the cursor): so that nothing is written for what only waits."""
+    found = _look_over(conn, after, now)
+    return bool(found.opened or found.lost), found.after
+
+
+def settle(conn: Connection, after: int, now: Instant) -> Settled:
+    """A stretch of what is set aside. Messages that have all ended unsent: it is returned, with its code. One of them was accepted after
+    all, or is in doubt (a crash, a late report): it is open since its handover."""
+    found = _look_over(conn, after, now)
+    open_issues(conn, found.opened)
+    put_back(conn, list(found.lost))
+    many(conn, _RETURN, ("b_id", "b_now"), [(number, now) for number in found.lost])
+    woken = wake(conn, set(found.lost.values()), now, WAITS_FOR_SLOT) if found.lost else 0
+    return Settled(len(found.lost), len(found.opened), woken, found.after)
 
 
 _FORGET = update(s.issue).where(_I.person == bindparam("b_person")).values(person=literal_column("0"))

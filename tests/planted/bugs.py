@@ -261,7 +261,7 @@ OFFERS = (
          (ISSUES, "        number = shared.get((want.walk, want.step)) if want.again is None else want.again\n",
           "        number = want.again\n")),
     _bug("code-kept-by-nobody", "What surely reached nobody keeps its code.", OFFERS_LAYER,
-         (ISSUES, "    put_back(conn, list(lost))\n", "")),
+         (ISSUES, "    put_back(conn, list(found.lost))\n", "")),
     _bug("doubt-gives-the-code-back", "A message in doubt does not open its offer: its code goes to somebody else.", OFFERS_LAYER,
          (FLIGHT, "    if flight.issue is not None and state in (State.ACCEPTED, State.IN_DOUBT):\n",
           "    if flight.issue is not None and state is State.ACCEPTED:\n")),
