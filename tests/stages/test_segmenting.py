@@ -370,3 +370,25 @@ async def test_a_page_that_was_broken_off_is_looked_at_again(world: SegmentWorld
     await world.service(text)._round()
     assert len(await world.members("buyers")) == 20
     assert len(await world.moves()) == 20
+
+
+async def test_entering_is_a_trigger(world: SegmentWorld) -> None:
+    """A campaign that waits for it is told in the same transaction, of its own segment only."""
+    await world.order("c-1", 29.5)
+    service = world.service()
+    await service.evaluate([])
+    await world.store.write(
+        Lane.BULK,
+        lambda conn: [
+            conn.exec_driver_sql("INSERT INTO campaign (id, name, status) VALUES (7, 'hello', 'active')"),
+            conn.exec_driver_sql(
+                "INSERT INTO campaign_event (event, kind, campaign, filter) VALUES ('Segment Entered', 'trigger', 7, 'segment = ''lapsed''')"
+            ),
+        ],
+    )
+    world.clock.wall += DAY
+    await world.order("c-2", 10)
+    await service.evaluate([])
+    assert [move[:3] for move in await world.moves()] == [("Segment Entered", "lapsed", "c-1"), ("Segment Entered", "buyers", "c-2")]
+    fired = await world.store.read(lambda conn: conn.exec_driver_sql("SELECT campaign, person, event, at FROM trigger_event").fetchall())
+    assert [tuple(row) for row in fired] == [(7, person_id("c-1"), "Segment Entered", world.clock.wall)]
