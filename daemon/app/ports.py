@@ -66,6 +66,8 @@ class Pace:
     room_seconds: float = 0.05
     gather_seconds: float = 0.05
     """What falls due within so long is claimed together: a claim of one row costs nearly as much as one of twenty."""
+    walk_seconds: float = 0.0
+    """Walks that are to be moved within so long are moved together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,7 +72,7 @@ class WalkStage(Service):
     def __init__(
         self, *, store: Writes, clock: Clock, ids: Ids, log: Log, config: Config, rules: Rules, signals: Signals | None = None,
         standing: Callable[[], Sequence[Standing]], shop: Callable[[], Shop], released: Callable[[], None] = lambda: None,
-        poll_seconds: float = MOST_SECONDS,
+        poll_seconds: float = MOST_SECONDS, gather_seconds: float = 0.0,
         scarce: Callable[[], str | None] = lambda: None,
     ) -> None:  # fmt: skip
         """`standing()`: the campaigns that the catalogue has now; `shop()`: what tiers and days are by; `released()` when rows fell due
@@ -81,7 +81,7 @@ class WalkStage(Service):
         self._store, self._clock, self._ids, self._log, self._released = store, clock, ids, log, released
         self._signals = signals or Signals.off()
         self._standing, self._config, self._rules, self._poll_seconds = standing, config, rules, poll_seconds
-        self._scarce, self._shop = scarce, shop
+        self._scarce, self._shop, self._gather_seconds = scarce, shop, gather_seconds
         self._bell = asyncio.Event()
         self._routes: dict[tuple[int, int], Route | None] = {}
         self._prepared = self._put_off = False
@@ -112,7 +112,7 @@ class WalkStage(Service):
     async def _pause(self, until: Instant | None) -> None:
         seconds = self._poll_seconds
         if until is not None:
-            seconds = min(seconds, max(until - self._clock.instant(), 0) / SECOND)
+            seconds = min(seconds, max((until - self._clock.instant()) / SECOND, self._gather_seconds))
         try:
             async with asyncio.timeout(seconds):
                 await self._bell.wait()

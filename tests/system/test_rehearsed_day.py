@@ -67,11 +67,15 @@ currency = "USD"
 [queues.lapsed]
 [queues.vip]
 [queues.late]
+[queues.walked]
 """
 CAMPAIGNS = {
     "lapsed": 'priority = 40\n[enrol]\njobs = true\n[[step]]\nname = "hello"\nchannels = ["email"]\nvalid = "40h"\n',
     "vip": 'priority = 80\n[enrol]\njobs = true\n[[step]]\nname = "invite"\nchannels = ["sms", "email"]\n',
     "late": 'priority = 60\n[enrol]\njobs = true\n[window]\nhours = ["mon-fri 13:00-17:00"]\n[[step]]\nname = "offer"\nchannels = ["email"]\n',
+    "walked": 'priority = 70\n[enrol]\njobs = true\nanchor = "entered"\n[exit]\nevents = ["Order Completed"]\n'
+    '[[step]]\nname = "first"\ndelay = "30m"\nchannels = ["email"]\nvalid = "20h"\n'
+    '[[step]]\nname = "second"\ndelay = "4h"\nchannels = ["email"]\nvalid = "20h"\n',
 }
 PLACES = (
     {"zone": "Asia/Jakarta"}, {"zone": "Asia/Tehran"}, {"zone": "America/New_York"}, {"zone": "Pacific/Auckland"}, {"country": "AU"}, {},
@@ -111,19 +115,20 @@ def providers(ports: Ports, secret: Path) -> str:
 
 
 def furnish(folder: Path, ports: Ports, homing: CliWorld) -> None:
-    """Config, campaigns, and three jobs that begin at START, the last one five hours later."""
+    """Config, campaigns, and four jobs that begin at START, one of them five hours later."""
     (folder / "config.toml").write_text(CONFIG + providers(ports, folder / "token"), encoding="utf-8")
     for name, body in CAMPAIGNS.items():
         place = folder / "campaigns" / name
         place.mkdir(parents=True)
         head = f'status = "active"\npurpose = "marketing"\ntopic = "{name}"\n'
         (place / "campaign.toml").write_text(head + body, encoding="utf-8")
-        step = body.partition('name = "')[2].partition('"')[0]
-        (place / f"{step}.email.liquid").write_text('---\nsubject: Hello\n---\n<p>Hello <a href="{{ unsubscribe_url }}">no</a></p>\n')
+        steps = [line.split('"')[1] for line in body.splitlines() if line.startswith("name")]
+        for step in steps:
+            (place / f"{step}.email.liquid").write_text('---\nsubject: Hello\n---\n<p>Hello <a href="{{ unsubscribe_url }}">no</a></p>\n')
         if "sms" in body:
-            (place / f"{step}.sms.liquid").write_text("Hello. STOP ends it.\n")
+            (place / f"{steps[0]}.sms.liquid").write_text("Hello. STOP ends it.\n")
     rows = people(90)
-    for queue, chosen, hour in (("lapsed", rows, 0), ("vip", rows[::2], 0), ("late", rows[::3], 5)):
+    for queue, chosen, hour in (("lapsed", rows, 0), ("vip", rows[::2], 0), ("late", rows[::3], 5), ("walked", rows[1::3], 0)):
         path, begins = folder / f"{queue}.json", (START + timedelta(hours=hour)).isoformat()
         job = {"id": queue, "queue": queue, "campaign": queue, "expected_count": len(chosen), "not_before": begins, "recipients": chosen}
         path.write_text(json.dumps(job))
@@ -178,8 +183,8 @@ def logged(folder: Path) -> Counter[Message]:
 @pytest.mark.slow
 @pytest.mark.promise("P9")
 def test_rehearsed_day_is_the_real_day(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Ninety people in six places, three campaigns over two channels, two caps, windows of the shop, of a channel, of a campaign and of people:
-    every message of the day, to the minute."""
+    """Ninety people in six places, four campaigns over two channels, one of them walked, two caps, windows of the shop, of a channel, of a
+    campaign and of people: every message of the day, to the minute."""
     smtp, sms, inbox, ads, push = free_ports(5)
     ports = Ports(smtp=smtp, sms=sms, inbox=inbox, ads=ads, push=push)
     furnish(tmp_path, ports, CliWorld(tmp_path, capsys))
@@ -194,5 +199,6 @@ def test_rehearsed_day_is_the_real_day(tmp_path: Path, capsys: pytest.CaptureFix
     real = logged(tmp_path)
     assert sum(real.values()) > 140
     assert {message.channel for message in real} == {"email", "sms"}
+    assert {message.step for message in real} == {"hello", "invite", "offer", "first", "second"}
     assert calendar.days[0].capped > 10
     assert rehearsed == real

@@ -53,6 +53,8 @@ LOOK_SECONDS = 3600.0
 NEVER_SECONDS = 400 * 86_400.0
 FEED = HOUR
 COLLECT_DAYS = 7
+WALKS = 10
+"""Grains within which walks are moved together: a step is planned by its day, and goes in its own minute."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +143,7 @@ class Rehearsal:
         pace = Pace(
             tick_seconds=3600.0, heartbeat_ticks=24, observe_ticks=24, audit_seconds=NEVER_SECONDS, reconcile_seconds=86_400.0,
             poll_seconds=LOOK_SECONDS, room_seconds=max(self.wish.grain / 2, 0.05), gather_seconds=self.wish.grain,
+            walk_seconds=0.0 if self.wish.grain < 1 else WALKS * self.wish.grain,
         )  # fmt: skip
         ports = make_ports(self.world, process, self.file, StoreFaults(self.wish.seed), pace=pace, log=QuietLog(self.wish.log))
         return replace(ports, metrics=lambda _: self.verdicts)
