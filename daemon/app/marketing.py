@@ -75,6 +75,7 @@ def gather(config: Config, segments: Segments | None, audience: int | None = Non
         traits, sizes = look(config.homing.database, trait_names), look(config.homing.database, segment_sizes)
     return LintFacts(
         caps=compile_rules(config).caps, consent=dict(config.consent.channels), rates=rates, traits=traits, audience=audience,
+        holdout=config.holdout.share,
         segments=None if segments is None else {name: _fact(each, sizes) for name, each in segments.by_name.items()},
     )  # fmt: skip
 

@@ -34,7 +34,8 @@ class SegmentFacts:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LintFacts:
     """What is known beside the folder; None = not known. `rates`: messages a second by channel. `traits`: names that some recipient has.
-    `audience`: people whom one start of the campaign concerns, if the segment's own count is not known."""
+    `audience`: people whom one start of the campaign concerns, if the segment's own count is not known. `holdout`: share of all people that
+    the config holds out of every campaign."""
 
     caps: tuple[Cap, ...] = ()
     consent: Mapping[str, str] = field(default_factory=dict)
@@ -42,6 +43,7 @@ class LintFacts:
     segments: Mapping[str, SegmentFacts] | None = None
     traits: Collection[str] | None = None
     audience: int | None = None
+    holdout: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

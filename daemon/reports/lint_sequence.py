@@ -37,7 +37,7 @@ def no_goal(look: Look) -> Iterator[Finding]:
 def no_holdout(look: Look) -> Iterator[Finding]:
     """Without people who get nothing there is no telling who would have come anyway."""
     campaign = look.campaign
-    if campaign.goal is not None and not campaign.holdout and campaign.purpose is Purpose.MARKETING:
+    if campaign.goal is not None and not campaign.holdout and not look.facts.holdout and campaign.purpose is Purpose.MARKETING:
         what = "nobody is held out: what it brings cannot be told from what would have come anyway; add [holdout] share = 0.1"
         yield look.at(("goal",), "no-holdout", what)
 

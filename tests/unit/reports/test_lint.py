@@ -71,7 +71,7 @@ def found(toml: str, files: Mapping[str, str | None] | None = None, **facts: Any
     assert campaign is not None
     assert [str(problem) for problem in problems] == []
     words = {name: text for name, text in {**FILES, **(files or {}), "campaign.toml": toml}.items() if text is not None}
-    known = {name: getattr(FACTS, name) for name in ("caps", "consent", "rates", "segments", "traits", "audience")}
+    known = {name: getattr(FACTS, name) for name in ("caps", "consent", "rates", "segments", "traits", "audience", "holdout")}
     return lint(CampaignVersion.of(campaign, words), LintFacts(**{**known, **facts}))
 
 
@@ -148,6 +148,13 @@ def test_triggered_sequences_are_not_judged_as_those_for_people_who_are_away() -
     cart = GOOD.replace('segment = "lapsed"', 'trigger = { event = "Checkout Started" }').replace("day = 45", 'delay = "30m"')
     cart = cart.replace("day = 60", 'delay = "1d"').replace("day = 90", 'delay = "1d"')
     assert [each.rule for each in found(cart, caps=())] == []
+
+
+def test_a_holdout_of_all_campaigns_is_one() -> None:
+    """Those whom the config holds out measure this campaign too."""
+    bare = GOOD.replace("[holdout]\nshare = 0.1\n", "")
+    assert "no-holdout" in {each.rule for each in found(bare)}
+    assert "no-holdout" not in {each.rule for each in found(bare, holdout=0.05)}
 
 
 def test_an_audience_named_after_no_offer_is_found() -> None:
