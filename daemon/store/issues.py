@@ -162,15 +162,12 @@ _REPLACE = (
 def open_issues(conn: Connection, accepted: Mapping[int, Instant]) -> None:
     """The messages that carry these were accepted, or may have been, at those instants: their ends count from then, and what the persons
     had open of the same campaign is replaced. Called in the transaction of the outcome; what is open already stays as it is."""
-    opened: list[tuple[Any, ...]] = []
-    replaced: list[tuple[Any, ...]] = []
-    for number, person, campaign, valid, zone, printed in fetch(conn, _TO_OPEN, ("ids",), (ids(sorted(accepted)),)):
+    found = fetch(conn, _TO_OPEN, ("ids",), (ids(sorted(accepted)),))
+    for number, person, campaign, valid, zone, printed in sorted(found, key=lambda row: (accepted[row[0]], row[0])):
         at = accepted[number]
         ends = printed if valid is None else max(round_up(at, valid, zone), printed or 0)
-        opened.append((number, at, ends))
-        replaced.append((person, campaign, number, at))
-    many(conn, _REPLACE, ("b_person", "b_campaign", "b_id", "b_at"), replaced)
-    many(conn, _OPEN, ("b_id", "b_at", "b_ends"), opened)
+        many(conn, _REPLACE, ("b_person", "b_campaign", "b_id", "b_at"), [(person, campaign, number, at)])
+        many(conn, _OPEN, ("b_id", "b_at", "b_ends"), [(number, at, ends)])
 
 
 _EXPIRE = (

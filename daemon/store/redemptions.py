@@ -96,7 +96,16 @@ def _flag(conn: Connection, persons: Sequence[int]) -> set[str]:
     return {code for code, *_ in news}
 
 
-_ISSUES = select(_I.id, _I.code, _I.state, _I.accepted_at, _I.ends_at, _I.ended_at).where(in_list(_I.code, "codes"))
+_later = s.issue.alias("given_later")
+_NEXT_GIVEN = (
+    select(func.min(_later.c.accepted_at))
+    .where(_later.c.person == _I.person, _later.c.campaign == _I.campaign, _later.c.id != _I.id, _later.c.accepted_at >= _I.accepted_at)
+    .correlate(s.issue)
+    .scalar_subquery()
+)
+"""When the person was given the next offer of the campaign: while one is redeemed nothing replaces it, but if that order is cancelled
+it must not come back beside the other."""
+_ISSUES = select(_I.id, _I.code, _I.state, _I.accepted_at, _I.ends_at, _I.ended_at, _NEXT_GIVEN).where(in_list(_I.code, "codes"))
 _USES = (
     select(_R.code, _R.at, _R.order_key)
     .where(in_list(_R.code, "codes"), _R.cancelled == literal_column("0"))
@@ -115,8 +124,10 @@ def restate(conn: Connection, codes: Sequence[str]) -> None:
     for code, at, order in fetch(conn, _USES, ("codes",), (ids(codes),)):
         uses.setdefault(code, (at, order))
     changes: list[tuple[Any, ...]] = []
-    for number, code, state, accepted, ends, ended in fetch(conn, _ISSUES, ("codes",), (ids(codes),)):
+    for number, code, state, accepted, ends, ended, following in fetch(conn, _ISSUES, ("codes",), (ids(codes),)):
         replaced = ended if ended != ends else None
+        if replaced is None and following is not None and (ends is None or following < ends) and code not in uses:
+            replaced = following
         if (used := uses.get(code)) is not None:
             changes.append((number, IssueState.REDEEMED.value, *used, replaced))
         elif state == IssueState.REDEEMED:

@@ -307,6 +307,18 @@ def test_a_cancelled_order_gives_the_offer_back_and_a_refund_does_not(shop: Conn
     assert [tuple(row) for row in shop.execute(text("SELECT refunded, cancelled FROM redemption WHERE order_key = '=o-2' AND code = 'A-1'"))] == [(1, 0)]
 
 
+def test_a_cancelled_order_brings_nothing_back_beside_a_later_offer(shop: Connection) -> None:
+    """Redeemed, then given another one, then the order was cancelled: the first one is replaced, not open beside it."""
+    take(shop, bought(), days=1)
+    shop.execute(insert(s.issue).values(
+        id=3, walk=3, step="t", person=ANNA, campaign=1, offer="back30", rank=1, state="open", reserved_at=NOW, accepted_at=NOW + 2 * DAY,
+        ends_at=NOW + 9 * DAY,
+    ))  # fmt: skip
+    take(shop, told("Order Cancelled", "c", 3), days=3)
+    assert [row[0] for row in states(shop)] == ["replaced", "open", "open"]
+    assert shop.execute(text("SELECT ended_at FROM issue WHERE id = 1")).scalar() == NOW + 2 * DAY
+
+
 def test_uses_that_the_books_do_not_explain_are_listed(shop: Connection) -> None:
     """Unknown, never issued, of another person, twice, late; a code that was used before it was given is given to nobody."""
     take(
