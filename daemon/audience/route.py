@@ -14,13 +14,13 @@ from daemon.audience.timing import choose, moment_of, quiet_hours_of, why_never
 from daemon.content.expression import parse_expression
 from daemon.content.version import CampaignVersion
 from daemon.journey import sequence
-from daemon.journey.sequence import End, Facts, Look, Plan
+from daemon.journey.sequence import End, Facts, Look, Plan, Standing
 from daemon.journey.timing import best_hour, recent
 from daemon.model.audience import AUDIENCE
 from daemon.model.campaign import Campaign, Mode, Step
 from daemon.model.delivery import DAY, Instant
 from daemon.model.expression import Expression
-from daemon.model.journey import Variant, WalkState
+from daemon.model.journey import ACT_CHANNELS, Variant, WalkState
 from daemon.policy.dates import campaign_life
 from daemon.policy.hours import WindowRule, parse_window
 from daemon.policy.prefer import Preference, local_hours, parse_prefer, ranks
@@ -62,6 +62,8 @@ class Route:
     campaign: Campaign
     window: WindowRule | None
     preference: Preference
+    acts: frozenset[str] = frozenset()
+    """Its steps that are no messages."""
     conditions: Mapping[str, Expression] = field(default_factory=dict)
     """Its steps' `where`, by their text."""
 
@@ -71,12 +73,16 @@ class Route:
         campaign = CampaignVersion.from_json(body).campaign
         window = parse_window(campaign.window) if campaign.window else None
         conditions = {step.where: parse_expression(step.where) for step in campaign.steps if step.where is not None}
-        return cls(campaign=campaign, window=window, preference=parse_prefer(tuple(campaign.prefer)), conditions=conditions)
+        acts = frozenset(step.name for step in campaign.steps if step.act is not None)
+        preference = parse_prefer(tuple(campaign.prefer))
+        return cls(campaign=campaign, window=window, preference=preference, acts=acts, conditions=conditions)
 
     def move(self, walk: Walking, known: Known, rules: Rules, now: Instant) -> Moved:
         """What becomes of an open walk."""
         if known.inside:
             return Moved(walk, None, state=WalkState.EXITED, reason=f"segment {known.inside[0]}")
+        if walk.last.accepted_at is not None and walk.step in self.acts:  # no contact: no gap counts from it
+            walk = walk._replace(last=Standing(open_until=walk.last.open_until, ended_at=walk.last.accepted_at))
         arms = json.loads(walk.arms) if walk.arms else {}
         facts = self._facts(walk, known, rules, now)
         here = sequence.Walk(
@@ -96,7 +102,8 @@ class Route:
                 until = max((one.expires_at if one.not_before is not None else now for one in due), default=now)
                 at = sequence.look_after(here, self.campaign, step, until, facts, now)
                 name = variant.name if variant is not None else None
-                return Moved(walk, at, step=step.name, variant=name, due=due, asks=asks)
+                sets = (step.act.tags, step.act.traits) if step.act is not None and step.act.kind == "set" and not walk.held_out else None
+                return Moved(walk, at, step=step.name, variant=name, due=due, asks=asks, sets=sets)
 
     def _facts(self, walk: Walking, known: Known, rules: Rules, now: Instant) -> Facts:
         person = _person(walk)
@@ -125,7 +132,8 @@ class Route:
         self, walk: Walking, step: Step, variant: Variant | None, prefer: Sequence[WindowRule], rules: Rules, now: Instant
     ) -> list[Due]:
         """The step's deliveries: one, or one on each of its channels."""
-        channels = sequence.channels_of(step, variant)
+        act = step.act
+        channels = sequence.channels_of(step, variant) if act is None else (ACT_CHANNELS[act.kind],) if act.kind in ACT_CHANNELS else ()
         if not channels:
             return []
         chosen = channels if step.mode is Mode.ALL else (choose(channels, walk.email, walk.phone, walk.traits),)
@@ -145,10 +153,11 @@ class Route:
     def _candidate(self, step: Step | None, channel: str, now: Instant) -> Candidate:
         """A message of this campaign, whoever it goes to."""
         campaign = self.campaign
+        quiet = channel == AUDIENCE or (step is not None and step.act is not None)
         return Candidate(
             id=0, person=0, campaign=campaign.name, step=step.name if step is not None else "", channel=channel, purpose=campaign.purpose,
             topic=campaign.topic, priority=campaign.priority, not_before=now, expires_at=now + SEARCH, campaign_window=self.window,
-            ignore_window=campaign.ignore_window or channel == AUDIENCE, starts=moment_of(campaign.starts), ends=moment_of(campaign.ends),
+            ignore_window=campaign.ignore_window or quiet, starts=moment_of(campaign.starts), ends=moment_of(campaign.ends),
             trigger=campaign.enrol.trigger is not None,
         )  # fmt: skip
 

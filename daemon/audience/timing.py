@@ -54,7 +54,8 @@ class Outline:
     def one_per_address(self) -> str | None:
         """The kind of address of which two rows of a job may not share one: marketing writes to a mailbox once (B12). Of several
         channels, the step's first counts."""
-        return ADDRESS_KINDS.get(self.step.channels[0]) if self.campaign.purpose is Purpose.MARKETING else None
+        channels = [channel for step in self.campaign.steps for channel in step.channels]
+        return ADDRESS_KINDS.get(channels[0]) if channels and self.campaign.purpose is Purpose.MARKETING else None
 
     @property
     def chooses(self) -> bool:

@@ -15,6 +15,8 @@ from daemon.audit.hours import wall_clock
 
 THOUSAND = 1000
 PAID = "audience"
+ACT = "(act)"
+"""The topic of what was no message."""
 """A stay in an advertising audience: no message, so it keeps no window, and its days are not in the log of what was sent."""
 CLAIM_GRACE = 2 * 3600 * 1_000_000
 """A send was judged when it was claimed; it leaves at most so much later."""
@@ -58,6 +60,7 @@ class Limit:
     def concerns(self, contact: Contact) -> bool:
         return (
             contact.channel != PAID
+            and contact.topic != ACT
             and (not self.channels or contact.channel in self.channels)
             and (not self.topics or contact.topic in self.topics)
             and (not self.campaign or contact.campaign == self.campaign)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from daemon.audit.counting import PAID, Contact, excess
+from daemon.audit.counting import ACT, PAID, Contact, excess
 from daemon.audit.hours import UnreadableError, read_hours, read_quiet_hours, wall_clock
 from daemon.audit.rulebook import Page
 from daemon.clock import iso
@@ -168,7 +168,7 @@ def _zone(send: Send) -> Iterator[Finding]:
 
 def _windows(send: Send, page: Page, verdict: Verdict) -> Iterator[Finding]:
     """Inside each rule's hours, in each zone."""
-    if send.terms.ignore_window or send.channel == PAID:
+    if send.terms.ignore_window or send.channel == PAID or (send.contact is not None and send.contact.topic == ACT):
         return
     rules = [("window", page.window), (f"window.channels.{send.channel}", page.channels.get(send.channel))]
     rules += _country_rules(send, page, verdict)

@@ -33,6 +33,7 @@ from daemon.errors import ConfigError, HomingError, Problem
 from daemon.model.audience import AUDIENCE
 from daemon.model.campaign import Campaign, Purpose
 from daemon.model.delivery import Instant, Reason
+from daemon.model.journey import ACT_CHANNELS
 
 _DEFAULT = Locale.parse(DEFAULT_LANGUAGE)
 _ODD_VALUES = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
@@ -120,6 +121,10 @@ def compile_version(version: CampaignVersion) -> Book:
     return Book(templates=templates, problems=tuple(problems))
 
 
+_ACT_TEXT = "{{ campaign.name }} {{ campaign.step }}"
+"""Of a call that says nothing: whoever is called has the recipient, the campaign and the step beside it."""
+
+
 def _files(version: CampaignVersion) -> list[_File]:
     """Each template, as often as it is used with another subject; files with a wrong name are the loader's to report."""
     if version.is_inline:
@@ -130,7 +135,11 @@ def _files(version: CampaignVersion) -> list[_File]:
     steps = {step.name: step for step in version.campaign.steps}
     read = [(name, ((name, content),), read_template_name(name, steps.values())) for name, content in version.files.items()]
     own = {(each.step, each.variant, each.channel) for _, _, each in read if each}
-    found: list[_File] = []
+    found: list[_File] = [
+        _File(None, (("text", step.act.text or _ACT_TEXT),), (step.name, None, ACT_CHANNELS[step.act.kind]))
+        for step in version.campaign.steps
+        if step.act is not None and step.act.kind in ACT_CHANNELS
+    ]
     for name, parts, each in read:
         if each is None:
             continue

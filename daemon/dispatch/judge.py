@@ -22,7 +22,7 @@ from daemon.journey.profile import Shop
 from daemon.links import CODES, Links
 from daemon.model.audience import AUDIENCE
 from daemon.model.delivery import SECOND, Decision, Instant, Reason, State, Verdict
-from daemon.model.journey import WalkState
+from daemon.model.journey import ACT_CHANNELS, ACT_TOPIC, WalkState
 from daemon.pacing.destinations import Destinations
 from daemon.pacing.limits import Limits
 from daemon.pacing.warmup import Full, Ration
@@ -83,6 +83,8 @@ def _walk_facts(row: DueRow, plan: Plan) -> dict[str, Any]:
         facts["ended"] = reason, row.walk_ended_at, row.walk_end_reason or ""
     if (hours := plan.hours.get((row.step, row.variant))) is not None:
         facts["job_window"] = hours
+    if row.step in plan.acts:
+        facts |= {"act": True, "topic": ACT_TOPIC, "ignore_window": True}
     return facts
 
 
@@ -144,7 +146,7 @@ class Judging:
         self.limits, self.crowds, self.rations = limits or {}, crowds or {}, rations or {}
         self.rules, self.shop = rules, shop
         self.mint: Mint = minting(links.secret(CODES)) if links is not None else no_codes
-        self.kinds = {**ADDRESS_OF, **kinds}
+        self.kinds = {**dict.fromkeys(ACT_CHANNELS.values(), "recipient"), **ADDRESS_OF, **kinds}
         self.pushed: AbstractSet[str] = frozenset(channel for channel, kind in self.kinds.items() if kind == "push")
         """Channels whose addresses are push subscriptions."""
 

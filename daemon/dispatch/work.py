@@ -35,6 +35,8 @@ class Plan:
     """(step, variant) -> what narrows the campaign's window, where anything does."""
     waiting: Mapping[str, str] = field(default_factory=dict)
     """Steps of which some people wait for the experiment's winner, with its digest (journey.arms)."""
+    acts: frozenset[str] = frozenset()
+    """Steps that are no messages."""
 
     @classmethod
     def compile(cls, version: CampaignVersion, shop: Mapping[str, object]) -> Plan:
@@ -43,6 +45,7 @@ class Plan:
         return cls(
             campaign=version.campaign, window=window, renderer=Renderer(version, shop=shop), several=several,
             hours=_hours(version.campaign), waiting=_waiting(version.campaign),
+            acts=frozenset(step.name for step in version.campaign.steps if step.act is not None),
         )  # fmt: skip
 
 

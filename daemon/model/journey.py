@@ -163,6 +163,12 @@ class Experiment:
     """The shares come to less than 1: whoever is in none of the arms waits for the winner."""
 
 
+ACT_CHANNELS = {"call": "webhook", "task": "export"}
+"""Over which channel an act goes that somebody else does. It is no message: no contact, under no cap and no window."""
+ACT_TOPIC = "(act)"
+"""The topic that its row among the contacts has, by which nobody counts it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
     """What a step does that is no message. `tags` are added, `traits` set; `provider` and `text`: of a `call` or `task`."""

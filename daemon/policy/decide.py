@@ -82,7 +82,7 @@ def decide_all(candidates: Iterable[Candidate], person: PersonFacts, rules: Rule
     for row in rows:
         decision = decide(row, person, rules, now, sent)
         verdicts.append((row, decision))
-        if decision.verdict is Verdict.SEND:
+        if decision.verdict is Verdict.SEND and not row.act:
             sent.append((touch_of(row, person, rules, now), row.id))
     return verdicts
 
@@ -131,7 +131,7 @@ def _open_case(candidate: Candidate, person: PersonFacts, rules: Rules, now: Ins
     windows = NO_WINDOWS if candidate.ignore_window else rules.windows(candidate, person)
     starts, limit = campaign_life(candidate, guess, now)
     touches = [*person.touches, *(touch for touch, _ in sent)] if sent else person.touches
-    scope = NO_CAPS if candidate.transactional else rules.scope(candidate)
+    scope = NO_CAPS if candidate.transactional or candidate.act else rules.scope(candidate)
     return Case(candidate, person, rules, now, guess, windows, scope, touches, starts, limit, limit, [("permission", "pass")])
 
 

@@ -42,7 +42,7 @@ def check_permission(candidate: Candidate, person: PersonFacts, consent: Mapping
     marketing = not candidate.transactional
     if person.suppressed and (reason := _find(person.suppressed, channel)) and (marketing or reason in HARD):
         return Refusal(reason, {"channel": channel, "scope": "all" if reason in HARD else "marketing"})
-    return _check_consent(candidate, person, consent.get(channel, ConsentRule.EXPLICIT)) if marketing else None
+    return _check_consent(candidate, person, consent.get(channel, ConsentRule.EXPLICIT)) if marketing and not candidate.act else None
 
 
 def _find(reasons: Mapping[str, Reason], channel: str) -> Reason | None:

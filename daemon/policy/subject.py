@@ -67,6 +67,8 @@ class Candidate(NamedTuple):
     trigger: bool = False
     ended: tuple[Reason, Instant | None, str] | None = None
     """Its walk is over: exited or converted, when, and by what."""
+    act: bool = False
+    """It is no message but something that is done elsewhere: no consent, window or cap speaks of it."""
     held_out: bool = False
     """Its person gets nothing of this campaign, to measure by."""
     offer: OfferFacts | None = None

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, bindparam, insert, literal_column, select, up
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from daemon.model.delivery import Decision, Instant, Reason, State, Verdict
+from daemon.model.journey import ACT_TOPIC
 from daemon.store import schema as s
 from daemon.store.campaigns import body_of
 from daemon.store.codes import Mint
@@ -238,15 +239,16 @@ def write_verdicts(
     put_due(conn, again)
     many(conn, _DECIDED, _DECIDED_NAMES, decided)
     many(conn, _HISTORY, _HISTORY_NAMES, history)
-    many(conn, _GHOST, _GHOST_NAMES, [_ghost(item, now) for item in judged if item.state is State.HELD_OUT])
+    many(conn, _GHOST, _GHOST_NAMES, _ghosts(judged, now))
     tallies.write(conn)
     follow(conn, followed, now)
     return claimed
 
 
-def _ghost(item: Judged, now: Instant) -> tuple[Any, ...]:
-    row = item.row
-    return row.person, now, row.delivery, row.channel, row.campaign, item.topic, item.zone, 1
+def _ghosts(judged: Sequence[Judged], now: Instant) -> list[tuple[Any, ...]]:
+    """The contacts that there would have been, of messages alone."""
+    held_out = [item for item in judged if item.state is State.HELD_OUT and item.topic != ACT_TOPIC]
+    return [(i.row.person, now, i.row.delivery, i.row.channel, i.row.campaign, i.topic, i.zone, 1) for i in held_out]
 
 
 def decision_json(decision: Decision) -> str:

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, literal_column, or_, select, update
 
-from daemon.model.delivery import Instant
+from daemon.model.delivery import DAY, Instant
 from daemon.model.journey import WalkState
 from daemon.store import schema as s
 from daemon.store.filters import passes
@@ -165,7 +165,7 @@ def _end_walks(conn: Connection, kept: Iterable[Happened], uses: Uses, now: Inst
     for found in fetch(conn, _WATCHED, ("persons",), (ids(sorted(mine)),)):
         walk = _Walk._make(found)
         told = [(row, kinds[walk.campaign]) for row, kinds in mine[walk.person] if walk.campaign in kinds]
-        ending, goal_at = end_of(walk, told)
+        ending, goal_at = end_of(_not_ahead(walk, now), told)
         if ending is not None:
             ends.append((walk.id, STATES[ending.rank].value, ending.at, ending.reason, goal_at, now))
             ended.add(walk.person)
@@ -174,6 +174,14 @@ def _end_walks(conn: Connection, kept: Iterable[Happened], uses: Uses, now: Inst
     many(conn, _END, _END_NAMES, ends)
     many(conn, _GOAL, ("b_id", "b_goal"), goals)
     return frozenset(ended)
+
+
+def _not_ahead(walk: _Walk, now: Instant) -> _Walk:
+    """A walk that began, by a clock that was ahead, at an instant that has not come yet: nobody knows when that was, so whatever happened
+    within a day counts as since."""
+    if max(walk.since_at, walk.entered_at) <= now:
+        return walk
+    return walk._replace(since_at=min(walk.since_at, now - DAY), entered_at=min(walk.entered_at, now - DAY))
 
 
 def end_of(walk: _Walk, told: Iterable[tuple[Happened, set[str]]]) -> tuple[Ending | None, Instant | None]:

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_column, select, union_all
+from sqlalchemy import ColumnElement, Connection, bindparam, case, func, literal_column, select, union_all
 
 from daemon.model.audience import AUDIENCE
 from daemon.model.delivery import Instant, State
+from daemon.model.journey import ACT_TOPIC
 from daemon.model.offer import Issue
 from daemon.policy.caps import Touch
 from daemon.store import schema as s
@@ -132,6 +133,8 @@ class Known:
     """What people did (not machines) about deliveries that others go after: delivery -> kind of feedback -> when first."""
 
 
+_ENROLLER = s.job.alias("enroller")
+"""The job that brought a walk; one that was cancelled takes its walks back a stretch at a time, but they are over at once."""
 _COLUMNS: dict[str, ColumnElement[Any]] = {
     "delivery": s.delivery.c.id,
     "lane": s.delivery.c.lane,
@@ -171,7 +174,7 @@ _COLUMNS: dict[str, ColumnElement[Any]] = {
     "queue_guard": func.coalesce(s.queue.c.guard, 0),
     "escalates": s.delivery.c.escalates,
     "walk": s.delivery.c.walk,
-    "walk_state": s.walk.c.state,
+    "walk_state": case((_ENROLLER.c.state == literal_column("'cancelled'"), literal_column("'exited'")), else_=s.walk.c.state),
     "walk_ended_at": s.walk.c.ended_at,
     "walk_end_reason": s.walk.c.end_reason,
     "held_out": s.walk.c.held_out,
@@ -188,6 +191,7 @@ _ROW_FROM = (
     .join(s.recipient, s.recipient.c.id == s.delivery.c.person)
     .outerjoin(s.queue, s.queue.c.name == s.job.c.queue)
     .outerjoin(s.walk, s.walk.c.id == s.delivery.c.walk)
+    .outerjoin(_ENROLLER, _ENROLLER.c.id == s.walk.c.job)
 )
 _ROWS = _ROW_FROM.where(in_list(s.delivery.c.id, "ids"))
 _RIVAL = (
@@ -206,11 +210,21 @@ _ALONE = (
 )
 _RIVALS_ALONE = _ROW_FROM.where(s.delivery.c.id.in_(_ALONE), *_RIVAL)
 """In the lanes of jobs of one recipient."""
+
+
+def _no_act(topic: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Not of an act: that is no contact."""
+    return func.coalesce(topic, literal_column("''")) != literal_column(f"'{ACT_TOPIC}'")
+
+
 _TOUCHES = (
     select(s.touch.c.person, s.touch.c.at, s.touch.c.channel, s.campaign.c.name, s.touch.c.topic, s.touch.c.zone)
     .join(s.campaign, s.campaign.c.id == s.touch.c.campaign)
-    .where(in_list(s.touch.c.person, "persons"), s.touch.c.at > bindparam("horizon"), s.touch.c.channel != AUDIENCE)
-)
+    .where(
+        in_list(s.touch.c.person, "persons"), s.touch.c.at > bindparam("horizon"), s.touch.c.channel != AUDIENCE,
+        _no_act(s.touch.c.topic),
+    )
+)  # fmt: skip
 """A stay in an audience counts by its days (`_STAYS`), not by the act of putting somebody there."""
 _STAYS = (
     select(s.audience_member.c.person, s.audience_member.c.since, s.audience_member.c.left_at, func.coalesce(s.campaign.c.name, ""))
@@ -224,7 +238,7 @@ _STAYS = (
 _RESERVED = (
     select(s.flight.c.person, s.flight.c.claimed_at, s.flight.c.channel, s.campaign.c.name, s.flight.c.topic, s.flight.c.zone)
     .join(s.campaign, s.campaign.c.id == s.flight.c.campaign)
-    .where(in_list(s.flight.c.person, "persons"), s.flight.c.handed_over == 0, s.flight.c.channel != AUDIENCE)
+    .where(in_list(s.flight.c.person, "persons"), s.flight.c.handed_over == 0, s.flight.c.channel != AUDIENCE, _no_act(s.flight.c.topic))
 )
 _REACTIONS = (
     select(s.feedback.c.delivery, s.feedback.c.kind, func.min(s.feedback.c.at))

@@ -19,7 +19,7 @@ from daemon.model.delivery import Instant, State
 from daemon.model.job import JobState, Receipt, RowError
 from daemon.store import schema as s
 from daemon.store.campaigns import Loaded, register
-from daemon.store.enrolling import WALKS, refuse_standing
+from daemon.store.enrolling import STANDING, WALKS, refuse_standing
 from daemon.store.sql import fetch, ids, in_list, many, rows, value
 from daemon.store.walk_jobs import count_again
 
@@ -267,6 +267,7 @@ def resume_job(conn: Connection, key: str) -> Receipt:
     return _receipt(_present(conn, key)[0])
 
 
+_STANDING_GUARD = update(s.job).where(s.job.c.key == bindparam("b_key")).values(guard=s.job.c.guard + literal_column("1"))
 _STANDING_STILL = select(s.tally.c.n).where(s.tally.c.job == bindparam("job"), s.tally.c.state == State.PLANNED.value)
 _PUT_IN = (
     select(s.wave.c.id)
@@ -277,7 +278,8 @@ _PUT_IN = (
 
 
 def _take_back_walks(conn: Connection, row: Any) -> None:
-    """They are swept, those that were let go already too."""
+    """They are swept, those that were let go already too; nothing of them that is claimed is handed over from now on."""
+    many(conn, _STANDING_GUARD, ("b_key",), [(STANDING + row.campaign,)])
     waiting = fetch(conn, _STANDING_STILL, ("job",), (row.id,))
     count_again(conn, row.id, row.first_id, row.last_id, [n for (n,) in waiting])
 

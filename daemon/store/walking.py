@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, case, func, insert, select, update
+from sqlalchemy import Connection, bindparam, case, func, insert, literal_column, select, update
 
 from daemon.journey.sequence import Standing
 from daemon.model.delivery import Instant, State
@@ -239,7 +239,7 @@ class Asking(NamedTuple):
 
 class Moved(NamedTuple):
     """A walk as it was read, and what becomes of it. `step`: where it stands now, with what is planned of it (`due`); `state` and `reason`:
-    it ends so; `asks`: its step was accepted, and somebody awaits a missing reaction to it."""
+    it ends so; `asks`: its step was accepted, and somebody awaits a missing reaction to it; `sets`: tags and traits for its person."""
 
     walk: Walking
     next_at: Instant | None
@@ -249,6 +249,7 @@ class Moved(NamedTuple):
     state: WalkState = WalkState.OPEN
     reason: str | None = None
     asks: bool = False
+    sets: tuple[Sequence[str], Mapping[str, Any]] | None = None
 
 
 _STANDS = select(_W.id, _W.state, _W.next_at).where(in_list(_W.id, "ids"))
@@ -284,6 +285,7 @@ def move_walks(
         if one.step == walk.step and (at := walk.last.accepted_at) is not None
     ]
     put_triggers(conn, asks)
+    _set_traits(conn, [(move.walk.person, *move.sets) for move in moves if move.sets is not None], now)
     return _plan(conn, line, moves, now, bits)
 
 
@@ -294,6 +296,28 @@ def _moved(move: Moved, now: Instant) -> tuple[Any, ...]:
     ended = None if move.state is WalkState.OPEN else now
     asked = walk.step if move.asks else walk.asked
     return walk.id, move.state.value, step, step_at, move.next_at if ended is None else now, first, touched, ended, move.reason, asked
+
+
+_TRAITS = select(_R.id, _R.traits).where(in_list(_R.id, "persons"), _R.erased == literal_column("0"))
+_SET = update(s.recipient).where(_R.id == bindparam("b_id")).values(traits=bindparam("b_traits"), updated_at=bindparam("b_now"))
+
+
+def _set_traits(conn: Connection, rows: Sequence[tuple[int, Sequence[str], Mapping[str, Any]]], now: Instant) -> None:
+    """Tags are added to those that there are, traits take the place of what stood there."""
+    if not rows:
+        return
+    persons = ids(sorted({person for person, _, _ in rows}))
+    known = {person: json.loads(traits) if traits else {} for person, traits in fetch(conn, _TRAITS, ("persons",), (persons,))}
+    for person, tags, traits in rows:
+        if (mine := known.get(person)) is None:
+            continue
+        mine.update(traits)
+        if tags:
+            had = mine.get("tags")
+            had = [tag.strip() for tag in had.split(",")] if isinstance(had, str) else had if isinstance(had, list) else []
+            mine["tags"] = list(dict.fromkeys((*(tag for tag in had if tag), *tags)))
+    spelled = [(person, json.dumps(mine, ensure_ascii=False, separators=(",", ":")), now) for person, mine in known.items()]
+    many(conn, _SET, ("b_id", "b_traits", "b_now"), spelled)
 
 
 def touches_of(walk: Walking) -> tuple[Instant | None, Instant | None]:

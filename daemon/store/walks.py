@@ -1,7 +1,8 @@
 """The desired set of a campaign's `[[audience]]`, read from its deliveries: who walks, or has lately ended a walk (ADR 0008).
 
-A walk is a recipient with deliveries of the campaign: open while one of them is not at its end, then for `stay` longer; over with an
-order. Another source of walks needs `walks_of` alone. Reads only: the differences it finds are written by `store.audiences`.
+Where a campaign has walks (ADR 0010), somebody is in while his is open and has come to one of the steps, and for `stay` after its last
+one; not if he exited, came home, or is held out. Else a walk is a recipient with deliveries: open while one of them is not at its end,
+then for `stay` longer; over with an order. Reads only: the differences it finds are written by `store.audiences`.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, literal_column, select
+from sqlalchemy import Connection, bindparam, func, literal_column, or_, select
 
 from daemon.journey.profile import Shop
 from daemon.journey.tiers import band_of, tier_of
 from daemon.model.audience import AUDIENCE
 from daemon.model.delivery import Instant, State
+from daemon.model.journey import WalkState
 from daemon.store import schema as s
 from daemon.store.audiences import WALK, Leaving, Standing, audiences_of, standings_of, wanted_in
 from daemon.store.sql import fetch, ids, in_list
@@ -37,10 +39,13 @@ _PAGE = (
 )  # fmt: skip
 _BOUGHT = func.coalesce(s.profile.c.last_order_at, literal_column("-1")) >= func.coalesce(s.job.c.received_at, literal_column(str(1 << 62)))
 _ENDS = (
-    select(_D.person, _D.wave, _D.state, _D.ended_at, _D.handed_over_at)
+    select(
+        _D.person, _D.wave, _D.state, _D.ended_at, _D.handed_over_at, s.walk.c.state, s.walk.c.held_out, s.walk.c.ended_at
+    )
     .outerjoin(s.job, s.job.c.id == _D.job)
+    .outerjoin(s.walk, s.walk.c.id == _D.walk)
     .outerjoin(s.profile, s.profile.c.person == _D.person)
-    .where(in_list(_D.wave, "waves"), in_list(_D.person, "persons"), ~_BOUGHT)
+    .where(in_list(_D.wave, "waves"), in_list(_D.person, "persons"), or_(~_BOUGHT, _D.walk.is_not(None)))
 )  # fmt: skip
 """An order since the job came ends a walk, whatever its messages do: who has bought is not followed about."""
 _P = s.profile.c
@@ -91,8 +96,13 @@ def walks_of(conn: Connection, waves: Mapping[int, str], persons: Collection[int
     """Person -> until (or OPEN), of those who walk or whose walk ended less than `stay` ago."""
     mine = ids(sorted(wave for wave, step in waves.items() if step in wanted.steps))
     walks: dict[int, Instant] = {}
-    for person, _, state, ended_at, handed_over_at in fetch(conn, _ENDS, ("waves", "persons"), (mine, ids(sorted(persons)))):
-        if state in GOING:
+    rows = fetch(conn, _ENDS, ("waves", "persons"), (mine, ids(sorted(persons))))
+    for person, _, state, ended_at, handed_over_at, walk, held_out, over_at in rows:
+        if walk is not None:
+            until = OPEN if walk == WalkState.OPEN else (over_at or 0) + wanted.stay if walk == WalkState.FINISHED else 0
+            if not held_out and (until == OPEN or until > now) and walks.get(person) != OPEN:
+                walks[person] = until
+        elif state in GOING:
             walks[person] = OPEN
         elif state in ENDED and walks.get(person) != OPEN:
             until = (ended_at or handed_over_at or 0) + wanted.stay

@@ -98,8 +98,8 @@ CAPS = (
     _bug("waiting-for-a-freed-slot", "Nobody is told that a slot is free again.", STORE,
          (FLIGHT, "        if self.freed:\n", "        if self.freed is None:\n")),
     _bug("transactional-not-counted", "A receipt takes no slot from the newsletter beside it.", RULES,
-         ("daemon.policy.decide", "        if decision.verdict is Verdict.SEND:\n",
-          "        if decision.verdict is Verdict.SEND and not row.transactional:\n")),
+         ("daemon.policy.decide", "        if decision.verdict is Verdict.SEND and not row.act:\n",
+          "        if decision.verdict is Verdict.SEND and not row.act and not row.transactional:\n")),
     _bug("both-take-the-last-slot", "Two messages of one claim are judged as if the other were not there.", RULES,
          ("daemon.policy.decide", "        decision = decide(row, person, rules, now, sent)\n",
           "        decision = decide(row, person, rules, now)\n")),
@@ -298,4 +298,39 @@ OFFERS = (
           "        won = next((arm for (name, _), arm in decided.items() if name == step.name), None)\n")),
 )  # fmt: skip
 
-BUGS = {bug.name: bug for bug in (*HANDOVER, *FATE, *CAPS, *PLANNING, *SMS, *PUSH, *FEEDBACK, *AUDIENCES, *CHANNELS, *PEOPLE, *SEGMENTS, *OFFERS)}
+WALK_LAYER, WALKING, EXITS = ("walks",), "daemon.store.walking", "daemon.store.exits"
+WALKS = (
+    _bug("exit-unguarded", "An event that ends a walk does not stop what is claimed of it.", WALK_LAYER,
+         (EVENTS, " | concerned.ended)\n", ")\n")),
+    _bug("ended-walk-claimed", "What waits of a walk that has ended is sent.", WALK_LAYER,
+         ("daemon.dispatch.judge", 'if (reason := REASONS_OF_ENDS.get(row.walk_state or "")) is not None:', "if (reason := REASONS_OF_ENDS.get(row.step)) is not None:")),
+    _bug("exit-overwritten", "A move that was decided before an exit undoes it.", WALK_LAYER,
+         (WALKING, "    moves = [move for move in moves if stands.get(move.walk.id) == (move.walk.state, move.walk.next_at)]\n",
+          "    moves = [move for move in moves if move.walk.id in stands]\n")),
+    _bug("last-told-end-counts", "A walk ends as the event says that was told first.", WALK_LAYER,
+         (EXITS, "        if best is None or ending < best:\n", "        if best is None:\n")),
+    _bug("old-order-ends-a-walk", "An order of before the walk's anchor ends it.", WALK_LAYER,
+         (EXITS, "        if row.at <= walk.since_at:\n            continue\n", "")),
+    _bug("order-before-the-entry-converts", "An order of before the entry that is told late counts as brought home.", WALK_LAYER,
+         (EXITS, " and row.at >= walk.entered_at\n", "\n")),
+    _bug("held-out-sent", "Who is held out gets the message.", WALK_LAYER,
+         ("daemon.dispatch.judge", "            if candidate.held_out and decision.verdict is Verdict.SEND:\n", "            if candidate.held_out and decision.verdict is None:\n")),
+    _bug("ghost-uncounted", "What a held-out person would have been sent does not count for his caps.", WALK_LAYER,
+         (CLAIM, "    many(conn, _GHOST, _GHOST_NAMES, _ghosts(judged, now))\n", "")),
+    _bug("trigger-gone-before-the-walk", "A trigger is forgotten before its walk is there.", WALK_LAYER,
+         ("daemon.store.triggers", "    for word in enrol(conn, entry, list(fresh.values()), now).how:\n",
+          '    many(conn, _GONE, ("ids",), [(ids(one.id for one in fired),)])\n' + COMMIT_NOW + "    for word in enrol(conn, entry, list(fresh.values()), now).how:\n")),
+    _bug("trigger-taken-again", "A trigger that was taken is taken again.", WALK_LAYER,
+         ("daemon.store.triggers", '    many(conn, _GONE, ("ids",), [(ids(one.id for one in fired),)])\n    return', "    return")),
+    _bug("gap-from-the-day", "The gap between steps does not count from the acceptance.", WALK_LAYER,
+         ("daemon.journey.sequence", "        due = max(due, facts.last.accepted_at + campaign.enrol.min_gap)\n", "        due = max(due, facts.last.accepted_at)\n"),
+         ("daemon.journey.sequence", "        due = max(due, walk.touched_at + campaign.enrol.min_gap)\n", "        due = max(due, walk.touched_at)\n")),
+    _bug("paused-walks-on", "Walks of a paused campaign move on.", WALK_LAYER,
+         (WALKING, '            (s.campaign.c.status != "active", 0), ', "            ")),
+    _bug("held-job-walks", "The walks of a job that is held begin to go.", WALK_LAYER,
+         ("daemon.store.plan", "job=work.id, state=WalkState.PLANNED)", "job=work.id)")),
+    _bug("cancelled-job-walks-on", "What a cancelled job began goes on.", WALK_LAYER,
+         ("daemon.store.jobs", "    if row.enrols and state is not JobState.CANCELLED:\n", "    if row.enrols and state is None:\n")),
+)  # fmt: skip
+
+BUGS = {bug.name: bug for bug in (*HANDOVER, *FATE, *CAPS, *PLANNING, *SMS, *PUSH, *FEEDBACK, *AUDIENCES, *CHANNELS, *PEOPLE, *SEGMENTS, *OFFERS, *WALKS)}

@@ -53,6 +53,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "tests/unit/journey/test_trial.py",
     ),
     "audiences": ("tests/store/test_audiences.py", "tests/stages/test_audiences.py"),
+    "walks": ("tests/unit/journey/test_sequence.py", "tests/stages/test_walks.py"),
     "simulation": (),
 }
 """Layer -> what pytest is given; the cheapest first."""

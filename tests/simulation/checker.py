@@ -1,4 +1,4 @@
-"""Judges a world by its events: the invariants I1-I13. Nothing of the daemon is imported, and its tables are not asked.
+"""Judges a world by its events: the invariants I1-I14. Nothing of the daemon is imported, and its tables are not asked.
 
 What was acknowledged (jobs, words of operators, unsubscribes) and what relays saw is the truth; the published final states are
 compared with it. Windows and caps are computed anew here, from the tables as written and `zoneinfo`.
@@ -18,6 +18,7 @@ compared with it. Windows and caps are computed anew here, from the tables as wr
 | I11 | tries are spaced, few, and within the message's life; none after a final answer |
 | I12 | when faults have stopped, all work ends |
 | I13 | no queue starves while another is served |
+| I14 | no message of a walk after a purchase that ends it was answered |
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from itertools import pairwise
 from typing import Any, Protocol
 
 from tests.simulation.calendar import HOUR, SECOND, Person, parse_span
-from tests.simulation.events import Acked, Counted, End, Event, Fault, Intent, Received, Resolved, Row, Seen, Suppressed, Switch
+from tests.simulation.events import Acked, Bought, Counted, End, Event, Fault, Intent, Received, Resolved, Row, Seen, Suppressed, Switch
 
 SLACK = SECOND // 10
 """From a handover's commit to its first byte at the relay pass at most some hundredths of a second."""
@@ -93,7 +94,7 @@ def check(events: Sequence[Event], book: Book) -> list[str]:
     found = list(_asked_for(case))
     if found:  # what was never asked for cannot be judged further
         return found
-    for rule in (_ends, _once, _states, _doubts, _caps, _windows, _suppressed, _switches, _plan, _monotone, _tries, _liveness, _fair):
+    for rule in (_ends, _once, _states, _doubts, _caps, _windows, _suppressed, _bought, _switches, _plan, _monotone, _tries, _liveness, _fair):
         found += rule(case)
     return found
 
@@ -208,6 +209,14 @@ def _suppressed(case: Case) -> Iterator[str]:
         for event in case.by_person.get(word.recipient, ()):
             if event.began > word.at + SLACK and (word.all or case.campaign(event)["purpose"] == "marketing"):
                 yield f"I7 {event.job}/{event.recipient} was sent to at {event.began}, suppressed since {word.at}"
+
+
+def _bought(case: Case) -> Iterator[str]:
+    for word in case.events:
+        if isinstance(word, Bought):
+            for event in case.by_person.get(word.recipient, ()):
+                if event.began > word.at + SLACK and event.job in word.jobs:
+                    yield f"I14 {event.job}/{event.recipient} was sent to at {event.began}, bought at {word.at}"
 
 
 def _switches(case: Case) -> Iterator[str]:

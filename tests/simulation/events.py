@@ -88,6 +88,15 @@ class Switch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bought:
+    """A purchase was answered, of somebody who walked through the campaigns of these jobs before it was told."""
+
+    at: int
+    recipient: str
+    jobs: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
     """A job's final receipt."""
 
@@ -126,4 +135,4 @@ class End:
     errors: tuple[str, ...] = ()
 
 
-Event = Acked | Received | Asked | Fault | Suppressed | Switch | Counted | Seen | Resolved | End
+Event = Acked | Bought | Received | Asked | Fault | Suppressed | Switch | Counted | Seen | Resolved | End

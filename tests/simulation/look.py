@@ -14,16 +14,24 @@ _STATES = (
     "FROM delivery d LEFT JOIN flight f ON f.delivery = d.id GROUP BY 1"
 )
 _EACH = (
-    "SELECT j.key, r.key, CASE WHEN f.delivery IS NULL THEN d.state WHEN f.handed_over THEN 'handed_over' ELSE 'claimed' END, "
+    "SELECT coalesce(b.key, j.key), r.key, CASE WHEN f.delivery IS NULL THEN d.state WHEN f.handed_over THEN 'handed_over' ELSE 'claimed' END, "
     "coalesce(d.reason, ''), d.id FROM delivery d JOIN job j ON j.id = d.job JOIN recipient r ON r.id = d.person "
-    "LEFT JOIN flight f ON f.delivery = d.id"
+    "LEFT JOIN flight f ON f.delivery = d.id LEFT JOIN walk w ON w.id = d.walk LEFT JOIN job b ON b.id = w.job "
+    "UNION ALL SELECT j.key, r.key, CASE WHEN w.state IN ('planned', 'open') THEN 'planned' WHEN w.end_reason = 'operator' THEN 'cancelled' "
+    "ELSE 'dropped' END, coalesce(w.end_reason, ''), -w.id FROM walk w JOIN job j ON j.id = w.job JOIN recipient r ON r.id = w.person "
+    "WHERE NOT EXISTS (SELECT 1 FROM delivery d JOIN wave v ON v.id = d.wave WHERE v.campaign = w.campaign AND d.walk = w.id)"
 )
+"""What a walk plans is of the job that began it; one that has planned nothing yet is as a planned delivery."""
 _OVER = (
     "SELECT (SELECT count(*) FROM due) + (SELECT count(*) FROM flight) + (SELECT count(*) FROM delivery WHERE state IN ('planned', 'due'))"
+    " + (SELECT count(*) FROM walk WHERE state = 'planned' OR (state = 'open' AND step IS NULL))"
+)
+_WALKS = (
+    "SELECT DISTINCT j.key FROM walk w JOIN job j ON j.id = w.job JOIN recipient r ON r.id = w.person WHERE r.key = ? AND w.state = 'open'"
 )
 _PAUSED = "SELECT name FROM queue WHERE paused"
 _HELD = "SELECT DISTINCT reason FROM job WHERE state = 'held'"
-_JOBS = "SELECT key, state, rows, accepted, duplicate, rejected, expanded FROM job ORDER BY id"
+_JOBS = "SELECT key, state, rows, accepted, duplicate, rejected, expanded FROM job WHERE source <> 'walks' ORDER BY id"
 
 
 def _ask(conn: Connection, statement: str, *values: object) -> list[tuple[Any, ...]]:
@@ -45,6 +53,11 @@ def published(conn: Connection) -> Mapping[Intent, str]:
 def ended(conn: Connection) -> Mapping[Intent, tuple[str, str]]:
     """(job, recipient) -> (state, reason)."""
     return {(job, person): (state, reason) for job, person, state, reason, _ in _ask(conn, _EACH)}
+
+
+def walks(conn: Connection, recipient: str) -> frozenset[str]:
+    """The jobs that brought him where he walks now."""
+    return frozenset(row[0] for row in _ask(conn, _WALKS, recipient))
 
 
 def doubts(conn: Connection) -> list[tuple[int, Intent]]:

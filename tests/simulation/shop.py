@@ -33,8 +33,9 @@ CAMPAIGNS: Mapping[str, str] = {
     '[[step]]\nname = "one"\nchannels = ["email"]\nvalid = "24h"\n',
     "alert": 'status = "active"\npurpose = "transactional"\npriority = 100\nignore_window = true\non_doubt = "resend_once"\n[enrol]\njobs = true\n'
     'again = "never"\n[[step]]\nname = "one"\nchannels = ["email"]\nvalid = "8h"\n',
-    "news": 'status = "active"\npurpose = "marketing"\ntopic = "news"\npriority = 20\n[enrol]\njobs = true\nagain = "never"\n'
-    '[[step]]\nname = "one"\nchannels = ["email"]\nvalid = "5h"\n',
+    "news": 'status = "active"\npurpose = "marketing"\ntopic = "news"\npriority = 20\n[goal]\nevent = "Order Completed"\n[exit]\n'
+    'events = ["Order Completed"]\n[enrol]\njobs = true\nagain = "never"\nanchor = "entered"\n'
+    '[[step]]\nname = "one"\nday = 0\nchannels = ["email"]\nvalid = "5h"\n',
 }
 TEMPLATE = "---\nsubject: Hello\n---\nref={{ vars.ref }}=\n{{ unsubscribe_url }}\n"
 

@@ -29,7 +29,7 @@ from daemon.service import Signals
 from daemon.simulate import MemoryFile, Process, QuietLog, StoreFaults, World, make_ports
 from daemon.web.operations import Selection
 from tests.simulation import look
-from tests.simulation.events import Acked, End, Event, Fault, Resolved, Seen, Suppressed, Switch
+from tests.simulation.events import Acked, Asked, Bought, End, Event, Fault, Resolved, Seen, Suppressed, Switch
 from tests.simulation.relay import RECORDED_SECONDS, Sea
 from tests.simulation.shop import QUEUES, STATE, setup_of
 from tests.simulation.workload import DEATHS, FaultPlan, JobPlan, Plan, utc
@@ -38,6 +38,8 @@ T = TypeVar("T")
 
 HOT_SECONDS = 30.0
 """For so long after something happened the daemon and the operators look around often."""
+BUYERS = 0.15
+"""Share of the addresses named to a relay whose people buy about then."""
 IDLE = 3600.0
 """How often those around the daemon look when nothing happens."""
 LOOK = 7200.0
@@ -68,6 +70,7 @@ class Sim:
         self.table: Counter[tuple[str, str]] = Counter()
         self.struck: Counter[str] = Counter()
         self.rng = random.Random(f"sim {plan.seed}")
+        self.buying = random.Random(f"buying {plan.seed}")
         self.faults = StoreFaults(plan.seed)
         self.pace = Pace(
             tick_seconds=LOOK, heartbeat_ticks=1, observe_ticks=10, poll_seconds=LOOK, room_seconds=20, audit_seconds=LOOK,
@@ -76,7 +79,7 @@ class Sim:
         self.context = contextvars.copy_context()
         self.start = utc(plan.start)
         self.sea = Sea(
-            world=world, ways=plan.ways, note=self.events.append, struck=self.strikes, mailed=self.mailed, true=self.true,
+            world=world, ways=plan.ways, note=self._noted, struck=self.strikes, mailed=self.mailed, true=self.true,
             rng=random.Random(f"sea {plan.seed}"), pipelining=plan.pipelining,
         )  # fmt: skip
         world.dns.hosts = {f"relay{n}.example": [f"192.0.2.{n}"] for n in (1, 2)}
@@ -106,6 +109,19 @@ class Sim:
     def note(self, event: Event) -> None:
         self.events.append(event)
         self.world.loop.note(type(event).__name__)
+
+    def _noted(self, event: Event) -> None:
+        """What a relay saw. Some of those to whom a message is about to go buy just then, or a little later."""
+        self.events.append(event)
+        if isinstance(event, Asked) and self.buying.random() < BUYERS:
+            self.spawn(self._buy(event.email.partition("@")[0], self.buying.choice((0.0, 0.02, 0.1, 5.0, 600.0)) * self.buying.random()), "buy")
+
+    async def _buy(self, recipient: str, wait: float) -> None:
+        await asyncio.sleep(wait)
+        jobs = look.walks(self.file.conn, recipient)
+        message = {"type": "track", "userId": recipient, "event": "Order Completed", "messageId": f"{recipient} {self.true()}"}
+        if await self.deed(lambda daemon: daemon.tracker.take([message])) is not None:
+            self.note(Bought(at=self.true(), recipient=recipient, jobs=jobs))
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """Work of the world's, whoever is the cause of it."""

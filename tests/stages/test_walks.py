@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,13 +10,21 @@ from typing import Any
 
 import pytest
 
+from daemon.audience.entering import entry_of
+from daemon.audience.route import Known, Route
 from daemon.content.version import CampaignVersion
+from daemon.dispatch.work import Plan
 from daemon.model.campaign import CampaignStatus, Step
 from daemon.model.delivery import DAY, HOUR, MINUTE
-from daemon.model.journey import After, Enrol, Exit, Goal, Late, Trigger
+from daemon.model.journey import Act, After, Enrol, Exit, Goal, Late, Trigger
 from daemon.reports.explain import Explaining, render_text
+from daemon.store.campaigns import body_of
 from daemon.store.jobs import cancel_job
 from daemon.store.operate import set_campaign_status, set_queue_paused
+from daemon.store.recipients import person_id
+from daemon.store.triggers import take_triggers
+from daemon.store.walking import awaited, due_walks, move_walks
+from daemon.store.walks import OPEN, Wanted, walks_of, waves_of
 from daemon.store.writer import Lane
 from plugins.contract import Rejected
 from tests.stages.walk_world import CONFIG, NOW, ORDER, THREE, WalkWorld, campaign, person
@@ -112,6 +121,21 @@ async def test_a_cancelled_job_takes_back_the_walks_that_it_began(opening: Openi
     assert await world.walks() == [("exited", "reminder", "operator")]
     assert await world.steps() == [("reminder", "dropped", "exited")]
     assert (await world.inner.job("j")).receipt.state == "cancelled"
+
+
+async def test_nothing_is_handed_over_after_a_cancel_was_answered(opening: Opening) -> None:
+    """Though its walks are taken back later, a stretch at a time."""
+    world = await opening()
+    await enter(world, "c-1", "c-2")
+    await world.drop(person("c-3"), id="other")
+    await world.walk()
+    claimed = (await world.claim()).claimed
+    await world.inner.store.write(Lane.EXIT, cancel_job, "j")
+    await world.send(claimed=claimed)
+    await world.send()
+    assert world.sent == [("c-3", "email")]
+    await world.inner.settle()
+    assert [(await world.walks(name))[0][0] for name in ("c-1", "c-2", "c-3")] == ["exited", "exited", "open"]
 
 
 async def test_what_surely_failed_moves_the_walk_on(opening: Opening) -> None:
@@ -217,6 +241,27 @@ async def test_what_is_claimed_is_not_handed_over_after_a_purchase(opening: Open
     assert await world.steps() == [("reminder", "dropped", "exited")]
 
 
+async def test_a_move_that_was_decided_before_an_exit_is_not_written(opening: Opening) -> None:
+    """The event came between the look and the write: it wins, and no delivery is planned."""
+    world = await opening()
+    await enter(world)
+    await world.stage.round()
+    now = world.inner.clock.wall
+    [one] = await world.inner.store.read(awaited)
+    await world.inner.do("UPDATE walk SET next_at = :now, step = NULL", now=now)
+    await world.inner.do("DELETE FROM due")
+    await world.inner.do("UPDATE lane SET head = NULL")
+    await world.inner.do("DELETE FROM delivery")
+    await world.inner.do("DELETE FROM tally WHERE state = 'due'")
+    [walk] = await world.inner.store.read(due_walks, one.line.campaign, ["open"], now, 10)
+    move = Route.of(await world.inner.store.read(body_of, one.line.campaign, 2)).move(walk, Known(), world.rules, now)
+    assert move.due
+    await world.happen(ORDER)
+    assert await world.inner.store.write(Lane.BULK, move_walks, one.line, [move], (), now, 1) == 0
+    assert await world.walks() == [("converted", None, ORDER)]
+    assert await world.steps() == []
+
+
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (1, 0, 2)])
 async def test_late_and_shuffled_events_give_the_same_end(opening: Opening, order: tuple[int, ...]) -> None:
     """The earliest one counts, whenever it comes; the first goal is noted; repeats change nothing."""
@@ -243,6 +288,17 @@ async def test_an_order_of_before_the_entry_that_comes_late_ends_the_walk_as_an_
     assert await world.walks("c-1") == [("exited", None, ORDER)]
     assert await world.walks("c-2") == [("open", "reminder", None)]
     assert await world.one("SELECT count(*) FROM walk WHERE goal_at IS NOT NULL") == 0
+
+
+async def test_a_purchase_ends_a_walk_that_began_by_a_clock_that_was_ahead(opening: Opening) -> None:
+    """The clock was set back since, so the purchase bears an earlier instant than the entry; it was told after it all the same."""
+    world = await opening()
+    world.inner.clock.wall += 3 * HOUR
+    await world.drop(person())
+    await world.walk()
+    world.inner.clock.wall -= 2 * HOUR
+    await world.happen(ORDER)
+    assert [state for state, _, _ in await world.walks()] == ["converted"]
 
 
 async def test_a_goal_after_the_end_is_noted_while_the_horizon_runs(opening: Opening) -> None:
@@ -303,12 +359,14 @@ async def test_who_enters_an_exit_segment_is_out_at_once(opening: Opening) -> No
     """The event of entering ends the walk, in its transaction; entering another segment does not."""
     world = await opening(BY_SEGMENT)
     await world.lapsed(45, "c-1", "c-2")
+    await world.inner.do("UPDATE recipient SET email = key || '@example.com', zone = 'Asia/Jakarta'")
     await world.put_in("lapsed", "c-1", "c-2")
     await world.walk()
     claimed = (await world.claim()).claimed
     await world.happen("Segment Entered", "c-1", segment="staff")
     await world.happen("Segment Entered", "c-2", segment="big_spenders")
     await world.send(claimed=claimed)
+    assert world.sent == [("c-2", "email")]
     assert [state for state, _, _ in await world.walks("c-1")] == ["exited"]
     assert [state for state, _, _ in await world.walks("c-2")] == ["open"]
 
@@ -368,6 +426,76 @@ async def test_explain_marks_what_would_not_have_been_sent(opening: Opening) -> 
     await world.happen(ORDER, ago=MINUTE)
     [walk] = (await explained(world))["enrolments"]
     assert walk["would_not_have_sent"] == ["reminder"]
+
+
+# acts
+
+
+async def test_a_step_sets_tags_and_traits(opening: Opening) -> None:
+    """At once, and the walk goes on; whoever is held out gets none."""
+    act = Step(name="club", channels=(), day=0, act=Act(kind="set", tags=("comeback",), traits={"points": 50}))
+    steps = [act, Step(name="hello", channels=("email",), delay=0)]
+    world = await opening(campaign(steps=steps, exit=Exit(events=(ORDER,)), enrol=Enrol(jobs=True, anchor="entered")))
+    await world.drop(person("c-1", traits={"tags": ["vip"], "points": 1}), person("c-2"))
+    await world.inner.do("UPDATE walk SET held_out = 1 WHERE person IN (SELECT id FROM recipient WHERE key = 'c-2')")
+    await world.go(HOUR)
+    traits = dict(await world.inner.sql("SELECT key, traits FROM recipient"))
+    assert json.loads(traits["c-1"]) == {"tags": ["vip", "comeback"], "points": 50}
+    assert not traits["c-2"]
+    assert await world.steps("c-1") == [("hello", "accepted", None)]
+
+
+async def test_a_task_is_done_elsewhere_and_is_no_contact(opening: Opening) -> None:
+    """A row on the call list at once, whatever hour it is, without consent, under no cap and without a touch that counts; the next message
+    does not keep its distance to it."""
+    task = Step(name="call", channels=(), day=0, act=Act(kind="task", text="Call {{ recipient.id }}"))
+    steps = [task, Step(name="hello", channels=("email",), delay=0, hours=("mon-sun 11:00-12:00",))]
+    capped = CONFIG + '[[cap]]\nname = "weekly"\nlimit = 1\nrolling = "7d"\n'
+    version = campaign(steps=steps, exit=Exit(events=(ORDER,)), enrol=Enrol(jobs=True, anchor="entered", min_gap=10 * DAY))
+    world = await opening(version, config=capped)
+    world.serving["export"] = "list"
+    world.inner.clock.wall += 12 * HOUR  # 23:40 in Jakarta
+    await world.drop(person("c-1"))
+    await world.go()
+    assert world.sent == [("c-1", "export")]
+    plan = Plan.compile(version, {})
+    assert plan.renderer.render("call", "export", None, {"recipient": {"id": "c-1"}}).text == "Call c-1"
+    await world.go(DAY)
+    assert world.sent == [("c-1", "export"), ("c-1", "email")]
+    [at] = await world.inner.sql("SELECT at FROM touch WHERE channel = 'email'")
+    assert (at[0] // HOUR + 7) % 24 == 11
+    assert await world.one("SELECT count(*) FROM touch WHERE topic = '(act)'") == 1
+
+
+# audiences
+
+
+async def test_who_walks_is_in_the_audience_of_his_step_until_he_leaves(opening: Opening) -> None:
+    """From the offer on, while the walk is open; for a while after the last step; not after an exit, and never if he is held out."""
+    world = await opening()
+    people = ("c-1", "c-2", "c-3", "c-4")
+    await enter(world, *people)
+    await world.inner.do("UPDATE walk SET held_out = 1 WHERE person IN (SELECT id FROM recipient WHERE key = 'c-4')")
+    numbers = {person_id(name): name for name in people}
+    wanted = Wanted(providers=("meta",), names=(), fill=str, steps=frozenset(["offer", "last"]), stay=5 * DAY)
+
+    async def inside() -> dict[str, int]:
+        now = world.inner.clock.wall
+        waves = await world.inner.store.read(waves_of, await world.one("SELECT id FROM campaign WHERE name = 'winback'"))
+        found = await world.inner.store.read(walks_of, waves, list(numbers), wanted, now)
+        return {numbers[person]: until for person, until in found.items()}
+
+    await world.go(DAY)
+    assert await inside() == {}
+    await world.go(15 * DAY)
+    assert await inside() == {"c-1": OPEN, "c-2": OPEN, "c-3": OPEN}
+    await world.happen(ORDER, "c-1")
+    await world.happen("Support Ticket Opened", "c-2")
+    assert await inside() == {"c-3": OPEN}
+    await world.go(31 * DAY)
+    assert set(await inside()) == {"c-3"}
+    await world.go(9 * DAY)
+    assert await inside() == {}
 
 
 # again
@@ -438,6 +566,25 @@ async def test_a_trigger_of_long_ago_is_late(opening: Opening) -> None:
     await world.happen("Checkout Started", value=150, ago=4 * DAY)
     await world.go(DAY)
     assert await world.walks(name="cart") == []
+
+
+async def test_a_trigger_is_kept_until_its_walk_is(opening: Opening) -> None:
+    """One transaction: an error in the middle loses none, and brings none twice."""
+    world = await opening(CART)
+    await world.happen("Checkout Started", value=150)
+    await world.walk()
+    await world.happen("Checkout Started", "c-2", value=150)
+    [one] = await world.inner.store.read(awaited)
+
+    def fails(person: int, anchor: int | None, now: int) -> None:
+        raise ZeroDivisionError
+
+    entry = replace(entry_of(one.line.campaign, one.line.version, CART.campaign), begin=fails)
+    with pytest.raises(ZeroDivisionError):
+        await world.inner.store.write(Lane.BULK, take_triggers, entry, world.inner.clock.wall, 10, life=DAY, opens_at=0)
+    await world.walk()
+    assert await world.one("SELECT count(*) FROM trigger_event") == 0
+    assert (len(await world.walks("c-1", "cart")), len(await world.walks("c-2", "cart"))) == (1, 1)
 
 
 async def test_a_missing_reaction_is_a_trigger(opening: Opening) -> None:

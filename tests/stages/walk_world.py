@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,14 +67,17 @@ class WalkWorld(SeveralWorld):
 
     async def walk(self) -> int | None:
         """The walking stage works until nothing is due now. Returns when it will next."""
-        while (at := await self.stage.round()) is not None and at <= self.inner.clock.wall:
-            pass
-        return at
+        for _ in range(200):
+            at = await self.stage.round()
+            if at is None or at > self.inner.clock.wall:
+                return at
+        raise AssertionError("the walking stage has no end")
 
     async def go(self, time: int = 0) -> None:
         """So much later: all that may happen by then happens, at its time."""
         end = self.inner.clock.wall + time
-        while True:
+        for turns in itertools.count():
+            assert turns < 1000, "time does not pass"
             at = await self.walk()
             await self.send()
             next_due = await self.inner.sql("SELECT min(head) FROM lane")
