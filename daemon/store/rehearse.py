@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from daemon.errors import StoreUnavailableError
 from daemon.model.delivery import Instant
@@ -19,6 +19,7 @@ from daemon.store import schema as s
 from daemon.store.memory import MemoryFile
 from daemon.store.meta import set_meta
 from daemon.store.recover import save_gate
+from daemon.store.sql import fetch
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -177,3 +178,32 @@ def one_of_each(conn: Connection, campaigns: Sequence[str]) -> list[tuple[str, s
         .order_by(newest.c.state, newest.c.reason)
     )
     return [(key, name, state, reason) for key, name, state, reason in conn.execute(query)]
+
+
+class Given(NamedTuple):
+    """What a message carries. `occurrence`: of the walk; the rest None where it offers nothing. `ends_at`: as it was printed."""
+
+    occurrence: int
+    offer: str | None = None
+    code: str | None = None
+    ends_at: Instant | None = None
+
+
+_GIVEN = (
+    select(s.wave.c.occurrence, s.issue.c.offer, s.issue.c.code, s.issue.c.ends_at)
+    .select_from(s.delivery)
+    .join(s.wave, s.wave.c.id == s.delivery.c.wave)
+    .outerjoin(
+        s.issue,
+        (s.issue.c.person == s.delivery.c.person) & (s.issue.c.campaign == s.wave.c.campaign) & (s.issue.c.step == s.wave.c.step),
+    )
+    .where(s.delivery.c.id == bindparam("b_id"))
+    .order_by(s.issue.c.id.desc())
+    .limit(1)
+)
+
+
+def given(conn: Connection, delivery: int) -> Given:
+    """Of one message that is on its way."""
+    found = fetch(conn, _GIVEN, ("b_id",), (delivery,))
+    return Given(*found[0]) if found else Given(1)

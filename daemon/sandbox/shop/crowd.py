@@ -36,6 +36,14 @@ class Taken(Protocol):
     def channel(self) -> str: ...
     @property
     def at(self) -> int: ...
+    @property
+    def occurrence(self) -> int: ...
+    @property
+    def offer(self) -> str | None: ...
+    @property
+    def code(self) -> str | None: ...
+    @property
+    def offer_ends(self) -> int | None: ...
 
 
 Answer = tuple[str, str, int]
@@ -43,7 +51,7 @@ Answer = tuple[str, str, int]
 
 
 class ShopCrowd:
-    """`days`: so far ahead people act by themselves. `campaigns`: what the messages offer, by campaign."""
+    """`days`: so far ahead people act by themselves. `campaigns`: what their offers are made of."""
 
     def __init__(self, shop: Shop, campaigns: Mapping[str, Campaign], days: int) -> None:
         self._shop, self._campaigns = shop, campaigns
@@ -78,7 +86,7 @@ class ShopCrowd:
         if (order := reaction.order) is not None:
             self._made += 1
             key = customer.nature.key
-            properties = told(customer, order, f"{key}-r{self._made}")
+            properties = told(customer, order, f"{key}-r{self._made}", sent.code)
             heapq.heappush(self._events, (order.at, self._made, key, "Order Completed", properties))
 
     def _customer(self, number: int) -> Customer:
@@ -90,17 +98,14 @@ class ShopCrowd:
         return found
 
     def _seen(self, sent: Taken) -> Sent:
-        """The message with what it offers: that of the step, by the campaign's file."""
+        """The message with what it offers, by the campaign's file."""
         campaign = self._campaigns.get(sent.campaign)
-        steps = {step.name: n for n, step in enumerate(campaign.steps)} if campaign is not None else {}
-        position = steps.get(sent.step, 0)
-        offer: tuple[tuple[str, float | None], ...] = ()
-        if campaign is not None and sent.step in steps:
-            named = campaign.steps[position].offer
-            made = campaign.offers.get(named.get("default") or next(iter(named.values()), ""))
-            if made is not None:
-                offer = tuple((part.kind.value, part.value or max((value for value, _ in part.tiers), default=None)) for part in made.parts)
-        return Sent(sent.campaign, sent.step, position, 1, sent.channel, offer, sent.at // SECOND)
+        position = next((n for n, step in enumerate(campaign.steps) if step.name == sent.step), 0) if campaign is not None else 0
+        made = campaign.offers.get(sent.offer) if campaign is not None and sent.offer is not None else None
+        parts = made.parts if made is not None else ()
+        offer = tuple((part.kind.value, part.value or max((value for value, _ in part.tiers), default=None)) for part in parts)
+        ends = None if sent.offer_ends is None else sent.offer_ends // SECOND
+        return Sent(sent.campaign, sent.step, position, sent.occurrence, sent.channel, offer, sent.at // SECOND, ends)
 
     def events(self, now: int) -> Sequence[Mapping[str, Any]]:
         """What has happened by `now` (microseconds), as messages in the format of Segment."""

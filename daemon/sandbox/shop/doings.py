@@ -47,10 +47,11 @@ def coming(rng: random.Random, customer: Customer, days: int) -> list[Doing]:
     return sorted(doing for doing in doings if customer.until < doing[0] <= end)
 
 
-def told(customer: Customer, order: Order, number: str) -> str:
-    """The properties of an order. `number`: its id."""
+def told(customer: Customer, order: Order, number: str, code: str | None = None) -> str:
+    """The properties of an order. `number`: its id; `code`: of the offer that brought it."""
     language = customer.nature.language
-    coupon = f',"coupon":"C{order.percent}","discount":{order.discount}' if order.percent else ""
+    coupon = f',"coupon":"{code or f"C{order.percent}"}"' if order.percent or code else ""
+    coupon += f',"discount":{order.discount}' if order.percent else ""
     product = spelt(order.category, order.line, language)[:-1] + f',"quantity":{order.quantity}}}'
     return f'{{"order_id":"{number}","revenue":{order.revenue},"currency":"USD","products":[{product}]{coupon}}}'
 

@@ -20,7 +20,8 @@ BATCH = 4000
 
 
 class Sent(NamedTuple):
-    """A message that a channel took. `delivery`: its public id; `price` in `currency`, for `parts` that the provider bills."""
+    """A message that a channel took. `delivery`: its public id; `price` in `currency`, for `parts` that the provider bills. The last four
+    are told to a crowd only: the occurrence of the walk, and the offer that it carries."""
 
     delivery: str
     recipient: str
@@ -33,6 +34,10 @@ class Sent(NamedTuple):
     parts: int = 1
     price: float = 0.0
     currency: str = ""
+    occurrence: int = 1
+    offer: str | None = None
+    code: str | None = None
+    offer_ends: Instant | None = None
 
 
 def silent(loaded: LoadedChannel, took: Callable[[Sent], object]) -> LoadedChannel:

@@ -43,7 +43,7 @@ from daemon.simulate.rehearsal.wordless import WordlessWriter
 from daemon.simulate.world import World, simulate
 from daemon.store.feedback import Report, hear
 from daemon.store.operate import set_campaign_status
-from daemon.store.rehearse import CopiedFile, make_ready, people, standing
+from daemon.store.rehearse import CopiedFile, given, make_ready, people, standing
 from daemon.store.writer import Lane
 
 GRAIN_SECONDS = 60.0
@@ -253,7 +253,10 @@ class Rehearsal:
     def _took(self, sent: Sent) -> None:
         self.wish.took(sent)
         if self.wish.crowd is not None:
-            self.wish.crowd.received(sent)
+            carried = self.file.do(given, decode_id(sent.delivery) or 0)
+            self.wish.crowd.received(
+                sent._replace(occurrence=carried.occurrence, offer=carried.offer, code=carried.code, offer_ends=carried.ends_at)
+            )
         if self.wish.campaign in (None, sent.campaign):
             self.today[sent.channel] += 1
             self.calendar.took(sent)

@@ -144,6 +144,33 @@ def test_an_order_comes_within_the_offer_and_after_the_click() -> None:
         assert each.order.percent == 40
 
 
+def test_crowd_answers_with_the_code_of_the_offer_that_came() -> None:
+    """By the offer that the message carried, not by what the step might offer; each event once, when its instant has come."""
+    from daemon.model.campaign import Campaign, Step
+    from daemon.model.journey import Offer, OfferKind, Part
+    from daemon.sandbox.shop.crowd import ShopCrowd
+    from daemon.simulate.rehearsal import Sent as Taken
+
+    offers = {"best": Offer(name="best", parts=(Part(kind=OfferKind.PERCENT, value=40.0),))}
+    campaign = Campaign(name="c", steps=(Step(name="offer", channels=("email",)),), offers=offers)
+    ended = {}
+    for offer in (None, "best"):
+        crowd = ShopCrowd(Shop(7, 300, UNTIL), {"c": campaign}, 0)
+        for n in range(1, 301):
+            crowd.received(Taken(
+                f"d{n}", f"w-{n:07}", "c", "offer", None, "email", "relay", NOW, occurrence=2, offer=offer, code=offer and f"CODE-{n}"
+            ))  # fmt: skip
+        crowd.received(Taken("d", "somebody-else", "c", "offer", None, "email", "relay", NOW))
+        assert crowd.events(NOW) == []
+        came = crowd.events(NOW + 30 * DAY * 1_000_000)
+        assert crowd.events(NOW + 31 * DAY * 1_000_000) == []
+        assert {event["event"] for event in came} == {"Order Completed"}
+        assert any(kind == "opened" for kind, _, _ in crowd.feedback(NOW + 30 * DAY * 1_000_000))
+        ended[offer] = {event["userId"]: event["properties"].get("coupon") for event in came}
+    assert set(ended[None]) < set(ended["best"])
+    assert all(code == f"CODE-{int(who[2:])}" for who, code in ended["best"].items())
+
+
 def test_what_comes_by_itself_is_what_the_truth_names() -> None:
     """The orders of the coming days, each once, and nothing of the past."""
     person = next(person for person in PEOPLE if len(person.coming) > 3)
