@@ -62,10 +62,7 @@ class Experimenting(Service):
         known = {(one.campaign, one.step, one.trial): one for _, one in await self._store.read(results) if one.slice == ALL}
         looked = 0
         for number, _, newest in await self._store.read(running):
-            bodies = await self._store.read(versions_of, number)
-            if '"experiment"' not in bodies.get(newest, ""):
-                continue
-            for trial in trials_of(number, newest, bodies):
+            for trial in trials_of(number, newest, await self._store.read(versions_of, number)):
                 before = known.get((number, trial.step, trial.digest))
                 if before is None or (before.decided_at is None and now - before.looked_at >= LOOK):
                     await self.look(trial)

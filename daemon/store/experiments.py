@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, literal_column, null, or_, select
+from sqlalchemy import Connection, and_, bindparam, func, literal_column, null, or_, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from daemon.journey.events import CANCELLED_ORDER, ORDER, REFUND, Happening
@@ -177,15 +177,22 @@ def decided(conn: Connection, campaign: int) -> dict[tuple[str, str], str]:
 
 
 _VERSIONS = select(s.campaign_version.c.version, s.campaign_version.c.body).where(s.campaign_version.c.campaign == bindparam("campaign"))
+_V = s.campaign_version.c
 _CAMPAIGNS = (
     select(s.campaign.c.id, s.campaign.c.name, s.campaign.c.version)
-    .where(s.campaign.c.status != literal_column("'draft'"), s.campaign.c.status != literal_column("'archived'"))
+    .join(s.campaign_version, and_(_V.campaign == s.campaign.c.id, _V.version == s.campaign.c.version))
+    .where(
+        s.campaign.c.status != literal_column("'draft'"), s.campaign.c.status != literal_column("'archived'"),
+        s.campaign.c.name.not_like(literal_column("'job:%'")),
+        func.instr(_V.body, literal_column("'\"experiment\":{'")) > literal_column("0"),
+    )
     .order_by(s.campaign.c.id)
-)
+)  # fmt: skip
 
 
 def running(conn: Connection) -> list[tuple[int, str, int]]:
-    """(id, name, newest version) of the campaigns that have begun and are not archived."""
+    """(id, name, newest version) of the campaigns that have begun, are not archived and try something. The thousands that inline jobs
+    make are not looked at."""
     return [(number, name, version) for number, name, version in fetch(conn, _CAMPAIGNS)]
 
 
