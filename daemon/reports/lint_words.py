@@ -63,6 +63,19 @@ def languages(look: Look) -> Iterator[Finding]:
                 yield look.at(("step", index), "language-missing", what)
 
 
+def one_subject(look: Look) -> Iterator[Finding]:
+    """A subject in campaign.toml is the same for every language."""
+    spoken = {(name.step, name.locale) for _, _, name in _templates(look) if name.locale is not None}
+    for index, step in look.messages:
+        locales = sorted(locale for name, locale in spoken if name == step.name and locale)
+        paths = [("step", index, "subject")] if step.subject is not None else []
+        places = [place for place, variant in enumerate(step.variants) if variant.subject is not None]
+        for path in (*paths, *(("step", index, "experiment", "variant", place, "subject") for place in places)):
+            if locales:
+                what = f"takes the place of the subjects in {', '.join(locales)} too: give it templates of its own in each language"
+                yield look.at(path, "subject-in-one-language", what)
+
+
 def nobody_has(look: Look) -> Iterator[Finding]:
     """A variable that no recipient has holds every message."""
     traits = look.facts.traits
@@ -81,4 +94,4 @@ def nobody_has(look: Look) -> Iterator[Finding]:
                 yield Finding(level=ERROR, rule="variable-nobody-has", file=compiled.file, line=need.line, what=what)
 
 
-RULES: tuple[Rule, ...] = (generic, parts, languages, nobody_has)
+RULES: tuple[Rule, ...] = (generic, parts, languages, one_subject, nobody_has)

@@ -157,6 +157,15 @@ def test_a_holdout_of_all_campaigns_is_one() -> None:
     assert "no-holdout" not in {each.rule for each in found(bare, holdout=0.05)}
 
 
+def test_a_subject_for_all_languages_is_found() -> None:
+    """Of a step and of a variant; a step of one language may have it there."""
+    spoken: dict[str, str | None] = {f"{step}.email.fa.liquid": MAIL for step in ("hello", "offer", "last")}
+    spoken["last.sms.fa.liquid"] = SMS
+    for toml in (GOOD + VARIANTS, GOOD + 'subject = "Last"\n'):
+        assert [each.what for each in found(toml, spoken) if each.rule == "subject-in-one-language"]
+        assert not [each for each in found(toml) if each.rule == "subject-in-one-language"]
+
+
 def test_an_audience_named_after_no_offer_is_found() -> None:
     """Its name would say "any"."""
     named = '[[audience]]\nproviders = ["meta"]\nname = "w-{{ offer.name }}"\n'
