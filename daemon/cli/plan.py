@@ -45,7 +45,8 @@ def plan(cli: Cli, campaign: str, days: int | None, start: str | None, seed: int
 def _show(made: Plan) -> None:
     from daemon.cli.rehearse import show
 
-    screen.say(f"{made.campaign} ({made.status}): {made.audience:,} people or messages wait; the next {made.days} days")
+    who = f"{made.audience:,} in segment {made.segment} as last evaluated" if made.segment else f"{made.audience:,} messages wait"
+    screen.say(f"{made.campaign} ({made.status}): {who}; the next {made.days} days")
     if made.first is not None and made.finish is not None:
         screen.say(f"  first message {_moment(made.first)}, last {_moment(made.finish)}")
     screen.say()
@@ -59,7 +60,7 @@ def _show(made: Plan) -> None:
         heads = ("tier", "people", "an order", "its margin", "with the offer", "messages each", "pays from")
         screen.table(heads, [
             (m.tier, m.people, f"{m.order:,.2f}", f"{m.plain:,.2f}", f"{m.offered:,.2f}", f"{m.cost:,.4f}",
-             "never" if m.pays_from is None else f"{m.pays_from:.2%} reactivated")
+             "never" if m.pays_from is None else f"{m.pays_from:.3%} reactivated")
             for m in made.margins
         ])  # fmt: skip
 

@@ -133,6 +133,12 @@ def latest_due(conn: Connection, campaign: str) -> Instant | None:
     return found
 
 
+def status_of(conn: Connection, campaign: str) -> str | None:
+    """The operator's word about it; None: the store has never met it."""
+    found: str | None = conn.execute(select(s.campaign.c.status).where(s.campaign.c.name == campaign)).scalar()
+    return found
+
+
 def members(conn: Connection, segment: str) -> int:
     """How many are in a segment, as last evaluated."""
     query = select(func.count()).select_from(s.segment_member.join(s.segment, s.segment.c.id == s.segment_member.c.segment))

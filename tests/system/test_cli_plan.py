@@ -71,6 +71,27 @@ def test_plan_tells_from_what_share_on_a_tier_pays(homing: CliWorld) -> None:
     assert margins["medium"]["pays_from"] == pytest.approx(0.001)
 
 
+def test_sms_cost_what_their_segments_cost_in_their_country(homing: CliWorld) -> None:
+    """By the plugin's own prices: thirty people in Indonesia, two segments each at half a dollar; no socket is needed for it."""
+    (homing.folder / "token").write_text("x")
+    (homing.folder / "token").chmod(0o600)
+    texts = (
+        '[providers.texts]\nplugin = "sms_twilio"\nbase_url = "http://127.0.0.1:9"\naccount_sid = "AC5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a"\n'
+        f'auth_token = {{ file = "{homing.folder}/token" }}\nfrom = "+15005550006"\ncountries = ["ID"]\nprices = {{ ID = 0.5, "*" = 9 }}\n'
+    )
+    with_config(homing, texts)
+    folder = homing.folder / "campaigns" / "texts"
+    folder.mkdir()
+    (folder / "campaign.toml").write_text(SEQUENCE.partition("[[step]]")[0] + '[[step]]\nname = "text"\nchannels = ["sms"]\n')
+    (folder / "text.sms.liquid").write_text("x" * 170 + " STOP\n")
+    consent = {"sms": {"at": "2020-01-15T08:00:00Z", "source": "checkout", "text": "Yes"}}
+    rows = [row(f"c-{n}", phone=f"+62811100{n:04}", consent=consent) for n in range(30)]
+    homing.ok("enqueue", "lapsed-45", str(homing.job("t", rows, campaign="texts")))
+    plan = homing.ok("plan", "texts")
+    assert plan["calendar"]["parts"] == {"sms": 60}
+    assert (plan["cost"], plan["calendar"]["cost"]) == (30, [{"channel": "sms", "currency": "USD", "amount": 30}])
+
+
 def test_cap_that_the_sequence_uses_up_refuses_plan_and_start(homing: CliWorld) -> None:
     """Exit 77 with the step and the reason; nothing is started. With a cap that it keeps to, both go."""
     with_config(homing, '[[cap]]\nname = "monthly"\nlimit = 1\nrolling = "30d"\n')

@@ -27,7 +27,7 @@ from daemon.policy.hours import parse_window
 from daemon.simulate.rehearsal.calendar import Calendar
 from daemon.simulate.rehearsal.channels import Sent
 from daemon.simulate.rehearsal.run import Wish, rehearse
-from daemon.store.rehearse import CopiedFile, Worth, audience, latest_due, worth_by_tier
+from daemon.store.rehearse import CopiedFile, Worth, audience, latest_due, status_of, worth_by_tier
 
 MOST_DAYS = 120
 AFTER = 2 * DAY
@@ -49,11 +49,12 @@ class Margin(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """`audience`: people whom it would enrol now, or whose messages wait. `first`, `finish`: instants of its first and last message in the
-    days that were looked at. `cost`: in the shop's currency, where it can be told."""
+    """`audience`: members of the segment that it enrols, as last evaluated, or messages that wait. `first`, `finish`: instants of its
+    first and last message in the days that were looked at. `cost`: in the shop's currency, where it can be told."""
 
     campaign: str
     status: str
+    segment: str | None
     audience: int
     days: int
     infeasible: Sequence[Infeasible]
@@ -67,7 +68,7 @@ class Plan:
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "campaign": self.campaign, "status": self.status, "audience": self.audience, "days": self.days,
+            "campaign": self.campaign, "status": self.status, "segment": self.segment, "audience": self.audience, "days": self.days,
             "infeasible": [each._asdict() for each in self.infeasible],
             "needs": [{**each._asdict(), "finish": _text(each.finish)} for each in self.needs],
             "first": _text(self.first), "finish": _text(self.finish), "cost": round(self.cost, 4), "currency": self.currency,
@@ -105,12 +106,12 @@ def make_plan(setup: Setup, name: str, wish: Wish) -> Plan:
         near = nearest(name, setup.catalogue.versions)
         raise NotFoundError(f'no campaign is named "{name}"' + (f'; did you mean "{near}"?' if near else "; `homing campaigns list`"))
     campaign, now = version.campaign, to_instant(wish.start)
-    there, people, last, worth = _ask(setup, campaign)
+    there, people, last, worth, status = _ask(setup, campaign)
     days = wish.days or min(days_of(campaign) + max((last or now) - now, 0) // DAY, MOST_DAYS)
     window = parse_window(campaign.window) if campaign.window else None
     at = situation(setup, there, now)
     wrong, asked = infeasible(campaign, setup.rules, window, at), needs(campaign, setup.rules, window, at)
-    plan = Plan(campaign=name, status=campaign.status.value, audience=people, days=days, infeasible=wrong, needs=asked)
+    plan = Plan(campaign=name, status=status, segment=campaign.enrol.segment, audience=people, days=days, infeasible=wrong, needs=asked)
     if wrong:
         return plan
     seen = _Seen(name, wish.took)
@@ -131,14 +132,18 @@ def days_of(campaign: Campaign) -> int:
     return min(max(-(-(spans + last + AFTER) // DAY), 1), MOST_DAYS)
 
 
-def _ask(setup: Setup, campaign: Campaign) -> tuple[Mapping[tuple[str, str], int], int, Instant | None, Mapping[str, Worth]]:
-    """What the store says: (messages that wait, people of the audience, when the last of them falls due, worth by tier)."""
+def _ask(
+    setup: Setup, campaign: Campaign
+) -> tuple[Mapping[tuple[str, str], int], int, Instant | None, Mapping[str, Worth], str]:
+    """What the store says: (messages that wait, people of the audience, when the last of them falls due, worth by tier, status)."""
     shop = shop_of(setup.config)
     with TemporaryDirectory(prefix="homing-plan-") as folder:
         file = CopiedFile(setup.config.homing.database, Path(folder))
         try:
             there, people = file.do(audience, campaign.name, campaign.enrol.segment, first_messages(campaign))
-            return there, people, file.do(latest_due, campaign.name), file.do(worth_by_tier, lambda profile: tier_of(profile, shop))
+            worth = file.do(worth_by_tier, lambda profile: tier_of(profile, shop))
+            status = file.do(status_of, campaign.name) or campaign.status.value
+            return there, people, file.do(latest_due, campaign.name), worth, status
         finally:
             file.close()
 
