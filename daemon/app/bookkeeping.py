@@ -16,16 +16,17 @@ from daemon.service import Service
 
 
 class Bookkeeping:
-    """`config()`: the one in force; `woken`: deliveries that waited are due; `changed`: the same, from a door."""
+    """`config()`: the one in force; `woken`: deliveries that waited are due; `changed`: the same, from a door; `trusted()`: the
+    clock is."""
 
     def __init__(
         self, world: World, *, metrics: Metrics, config: Callable[[], Config], woken: Callable[[], object], changed: Callable[[], None],
-        poll_seconds: float = SECONDS,
+        poll_seconds: float = SECONDS, trusted: Callable[[], bool] = lambda: True,
     ) -> None:  # fmt: skip
         self.offers = Stocking(store=world.store, clock=world.clock, changed=changed)
         self.reports = Reporting(store=world.store)
         self._services: list[Service] = [
-            Offering(store=world.store, clock=world.clock, log=world.log, woken=woken, seconds=max(SECONDS, poll_seconds)),
+            Offering(store=world.store, clock=world.clock, log=world.log, woken=woken, seconds=max(SECONDS, poll_seconds), trusted=trusted),
             Experimenting(
                 store=world.store, clock=world.clock, log=world.log, metrics=metrics, shop=lambda: shop_of(config()),
                 margin=lambda: config().shop.margin,

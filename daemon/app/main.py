@@ -47,7 +47,7 @@ from daemon.intake.suppressing import Suppressing
 from daemon.intake.tracker import Tracker, shop_of
 from daemon.links import Links, open_ring
 from daemon.metrics import Reading
-from daemon.model.delivery import SECOND, Instant, Reason
+from daemon.model.delivery import SECOND, Instant
 from daemon.notify import Notifier
 from daemon.reports.explain import Explaining
 from daemon.service import Service, Signals, Supervisor
@@ -160,12 +160,12 @@ class Daemon:
         self.walking = WalkStage(
             store=world.store, clock=self.clock, ids=self.ids, log=self.log, config=self.setup.config, rules=self.setup.rules,
             signals=self.signals, standing=self._standing, shop=lambda: shop_of(self.setup.config), released=self.sending.wake,
-            scarce=self._scarce,
+            scarce=self._scarce, trusted=opened.gate.trusted,
             poll_seconds=max(MOST_SECONDS, self.ports.pace.poll_seconds), gather_seconds=self.ports.pace.walk_seconds,
         )  # fmt: skip
         self.segmentation = Segmentation(
             store=world.store, clock=self.clock, log=self.log, setup=lambda: self.setup, signals=self.signals,
-            trusted=lambda: Reason.CLOCK_UNTRUSTED not in self.opened.gate.latched(), commits=lambda: self.opened.store.commits,
+            trusted=opened.gate.trusted, commits=lambda: self.opened.store.commits,
             changed=self.walking.poke,
         )  # fmt: skip
         self._compose_intake(world)
@@ -174,7 +174,7 @@ class Daemon:
         self.audit = Audit(
             store=world.store, sent=opened.journal, clock=self.clock, executor=self.ports.slow, log=self.log, metrics=self.metrics,
             config=self.setup.config, look_seconds=self.ports.pace.audit_seconds,
-            trusted=lambda: Reason.CLOCK_UNTRUSTED not in opened.gate.latched(),
+            trusted=opened.gate.trusted,
         )  # fmt: skip
         if opened.damage is not None:
             return [self._compose_web(doors)]
@@ -272,7 +272,7 @@ class Daemon:
         )  # fmt: skip
         self.books = Bookkeeping(
             world, metrics=self.metrics, config=lambda: self.setup.config, woken=self.sending.wake, changed=self._changed,
-            poll_seconds=self.ports.pace.poll_seconds,
+            poll_seconds=self.ports.pace.poll_seconds, trusted=self.opened.gate.trusted,
         )  # fmt: skip
         self.people = People(
             store=world.store, pepper=self.pepper, clock=self.clock, log=self.log, tracker=self.tracker, woken=self.sending.wake

@@ -13,7 +13,7 @@ from daemon.clock import Clock
 from daemon.errors import StoreUnavailableError
 from daemon.service import Service
 from daemon.store.codes import MADE, list_pools, wake_for_codes
-from daemon.store.issues import expire, settle, to_settle, unsettled
+from daemon.store.issues import STRETCH, expire, settle, to_settle, unsettled
 from daemon.store.writer import Lane, Writes
 from plugins.contract import Log
 
@@ -21,11 +21,15 @@ SECONDS = 10.0
 
 
 class Offering(Service):
-    """`woken`: something that waited has become due."""
+    """`woken`: something that waited has become due. `trusted()`: the clock is."""
 
-    def __init__(self, *, store: Writes, clock: Clock, log: Log, woken: Callable[[], object], seconds: float = SECONDS) -> None:
+    def __init__(
+        self, *, store: Writes, clock: Clock, log: Log, woken: Callable[[], object], seconds: float = SECONDS,
+        trusted: Callable[[], bool] = lambda: True,
+    ) -> None:  # fmt: skip
         super().__init__("offering")
         self._store, self._clock, self._log, self._woken, self._seconds = store, clock, log, woken, seconds
+        self._trusted = trusted
 
     async def run(self) -> None:
         self.mark_ready()
@@ -38,7 +42,7 @@ class Offering(Service):
             if self.stopping.is_set():
                 return
             try:
-                if await self._store.read(to_settle, self._clock.instant()):
+                if self._trusted() and await self._store.read(to_settle, self._clock.instant()):
                     await self.look()
             except StoreUnavailableError as error:
                 self._log.error("offers_put_off", error=str(error))
@@ -53,7 +57,10 @@ class Offering(Service):
                 done = await self._store.write(Lane.BULK, settle, after, self._clock.instant())
                 returned, opened, woken = returned + done.returned, opened + done.opened, woken + done.woken
             after = following
-        expired = await self._store.write(Lane.BULK, expire, self._clock.instant())
+        expired = ended = await self._store.write(Lane.BULK, expire, self._clock.instant())
+        while ended == STRETCH and not self.stopping.is_set():
+            ended = await self._store.write(Lane.BULK, expire, self._clock.instant())
+            expired += ended
         if returned:
             woken += await self._free()
         if returned or opened or expired:

@@ -35,7 +35,7 @@ from daemon.store.segment_entry import enrol_members, unentered
 from daemon.store.settling import Settled, close_line, close_walks, settle_walks
 from daemon.store.triggers import take_triggers
 from daemon.store.walk_facts import inside_of, matching
-from daemon.store.walking import ENDED, Asking, Awaited, Line, Moved, Walking, awaited, due_walks, move_walks, reactions
+from daemon.store.walking import ENDED, Asking, Awaited, Line, Moved, Walking, awaited, due_walks, lines, move_walks, reactions
 from daemon.store.waves import ID_BITS
 from daemon.store.writer import Lane, Writes
 from plugins.contract import Log
@@ -73,15 +73,15 @@ class WalkStage(Service):
         self, *, store: Writes, clock: Clock, ids: Ids, log: Log, config: Config, rules: Rules, signals: Signals | None = None,
         standing: Callable[[], Sequence[Standing]], shop: Callable[[], Shop], released: Callable[[], None] = lambda: None,
         poll_seconds: float = MOST_SECONDS, gather_seconds: float = 0.0,
-        scarce: Callable[[], str | None] = lambda: None,
+        scarce: Callable[[], str | None] = lambda: None, trusted: Callable[[], bool] = lambda: True,
     ) -> None:  # fmt: skip
         """`standing()`: the campaigns that the catalogue has now; `shop()`: what tiers and days are by; `released()` when rows fell due
-        (dispatch); `scarce()`: why nothing may be planned now."""
+        (dispatch); `scarce()`: why nothing may be planned now; `trusted()`: the clock is."""
         super().__init__("walking")
         self._store, self._clock, self._ids, self._log, self._released = store, clock, ids, log, released
         self._signals = signals or Signals.off()
         self._standing, self._config, self._rules, self._poll_seconds = standing, config, rules, poll_seconds
-        self._scarce, self._shop, self._gather_seconds = scarce, shop, gather_seconds
+        self._scarce, self._trusted, self._shop, self._gather_seconds = scarce, trusted, shop, gather_seconds
         self._bell = asyncio.Event()
         self._routes: dict[tuple[int, int], Route | None] = {}
         self._prepared = self._put_off = False
@@ -120,7 +120,10 @@ class WalkStage(Service):
             return
 
     async def _try_round(self) -> Instant | None:
-        """A store out of reach ends the round, not the daemon: everything is a row that is still due."""
+        """A store out of reach ends the round, not the daemon: everything is a row that is still due. A clock that jumped ahead would
+        walk everybody through to the end, for good."""
+        if not self._trusted():
+            return None
         try:
             if (why := self._scarce()) is not None:
                 raise StoreUnavailableError(why)
@@ -158,7 +161,7 @@ class WalkStage(Service):
     async def _turn(self, one: Awaited, asking: Sequence[Asking]) -> int:
         """What is due of a campaign, a bounded part of it. Returns how much was done."""
         now, done = self._clock.instant(), 0
-        if one.line.status == ARCHIVED:
+        if one.line.status == ARCHIVED and (one.line.job or one.going is not None):
             done += await self._close(one.line)
         elif one.fresh is not None and one.fresh <= now:
             done += await self._enrol(one.line)
@@ -274,10 +277,14 @@ class WalkStage(Service):
         now = self._clock.instant()
         walks = await self._store.read(due_walks, line.campaign, ENDED, now, self._settling.rows())
         settled: list[Settled] = []
+        following: dict[str, Entry | None] = {}
         for walk in walks:
             route = await self._route(line.campaign, walk.version)
             until = route.watched_until(walk) if route is not None else now
-            into = await self._after(route, walk)
+            name = route.campaign.after.goal if route is not None and walk.state == WalkState.CONVERTED.value else None
+            if name is not None and name not in following:
+                following[name] = await self._after(name)
+            into = following[name] if name is not None else None
             settled.append(Settled(walk, until if until > now else None, sunset=walk.end_reason == "sunset", into=into))
         fresh = await self._store.write(Lane.BULK, self._settling.timed(settle_walks, len(settled)), settled, now)
         for one in fresh:
@@ -288,13 +295,9 @@ class WalkStage(Service):
         self._signals.emit("settled", campaign=line.name)
         return len(settled)
 
-    async def _after(self, route: Route | None, walk: Walking) -> Entry | None:
-        """The campaign that a converted recipient goes on in."""
-        name = route.campaign.after.goal if route is not None else None
-        if name is None or walk.state != WalkState.CONVERTED.value:
-            return None
-        lines = {one.line.name: one.line for one in await self._store.read(awaited)}
-        other = lines.get(name)
+    async def _after(self, name: str) -> Entry | None:
+        """The way into the campaign that converted recipients go on in."""
+        other = next((line for line in await self._store.read(lines) if line.name == name), None)
         if other is None or other.status not in ("active", "paused"):
             return None
         return await self._entry(other)
@@ -330,7 +333,7 @@ class WalkStage(Service):
         walks = await self._store.read(due_walks, line.campaign, [WalkState.OPEN.value], far, MOST_ROWS)
         if walks:
             await self._store.write(Lane.BULK, close_walks, walks, WalkState.EXITED, ARCHIVED, now)
-        elif await self._store.write(Lane.BULK, close_line, line.job, line.campaign):
+        elif line.job and await self._store.write(Lane.BULK, close_line, line.job, line.campaign):
             self._log.info("walks_closed", campaign=line.name)
         return len(walks)
 

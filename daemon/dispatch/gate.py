@@ -52,6 +52,11 @@ class Gate:
         """What stays until an operator opens it; the store keeps this over restarts."""
         return dict(self._latched)
 
+    def trusted(self) -> bool:
+        """The clock is true, as far as is known now."""
+        self.watch()
+        return Reason.CLOCK_UNTRUSTED.value not in self._latched
+
     def watch(self) -> None:
         """Latches `clock_untrusted` when the wall clock has jumped since the last look: nothing is granted in a time that is not
         true."""

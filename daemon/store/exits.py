@@ -205,6 +205,33 @@ def end_of(walk: _Walk, told: Iterable[tuple[Happened, set[str]]]) -> tuple[Endi
     return (None if best == before else best), goal_at
 
 
+_ENDS = select(_U.event, _U.filter).where(_U.campaign == bindparam("campaign"), _U.kind != literal_column(f"'{Kind.TRIGGER.value}'"))
+_E, _N = s.event.c, s.event_name.c
+_SINCE = (
+    select(_E.person, _N.name, _E.at, _E.properties)
+    .join(s.event_name, _N.id == _E.name)
+    .where(
+        in_list(_E.person, "persons"), _E.name.in_(select(_N.id).where(in_list(_N.name, "names"))), _E.at > bindparam("after")
+    )
+)  # fmt: skip
+
+
+def undone_at(conn: Connection, campaign: int, persons: Iterable[int], after: Instant) -> dict[int, Instant]:
+    """Person -> the last event after `after` that would have ended a walk through this campaign: who is about to begin one for a reason
+    that is older does not. Such events were taken in before the walk was there, and nothing else looks at them again."""
+    filters: dict[str, list[str | None]] = defaultdict(list)
+    for name, filter in fetch(conn, _ENDS, ("campaign",), (campaign,)):
+        filters[name].append(filter)
+    found: dict[int, Instant] = {}
+    if not filters:
+        return found
+    given = ids(sorted(set(persons))), ids(sorted(filters)), after
+    for person, name, at, properties in fetch(conn, _SINCE, ("persons", "names", "after"), given):
+        if any(passes(filter, properties) for filter in filters[name]):
+            found[person] = max(at, found.get(person, at))
+    return found
+
+
 _FORGET = delete(s.campaign_event).where(_U.campaign == bindparam("b_campaign"))
 _USE = insert(s.campaign_event)
 

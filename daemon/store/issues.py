@@ -172,7 +172,12 @@ def open_issues(conn: Connection, accepted: Mapping[int, Instant]) -> None:
 
 _EXPIRE = (
     update(s.issue)
-    .where(_I.state == literal_column("'open'"), _I.ends_at.is_not(None), _I.ends_at <= bindparam("b_now"))
+    .where(_I.id.in_(
+        select(_I.id)
+        .where(_I.state == literal_column("'open'"), _I.ends_at.is_not(None), _I.ends_at <= bindparam("b_now"))
+        .order_by(_I.ends_at)
+        .limit(bindparam("b_n"))
+    ))
     .values(state=literal_column("'expired'"), ended_at=_I.ends_at)
 )
 _RESERVED = (
@@ -200,8 +205,8 @@ STRETCH = 200
 
 
 def expire(conn: Connection, now: Instant) -> int:
-    """What is open past its end has expired. Returns how many."""
-    return many(conn, _EXPIRE, ("b_now",), [(now,)])
+    """What is open past its end has expired, a stretch of it. Returns how many; fewer than STRETCH = all."""
+    return many(conn, _EXPIRE, ("b_now", "b_n"), [(now, STRETCH)])
 
 
 class Settled(NamedTuple):

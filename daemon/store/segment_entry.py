@@ -1,7 +1,7 @@
 """Enrolment by segment: the members of a segment enter a campaign, a page a transaction, after each evaluation (ADR 0010).
 
-The cursor is committed with the walks. Whoever walks already, or lately did, is passed by; who has become a member since is met after the
-next evaluation.
+The cursor is committed with the walks. Whoever walks already, or lately did, is passed by, and so is whoever has done since the
+evaluation what would end a walk; who has become a member since is met after the next one.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from sqlalchemy import Connection, bindparam, select
 from daemon.model.delivery import Instant
 from daemon.store import schema as s
 from daemon.store.enrolling import Entrant, Entry, enrol
+from daemon.store.exits import undone_at
 from daemon.store.meta import get_meta, set_meta
 from daemon.store.sql import fetch, ids, in_list
 
@@ -72,7 +73,8 @@ def enrol_members(conn: Connection, entry: Entry, segment: str, now: Instant, li
     if place is None:
         return 0, 0
     persons = [person for (person,) in fetch(conn, _PAGE, ("segment", "after", "n"), (place.segment, place.after, limit))]
-    entered = enrol(conn, entry, [Entrant(person) for person in persons], now)
+    undone = undone_at(conn, entry.campaign, persons, place.at)
+    entered = enrol(conn, entry, [Entrant(person) for person in persons if person not in undone], now)
     after = str(persons[-1]) if len(persons) == limit else "-"
     set_meta(conn, f"entering:{entry.campaign}", f"{place.segment} {place.at} {after}")
     return len(persons), entered.how.count("entered")

@@ -143,6 +143,7 @@ def end_walks_of(conn: Connection, person: int, state: WalkState, reason: str, n
     return len(found)
 
 
+_UNTRIGGER = delete(s.trigger_event).where(s.trigger_event.c.person == bindparam("b_person"))
 _WORDS = update(s.walk).where(_W.id == bindparam("b_id")).values(event=null(), vars=null())
 
 
@@ -151,6 +152,7 @@ def forget_walks(conn: Connection, person: int, now: Instant) -> None:
     end_walks_of(conn, person, WalkState.EXITED, Reason.ERASED.value, now)
     mine = [row[0] for campaign in walked_campaigns(conn) for row in fetch(conn, _ALL_OF, ("campaign", "person"), (campaign, person))]
     many(conn, _WORDS, ("b_id",), [(walk,) for walk in mine])
+    many(conn, _UNTRIGGER, ("b_person",), [(person,)])  # few wait, and seldom is anybody erased: no index is kept for it
 
 
 def close_walks(conn: Connection, walks: Sequence[Walking], state: WalkState, reason: str, now: Instant) -> None:

@@ -17,6 +17,7 @@ from daemon.model.delivery import Instant
 from daemon.model.journey import WalkState
 from daemon.store import schema as s
 from daemon.store.enrolling import EVENT, Entrant, Entry, enrol
+from daemon.store.exits import undone_at
 from daemon.store.sql import fetch, ids, in_list, many
 from daemon.store.walking import reactions
 
@@ -33,7 +34,8 @@ class Fired(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """How many triggers were taken, and what became of them: entered | anew | already_enrolled | late | reacted | erased -> count."""
+    """How many triggers were taken, and what became of each: entered | anew | already_enrolled | late | reacted | exited | erased ->
+    count."""
 
     total: int
     how: Mapping[str, int]
@@ -78,10 +80,13 @@ def take_triggers(
         return Taken(0, {})
     how: dict[str, int] = {}
     reacted = _reacted(conn, fired, absent) if absent is not None else frozenset()
+    undone = undone_at(conn, entry.campaign, (one.person for one in fired), min(one.at for one in fired))
     waiting: dict[int, int] = dict(fetch(conn, _WAITING, ("campaign", "persons"), (entry.campaign, _persons(fired))))
     fresh: dict[int, Entrant] = {}
     for one in fired:
         word = _refused(one, reacted, now, life, opens_at)
+        if word is None and undone.get(one.person, one.at) > one.at:
+            word = "exited"
         if word is None and one.person in waiting:
             _begin_anew(conn, waiting[one.person], entry, one, now)
             word = "anew"

@@ -30,7 +30,7 @@ _W, _D, _R, _P = s.walk.c, s.delivery.c, s.recipient.c, s.profile.c
 
 
 class Line(NamedTuple):
-    """A campaign with walks, by its standing job. `runs`: neither it nor its job or queue is stopped."""
+    """A campaign with walks, by its standing job (0 = that has ended). `runs`: neither it nor its job or queue is stopped."""
 
     job: int
     campaign: int
@@ -57,9 +57,26 @@ _LINES = (
 )  # fmt: skip
 
 
+_NEXT_LEFT = select(func.min(_W.campaign)).where(
+    _W.state == bindparam("state"), _W.campaign > bindparam("after"), _W.next_at.is_not(None)
+)
+_LEFT = select(s.campaign.c.id, s.campaign.c.name, s.campaign.c.version, s.campaign.c.status).where(in_list(s.campaign.c.id, "campaigns"))
+
+
 def lines(conn: Connection) -> list[Line]:
-    """All campaigns with walks that are not archived and done."""
-    return [Line._make((*row[:-1], bool(row[-1]))) for row in fetch(conn, _LINES)]
+    """All campaigns with walks that are not archived and done: those whose standing job is open, and those whose walks outlive it."""
+    found = [Line._make((*row[:-1], bool(row[-1]))) for row in fetch(conn, _LINES)]
+    standing = {line.campaign for line in found}
+    left: set[int] = set()
+    for state in (WalkState.OPEN.value, *ENDED):
+        after = -1
+        while (number := fetch(conn, _NEXT_LEFT, ("state", "after"), (state, after))[0][0]) is not None:
+            left.add(number)
+            after = number
+    if left := left - standing:
+        rest = sorted(fetch(conn, _LEFT, ("campaigns",), (ids(sorted(left)),)))
+        found += [Line(0, number, name, version, "", 0, status, runs=False) for number, name, version, status in rest]
+    return found
 
 
 _NEXT = select(func.min(_W.next_at)).where(_W.state == bindparam("state"), _W.campaign == bindparam("campaign"), _W.next_at.is_not(None))

@@ -11,6 +11,7 @@ from daemon.app.offering import Offering
 from daemon.model.delivery import DAY
 from daemon.store import schema as s
 from daemon.store.codes import NewCode, add_codes
+from daemon.store.issues import STRETCH, expire
 from daemon.store.writer import Lane
 from tests.stages.intake_world import IntakeWorld
 from tests.store.conftest import add_job
@@ -52,3 +53,26 @@ async def test_a_round_settles_and_expires_what_is_over(tmp_path: Path) -> None:
     finally:
         await service.stop()
         await world.close()
+
+
+async def test_what_ends_at_one_midnight_expires_a_stretch_a_transaction(tmp_path: Path) -> None:
+    """A campaign's offers all end with the same day: no transaction takes more of them than the writer can spare."""
+    world = await IntakeWorld.open(tmp_path)
+    now = world.clock.instant()
+    many = 2 * STRETCH + 10
+
+    def fill(conn: Connection) -> None:
+        conn.execute(insert(s.issue), [
+            {"id": number, "walk": number, "step": "s", "person": number, "campaign": 1, "offer": "o", "rank": 0, "state": "open",
+             "reserved_at": 1, "accepted_at": 1, "ends_at": now}
+            for number in range(1, many + 1)
+        ])  # fmt: skip
+
+    await world.store.write(Lane.BULK, fill)
+    taken = [await world.store.write(Lane.BULK, expire, now) for _ in range(4)]
+    assert taken == [STRETCH, STRETCH, 10, 0]
+    await world.do("UPDATE issue SET state = 'open', ended_at = NULL")
+    service = Offering(store=world.store, clock=world.clock, log=world.log, woken=lambda: None)
+    await service.look()
+    assert await world.sql("SELECT state, count(*) FROM issue GROUP BY 1") == [("expired", many)]
+    await world.close()

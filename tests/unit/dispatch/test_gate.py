@@ -63,3 +63,15 @@ def test_no_grant_is_given_in_the_time_that_a_jump_made(tmp_path: Path, jump: in
     clocks.wall += jump * SECOND
     assert gate.shut(clocks.wall, 0) is held
     assert (Reason.CLOCK_UNTRUSTED.value in gate.latched()) is held
+
+
+@pytest.mark.parametrize(("jump", "trusted"), [(3 * 3600, False), (-3 * 3600, False), (1, True)])
+def test_a_jump_is_seen_by_who_asks_whether_the_clock_is_trusted(tmp_path: Path, jump: int, trusted: bool) -> None:
+    """Before any round of the watch; until an operator accepts it."""
+    clocks = Clocks()
+    gate = Gate(tmp_path / "stop", clock=clocks)  # type: ignore[arg-type]
+    assert gate.trusted()
+    clocks.wall += jump * SECOND
+    assert gate.trusted() is trusted
+    gate.open(Reason.CLOCK_UNTRUSTED)
+    assert gate.trusted()

@@ -1,0 +1,135 @@
+"""Walks where things come together: a trigger and what undoes it at once, an archive of many, people who are erased, an odd clock."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.audience.walking import WalkStage
+from daemon.ids import SystemIds
+from daemon.journey.events import event_id
+from daemon.journey.profile import Shop
+from daemon.model.campaign import CampaignStatus, Step
+from daemon.model.delivery import DAY, MINUTE
+from daemon.model.journey import Enrol, Exit, Goal, Trigger
+from daemon.service import Signals
+from daemon.store.erase import erase_recipient
+from daemon.store.events import EventRow, take_events
+from daemon.store.operate import set_campaign_status
+from daemon.store.recipients import person_id
+from daemon.store.writer import Lane
+from tests.stages.walk_world import ORDER, WalkWorld, campaign, person
+
+STARTED = "Checkout Started"
+CART = campaign(
+    "cart", [Step(name="nudge", channels=("email",), delay=30 * MINUTE)],
+    enrol=Enrol(trigger=Trigger(event=STARTED), anchor="event"), goal=Goal(event=ORDER), exit=Exit(events=("Support Ticket Opened",)),
+)  # fmt: skip
+Opening = Callable[..., Coroutine[Any, Any, WalkWorld]]
+
+
+@pytest.fixture
+async def opening(tmp_path: Path) -> AsyncIterator[Opening]:
+    worlds: list[WalkWorld] = []
+
+    async def make(*versions: Any) -> WalkWorld:
+        worlds.append(await WalkWorld.begin(tmp_path, *versions))
+        return worlds[-1]
+
+    yield make
+    for world in worlds:
+        await world.inner.close()
+
+
+async def told(world: WalkWorld, *happened: tuple[str, int], recipient: str = "c-1") -> None:
+    """(name, minutes ago) that come in one request."""
+    wall = world.inner.clock.wall
+    rows = [
+        EventRow(person_id(recipient), recipient, name, event_id(f"{name} {ago} {wall}"), wall - ago * MINUTE, json.dumps({"value": 150}))
+        for name, ago in happened
+    ]
+    await world.inner.store.write(Lane.EVENTS, take_events, rows, Shop(), wall)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("end", [ORDER, "Support Ticket Opened"])
+async def test_what_undid_a_trigger_before_it_was_looked_at_counts(opening: Opening, end: str, order: tuple[int, ...]) -> None:
+    """Both were told at once, as a shop's hourly export or a phone that was offline does."""
+    world = await opening(CART)
+    both = ((STARTED, 20), (end, 10))
+    await told(world, *(both[place] for place in order))
+    await world.go(DAY)
+    assert await world.walks(name="cart") == []
+    assert await world.one("SELECT count(*) FROM trigger_event") == 0
+
+
+async def test_what_came_before_a_trigger_does_not_undo_it(opening: Opening) -> None:
+    """Nor does what ends one basket end the next."""
+    world = await opening(CART)
+    await told(world, (ORDER, 30), (STARTED, 20))
+    await told(world, (STARTED, 40), (ORDER, 30), (STARTED, 20), recipient="c-2")
+    await world.walk()
+    for recipient in ("c-1", "c-2"):
+        assert await world.walks(recipient, "cart") == [("open", None, None)]
+
+
+async def test_who_bought_since_the_evaluation_does_not_enter(opening: Opening) -> None:
+    """The segment was evaluated in the morning; the campaign goes on at night."""
+    world = await opening(campaign(enrol=Enrol(segment="lapsed", anchor="last_order_at"), exit=Exit(events=(ORDER,))))
+    await world.lapsed(50, "c-1", "c-2")
+    await world.put_in("lapsed", "c-1", "c-2")
+    world.inner.clock.wall += 60 * MINUTE
+    await world.happen(ORDER, "c-2")
+    await world.walk()
+    assert [state for state, _, _ in await world.walks("c-1")] == ["open"]
+    assert await world.walks("c-2") == []
+
+
+async def test_all_walks_of_an_archived_campaign_are_settled(opening: Opening) -> None:
+    """However many there are: nothing of them is watched when their horizons are over."""
+    world = await opening(campaign())
+    people = [f"c-{number}" for number in range(130)]
+    await world.lapsed(45, *people)
+    await world.drop(*(person(each) for each in people), campaign="winback", id="job")
+    await world.walk()
+    for status in (CampaignStatus.PAUSED, CampaignStatus.ARCHIVED):
+        await world.inner.store.write(Lane.EXIT, set_campaign_status, "winback", status)
+    await world.walk()
+    assert await world.inner.sql("SELECT state, settled, count(*) FROM walk GROUP BY 1, 2") == [("exited", 1, 130)]
+    world.inner.clock.wall += 40 * DAY
+    await world.walk()
+    assert await world.one("SELECT count(*) FROM walk WHERE watched = 1 OR next_at IS NOT NULL") == 0
+
+
+async def test_the_words_of_a_trigger_go_with_its_person(opening: Opening) -> None:
+    """Also of one that waits for a paused campaign."""
+    world = await opening(CART)
+    await world.inner.store.write(Lane.EXIT, set_campaign_status, "cart", CampaignStatus.PAUSED)
+    await told(world, (STARTED, 0), recipient="c-1")
+    await told(world, (STARTED, 0), recipient="c-2")
+    await world.inner.store.write(Lane.EXIT, lambda conn: erase_recipient(conn, "c-1", now=world.inner.clock.wall, source="test"))
+    assert await world.inner.sql("SELECT person FROM trigger_event") == [(person_id("c-2"),)]
+
+
+async def test_a_clock_that_is_not_trusted_moves_no_walk(opening: Opening) -> None:
+    """It jumped ahead by years: nobody is walked through to the end for it."""
+    world = await opening(campaign())
+    await world.lapsed(45)
+    await world.drop(person("c-1"), campaign="winback", id="job")
+    world.inner.clock.wall += 900 * DAY
+    for trusted, after in ((False, [("open", None, None)]), (True, [("open", "reminder", None)])):
+        signals = Signals()
+        stage = WalkStage(
+            store=world.inner.store, clock=world.inner.clock, ids=SystemIds(), log=world.inner.log, config=world.inner.config,
+            rules=world.rules, standing=world.standing, shop=Shop, signals=signals, trusted=lambda trusted=trusted: trusted,
+        )  # fmt: skip
+        running = asyncio.create_task(stage.run())
+        await signals.wait("idle")
+        await stage.stop()
+        await running
+        assert await world.walks() == after
