@@ -16,7 +16,7 @@ from sqlalchemy import Connection, bindparam, func, insert, literal_column, null
 from daemon.errors import IntakeError
 from daemon.journey.profile import moment
 from daemon.journey.sequence import Start, may_enter
-from daemon.model.delivery import Instant, Reason
+from daemon.model.delivery import DAY, Instant, Reason
 from daemon.model.job import JobState
 from daemon.model.journey import WalkState
 from daemon.store import schema as s
@@ -27,6 +27,8 @@ WALKS = "walks"
 STANDING = f"{WALKS}:"
 ENTERED, EVENT = "entered", "event"
 """Anchors that are no columns and no traits."""
+LIST_AGE = DAY
+"""Of whom no anchor is known, he came by a list: it may be so old, and an order since then that is told only now ends the walk."""
 TRAITS = "traits."
 COLUMNS = (
     "first_order_at", "last_order_at", "last_open_at", "last_click_at", "last_visit_at", "last_seen_at", "subscription_ends_at",
@@ -115,7 +117,7 @@ def enrol(
         if begun is None:
             how.append(Reason.LATE.value)
             continue
-        since = at if at is not None else min(now, anchor) if anchor is not None else now
+        since = at if at is not None else min(now, anchor) if anchor is not None else now - LIST_AGE
         arms = json.dumps(begun.arms, separators=(",", ":")) if begun.arms else None
         rows.append((
             number, entry.campaign, person, occurrence, entry.version, state.value, now, since, begun.start.anchor_at, begun.start.shift,

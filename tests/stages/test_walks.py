@@ -301,6 +301,16 @@ async def test_a_purchase_ends_a_walk_that_began_by_a_clock_that_was_ahead(openi
     assert [state for state, _, _ in await world.walks()] == ["converted"]
 
 
+async def test_a_list_may_be_a_day_old(opening: Opening) -> None:
+    """An order that was made after the list and is told after the entry ends the walk, though no earlier order is known."""
+    world = await opening()
+    await world.drop(person("c-1"), person("c-2"))
+    await world.happen(ORDER, "c-1", ago=5 * HOUR)
+    await world.happen(ORDER, "c-2", ago=2 * DAY)
+    await world.go(HOUR)
+    assert [(await world.walks(name))[0][0] for name in ("c-1", "c-2")] == ["exited", "open"]
+
+
 async def test_a_goal_after_the_end_is_noted_while_the_horizon_runs(opening: Opening) -> None:
     """30 days from the first message."""
     world = await opening(campaign(steps=[THREE[0]], goal=Goal(event=ORDER, horizon=30 * DAY)))
