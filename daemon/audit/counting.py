@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from daemon.audit.hours import wall_clock
 
@@ -22,8 +22,7 @@ CLAIM_GRACE = 2 * 3600 * 1_000_000
 """A send was judged when it was claimed; it leaves at most so much later."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contact:
+class Contact(NamedTuple):
     """A touch as it is counted. `zones`: those that were possible for it."""
 
     delivery: int

@@ -67,6 +67,7 @@ class Hours:
         return any(stretch.has(weekday, second, carried=carried) for stretch in self.open)
 
 
+@functools.lru_cache(maxsize=256)
 def wall_clock(at: int, zone: str) -> datetime:
     """What the clock on the wall shows at an instant (microseconds of UTC). UnreadableError for a zone that nobody knows."""
     try:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from daemon.audit.counting import ACT, PAID, Contact, excess
 from daemon.audit.hours import UnreadableError, read_hours, read_quiet_hours, wall_clock
@@ -59,8 +59,7 @@ class Terms:
         )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Send:
+class Send(NamedTuple):
     """A handover as it is judged. `contacts`: all counted contacts of the person, this one too, None in place of `contact` when the
     store has no touch of it. `settled`: the recipient is now as it was then."""
 

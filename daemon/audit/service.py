@@ -152,20 +152,20 @@ class Audit(Service):
             self._terms[key] = Terms.of(body)
         findings: list[Finding] = []
         unjudged = 0
+        contacts = {person: [self._contact(touch) for touch in touches] for person, touches in facts.touches.items()}
         for at, delivery in sends:
             row = facts.rows.get(delivery)
             if row is None:
                 unjudged += 1  # planned after the copy that this store was put back from
                 continue
-            verdict = judge(self._send(row, at, facts), pages_at(self._book, at))
+            verdict = judge(self._send(row, at, facts, contacts.get(row.person, ())), pages_at(self._book, at))
             findings += verdict.findings
             unjudged += bool(verdict.unjudged)
         while len(self._terms) > TERMS:
             self._terms.popitem(last=False)
         return findings, unjudged
 
-    def _send(self, row: kept.SentRow, at: Instant, facts: kept.SentFacts) -> Send:
-        contacts = [self._contact(touch) for touch in facts.touches.get(row.person, ())]
+    def _send(self, row: kept.SentRow, at: Instant, facts: kept.SentFacts, contacts: Sequence[Contact]) -> Send:
         mine = next((contact for contact in contacts if contact.delivery == row.delivery and contact.at == at), None)
         counted = row.in_flight_at == at or (row.state in ("accepted", "in_doubt") and row.handed_over_at == at)
         traits = json.loads(row.traits) if row.traits and '"quiet_hours"' in row.traits else {}

@@ -7,6 +7,7 @@ import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -78,14 +79,17 @@ def check_file(status: os.stat_result, config: Config) -> None:
 def make_folders(config: Config, disk: Disk) -> None:
     """Make and check the folders of all queues. ConfigError when one could be tampered with."""
     problems: list[Problem] = []
-    root = config.spool.path
-    disk.make_folder(root.parent)
-    _make(root, config, disk, problems)
-    for queue in sorted(config.queues):
-        for path in (root / queue, *(root / queue / part for part in PARTS)):
-            _make(path, config, disk, problems)
+    disk.make_folder(config.spool.path.parent)
+    for path in _paths(config.spool.path, tuple(sorted(config.queues))):
+        _make(path, config, disk, problems)
     if problems:
         raise ConfigError(problems)
+
+
+@lru_cache(maxsize=4)
+def _paths(root: Path, queues: tuple[str, ...]) -> tuple[Path, ...]:
+    """The outer ones first."""
+    return root, *(path for queue in queues for path in (root / queue, *(root / queue / part for part in PARTS)))
 
 
 def _make(path: Path, config: Config, disk: Disk, problems: list[Problem]) -> None:

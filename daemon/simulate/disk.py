@@ -34,6 +34,8 @@ class _Node:
 class _Folder:
     names: dict[str, _Node] = field(default_factory=dict)
     durable: dict[str, _Node] = field(default_factory=dict)
+    inner: set[str] = field(default_factory=set)
+    """The names of the folders in it."""
 
 
 class SimFile:
@@ -91,10 +93,8 @@ class SimDisk:
         self._made = 0
         self._rng = random.Random(f"disk {seed}")
         self._folders: dict[Path, _Folder] = {Path("/"): _Folder()}
-        self._places: dict[Path, tuple[Path, str]] = {}
+        self._places: dict[Path, tuple[_Folder, str]] = {}
         """Path -> (its folder, its name): the same few are asked for again and again."""
-        self._inner: dict[Path, set[str]] = {}
-        """Folder -> the names of the folders in it."""
         self.left = capacity
         self.failing = False
         self.life = 0
@@ -170,19 +170,24 @@ class SimDisk:
             self.sync_folder(path.parent)
 
     def make_folder(self, path: Path, *, mode: int = 0o700) -> None:
-        for folder in (path, *path.parents):
+        if path in self._folders:
+            return
+        for folder in reversed((path, *path.parents)):
             if folder not in self._folders:
                 self._folders[folder] = _Folder()
-                self._inner.setdefault(folder.parent, set()).add(folder.name)
+                self._folders[folder.parent].inner.add(folder.name)
 
     def names(self, folder: Path) -> list[str]:
-        return sorted(self._folder(folder).names.keys() | self._inner.get(folder, set()))
+        found = self._folder(folder)
+        return sorted(found.names.keys() | found.inner)
 
     def exists(self, path: Path) -> bool:
         if (place := self._places.get(path)) is None:
-            place = self._places[path] = path.parent, path.name
-        folder = self._folders.get(place[0])
-        return (folder is not None and place[1] in folder.names) or path in self._folders
+            if (folder := self._folders.get(path.parent)) is None:
+                return path in self._folders
+            place = self._places[path] = folder, path.name
+        folder, name = place
+        return name in folder.names or name in folder.inner
 
     def status(self, path: Path) -> os.stat_result:
         if path in self._folders:

@@ -168,6 +168,31 @@ class SimLoop(asyncio.base_events.BaseEventLoop):
     # --- steps ----------------------------------------------------------------------------------------------------------------
 
     def _run_once(self) -> None:
+        """Turn after turn, until somebody stops the loop: what `run_forever` would do, in one frame."""
+        told, alarms = self._told, self._alarms
+        while True:
+            for handle in self._batch():
+                if handle._cancelled:
+                    continue
+                self.steps += 1
+                callback: Any = handle._callback  # type: ignore[attr-defined]
+                owner = getattr(callback, "__self__", None)
+                told.append(owner.get_name() if type(owner) is SimTask else _label(callback))
+                try:
+                    handle._context.run(callback, *handle._args)  # type: ignore[attr-defined]
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:  # noqa: BLE001 - as `Handle._run`
+                    self.call_exception_handler({"message": f"in {_label(callback)}", "exception": error, "handle": handle})
+                while alarms and self.steps >= alarms[0][0]:
+                    heapq.heappop(alarms)[2]()
+            if len(told) > 500:
+                self._hash()
+            if self._stopping:  # type: ignore[attr-defined]
+                return
+
+    def _batch(self) -> list[asyncio.Handle]:
+        """All that can run now, shuffled; if nothing can, time goes on to the next timer."""
         ready: Any = self._ready  # type: ignore[attr-defined]
         if self.steps >= self._limit:
             limit, self._limit = self._limit, sys.maxsize  # so that the tasks can still be cancelled
@@ -188,24 +213,7 @@ class SimLoop(asyncio.base_events.BaseEventLoop):
         ready.clear()
         if self._order is not None and len(batch) > 1:
             self._order.shuffle(batch)
-        told, alarms = self._told, self._alarms
-        for handle in batch:
-            if handle._cancelled:
-                continue
-            self.steps += 1
-            callback = handle._callback
-            owner = getattr(callback, "__self__", None)
-            told.append(owner.get_name() if type(owner) is SimTask else _label(callback))
-            try:
-                handle._context.run(callback, *handle._args)
-            except (SystemExit, KeyboardInterrupt):
-                raise
-            except BaseException as error:  # noqa: BLE001 - as `Handle._run`
-                self.call_exception_handler({"message": f"in {_label(callback)}", "exception": error, "handle": handle})
-            while alarms and self.steps >= alarms[0][0]:
-                heapq.heappop(alarms)[2]()
-        if len(told) > 500:
-            self._hash()
+        return batch
 
     def _waiting(self) -> str:
         names = sorted(f"{task.get_name()} in {task.get_coro()!s:.80}".split(" at 0x")[0] for task in asyncio.all_tasks(self))
@@ -297,8 +305,9 @@ for _name in BANNED:
 
 
 def _label(callback: Any) -> str:
-    """What a step runs, in words that are the same in every run: the task's name, else the callback's."""
-    owner = getattr(callback, "__self__", None)
-    if isinstance(owner, asyncio.Task):
-        return owner.get_name()
-    return getattr(callback, "__qualname__", type(callback).__name__)
+    """What a step runs, where that is no task of ours, in words that are the same in every run."""
+    try:
+        name: str = callback.__qualname__
+    except AttributeError:
+        return type(callback).__name__
+    return name

@@ -76,8 +76,17 @@ class ProcessDisk:
         self._process, self._disk = process, disk
 
     def __getattr__(self, name: str) -> Any:
-        self._process.check()
-        return getattr(self._disk, name)
+        process, act = self._process, getattr(self._disk, name)
+
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            process.check()
+            return act(*args, **kwargs)
+
+        if not callable(act):
+            process.check()
+            return act
+        setattr(self, name, checked)  # found at once the next time
+        return checked
 
 
 def disk_of(process: Process, disk: SimDisk) -> Disk:

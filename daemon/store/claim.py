@@ -145,8 +145,9 @@ def claim_due(
     if not heads:
         return ClaimResult(claimed=(), judged={}, taken=0, next_due=lanes.next_due, drained=not lanes.due)
     rows = due_rows(conn, (head[2] for head in heads))
+    over = len(drained) == len(lanes.due) and not lanes.more
     rivals: list[DueRow] = []
-    if contest and len(lanes.due) > 1:
+    if contest and not over and len(lanes.due) > 1:  # where all that is due was taken there are none
         rivals = rivals_of(conn, rows, due_waves(conn), now)
     versions = [(row.campaign, version) for row in (*rows, *rivals) for version in (row.version, row.newest)]
     needs = prepare(frozenset(versions), partial(body_of, conn)) or NO_NEEDS
@@ -159,7 +160,6 @@ def claim_due(
     claimed = write_verdicts(conn, judged, now=now, owner=owner, epoch=epoch, mint=mint)
     counts = Counter([(verdict.decision.verdict, verdict.decision.reason) for verdict in judged])
     next_due = lanes.next_due
-    over = len(drained) == len(lanes.due) and not lanes.more
     for head in heads_of(conn, drained) if over else ():  # a verdict may have put something back to due, even at once
         over = over and head > now
         next_due = head if next_due is None else min(next_due, head)

@@ -22,6 +22,7 @@ from daemon.store import profiles, proofs, wishes
 from daemon.store import schema as s
 from daemon.store.follow import note_reaction
 from daemon.store.proofs import About, find_deliveries
+from daemon.store.sql import fetch, rows
 
 PARKED_FOR = 72 * HOUR
 """A report whose delivery is not known by then is of nothing that we sent."""
@@ -195,16 +196,19 @@ class Joined(NamedTuple):
     """Reports that it looked at."""
 
 
+_ANY_PARKED = select(s.feedback_parked.c.id).limit(literal_column("1"))
+
+
 def any_parked(conn: Connection) -> bool:
-    return conn.execute(select(s.feedback_parked.c.id).limit(1)).first() is not None
+    return bool(fetch(conn, _ANY_PARKED))
 
 
 def join_parked(conn: Connection, after: int, *, channels: Sequence[str], now: Instant, limit: int = JOINED) -> Joined:
     """Try parked reports again, at most `limit` of them behind `after`; those that are too old are forgotten."""
-    rows = conn.execute(_PARKED, {"after": after, "limit": limit}).all()
+    parked = rows(conn, _PARKED, ("after", "limit"), (after, limit))
     heard: list[tuple[Report, Heard]] = []
     gone: list[int] = []
-    for row in rows:
+    for row in parked:
         fields = json.loads(row.item)
         report = Report(**{**fields, "hash": bytes.fromhex(fields["hash"]) if fields["hash"] is not None else None})
         found = find_deliveries(conn, _numbers(conn, report))
@@ -216,7 +220,7 @@ def join_parked(conn: Connection, after: int, *, channels: Sequence[str], now: I
         heard += [(report, _of_delivery(conn, report, about, channels, now)) for about in found]
     if gone:
         conn.execute(delete(s.feedback_parked).where(s.feedback_parked.c.id.in_(gone)))
-    return Joined(heard, rows[-1].id if len(rows) == limit else None, len(rows))
+    return Joined(heard, parked[-1].id if len(parked) == limit else None, len(parked))
 
 
 class FeedbackRow(NamedTuple):

@@ -216,9 +216,17 @@ _END = (
 )
 
 
+_ANY_HELD = (
+    select(s.tally.c.job)
+    .where(s.tally.c.state == State.HELD.value, s.tally.c.reason == bindparam("reason"), s.tally.c.n > literal_column("0"))
+    .limit(literal_column("1"))
+)
+
+
 def release_some_held(conn: Connection, where: HeldWhere, now: Instant, limit: int = CHUNK) -> int:
     """At most `limit` held deliveries become due now. Returns how many; 0 = none is left."""
-    rows = _some_held(conn, where, limit)
+    none = where.reason is not None and not fetch(conn, _ANY_HELD, ("reason",), (where.reason,))  # asked at each start
+    rows = [] if none else _some_held(conn, where, limit)
     if not rows:
         return 0
     lanes = open_lanes(conn, {(row.job, row.channel): row.lane for row in rows})

@@ -63,7 +63,7 @@ class Person:
 
     def shut(self, tables: Sequence[Mapping[str, Any]], at: int) -> frozenset[str]:
         """The zones in which some window is shut at an instant."""
-        return frozenset(zone for zone in self.zones if not all(is_open(table, wall(zone, at)) for table in tables))
+        return frozenset([zone for zone in self.zones if not _all_open(tables, wall(zone, at))])
 
     def same_day(self, zone: str, at: int, others: Sequence[int], slack: int) -> int:
         """How many of the others lie in the local day of `at`; none where midnight was just now."""
@@ -71,6 +71,10 @@ class Person:
         if wall(zone, at - slack).date() != day:
             return 0
         return sum(wall(zone, other).date() == day and wall(zone, other - slack).date() == day for other in others)
+
+
+def _all_open(tables: Sequence[Mapping[str, Any]], local: datetime) -> bool:
+    return all(is_open(table, local) for table in tables)
 
 
 def is_open(table: Mapping[str, Any], local: datetime) -> bool:

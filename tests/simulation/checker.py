@@ -23,6 +23,7 @@ compared with it. Windows and caps are computed anew here, from the tables as wr
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -198,7 +199,7 @@ def _windows(case: Case) -> Iterator[str]:
         person = case.person(event)
         if not person.zones:
             yield f"I6 {event.job}/{event.recipient} was sent to at {event.began}, though nobody knows where they live"
-        elif shut := person.shut(tables, event.began) & person.shut(tables, event.began - SLACK):
+        elif (shut := person.shut(tables, event.began)) and (shut := shut & person.shut(tables, event.began - SLACK)):
             yield f"I6 {event.job}/{event.recipient} was sent to at {event.began}, outside the window in {sorted(shut)}"
 
 
@@ -319,8 +320,11 @@ def _fair(case: Case) -> Iterator[str]:
     troubles = [e.at for e in case.events if isinstance(e, Fault | Switch) or (isinstance(e, Received) and e.answer != "250")]
     firsts = [tries[0] for tries in case.by_intent.values()]
     firsts.sort(key=lambda event: event.began)
+    began = [event.began for event in firsts]
     for event in firsts:
         ready = case.jobs[event.job].at + EXPANSION
+        if bisect_left(began, event.began) - bisect_right(began, ready) <= room:
+            continue
         tried = Counter(case.jobs[other.job].queue for other in firsts if ready < other.began < event.began)
         own = case.jobs[event.job].queue
         others = tried.total() - tried[own]

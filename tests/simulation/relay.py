@@ -24,7 +24,7 @@ LATENCY = (0.0002, 0.01)
 SECONDS: Mapping[Stage, float] = {"reset": 60.0, "mail": 60.0, "rcpt": 60.0, "data": 30.0, "dot": 120.0}
 """A fifth of what the channel has: whoever waits for a relay that hangs asks again each second, and that is met often enough so."""
 CONNECT_SECONDS = 30.0
-RECORDED_SECONDS = 0.05
+RECORDED_SECONDS = 0.1
 """So long an outcome may take into the store, with those of others before it."""
 
 AT_RCPT = {

@@ -66,12 +66,12 @@ pool = {pool}
 _CAPS = '[[cap]]\nname = "burst"\nlimit = {burst}\nrolling = "{rolling}"\n[[cap]]\nname = "daily"\nlimit = {daily}\ncalendar = "day"\n'
 VARIANTS: tuple[Mapping[str, str], ...] = (
     {"unknown": 'home_countries = ["ID"]', "rules": _CAPS.format(burst=2, rolling="3h", daily=3), "provider": ""},
-    {"unknown": 'unknown_zone = "hold"', "rules": '[window]\nstart = "08:00"\nend = "22:00"\n', "provider": 'rate = "120/s"'},
+    {"unknown": 'unknown_zone = "hold"', "rules": '[window]\nstart = "08:00"\nend = "22:00"\n', "provider": 'rate = "500/s"'},
     {
         "unknown": 'unknown_zone = "default"',
         "rules": '[window]\nhours = ["mon-fri 09:00-12:00", "mon-fri 13:30-20:00", "sat,sun 10:00-18:00"]\nclosed = ["fri 15:00-15:30"]\n'
         + _CAPS.format(burst=1, rolling="90m", daily=2),
-        "provider": 'domains = { "slow.example" = "20/s" }',
+        "provider": 'domains = { "slow.example" = "40/s" }',
     },
 )
 

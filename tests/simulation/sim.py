@@ -36,14 +36,20 @@ from tests.simulation.workload import DEATHS, FaultPlan, JobPlan, Plan, utc
 
 T = TypeVar("T")
 
+NEW = tuple(STATE / "spool" / queue / "new" for queue in QUEUES)
+"""Where jobs are put."""
 HOT_SECONDS = 30.0
 """For so long after something happened the daemon and the operators look around often."""
 BUYERS = 0.15
 """Share of the addresses named to a relay whose people buy about then."""
+HOT_TICK = 60.0
+"""How often the daemon does so then when nothing calls it."""
 IDLE = 3600.0
 """How often those around the daemon look when nothing happens."""
 LOOK = 7200.0
 """How often the daemon looks around when nothing calls it."""
+GATHER = 40.0
+"""What falls due within so long is claimed together."""
 END_SECONDS = 60 * 3600.0
 """By then all work must have ended: the longest life is 26 h, and it begins at the last drop."""
 
@@ -73,8 +79,8 @@ class Sim:
         self.buying = random.Random(f"buying {plan.seed}")
         self.faults = StoreFaults(plan.seed)
         self.pace = Pace(
-            tick_seconds=LOOK, heartbeat_ticks=1, observe_ticks=10, poll_seconds=LOOK, room_seconds=20, audit_seconds=LOOK,
-            reconcile_seconds=LOOK,
+            tick_seconds=LOOK, heartbeat_ticks=1, observe_ticks=10, poll_seconds=2 * LOOK, room_seconds=20, audit_seconds=3 * LOOK,
+            reconcile_seconds=3 * LOOK, gather_seconds=GATHER,
         )  # fmt: skip
         self.context = contextvars.copy_context()
         self.start = utc(plan.start)
@@ -132,7 +138,7 @@ class Sim:
     def heat(self) -> None:
         """Something happens: look around often for a while."""
         self.hot_until = self.world.loop.time() + HOT_SECONDS
-        self.pace.tick_seconds = 25
+        self.pace.tick_seconds = HOT_TICK
 
     def strikes(self, kind: str) -> None:
         """A fault of this kind strikes now: which states are the deliveries in?"""
@@ -300,8 +306,7 @@ class Sim:
 
     def _undone(self) -> bool:
         """Jobs lie in the spool: as if the daemon looked once a second."""
-        spool = STATE / "spool"
-        return any(name.endswith(".ndjson") for queue in QUEUES for name in self.world.disk.names(spool / queue / "new"))
+        return any(name.endswith(".ndjson") for folder in NEW for name in self.world.disk.names(folder))
 
     async def _start_all(self) -> None:
         async with self.word:

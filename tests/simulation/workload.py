@@ -19,8 +19,8 @@ from tests.simulation.shop import QUEUES, VARIANTS
 
 ROWS = 204
 """At least; 60 more where a queue is cancelled, whose rows may never be planned."""
-JOBS = 5
-"""There are at least so many jobs, of at most 50 rows: faults are tied to one of the first."""
+JOBS = 4
+"""There are at least so many jobs, of at most 60 rows: faults are tied to one of the first."""
 PEOPLE = 90
 CANCELLED_SHARE = 0.05
 """Of the seeds: a queue is cancelled and the daemon stopped soon after."""
@@ -106,7 +106,7 @@ def draw_plan(seed: int) -> Plan:
     ends = stopping.random() < CANCELLED_SHARE
     jobs = _draw_jobs(rng, start, ROWS + 60 * (ends or any(fault.kind == "cancel_queue" for fault in faults)))
     faults += _draw_stop_after_cancel(stopping, jobs) if ends else ()
-    ways = {name: rng.uniform(0.01, 0.06) for name in rng.sample(BEHAVIOURS, rng.randint(1, 6))}
+    ways = {name: rng.uniform(0.01, 0.03) for name in rng.sample(BEHAVIOURS, rng.randint(1, 6))}
     return Plan(
         seed=seed, start=start, variant=rng.randrange(len(VARIANTS)), pipelining=rng.random() < 0.75, jobs=jobs,
         faults=faults, ways=ways, unsubscribe=rng.choice((0.0, 0.03, 0.1)),
@@ -137,8 +137,8 @@ def _draw_jobs(rng: random.Random, start: datetime, least: int) -> tuple[JobPlan
     jobs: list[JobPlan] = []
     total = 0
     while total < least:
-        queue = rng.choice([queue for queue, left in free.items() if len(left) >= 30])
-        count = min(rng.randint(30, 50), max(least - total, 5))
+        queue = rng.choice([queue for queue, left in free.items() if len(left) >= 40])
+        count = min(rng.randint(40, 60), max(least - total, 5))
         rows, free[queue] = tuple(free[queue][:count]), free[queue][count:]
         total += len(rows)
         at = 0.0 if not jobs else jobs[-1].at + rng.choice((0.0, rng.uniform(0, 2), rng.uniform(0, 200), rng.uniform(0, 9000)))

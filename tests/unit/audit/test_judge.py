@@ -143,7 +143,7 @@ def test_transactional_sends_need_no_slot_but_take_one():
 def test_two_of_one_instant_are_found_once():
     """Both in one commit, one slot: one finding, not two."""
     pair = [contact(NOON, 1), contact(NOON, 2)]
-    found = [judge(replace(send(NOON), delivery=one.delivery, contact=one, contacts=pair), (page(limits=(limit(),)),)).findings for one in pair]
+    found = [judge(send(NOON)._replace(delivery=one.delivery, contact=one, contacts=pair), (page(limits=(limit(),)),)).findings for one in pair]
     assert [len(each) for each in found] == [0, 1]
 
 
@@ -158,8 +158,8 @@ def test_a_second_contact_of_one_delivery_is_found():
 
 def test_sent_and_not_counted_is_found():
     """Accepted with no touch: the caps would not know of it. What surely failed has none, rightly."""
-    assert kinds(replace(send(), contact=None, contacts=[])) == ["no_touch"]
-    assert kinds(replace(send(), contact=None, contacts=[], counted=False)) == []
+    assert kinds(send()._replace(contact=None, contacts=[])) == ["no_touch"]
+    assert kinds(send()._replace(contact=None, contacts=[], counted=False)) == []
 
 
 @pytest.mark.parametrize(
