@@ -30,7 +30,7 @@ from daemon.simulate import MemoryFile, Process, QuietLog, StoreFaults, World, m
 from daemon.web.operations import Selection
 from tests.simulation import look
 from tests.simulation.events import Acked, Asked, Bought, End, Event, Fault, Resolved, Seen, Suppressed, Switch
-from tests.simulation.relay import RECORDED_SECONDS, Sea
+from tests.simulation.relay import BEHAVIOURS, RECORDED_SECONDS, Sea
 from tests.simulation.shop import QUEUES, STATE, setup_of
 from tests.simulation.workload import DEATHS, FaultPlan, JobPlan, Plan, utc
 
@@ -143,7 +143,7 @@ class Sim:
     def strikes(self, kind: str) -> None:
         """A fault of this kind strikes now: which states are the deliveries in?"""
         self.struck[kind] += 1
-        if self.struck[kind] <= 2:
+        if self.struck[kind] <= (2 if kind in BEHAVIOURS else 10):
             for state, n in look.states(self.file.conn).items():
                 self.table[kind, state] += n
 

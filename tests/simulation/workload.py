@@ -18,11 +18,11 @@ from tests.simulation.relay import BEHAVIOURS
 from tests.simulation.shop import QUEUES, VARIANTS
 
 ROWS = 204
-"""At least; 60 more where a queue is cancelled, whose rows may never be planned."""
+"""At least; as many more as a queue may have where one is cancelled, whose rows may never be planned."""
 JOBS = 4
 """There are at least so many jobs, of at most 60 rows: faults are tied to one of the first."""
 PEOPLE = 90
-CANCELLED_SHARE = 0.05
+CANCELLED_SHARE = 0.1
 """Of the seeds: a queue is cancelled and the daemon stopped soon after."""
 STARTS = (
     "2026-11-23T01:56:00+00:00", "2026-11-27T12:51:00+00:00", "2026-10-24T22:58:00+00:00", "2026-11-01T04:57:00+00:00",
@@ -104,7 +104,7 @@ def draw_plan(seed: int) -> Plan:
     faults = _draw_faults(rng)
     stopping = random.Random(f"cancelled {seed}")
     ends = stopping.random() < CANCELLED_SHARE
-    jobs = _draw_jobs(rng, start, ROWS + 60 * (ends or any(fault.kind == "cancel_queue" for fault in faults)))
+    jobs = _draw_jobs(rng, start, ROWS + PEOPLE * (ends or any(fault.kind == "cancel_queue" for fault in faults)))
     faults += _draw_stop_after_cancel(stopping, jobs) if ends else ()
     ways = {name: rng.uniform(0.01, 0.03) for name in rng.sample(BEHAVIOURS, rng.randint(1, 6))}
     return Plan(
@@ -137,7 +137,8 @@ def _draw_jobs(rng: random.Random, start: datetime, least: int) -> tuple[JobPlan
     jobs: list[JobPlan] = []
     total = 0
     while total < least:
-        queue = rng.choice([queue for queue, left in free.items() if len(left) >= 40])
+        fresh = [queue for queue, left in free.items() if len(left) >= 40]
+        queue = rng.choice(fresh or [queue for queue, left in free.items() if left])
         count = min(rng.randint(40, 60), max(least - total, 5))
         rows, free[queue] = tuple(free[queue][:count]), free[queue][count:]
         total += len(rows)
