@@ -18,12 +18,12 @@ from tests.simulation.relay import BEHAVIOURS
 from tests.simulation.shop import QUEUES, VARIANTS
 
 ROWS = 204
-"""At least; as many more as a queue may have where one is cancelled, whose rows may never be planned."""
+"""At least; as many more as a queue may have for each that is cancelled, whose rows may never be planned."""
 JOBS = 4
 """There are at least so many jobs, of at most 60 rows: faults are tied to one of the first."""
 PEOPLE = 90
-CANCELLED_SHARE = 0.1
-"""Of the seeds: a queue is cancelled and the daemon stopped soon after."""
+CANCELLED_SHARE = 0.15
+"""Of the seeds: a queue is cancelled and the daemon stopped soon after, and something else breaks then."""
 STARTS = (
     "2026-11-23T01:56:00+00:00", "2026-11-27T12:51:00+00:00", "2026-10-24T22:58:00+00:00", "2026-11-01T04:57:00+00:00",
     "2027-03-28T00:56:00+00:00", "2026-11-29T10:48:00+00:00", "2026-11-26T07:58:00+00:00",
@@ -104,7 +104,8 @@ def draw_plan(seed: int) -> Plan:
     faults = _draw_faults(rng)
     stopping = random.Random(f"cancelled {seed}")
     ends = stopping.random() < CANCELLED_SHARE
-    jobs = _draw_jobs(rng, start, ROWS + PEOPLE * (ends or any(fault.kind == "cancel_queue" for fault in faults)))
+    queues = {int(fault.draw * len(QUEUES)) for fault in faults if fault.kind == "cancel_queue"}
+    jobs = _draw_jobs(rng, start, ROWS + PEOPLE * min(len(queues) + ends, 2))
     faults += _draw_stop_after_cancel(stopping, jobs) if ends else ()
     ways = {name: rng.uniform(0.01, 0.03) for name in rng.sample(BEHAVIOURS, rng.randint(1, 6))}
     return Plan(
@@ -173,6 +174,7 @@ def _draw_stop_after_cancel(rng: random.Random, jobs: Sequence[JobPlan]) -> tupl
     return (
         FaultPlan(kind="cancel_queue", job=job, steps=steps, draw=which, seconds=1),
         FaultPlan(kind="sigterm", job=job, steps=steps + rng.randint(50, 400), draw=rng.random(), seconds=rng.uniform(0.05, 5)),
+        FaultPlan(kind=rng.choice(FAULTS), job=job, steps=steps + rng.randint(400, 1500), draw=rng.random(), seconds=rng.uniform(5, 200)),
     )
 
 
