@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import sys
+from collections.abc import AsyncIterator
 from typing import Any, BinaryIO
 
 import click
@@ -10,6 +13,7 @@ from daemon.cli import screen
 from daemon.cli.client import call, every, segment, with_api
 from daemon.cli.context import Cli, command, group
 
+COLUMNS = ("code", "state", "campaign", "offer", "recipient", "issued_at", "ends_at", "pool")
 STATES = ("issued", "reserved", "open", "redeemed", "expired", "replaced", "returned")
 _WORDS = {
     "unknown": "is no code of ours",
@@ -53,13 +57,29 @@ def _show_import(answer: dict[str, Any]) -> None:
 @command("list", short_help="Issued, open, redeemed, expired; what pools have left.")
 @click.option("--campaign", metavar="NAME", help="Only this campaign's.")
 @click.option("--reconcile", is_flag=True, help="Check the books, and list the uses of codes that they do not explain.")
-def list_offers(cli: Cli, campaign: str | None, reconcile: bool) -> None:
+@click.option("--codes", is_flag=True, help="The codes themselves: those that a shop must accept, unless --state says others.")
+@click.option("--offer", metavar="NAME", help="With --codes: only this offer's.")
+@click.option("--state", type=click.Choice([*STATES[1:], "all"]), help="With --codes: only in this state (default: reserved or open).")
+@click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", help="With --codes: how to write them.")
+def list_offers(
+    cli: Cli, campaign: str | None, reconcile: bool, codes: bool, offer: str | None, state: str | None, form: str
+) -> None:  # fmt: skip
     """What became of the offers that were issued, and what the pools have left.
 
     With --reconcile the counts are checked (issued = reserved + open + redeemed + expired + replaced + returned, and each pool against
     its codes), and codes are listed that orders used and that are unknown, nobody's, another's, used twice or late. Counts that do not add
     up make the exit code 1.
+
+    With --codes the codes are listed in the order in which they were given out, with what a shop needs to accept them: `--format csv` has a
+    line each under a header, `--format json` (or --json) an object a line. They are written as they come, however many there are.
     """
+    if codes and reconcile:
+        raise click.UsageError("--codes and --reconcile are two lists: ask for one of them")
+    if not codes and (offer or state or form != "table"):
+        raise click.UsageError("--offer, --state and --format are for --codes")
+    if codes:
+        _list_codes(cli, {"campaign": campaign, "offer": offer, "state": state}, "json" if cli.json else form)
+        return
     books = call(cli, "GET", "/v1/offers", query={"campaign": campaign} if campaign else None)
     if reconcile:
         books["uses"] = every(cli, "/v1/offers/uses", {"limit": 1000})
@@ -85,6 +105,28 @@ def _show(books: dict[str, Any], *, reconcile: bool) -> None:
     for use in books["uses"]:
         who = f" of {use['recipient']}" if use["recipient"] else ""
         screen.say(screen.clean(f"{use['code']} {_WORDS[use['what']]}: order {use['order']}{who}, {screen.moment(use['at'])}"))
+
+
+def _list_codes(cli: Cli, only: dict[str, str | None], form: str) -> None:
+    """Page by page, so that a million of them take no room."""
+    query = {"limit": 1000, **{key: value for key, value in only.items() if value is not None}}
+
+    async def work(api: Any) -> None:
+        items: AsyncIterator[dict[str, Any]] = api.pages("/v1/offers/codes", query)
+        if form == "table":
+            rows = [[screen.moment(item[key]) if key.endswith("_at") else item[key] for key in COLUMNS] async for item in items]
+            screen.table([key.replace("_at", "") for key in COLUMNS], rows, empty="no codes")
+            return
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        if form == "csv":
+            writer.writerow(COLUMNS)
+        async for item in items:
+            if form == "csv":
+                writer.writerow(screen.cell(item[key]) for key in COLUMNS)
+            else:
+                sys.stdout.write(screen.dump(item) + "\n")
+
+    with_api(cli, work)
 
 
 offers = group("offers", "Offers and their codes.", import_codes, list_offers)

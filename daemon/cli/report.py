@@ -42,9 +42,4 @@ def _show(found: dict[str, Any]) -> None:
 def _write_csv(found: dict[str, Any]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(found["columns"])
-    writer.writerows([_plain(cell) for cell in row] for row in _cells(found))
-
-
-def _plain(cell: Any) -> Any:
-    """A text that a spreadsheet would take for a formula is marked as text."""
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t") else cell
+    writer.writerows([screen.cell(cell) for cell in row] for row in _cells(found))

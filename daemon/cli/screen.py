@@ -27,6 +27,11 @@ def dump(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(", ", ": "), default=str)
 
 
+def cell(value: Any) -> Any:
+    """A cell of CSV: a text that a spreadsheet would take for a formula is marked as text."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t") else value
+
+
 def say(text: str = "") -> None:
     """A line of the answer."""
     print(text)

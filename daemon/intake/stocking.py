@@ -7,6 +7,7 @@ the same list again changes nothing. What was held for want of a code goes on at
 from __future__ import annotations
 
 import csv
+import functools
 from collections.abc import AsyncIterable, Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from daemon.intake.suppressing import lines_of
 from daemon.journey.codes import fault, normal
 from daemon.model.job import RowError
 from daemon.store.codes import Added, NewCode, Pool, add_codes, list_pools, pools_that_differ, wake_for_codes
+from daemon.store.issued import IssuedCode, issued_codes
 from daemon.store.redemptions import Line, Strange, books, strange_uses, unbalanced
 from daemon.store.writer import Lane, Writes
 
@@ -132,6 +134,10 @@ class Stocking:
     async def strange(self, after: tuple[str, str], limit: int) -> list[Strange]:
         """Uses of codes that the books do not explain, behind (code, order)."""
         return await self._store.read(strange_uses, after, limit)
+
+    async def codes(self, after: int, limit: int, campaign: str | None, offer: str | None, state: str | None) -> list[IssuedCode]:
+        """Codes that were given out, behind the issue `after`; `state` as for `issued_codes`."""
+        return await self._store.read(functools.partial(issued_codes, campaign=campaign, offer=offer, state=state), after, limit)
 
 
 class _Column(NamedTuple):

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 from daemon.clock import Clock
 from daemon.intake.stocking import Books, Stocked
+from daemon.model.offer import IssueState
+from daemon.store.issued import IssuedCode
 from daemon.store.redemptions import Strange
 from daemon.web.body import chunks, media_type
 from daemon.web.connection import Limits
@@ -15,6 +17,8 @@ from daemon.web.route import Call, Route
 from daemon.web.views import time
 
 LIST = "offers"
+CODES = "codes"
+STATES = (*(state.value for state in IssueState), "all")
 MEDIA = ("text/plain", "text/csv")
 
 
@@ -24,6 +28,9 @@ class OfferDoor(Protocol):
     async def take(self, pool: str, body: AsyncIterable[bytes], /) -> Stocked: ...
     async def books(self, campaign: str | None, /) -> Books: ...
     async def strange(self, after: tuple[str, str], limit: int, /) -> list[Strange]: ...
+    async def codes(
+        self, after: int, limit: int, campaign: str | None, offer: str | None, state: str | None, /
+    ) -> list[IssuedCode]: ...
 
 
 class OffersApi:
@@ -34,10 +41,16 @@ class OffersApi:
 
     def routes(self) -> Sequence[Route]:
         campaign = Field(name="campaign", about="Only this one.", most=64)
+        offer = Field(name="offer", about="Only this offer's.", most=64)
+        state = Field(name="state", about="Only in this state (default: reserved or open, which a shop must accept).", choices=STATES)
         return (
             Route(
                 method="GET", path="/v1/offers", name="listOffers", tag="offers", scope="operate:read", handler=self.list,
                 query=(campaign,), summary="Offers that were issued, by state; pools and what is left of them; what does not add up.",
+            ),
+            Route(
+                method="GET", path="/v1/offers/codes", name="listCodes", tag="offers", scope="operate:read", handler=self.codes,
+                query=(campaign, offer, state, *PAGING), answer="Page", summary="Codes that were given out, in that order.",
             ),
             Route(
                 method="GET", path="/v1/offers/uses", name="listStrangeUses", tag="offers", scope="operate:read", handler=self.uses,
@@ -65,6 +78,19 @@ class OffersApi:
             {"what": row.what, "code": row.code, "order": row.order, "recipient": row.recipient, "at": time(row.at)} for row in rows
         ]  # fmt: skip
         return {"items": items, "next": self._cursors.write(LIST, last)}
+
+    async def codes(self, call: Call) -> dict[str, Any]:
+        position = self._cursors.read(CODES, call.query)
+        asked = (call.query.get(name) for name in ("campaign", "offer", "state"))
+        rows = await self._door.codes(int(position[0]) if position else 0, call.limit, *asked)
+        items = [
+            {
+                "code": row.code, "pool": row.pool or None, "campaign": row.campaign, "offer": row.offer, "recipient": row.recipient,
+                "state": row.state, "issued_at": time(row.issued_at), "ends_at": time(row.ends_at),
+            }
+            for row in rows
+        ]  # fmt: skip
+        return {"items": items, "next": self._cursors.write(CODES, [rows[-1].id] if len(rows) == call.limit else None)}
 
     async def add(self, call: Call) -> dict[str, Any]:
         media_type(call.request, MEDIA)

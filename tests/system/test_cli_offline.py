@@ -293,6 +293,36 @@ def test_codes_come_in_and_the_books_are_read(homing: CliWorld) -> None:
     assert "no offer was issued yet" in shown and "the counts add up" in shown
 
 
+def test_codes_that_a_shop_must_accept_are_listed(homing: CliWorld) -> None:
+    """Reserved and open ones, imported or made here; filtered; as columns, CSV and lines of JSON."""
+    homing.ok("offers", "list")
+    with closing(sqlite3.connect(homing.folder / "var" / "homing.db")) as conn, conn:
+        conn.execute("INSERT INTO campaign (id, name, status) VALUES (7, 'spring', 'active'), (8, 'cart', 'active')")
+        conn.execute("INSERT INTO recipient (id, key, created_at, updated_at) VALUES (1, '=anna', 0, 0)")
+        conn.execute("INSERT INTO code (id, pool, code, said, issue, added_at) VALUES (1, 'winter', 'WB-1', 'wb-1', 11, 0)")
+        rows = [
+            (11, 7, "back15", "winter", "WB-1", "open", 1_764_000_000_000_000), (12, 7, "back15", None, "GEN-2", "redeemed", None),
+            (13, 8, "cart5", None, "GEN-3", "reserved", None), (14, 8, "cart5", None, None, "open", None),
+        ]  # fmt: skip
+        conn.executemany(
+            "INSERT INTO issue (id, walk, step, person, campaign, offer, rank, pool, code, state, reserved_at, ends_at)"
+            " VALUES (?1, ?1, 's', 1, ?2, ?3, 0, ?4, ?5, ?6, 1763000000000000, ?7)", rows,
+        )  # fmt: skip
+    lines = homing("offers", "list", "--codes", "--format", "csv").out.splitlines()
+    assert lines == [
+        "code,state,campaign,offer,recipient,issued_at,ends_at,pool",
+        "wb-1,open,spring,back15,'=anna,2025-11-13T02:13:20.000Z,2025-11-24T16:00:00.000Z,winter",
+        "GEN-3,reserved,cart,cart5,'=anna,2025-11-13T02:13:20.000Z,,",
+    ]
+    told = [json.loads(line) for line in homing("offers", "list", "--codes", "--campaign", "spring", "--state", "all", "--json").out.splitlines()]
+    assert [(one["code"], one["state"], one["pool"]) for one in told] == [("wb-1", "open", "winter"), ("GEN-2", "redeemed", None)]
+    assert [json.loads(line)["code"] for line in homing("offers", "list", "--codes", "--offer", "cart5", "--format", "json").out.splitlines()] == ["GEN-3"]
+    assert "no codes" in homing("offers", "list", "--codes", "--campaign", "nobody").out
+    assert "2025-11-24 16:00:00 UTC" in homing("offers", "list", "--codes").out
+    for wrong in (["--codes", "--reconcile"], ["--state", "open"], ["--format", "csv"]):
+        assert homing("offers", "list", *wrong).code == 2
+
+
 def test_orders_with_codes_that_are_not_ours_are_listed(homing: CliWorld) -> None:
     events = homing.folder / "events.ndjson"
     order = {"order_id": "7", "revenue": 9, "coupon": "SUMMER"}
