@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 from plugins.contract import Clock, Dns
@@ -71,8 +72,8 @@ class _Line(asyncio.Protocol):
             self._buffer.clear()
             self._reply.set_result(reply)
 
-    def _read(self) -> WireReply | None:
-        """The reply as soon as enough of it is there; ValueError if it is none."""
+    def _read(self, *, ended: bool = False) -> WireReply | None:
+        """The reply as soon as enough of it is there, or nothing more will come; ValueError if it is none."""
         start = 0
         while True:
             end = self._buffer.find(b"\r\n\r\n", start)
@@ -87,12 +88,16 @@ class _Line(asyncio.Protocol):
             start = end + 4  # an interim answer, as many of them as a server likes
         del self._buffer[:start]
         body, whole = _body(bytes(self._buffer[end + 4 - start :]), status, headers)
-        if not whole and status in self._wanted and len(body) < MOST_BODY:
+        if not (whole or ended) and status in self._wanted and len(body) < MOST_BODY:
             return None
         self.reusable = whole and headers.get("connection", "").lower() != "close"
         return WireReply(status, headers, body[:MOST_BODY])
 
     def connection_lost(self, error: Exception | None) -> None:
+        if self._buffer and self._reply is not None and not self._reply.done():  # its status may have come, and be worth an answer
+            with suppress(ValueError):
+                if (reply := self._read(ended=True)) is not None:
+                    self._reply.set_result(reply)
         self.reusable = False
         self._fail(error or ConnectionResetError("the connection was closed before an answer came"))
 

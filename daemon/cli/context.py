@@ -47,7 +47,7 @@ class Cli:
             table = tomllib.loads(self.config_path.read_text(encoding="utf-8-sig"))["homing"]
             named = os.environ.get("HOMING__HOMING__STATE_DIR", table.get("state_dir", "var"))
             return (self.config_path.resolve().parent / str(named)).resolve()
-        except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
             return None
 
     def answer(self, value: Any, show: Callable[[], None]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ from pydantic import ValidationError
 from daemon.config import schema
 from daemon.config.environment import overlay
 from daemon.config.locate import Path as KeyPath
-from daemon.config.locate import find_line, locate_keys, syntax_error
+from daemon.config.locate import TomlError, find_line, read_toml
 from daemon.config.problems import cross_checks, from_validation, name
 from daemon.config.retention import RetentionTable
 from daemon.config.secret_files import is_reference, resolve_secret
@@ -139,12 +138,11 @@ def _whole(config: Config | None, problems: list[Problem]) -> Config:
 
 def _parse(text: str, path: Path, environ: Mapping[str, str]) -> tuple[Config | None, list[Problem]]:
     try:
-        parsed = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        line, what = syntax_error(error, text)
-        return None, [Problem(where=f"{path}:{line}", key="", what=f"this is no TOML: {what}")]
+        parsed, lines = read_toml(text)
+    except TomlError as error:
+        return None, [Problem(where=f"{path}:{error.line}", key="", what=f"this is no TOML: {error.what}")]
     document, variables, problems = overlay(parsed, environ)
-    places = Places(str(path), locate_keys(text), variables)
+    places = Places(str(path), lines, variables)
     crossed = list(cross_checks(document, places.locate))
     problems += crossed
     raw = {key: value for key, value in document.items() if key not in schema.NOT_YET}

@@ -13,8 +13,43 @@ from typing import Any
 
 Path = tuple[str | int, ...]
 
-_HEADER = re.compile(r"(\[\[?)(.+?)\]\]?\s*(#.*)?$")
+_TOKEN = re.compile(
+    r'''"""(?:[^"\\]+|\\.|"(?!""))*+"{3,5}|\'{3}.*?\'{3,5}|"(?:[^"\\\n]+|\\.)*+"|'[^'\n]*'|#[^\n]*|[\[\]{}=,.\n]''', re.DOTALL
+)  # fmt: skip
+_ENDLESS = re.compile(r"[\dA-Fa-f_]{1000}")
 _SYNTAX = re.compile(r"^(?P<what>.*?)(?: \(at (?:line (?P<line>\d+), column \d+|end of document)\))?$", re.DOTALL)
+MOST_DEPTH = 40
+_MOST_INTEGER = 2**63
+
+
+class TomlError(ValueError):
+    """A text that is no TOML, or none that anybody would write; `line` from 1."""
+
+    def __init__(self, line: int, what: str) -> None:
+        super().__init__(what)
+        self.line, self.what = line, what
+
+
+def read_toml(source: str) -> tuple[dict[str, Any], dict[Path, int]]:
+    """(the document, `locate_keys` of it). TomlError: also for what is nested too deep and for integers of more than 64 bits, at which
+    tomllib or whoever reads a value would break."""
+    for _ in _statements(source):
+        pass
+    try:
+        document = tomllib.loads(source)
+    except tomllib.TOMLDecodeError as error:
+        raise TomlError(*syntax_error(error, source)) from None
+    except ValueError:  # an integer longer than Python reads
+        found = _ENDLESS.search(source)
+        raise TomlError(source.count("\n", 0, found.start() if found else 0) + 1, _TOO_LARGE) from None
+    lines = locate_keys(source)
+    for path, value in _values(document):
+        if isinstance(value, int) and not -_MOST_INTEGER <= value < _MOST_INTEGER:
+            raise TomlError(find_line(lines, path), _TOO_LARGE)
+    return document, lines
+
+
+_TOO_LARGE = "an integer has at most 64 bits, that is some 19 digits"
 
 
 def locate_keys(source: str) -> dict[Path, int]:
@@ -22,20 +57,34 @@ def locate_keys(source: str) -> dict[Path, int]:
     found: dict[Path, int] = {}
     counts: dict[Path, int] = {}
     table: Path = ()
-    lines = source.splitlines()
-    index = 0
-    while index < len(lines):
-        line = lines[index].strip()
-        last = index
-        if header := _HEADER.match(line):
-            table = _table_path(_header_keys(header[2]), counts, new=header[1] == "[[")
-            _note(found, table, index + 1)
-        elif line and line[0] != "#" and "=" in line:
-            parsed, last = _statement(lines, index)
-            for path in _leaves(parsed):
-                _note(found, table + path, index + 1)
-        index = last + 1
+    for line, text in _statements(source):
+        path = next(iter(leaves := list(_leaves(tomllib.loads(text)))))
+        if text.startswith("["):
+            table = _table_path(path, counts, new=text.startswith("[["))
+            _note(found, table, line)
+        else:
+            for path in leaves:
+                _note(found, table + path, line)
     return found
+
+
+def _statements(source: str) -> Iterator[tuple[int, str]]:
+    """(line, text) of each header and each `key = value`, which may go over several lines. TomlError: nested too deep."""
+    start = depth = dots = 0
+    line = first = 1
+    for token in _TOKEN.finditer(source):
+        sign = token[0]
+        line += sign.count("\n")
+        depth += (sign in ("[", "{")) - (sign in ("]", "}"))
+        dots = dots + 1 if sign == "." else 0 if sign in "[]{}=,\n" else dots
+        if depth > MOST_DEPTH or dots > MOST_DEPTH:
+            raise TomlError(line, f"is nested more than {MOST_DEPTH} deep")
+        if sign == "\n" and depth <= 0:
+            if (text := source[start : token.start()].strip()) and text[0] != "#":
+                yield first, text
+            start, first, depth = token.end(), line, 0
+    if (text := source[start:].strip()) and text[0] != "#":
+        yield first, text
 
 
 def find_line(lines: Mapping[Path, int], path: Path) -> int:
@@ -60,10 +109,6 @@ def _note(found: dict[Path, int], path: Path, line: int) -> None:
         found.setdefault(path[:length], line)
 
 
-def _header_keys(text: str) -> tuple[str, ...]:
-    return next(_leaves(tomllib.loads(f"{text} = 0")))
-
-
 def _table_path(keys: tuple[str, ...], counts: dict[Path, int], *, new: bool) -> Path:
     path: Path = ()
     for position, key in enumerate(keys):
@@ -75,16 +120,13 @@ def _table_path(keys: tuple[str, ...], counts: dict[Path, int], *, new: bool) ->
     return path
 
 
-def _statement(lines: list[str], first: int) -> tuple[dict[str, Any], int]:
-    """The `key = value` that starts at a line, and its last line (a value may go over several)."""
-    text = ""
-    for last in range(first, len(lines)):
-        text += lines[last] + "\n"
-        try:
-            return tomllib.loads(text), last
-        except tomllib.TOMLDecodeError:
-            continue
-    return {}, first
+def _values(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """What is no table and no array, with its path."""
+    if isinstance(value, (dict, list)):
+        for key, each in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _values(each, (*path, key))
+    else:
+        yield path, value
 
 
 def _leaves(table: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -30,7 +30,7 @@ UNITS = {"ms": 1000, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY
 STATE = "STATE"
 """A path that starts with this word lies below the state folder."""
 
-_DURATION = re.compile(r"(\d+)\s*(ms|s|m|h|d|w)")
+_DURATION = re.compile(r"(\d{1,12})\s*(ms|s|m|h|d|w)")
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(\d*)\s*(s|m|h|d)")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from daemon.config.values import BadValue, one_of, parse_name, text
@@ -16,6 +17,8 @@ ANCHORS = (
 )  # fmt: skip
 """What days may be counted from; or `traits.NAME`, a date."""
 TRAIT = "traits."
+_PATH = re.compile(r'[^"\\.\x00-\x1f]{1,100}(\.[^"\\.\x00-\x1f]{1,100}){0,3}')
+"""As the language of segments knows them."""
 _WAYS = ("segment", "trigger", "jobs")
 _SCALES = {SurveyKind.NPS: ("0-10", "1-10"), SurveyKind.CSAT: ("1-5", "1-10")}
 
@@ -139,7 +142,7 @@ def _segment(value: Any, known: Any) -> str:
 
 def _anchor(value: Any) -> str:
     anchor = text(value)
-    if anchor in ANCHORS or (anchor.startswith(TRAIT) and len(anchor) > len(TRAIT)):
+    if anchor in ANCHORS or (anchor.startswith(TRAIT) and _PATH.fullmatch(anchor.removeprefix(TRAIT))):
         return anchor
     raise BadValue(f'must be one of {", ".join(ANCHORS)} or traits.NAME (got "{anchor}")', nearest(anchor, ANCHORS))
 

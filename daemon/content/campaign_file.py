@@ -7,11 +7,10 @@ of others, which the caller hands in as `Surroundings`. Parts: `campaign_enrol`,
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from daemon.config.locate import locate_keys, syntax_error
+from daemon.config.locate import TomlError, read_toml
 from daemon.config.values import BadValue, one_of, parse_name
 from daemon.content.campaign_checks import check_parts
 from daemon.content.campaign_enrol import read_after, read_enrol, read_exit, read_goal, read_survey
@@ -45,11 +44,9 @@ def read_campaign(name: str, content: str, around: Surroundings) -> tuple[Campai
     """The campaign of a file's text. Problems are at `campaign.toml:LINE`; with any of them the campaign may be None."""
     report = Report(NAME, around)
     try:
-        document = tomllib.loads(content)
-    except tomllib.TOMLDecodeError as error:
-        line, what = syntax_error(error, content)
-        return None, [Problem(where=f"{NAME}:{line}", key="", what=what)]
-    report.lines = locate_keys(content)
+        document, report.lines = read_toml(content)
+    except TomlError as error:
+        return None, [Problem(where=f"{NAME}:{error.line}", key="", what=error.what)]
     campaign = _campaign(name, document, report)
     return campaign, report.problems
 

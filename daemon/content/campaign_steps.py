@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -234,6 +235,8 @@ def _traits(value: Any) -> Mapping[str, Any]:
         parse_name(name)
         if not isinstance(each, (str, int, float, bool)):
             raise BadValue(f"the trait {name} must be a text, a number or true or false, not {kind(each)}")
+        if isinstance(each, float) and not math.isfinite(each):
+            raise BadValue(f"the trait {name} must be a number that ends, not {each}")
     return dict(value)
 
 

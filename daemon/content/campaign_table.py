@@ -24,6 +24,7 @@ WhereChecker = Callable[[str], object]
 """The parser of the language of segments: raises a ValueError, perhaps with `what` and `suggestion`."""
 
 T = TypeVar("T")
+M = TypeVar("M", bound=date)
 _STEP = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _LONGEST = 400 * DAY
 MISSING = "missing; it has no default"
@@ -164,10 +165,17 @@ def moment(value: Any) -> date | datetime | None:
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise BadValue("a date and time needs an offset (2026-11-22T09:00:00+07:00), or give the date alone")
-        return value
+        return _of_our_time(value)
     if isinstance(value, date):
-        return value
+        return _of_our_time(value)
     raise BadValue(f"must be a date such as 2026-11-22 without quotes, not {kind(value)}")
+
+
+def _of_our_time(value: M) -> M:
+    """Not at an end of the calendar, where a zone's hours or an offer's days lead beyond it."""
+    if not 2000 <= value.year <= 2200:
+        raise BadValue(f"must lie between the years 2000 and 2200 (got {value.isoformat()})")
+    return value
 
 
 def as_date(value: date | datetime) -> date:

@@ -7,16 +7,16 @@ Pure; sqlglot is loaded at the first expression.
 
 from __future__ import annotations
 
-import logging
 import math
 import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daemon.clock import to_instant
 from daemon.config.values import BadValue, parse_duration
+from daemon.content.sql_text import MOST_DEPTH, MOST_TEXT, ExpressionError, read_sql
 from daemon.errors import nearest
 from daemon.model import expression as m
 from daemon.model.expression import COLUMNS, FUNCTIONS, Expression, Kind, Scope
@@ -24,29 +24,23 @@ from daemon.model.expression import COLUMNS, FUNCTIONS, Expression, Kind, Scope
 if TYPE_CHECKING:
     from sqlglot import exp
 
-MOST_TEXT = 8000
-MOST_TOKENS = 1500
-MOST_DEPTH = 30
+__all__ = ["MOST_TEXT", "ExpressionError", "parse_expression"]
+
 MOST_PATH = 4
 MOST_PERIOD = parse_duration("3650d")
 _NAME = re.compile(r'[^"\\\x00-\x1f]{1,100}')
 _COMPARE = {"EQ": "=", "NEQ": "!=", "LT": "<", "LTE": "<=", "GT": ">", "GTE": ">="}
 _ARITHMETIC = {"Add": "+", "Sub": "-", "Mul": "*", "Div": "/"}
 _TRAITS = "traits"
+_READ = frozenset({
+    "this", "expression", "expressions", "low", "high", "symmetric", "query", "unnest", "field", "negate", "is_string", "quoted", "table",
+    "db", "catalog",
+})  # fmt: skip
+"""The parts of sqlglot's nodes that are looked at here: one that has another says something that would be overheard."""
 SPOKEN = {
     Kind.NUMBER: "a number", Kind.TEXT: "a text", Kind.FLAG: "true or false", Kind.INSTANT: "an instant", Kind.TAGS: "a list of tags",
     Kind.ANY: "a trait or property",
 }  # fmt: skip
-
-
-class ExpressionError(BadValue):
-    """What is wrong, the nearest good word, and where: `offset` in characters, `line` from 0, `column` from 1."""
-
-    def __init__(self, what: str, suggestion: str | None = None, *, text: str = "", offset: int = 0) -> None:
-        super().__init__(what, suggestion)
-        self.offset = offset
-        self.line = text.count("\n", 0, offset)
-        self.column = offset - (text.rfind("\n", 0, offset) + 1) + 1
 
 
 def parse_expression(text: str, *, scope: Scope = Scope.RECIPIENT, segments: Collection[str] | None = None) -> Expression:
@@ -64,7 +58,7 @@ class _Reader:
         self._depth = 0
 
     def read(self) -> m.Condition:
-        return self._condition(_parsed(self._text))
+        return self._condition(read_sql(self._text))
 
     def _fault(self, what: str, suggestion: str | None = None, node: exp.Expr | None = None) -> ExpressionError:
         if node is not None:
@@ -78,6 +72,8 @@ class _Reader:
     @contextmanager
     def _below(self, node: exp.Expr) -> Iterator[None]:
         self._see(node)
+        if (unread := next((name for name, part in node.args.items() if part and name not in _READ), None)) is not None:
+            raise self._fault(f"{str(node.key).upper()} with {unread.upper()} is not known here", node=node)
         self._depth += 1
         if self._depth > 2 * MOST_DEPTH:
             raise self._fault(f"is nested more than {2 * MOST_DEPTH} deep")
@@ -180,16 +176,20 @@ class _Reader:
         value, pattern = _as(self._value(node.this), Kind.TEXT), self._value(node.expression)
         if _kind(value) is not Kind.TEXT or not isinstance(pattern, m.Literal) or not isinstance(pattern.value, str):
             raise self._fault("`like` wants a text and a pattern: country like 'I%'", node=node)
-        return m.Like(value, pattern.value)
+        found = m.Like(value, pattern.value)
+        return m.Opposite(found) if node.args.get("negate") else found
 
     def _is(self, node: exp.Expr) -> m.Condition:
         from sqlglot import exp
 
+        found: m.Condition
         if isinstance(node.expression, exp.Null):
-            return m.Missing(self._value(node.this))
-        if isinstance(node.expression, exp.Boolean):
-            return self._compare("=", node.this, node.expression)
-        raise self._fault("`is` asks for null, not null, true or false", node=node)
+            found = m.Missing(self._value(node.this))
+        elif isinstance(node.expression, exp.Boolean):
+            found = self._compare("=", node.this, node.expression)
+        else:
+            raise self._fault("`is` asks for null, not null, true or false", node=node)
+        return m.Opposite(found) if node.args.get("negate") else found
 
     def _asked(self, node: exp.Expr) -> m.Condition:
         """A function that is a condition."""
@@ -236,7 +236,7 @@ class _Reader:
             case exp.Paren():
                 return self._value(node.this)
             case exp.Literal():
-                return m.Literal(node.this, Kind.TEXT) if node.is_string else self._number(node.this)
+                return self._words(node.this) if node.is_string else self._number(node.this)
             case exp.Boolean():
                 return m.Literal(bool(node.this), Kind.FLAG)
             case exp.Neg():
@@ -255,8 +255,16 @@ class _Reader:
             return m.Arithmetic(op, self._numeric(node.this), self._numeric(node.expression))
         raise self._fault(f"{str(node.key).upper()} is not known here", node=node)
 
+    def _words(self, text: str) -> m.Literal:
+        if "\0" in text:
+            raise self._fault("a text cannot have the character 0")
+        return m.Literal(text, Kind.TEXT)
+
     def _number(self, text: str) -> m.Literal:
-        value = float(text)
+        try:
+            value = float(text)
+        except ValueError:
+            raise self._fault(f'"{text}" is no number') from None
         if not math.isfinite(value):
             raise self._fault(f"{text} is too large")
         return m.Literal(int(text) if text.isdigit() and len(text) < 16 else value, Kind.NUMBER)
@@ -268,9 +276,17 @@ class _Reader:
         return value
 
     def _column(self, node: exp.Expr) -> m.Value:
-        path = tuple(part.name for part in node.parts)  # type: ignore[attr-defined]  # both have it
-        for part in path:
-            if not _NAME.fullmatch(part):
+        from sqlglot import exp
+
+        parts = node.parts  # type: ignore[attr-defined]  # both have it
+        path = tuple(part.name for part in parts)
+        base = node
+        while isinstance(base, exp.Dot):
+            base = base.this
+        if not isinstance(base, exp.Column | exp.Identifier):
+            raise self._fault("a name cannot follow this", node=node)
+        for part, named in zip(path, parts, strict=True):
+            if not isinstance(named, exp.Identifier | exp.Literal) or not _NAME.fullmatch(part):
                 raise self._fault(f'"{part}" cannot be a name', node=node)
         if self._scope is Scope.EVENT:
             if path[0] == "properties" and len(path) > 1:
@@ -339,54 +355,3 @@ def _as(value: m.Value, kind: Kind) -> m.Value:
 
 def _zero_or_one(value: m.Value) -> m.Value:
     return m.Literal(bool(value.value), Kind.FLAG) if isinstance(value, m.Literal) and value.value in (0, 1) else value
-
-
-def _parsed(text: str) -> Any:
-    """sqlglot's tree; what is too long, too deep or no expression at all is refused before anything is made of it."""
-    logging.getLogger("sqlglot").setLevel(logging.CRITICAL)  # what it warns of is an error of ours
-    from sqlglot import exp
-    from sqlglot.errors import ParseError, TokenError
-    from sqlglot.parser import Parser
-    from sqlglot.tokenizer_core import TokenType
-    from sqlglot.tokens import Tokenizer
-
-    if len(text) > MOST_TEXT:
-        raise ExpressionError(f"has {len(text)} characters; at most {MOST_TEXT} are read", text=text)
-    try:
-        tokens = Tokenizer().tokenize(text)
-    except TokenError:
-        quote = max(text.rfind("'"), 0)
-        raise ExpressionError("a quote is not closed", text=text, offset=quote) from None
-    if not tokens:
-        raise ExpressionError("is empty: name a condition, such as orders >= 1", text=text)
-    if len(tokens) > MOST_TOKENS:
-        raise ExpressionError(f"has {len(tokens)} words and signs; at most {MOST_TOKENS} are read", text=text)
-    depth = run = 0
-    for token in tokens:
-        depth += {TokenType.L_PAREN: 1, TokenType.R_PAREN: -1}.get(token.token_type, 0)
-        run = run + 1 if token.token_type in (TokenType.NOT, TokenType.DASH) else 0
-        if depth > MOST_DEPTH or run > MOST_DEPTH:
-            raise ExpressionError(f"is nested more than {MOST_DEPTH} deep", text=text, offset=token.start)
-        if token.token_type is TokenType.SEMICOLON:
-            raise ExpressionError('";" ends nothing here: one condition', text=text, offset=token.start)
-    try:
-        [parsed] = Parser().parse_into(exp.Condition, tokens, text)
-    except ParseError as error:
-        raise _unreadable(error, text) from None
-    except (RecursionError, ValueError, AttributeError, TypeError):
-        raise ExpressionError("cannot be read", text=text) from None
-    if parsed is None:
-        raise ExpressionError("is empty: name a condition, such as orders >= 1", text=text)
-    return parsed
-
-
-def _unreadable(error: Any, text: str) -> ExpressionError:
-    """In our words, at the place that the parser names."""
-    found = error.errors[0] if error.errors else {}
-    word = str(found.get("highlight") or "")
-    lines = text.split("\n")
-    line = min(max(int(found.get("line") or 1), 1), len(lines))
-    end = sum(len(each) + 1 for each in lines[: line - 1]) + int(found.get("col") or 1)
-    offset = max(0, min(end - len(word), len(text)))
-    at = f'at "{word}"' if word else "at its end"
-    return ExpressionError(f"cannot be read {at}", text=text, offset=offset)

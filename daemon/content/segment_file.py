@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import errno
 import os
-import tomllib
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from daemon.config.locate import find_line, locate_keys, syntax_error
+from daemon.config.locate import TomlError, find_line, read_toml
 from daemon.config.values import BadValue, parse_name, text
 from daemon.content.campaign_table import Report, Table, flag
 from daemon.content.expression import ExpressionError, parse_expression
@@ -51,11 +50,9 @@ def read_segments(content: str, file: str) -> tuple[Segments, list[Problem]]:
     """The segments of a text, and all that is wrong with it."""
     report = Report(file)
     try:
-        document = tomllib.loads(content)
-    except tomllib.TOMLDecodeError as error:
-        line, what = syntax_error(error, content)
-        return Segments(), [Problem(where=f"{file}:{line}", key="", what=what)]
-    report.lines = locate_keys(content)
+        document, report.lines = read_toml(content)
+    except TomlError as error:
+        return Segments(), [Problem(where=f"{file}:{error.line}", key="", what=error.what)]
     if len(document) > MOST_SEGMENTS:
         return Segments(), [Problem(where=f"{file}:1", key="", what=f"has {len(document)} segments; at most {MOST_SEGMENTS} are kept")]
     found: dict[str, Segment] = {}

@@ -78,7 +78,7 @@ def test_faults_are_named_with_their_place(text: str, what: str, suggestion: str
         "select 1", "(select 1)", "exists(select 1 from recipient)", "orders in (select 1)", "country || 'x' = 'x'", "cast(orders as text) = '1'", "orders::text = '1'",
         "case when orders > 1 then true end", "coalesce(orders, 1) > 1", "lower(country) = 'id'", "orders = ?", "orders = :x", "orders = $1", "@x = 1", "traits[1] = 2",
         "orders % 2 = 1", "interval '1 day'", "distinct orders", "load_extension('x')", "recipient.email = 'x'", "orders > 1 union select 1", "a.b.c.d.e.f", "if = 1",
-        "country glob 'x'", "orders > all (1)", "x'41' = country", "true", "not", "()", "orders > 1e999", 'traits."a""b" = 1', "country collate nocase = 'x'",
+        "country glob 'x'", "orders > all (1)", "x'41' = country", "true", "not", "()", "orders > 1e999", "orders > 1e", "orders > . 2.5", "traits.* = 1", "country = '\0'", "has_tag('\0')", 'traits."a""b" = 1', "country collate nocase = 'x'",
     ],
 )  # fmt: skip
 def test_everything_else_of_sql_is_refused(text: str) -> None:
@@ -92,6 +92,20 @@ def test_everything_else_of_sql_is_refused(text: str) -> None:
 def test_depth_and_length_have_limits(text: str) -> None:
     with pytest.raises(ExpressionError, match=r"nested|words and signs|characters"):
         parse_expression(text)
+
+
+def test_not_like_is_the_opposite_of_like() -> None:
+    """Wherever the `not` stands."""
+    for text in ("currency not like 'U%'", "not currency like 'U%'"):
+        filter = parse_expression(text, scope=Scope.EVENT)
+        assert [matches(filter, {"currency": word}) for word in ("USD", "EUR")] == [False, True], text
+
+
+def test_a_name_behind_something_else_is_no_property() -> None:
+    """What stands before the dot would be overheard."""
+    for text in ("did('x').y = 1", "f(x).y.z = 1", "abs(x).y = 1", "a[1].b = 1"):
+        with pytest.raises(ExpressionError):
+            parse_expression(text, scope=Scope.EVENT)
 
 
 def test_a_long_list_of_alternatives_is_no_depth() -> None:
