@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from daemon.dispatch.work import Envelope, Plan
 from daemon.ids import encode_id
+from daemon.journey.sequence import channels_of
 from daemon.model.campaign import Mode, Step
 from daemon.model.delivery import Decision, Instant, Reason, Verdict
 from daemon.policy import tz
@@ -22,7 +23,8 @@ def ways(row: DueRow, step: Step) -> tuple[str, ...]:
     """The channels that a delivery has to choose from, in order: those of its escalation, or of its step if one of them is enough."""
     if row.escalates is not None:
         return step.escalate.to if step.escalate else ()
-    return in_order(step.channels, row.traits) if step.mode is Mode.FIRST else ()
+    variant = next((arm for arm in step.variants if arm.name == row.variant), None)
+    return in_order(channels_of(step, variant), row.traits) if step.mode is Mode.FIRST else ()
 
 
 def not_needed(row: DueRow, plan: Plan | None, known: Known, rules: Rules) -> Decision | None:

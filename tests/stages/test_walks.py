@@ -16,7 +16,7 @@ from daemon.content.version import CampaignVersion
 from daemon.dispatch.work import Plan
 from daemon.model.campaign import CampaignStatus, Step
 from daemon.model.delivery import DAY, HOUR, MINUTE
-from daemon.model.journey import Act, After, Enrol, Exit, Goal, Late, Trigger
+from daemon.model.journey import Act, After, Enrol, Exit, Experiment, Goal, Late, Trigger, Variant
 from daemon.reports.explain import Explaining, render_text
 from daemon.store.campaigns import body_of
 from daemon.store.jobs import cancel_job
@@ -164,6 +164,16 @@ async def test_a_list_without_orders_begins_at_once(opening: Opening) -> None:
     assert await world.steps() == [("reminder", "accepted", None)]
     await world.go(15 * DAY)
     assert len(await world.steps()) == 2
+
+
+async def test_an_arm_of_other_channels_never_turns_to_those_of_the_others(opening: Opening) -> None:
+    """Whose arm is the mail gets no text message in its place: that would be the other arm's."""
+    arms = (Variant(name="mail", share=1.0, channels=("email",)), Variant(name="text", share=0.0, channels=("sms",)))
+    step = Step(name="offer", channels=("email", "sms"), day=0, experiment=Experiment(variants=arms))
+    world = await opening(campaign(steps=[step], enrol=Enrol(jobs=True, anchor="entered")))
+    await world.drop(person("c-1", email=False))
+    await world.go(HOUR)
+    assert await world.rows() == [("email", "dropped", "no_address")]
 
 
 # pauses
