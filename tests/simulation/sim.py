@@ -297,7 +297,7 @@ class Sim:
             if not hot:
                 self.pace.tick_seconds = LOOK
             await asyncio.sleep(self.rng.uniform(10, 30) if hot else IDLE / 2)
-            if self.up.is_set():
+            if self.up.is_set() and self.process.alive:  # what is asked of a dead one would end who asks
                 if self._undone():
                     self.daemon.spool.poke()
                     self.daemon.expansion.poke()
