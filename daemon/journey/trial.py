@@ -49,10 +49,6 @@ class Arm(NamedTuple):
     squares: float
     bad: Mapping[str, int] = {}
 
-    @classmethod
-    def of_rate(cls, name: str, people: int, acted: int, bad: Mapping[str, int] | None = None) -> Arm:
-        return cls(name, people, acted, acted, acted, bad or {})
-
     @property
     def mean(self) -> float:
         return self.total / self.people if self.people else 0.0

@@ -43,11 +43,6 @@ def fixed_end(ends: date | datetime, zones: tuple[str, ...]) -> Instant:
     return min(tz.first_instant_of(ends, zone) for zone in zones or (UTC_NAME,))
 
 
-def last_send(offer: Offer, zones: tuple[str, ...]) -> Instant | None:
-    """Until when a message with this offer may start, so that its reader has `min_left` of it; None: the offer sets no limit."""
-    return None if offer.ends is None else fixed_end(offer.ends, zones) - offer.min_left
-
-
 def shown_end(ends_at: Instant, zone: str | None) -> Instant:
     """The instant to print. An end at 00:00 is printed as 23:59 of the day before: the new day is not part of it."""
     offset = tz.zone_table(zone or UTC_NAME).offset(ends_at - 1)

@@ -28,9 +28,6 @@ class Preference(NamedTuple):
     own: bool = False
 
 
-NO_PREFERENCE = Preference()
-
-
 @functools.lru_cache(maxsize=1024)
 def parse_prefer(texts: tuple[str, ...]) -> Preference:
     """`("tue-thu 09:00-12:00", "own")`. Raises `WindowError` with the key `prefer`."""

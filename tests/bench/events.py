@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.bench.end_to_end import cpu_seconds
+from tests.bench.home import cpu_seconds
 from tests.bench.jobs import memory
 from tests.crash.world import Installation, free_port
 

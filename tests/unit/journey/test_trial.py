@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from bisect import bisect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 import pytest
@@ -36,8 +36,13 @@ def binomial(rng: random.Random, n: int, p: float) -> int:
     return count + (min(n, bisect(chances(n, p), rng.random())) if n and p else 0)
 
 
+def of_rate(name: str, people: int, acted: int, bad: Mapping[str, int] | None = None) -> Arm:
+    """An arm whose people did something or not."""
+    return Arm(name, people, acted, acted, acted, bad or {})
+
+
 def look(counts: list[int], acted: list[int], day: int, least: int = 1000) -> Verdict:
-    arms = [Arm.of_rate(name, n, x) for name, n, x in zip("ab", counts, acted, strict=True)]
+    arms = [of_rate(name, n, x) for name, n, x in zip("ab", counts, acted, strict=True)]
     return judge(arms, HALVES, least=least, age=day * DAY)
 
 
@@ -118,7 +123,7 @@ def test_the_interval_covers_the_truth_at_all_looks_together() -> None:
         for day in range(60):
             n, x = n + 100, [done + binomial(rng, 100, p) for done, p in zip(x, (0.10, 0.14), strict=True)]
             if day >= 9:
-                seen = compare(Arm.of_rate("b", n, x[1]), Arm.of_rate("a", n, x[0]))
+                seen = compare(of_rate("b", n, x[1]), of_rate("a", n, x[0]))
                 if not seen.low <= 0.04 <= seen.high:
                     missed += 1
                     break
@@ -191,7 +196,7 @@ def test_of_three_arms_the_winner_beats_each() -> None:
     shares = {"a": 1 / 3, "b": 1 / 3, "c": 1 / 3}
 
     def say(*acted: int) -> Verdict:
-        arms = [Arm.of_rate(name, 3000, x) for name, x in zip("abc", acted, strict=True)]
+        arms = [of_rate(name, 3000, x) for name, x in zip("abc", acted, strict=True)]
         return judge(arms, shares, least=1000, age=30 * DAY)
 
     assert say(300, 300, 450).winner == "c"
@@ -201,8 +206,8 @@ def test_of_three_arms_the_winner_beats_each() -> None:
 
 def test_a_guardrail_stops_and_names_the_arm() -> None:
     """Forty of 2,000 leave after one arm, eight after the other: stop, though it wins; a few are chance."""
-    worse = Arm.of_rate("a", 2000, 400, {"unsubscribed": 40, "complained": 1})
-    better = Arm.of_rate("b", 2000, 200, {"unsubscribed": 8, "complained": 0})
+    worse = of_rate("a", 2000, 400, {"unsubscribed": 40, "complained": 1})
+    better = of_rate("b", 2000, 200, {"unsubscribed": 8, "complained": 0})
     said = judge([worse, better], HALVES, least=1000, age=30 * DAY)
     assert said.finding is Finding.STOPPED and said.harmful == ("a",) and "unsubscribe" in said.alarms[0]
     assert harmful([worse._replace(bad={"unsubscribed": 12}), better]) == []
@@ -215,22 +220,22 @@ def test_guardrails_rarely_ring_by_chance() -> None:
         rng, bad = random.Random(seed), [0, 0]
         for day in range(1, 41):
             bad = [done + binomial(rng, 250, 0.005) for done in bad]
-            if harmful([Arm.of_rate(name, 250 * day, 0, {"unsubscribed": n}) for name, n in zip("ab", bad, strict=True)]):
+            if harmful([of_rate(name, 250 * day, 0, {"unsubscribed": n}) for name, n in zip("ab", bad, strict=True)]):
                 stopped += 1
                 break
     assert stopped <= 3
 
 
 def test_nothing_seen_says_nothing() -> None:
-    empty = compare(Arm.of_rate("a", 0, 0), Arm.of_rate("b", 10, 1))
+    empty = compare(of_rate("a", 0, 0), of_rate("b", 10, 1))
     assert empty.low == -math.inf and empty.p == 1.0
-    assert judge([Arm.of_rate("a", 0, 0)], {"a": 1.0}, least=1, age=0).finding is Finding.RUNNING
-    assert compare(Arm.of_rate("a", 100, 0), Arm.of_rate("b", 100, 0)).evidence == 0.0
+    assert judge([of_rate("a", 0, 0)], {"a": 1.0}, least=1, age=0).finding is Finding.RUNNING
+    assert compare(of_rate("a", 100, 0), of_rate("b", 100, 0)).evidence == 0.0
 
 
 def test_evidence_mirrors_and_grows() -> None:
     """Swapping the arms turns the sign of the difference and leaves the evidence; the interval shuts out 0 where the evidence is enough."""
-    one, other = Arm.of_rate("a", 5000, 500), Arm.of_rate("b", 5000, 650)
+    one, other = of_rate("a", 5000, 500), of_rate("b", 5000, 650)
     here, there = compare(one, other), compare(other, one)
     assert here.estimate == -there.estimate and here.evidence == there.evidence and here.low == -there.high
     assert (here.high < 0) == (here.evidence >= math.log(1 / ALPHA))

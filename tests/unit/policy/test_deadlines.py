@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from daemon.model.delivery import DAY, HOUR, MINUTE
 from daemon.model.journey import Offer
-from daemon.policy.deadlines import end_of, fixed_end, last_send, round_up, shown_end
+from daemon.policy.deadlines import end_of, fixed_end, round_up, shown_end
 from daemon.policy.tz import utc_text
 from tests.unit.policy import oracle
 
@@ -39,16 +39,13 @@ def test_a_duration_ends_with_the_local_day_or_hour(accepted: str, hours: int, z
 
 
 def test_fixed_ends_are_midnight_there_or_one_instant() -> None:
-    """A date is 00:00 where the recipient is; of several possible zones the first; an instant is one for all. The last message leaves its
-    reader the least time."""
-    day = Offer(name="x", parts=(), ends=date(2027, 3, 31), min_left=24 * HOUR)
+    """A date is 00:00 where the recipient is; of several possible zones the first; an instant is one for all."""
+    day = Offer(name="x", parts=(), ends=date(2027, 3, 31))
     assert utc_text(fixed_end(date(2027, 3, 31), (JAKARTA,))) == "2027-03-30T17:00:00Z"
     assert fixed_end(date(2027, 3, 31), ("America/New_York", JAKARTA)) == fixed_end(date(2027, 3, 31), (JAKARTA,))
     assert end_of(day, 0, JAKARTA) == fixed_end(date(2027, 3, 31), (JAKARTA,))
     moment = datetime(2027, 3, 31, 18, tzinfo=timezone(timedelta(hours=3)))
     assert utc_text(fixed_end(moment, (JAKARTA,))) == "2027-03-31T15:00:00Z"
-    assert last_send(day, (JAKARTA,)) == fixed_end(date(2027, 3, 31), (JAKARTA,)) - DAY
-    assert last_send(Offer(name="x", parts=(), valid=DAY), (JAKARTA,)) is None
     assert end_of(Offer(name="x", parts=()), 0, JAKARTA) is None
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.policy.hours import WindowError
-from daemon.policy.prefer import NO_PREFERENCE, ROOM, Preference, first_preferred, local_hours, parse_prefer, ranks
+from daemon.policy.prefer import ROOM, Preference, first_preferred, local_hours, parse_prefer, ranks
 from daemon.policy.spread import RING, due_stretch
 from daemon.policy.window import first_open, is_open
 from tests.unit.policy import oracle
@@ -57,7 +57,7 @@ def test_a_recipients_own_hour_is_tried_first_on_the_preferred_days() -> None:
     assert first_preferred(OFFICE, JAKARTA, EVENING, EVENING + 10 * DAY, ranks(preference, 19)) == (evening, evening + HOUR)
     assert ranks(preference) == MORNINGS
     assert ranks(parse_prefer(("own",)), 23)[0].texts() == ["23:00-24:00"]
-    assert ranks(parse_prefer(("own",))) == ranks(NO_PREFERENCE, 9) == ()
+    assert ranks(parse_prefer(("own",))) == ranks(Preference(), 9) == ()
     assert local_hours([TUESDAY, TUESDAY - 1], "Asia/Jakarta") == [9, 8]
 
 
