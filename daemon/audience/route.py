@@ -116,7 +116,8 @@ class Route:
             seasons = season_starts(names, country, zones.names[0], now)
         return Facts(
             last=walk.last, starts_at=starts_at if starts_at > now else None, ends_at=limit if limit < now + SEARCH else None,
-            matches=known.matches, seasons=seasons, awaited=known.awaited, reacted=known.reacted,
+            matches=known.matches, seasons=seasons, awaited=known.awaited,
+            reacted=known.reacted or bool(walk.held_out),  # who was sent nothing is not let go for his silence
         )  # fmt: skip
 
     def _ranks(self, walk: Walking, known: Known, rules: Rules, now: Instant) -> tuple[WindowRule, ...]:

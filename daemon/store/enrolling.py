@@ -162,7 +162,7 @@ def _anchors(conn: Connection, anchor: str, persons: str) -> dict[int, Instant]:
     return {person: at for person, at in found if at is not None}
 
 
-_STANDS = select(s.job.c.id, s.job.c.queue, s.job.c.priority, s.job.c.finished_at).where(s.job.c.key == bindparam("b_key"))
+_STANDS = select(s.job.c.id, s.job.c.queue, s.job.c.state).where(s.job.c.key == bindparam("b_key"))
 _CAMPAIGN = select(s.campaign.c.id, s.campaign.c.version, s.campaign.c.status).where(s.campaign.c.name == bindparam("b_name"))
 _LAST_JOB, _NEW_JOB = select(func.max(s.job.c.id)), insert(s.job)
 _NEW_JOB_NAMES = (
@@ -198,8 +198,8 @@ def open_standing(conn: Connection, wanted: Iterable[tuple[str, str, int]], now:
                 number, key, queue, campaign, version, "", JobState.ACCEPTED.value, WALKS, now, "{}", WALKS, "", 0, 0, 1, priority,
             )])  # fmt: skip
             continue
-        number, old_queue, _, finished = stands[0]
-        if finished is not None:
+        number, old_queue, state = stands[0]
+        if state not in (JobState.ACCEPTED.value, JobState.PAUSED.value):  # its campaign was archived once
             many(conn, _OPENS, ("b_id",), [(number,)])
         if old_queue != queue:
             many(conn, _MOVES, ("b_queue", "b_id"), [(queue, number)])

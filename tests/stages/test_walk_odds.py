@@ -16,14 +16,14 @@ from daemon.journey.events import event_id
 from daemon.journey.profile import Shop
 from daemon.model.campaign import CampaignStatus, Step
 from daemon.model.delivery import DAY, MINUTE
-from daemon.model.journey import Enrol, Exit, Goal, Trigger
+from daemon.model.journey import After, Enrol, Exit, Goal, Trigger
 from daemon.service import Signals
 from daemon.store.erase import erase_recipient
 from daemon.store.events import EventRow, take_events
 from daemon.store.operate import set_campaign_status
 from daemon.store.recipients import person_id
 from daemon.store.writer import Lane
-from tests.stages.walk_world import ORDER, WalkWorld, campaign, person
+from tests.stages.walk_world import ORDER, THREE, WalkWorld, campaign, person
 
 STARTED = "Checkout Started"
 CART = campaign(
@@ -133,3 +133,33 @@ async def test_a_clock_that_is_not_trusted_moves_no_walk(opening: Opening) -> No
         await stage.stop()
         await running
         assert await world.walks() == after
+
+
+async def test_who_is_held_out_is_not_let_go_for_silence(opening: Opening) -> None:
+    """He was sent nothing that he could have reacted to."""
+    world = await opening(campaign(steps=[THREE[0]], after=After(finish="sunset"), holdout=1.0))
+    await world.lapsed(45)
+    await world.drop(person("c-1"), campaign="winback", id="job")
+    await world.go(8 * DAY)
+    assert await world.walks() == [("finished", "reminder", "completed")]
+    assert await world.one("SELECT count(*) FROM suppression") == 0
+
+
+async def test_a_campaign_that_is_brought_back_at_once_goes_on(opening: Opening) -> None:
+    """While what waited of its old walks is still being cancelled."""
+    back = campaign()
+    world = await opening(back)
+    await world.lapsed(45, "c-1", "c-2")
+    await world.drop(person("c-1"), campaign="winback", id="one")
+    await world.walk()
+    for status in (CampaignStatus.PAUSED, CampaignStatus.ARCHIVED):
+        await world.inner.store.write(Lane.EXIT, set_campaign_status, "winback", status)
+    await world.walk()
+    assert (await world.inner.job("walks:winback")).receipt.state == "cancelled"
+    await world.inner.do("UPDATE campaign SET status = 'active'")
+    world.stage.configure(world.inner.config, world.rules)
+    await world.walk()
+    await world.drop(person("c-2"), campaign="winback", id="two")
+    await world.go()
+    assert await world.walks("c-1") == [("exited", "reminder", "archived")]
+    assert await world.steps("c-2") == [("reminder", "accepted", None)]
