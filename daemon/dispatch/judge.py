@@ -172,6 +172,7 @@ class Judgement:
         self._rationed: dict[str, int] = {}
         """Of each ceiling of a warm-up, what this claim has taken."""
         self._offering = Offering(judging.shop)
+        self._wanting: dict[tuple[int, int, int], bool] = {}
         self.horizon = now - judging.rules.horizon if judging.rules.horizon else now
         self.contest = bool(judging.rules.caps)
         self.pushed = judging.pushed
@@ -197,8 +198,12 @@ class Judgement:
 
     def wants_profile(self, row: DueRow) -> bool:
         """Do the words of this one (its version's, or the newest loaded) say what a profile knows?"""
-        plans = (self._plans.peek(row.campaign, row.version), self._plans.peek(row.campaign, row.newest))
-        return any(plan is not None and plan.renderer.wants_profile for plan in plans)
+        key = row.campaign, row.version, row.newest
+        wants = self._wanting.get(key)
+        if wants is None:
+            plans = (self._plans.peek(row.campaign, row.version), self._plans.peek(row.campaign, row.newest))
+            wants = self._wanting[key] = any(plan is not None and plan.renderer.wants_profile for plan in plans)
+        return wants
 
     def __call__(self, rows: Sequence[DueRow], known: Mapping[int, Known], rivals: frozenset[int]) -> list[Judged]:
         by_person: dict[int, list[DueRow]] = {}
@@ -227,7 +232,9 @@ class Judgement:
             if row.escalates is not None and (decision := not_needed(row, plan, known, rules)) is not None:
                 judged += [Judged(row, decision, state_after(decision))] if row.delivery not in rivals else []
             elif plan is not None:
-                told, more = self._offering.look(row, plan, known, guess.names, self._now)
+                told, more = row, NOTHING
+                if row.walk is not None:  # without one there is neither an offer nor an experiment
+                    told, more = self._offering.look(row, plan, known, guess.names, self._now)
                 planned[row.delivery] = told
                 candidate = candidate_of(told, plan)
                 candidates.append(candidate._replace(**more) if more else candidate)
