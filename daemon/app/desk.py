@@ -168,9 +168,11 @@ class Desk:
             version = CampaignVersion.from_json(body)
             found.append({"version": number, "walks": walks, "changes": differences(version, to)})
             steps = places(version.campaign, to.campaign)
-            while not dry_run and (done := await self._store.write(
-                Lane.BULK, move.move_some, campaign, number, newest, steps, self._clock.instant()
-            )):  # fmt: skip
+            after: move.Cursor | None = None if dry_run else move.FIRST
+            while after is not None:
+                done, after = await self._store.write(
+                    Lane.BULK, move.move_some, campaign, number, newest, steps, self._clock.instant(), after
+                )
                 moved += done
         if moved:
             self._hooks.wake()

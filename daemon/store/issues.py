@@ -20,6 +20,8 @@ from daemon.store.sql import fetch, ids, in_list, many
 from daemon.store.wake import WAITS_FOR_SLOT, wake
 
 _I = s.issue.c
+ERASED = 0
+"""As the person of an offer: whoever had it was erased. Two of such are not one person's."""
 _OF_PERSONS = (
     select(
         _I.person, _I.id, _I.walk, _I.step, s.campaign.c.name, _I.offer, _I.rank, _I.state, func.coalesce(s.code.c.said, _I.code),
@@ -166,7 +168,8 @@ def open_issues(conn: Connection, accepted: Mapping[int, Instant]) -> None:
     for number, person, campaign, valid, zone, printed in sorted(found, key=lambda row: (accepted[row[0]], row[0])):
         at = accepted[number]
         ends = printed if valid is None else max(round_up(at, valid, zone), printed or 0)
-        many(conn, _REPLACE, ("b_person", "b_campaign", "b_id", "b_at"), [(person, campaign, number, at)])
+        if person != ERASED:
+            many(conn, _REPLACE, ("b_person", "b_campaign", "b_id", "b_at"), [(person, campaign, number, at)])
         many(conn, _OPEN, ("b_id", "b_at", "b_ends"), [(number, at, ends)])
 
 
@@ -270,11 +273,11 @@ def settle(conn: Connection, after: int, now: Instant) -> Settled:
     return Settled(len(found.lost), len(found.opened), woken, found.after)
 
 
-_FORGET = update(s.issue).where(_I.person == bindparam("b_person")).values(person=literal_column("0"))
+_FORGET = update(s.issue).where(_I.person == bindparam("b_person")).values(person=literal_column(str(ERASED)))
 _FORGET_ORDERS = (
     update(s.redemption)
     .where(s.redemption.c.person == bindparam("b_person"))
-    .values(person=literal_column("0"))
+    .values(person=literal_column(str(ERASED)))
 )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import Connection, bindparam, case, func, select, update
+from sqlalchemy import Connection, bindparam, case, func, literal, select, tuple_, update
 
 from daemon.errors import NotFoundError
 from daemon.model.delivery import Instant, State
@@ -14,6 +14,9 @@ from daemon.store.schema_walks import walk
 from daemon.store.sql import ids, in_list
 
 CHUNK = 500
+Cursor = tuple[int, int]
+"""(person, occurrence)"""
+FIRST: Cursor = (-1, 0)
 UNSENT = (State.PLANNED.value, State.DUE.value, State.HELD.value)
 _W = walk.c
 
@@ -38,14 +41,23 @@ def body_of_version(conn: Connection, campaign: int, version: int) -> str:
 
 
 def move_some(
-    conn: Connection, campaign: int, old: int, new: int, places: Mapping[str, str | None], now: Instant, limit: int = CHUNK
-) -> int:  # fmt: skip
-    """Up to `limit` open walks of the version `old` go on by `new`, and are looked at again at once. `places`: where who stands at a step
-    of the old version stands in the new. Deliveries that are not handed over go along, if their step is still there. Returns how many."""
-    chosen = select(_W.id, _W.person).where(_W.campaign == campaign, _W.state == WalkState.OPEN.value, _W.version == old).limit(limit)
-    rows = conn.execute(chosen).all()
+    conn: Connection, campaign: int, old: int, new: int, places: Mapping[str, str | None], now: Instant, after: Cursor = FIRST,
+    limit: int = CHUNK,
+) -> tuple[int, Cursor | None]:  # fmt: skip
+    """Of the campaign's next `limit` walks behind `after`, the open ones of the version `old` go on by `new`, and are looked at again at
+    once. `places`: where who stands at a step of the old version stands in the new. Deliveries that are not handed over go along, if
+    their step is still there. Returns how many, and the cursor; None = all were looked at."""
+    chosen = (
+        select(_W.id, _W.person, _W.occurrence, _W.state, _W.version)
+        .where(_W.campaign == campaign, tuple_(_W.person, _W.occurrence) > tuple_(*map(literal, after)))
+        .order_by(_W.person, _W.occurrence)
+        .limit(limit)
+    )
+    found = conn.execute(chosen).all()
+    rows = [row for row in found if row.state == WalkState.OPEN.value and row.version == old]
+    following = (int(found[-1].person), int(found[-1].occurrence)) if len(found) == limit else None
     if not rows:
-        return 0
+        return 0, following
     moved = {name: place for name, place in places.items() if name != place}
     step = case(moved, value=_W.step, else_=_W.step) if moved else _W.step
     walks = update(walk).where(in_list(_W.id, "walks")).values(version=bindparam("b_new"), step=step, next_at=bindparam("b_now"))
@@ -59,4 +71,4 @@ def move_some(
         .values(version=bindparam("b_new"))
     )
     conn.execute(unsent, {"waves": ids(sorted(waves)), "persons": ids(sorted(row.person for row in rows)), "b_old": old, "b_new": new})
-    return len(rows)
+    return len(rows), following

@@ -99,10 +99,13 @@ def _flag(conn: Connection, persons: Sequence[int]) -> set[str]:
 _later = s.issue.alias("given_later")
 _NEXT_GIVEN = (
     select(func.min(_later.c.accepted_at))
-    .where(_later.c.person == _I.person, _later.c.campaign == _I.campaign, _later.c.id != _I.id, _later.c.accepted_at >= _I.accepted_at)
+    .where(
+        _I.person != literal_column("0"), _later.c.person == _I.person, _later.c.campaign == _I.campaign, _later.c.id != _I.id,
+        _later.c.accepted_at >= _I.accepted_at,
+    )
     .correlate(s.issue)
     .scalar_subquery()
-)
+)  # fmt: skip
 """When the person was given the next offer of the campaign: while one is redeemed nothing replaces it, but if that order is cancelled
 it must not come back beside the other."""
 _ISSUES = select(_I.id, _I.code, _I.state, _I.accepted_at, _I.ends_at, _I.ended_at, _NEXT_GIVEN).where(in_list(_I.code, "codes"))

@@ -20,6 +20,7 @@ from daemon.model.journey import After, Enrol, Exit, Goal, Trigger
 from daemon.service import Signals
 from daemon.store.erase import erase_recipient
 from daemon.store.events import EventRow, take_events
+from daemon.store.move import FIRST, Cursor, move_some
 from daemon.store.operate import set_campaign_status
 from daemon.store.recipients import person_id
 from daemon.store.writer import Lane
@@ -163,3 +164,25 @@ async def test_a_campaign_that_is_brought_back_at_once_goes_on(opening: Opening)
     await world.go()
     assert await world.walks("c-1") == [("exited", "reminder", "archived")]
     assert await world.steps("c-2") == [("reminder", "accepted", None)]
+
+
+async def test_walks_are_moved_a_stretch_a_transaction_and_each_once(opening: Opening) -> None:
+    """Five people, two a transaction; who has ended stays with the version that he ended in."""
+    world = await opening(campaign(exit=Exit(events=(ORDER,))))
+    people = [f"c-{number}" for number in range(5)]
+    await world.lapsed(45, *people)
+    await world.drop(*(person(each) for each in people), campaign="winback", id="job")
+    await world.happen(ORDER, "c-3")
+    await world.load(campaign(steps=THREE[:2], exit=Exit(events=(ORDER,))))
+    [(number, new)] = await world.inner.sql("SELECT id, version FROM campaign WHERE name = 'winback'")
+    after: Cursor | None = FIRST
+    taken = []
+    while after is not None:
+        done, after = await world.inner.store.write(
+            Lane.BULK, move_some, number, new - 1, new, {step.name: step.name for step in THREE}, world.inner.clock.wall, after, 2
+        )
+        taken.append(done)
+    assert (len(taken), sum(taken), max(taken)) == (3, 4, 2)
+    assert await world.inner.sql("SELECT version, state, count(*) FROM walk GROUP BY 1, 2 ORDER BY 1") == [
+        (new - 1, "exited", 1), (new, "open", 4)
+    ]  # fmt: skip

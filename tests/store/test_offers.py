@@ -22,7 +22,7 @@ from daemon.store.erase import erase_recipient
 from daemon.store.events import EventRow, take_events
 from daemon.store.facts import DueRow
 from daemon.store.flight import Kind
-from daemon.store.issues import Wanted, expire, issues_of, settle, to_settle
+from daemon.store.issues import Wanted, expire, forget_issues, issues_of, settle, to_settle
 from daemon.store.recipients import person_id
 from daemon.store.redemptions import books, strange_uses, unbalanced
 from daemon.store.writer import Lane
@@ -134,6 +134,18 @@ async def test_what_reached_nobody_is_given_back(world: World) -> None:
     assert await pool(world) == (3, 2)
     assert await world.store.write(Lane.BULK, settle, 0, NOW + 2) == (0, 0, 0, None)
     assert await world.store.read(to_settle, NOW + 2), "one is set aside still"
+
+
+async def test_offers_of_the_erased_are_not_taken_for_one_persons(world: World) -> None:
+    """Nobody's any more, they stay as they are: what is accepted for one of them replaces no other's."""
+    await setting(world)
+    world.offers = {1: pooled(1), 2: pooled(2)}
+    one, other, _ = (await world.claim()).claimed
+    await world.step(grants=[one])
+    await world.step(outcomes=[outcome(one, Kind.ACCEPTED)], grants=[other])
+    await world.store.write(Lane.EXIT, lambda conn: forget_issues(conn, [1, 2]))
+    await world.step(outcomes=[outcome(other, Kind.ACCEPTED)])
+    assert [(await issue(world, number))[0] for number in (1, 2)] == ["open", "open"]
 
 
 async def test_a_returned_offer_may_be_issued_once_more(world: World) -> None:
