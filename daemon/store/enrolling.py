@@ -7,6 +7,7 @@ walk begins is said by a pure function from outside. Also the standing job of su
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from sqlalchemy import Connection, bindparam, func, insert, literal_column, null
 from daemon.errors import IntakeError
 from daemon.journey.profile import moment
 from daemon.journey.sequence import Start, may_enter
-from daemon.model.delivery import DAY, Instant, Reason
+from daemon.model.delivery import DAY, FINAL, Instant, Reason, State
 from daemon.model.job import JobState
 from daemon.model.journey import WalkState
 from daemon.store import schema as s
@@ -101,9 +102,9 @@ def enrol(
     state: WalkState = WalkState.OPEN,
 ) -> Entered:  # fmt: skip
     """Begin a walk for each who may enter, in order of the entrants. Each person at most once. `state` PLANNED: it stands still."""
-    persons = ids(sorted({one.person for one in entrants}))
+    persons = sorted({one.person for one in entrants})
     walked = _walked(conn, entry, persons, now)
-    anchors = _anchors(conn, entry.anchor, persons)
+    anchors = _anchors(conn, entry.anchor, ids(persons))
     number = first = (value(conn, _LAST) or 0) + 1
     how: list[str] = []
     rows: list[tuple[object, ...]] = []
@@ -129,16 +130,47 @@ def enrol(
     return Entered(how, first if rows else None, number - 1 if rows else None)
 
 
-def _walked(conn: Connection, entry: Entry, persons: str, now: Instant) -> dict[int, int | None]:
+class Before(NamedTuple):
+    """An earlier delivery of a campaign. `walk` None: its campaign had no walks then."""
+
+    occurrence: int
+    state: str
+    ended_at: Instant | None
+    walk: int | None
+
+
+_OCCURRENCES = select(s.wave.c.id, s.wave.c.occurrence).where(s.wave.c.campaign == bindparam("b_campaign"))
+_BEFORE = select(s.delivery.c.person, s.delivery.c.wave, s.delivery.c.state, s.delivery.c.ended_at, s.delivery.c.walk).where(
+    in_list(s.delivery.c.wave, "waves"), in_list(s.delivery.c.person, "persons")
+)
+
+
+def deliveries_before(conn: Connection, campaign: int, persons: Iterable[int]) -> dict[int, list[Before]]:
+    """The persons' earlier deliveries in this campaign."""
+    occurrences: dict[int, int] = dict(fetch(conn, _OCCURRENCES, ("b_campaign",), (campaign,)))
+    found: dict[int, list[Before]] = defaultdict(list)
+    if occurrences:
+        for person, wave, *rest in fetch(conn, _BEFORE, ("waves", "persons"), (ids(occurrences), ids(persons))):
+            found[person].append(Before(occurrences[wave], *rest))
+    return found
+
+
+def _walked(conn: Connection, entry: Entry, persons: Sequence[int], now: Instant) -> dict[int, int | None]:
     """Person -> the number of the walk that may begin, None = not now; who is not there has never walked. What an operator took back
-    before anything was sent is no walk."""
+    before anything was sent is no walk; a message of before the campaign had walks is one."""
     latest: dict[int, tuple[int, bool]] = {}
-    for person, occurrence, state, ended, reason, touched in fetch(conn, _WALKED, ("campaign", "persons"), (entry.campaign, persons)):
+    for person, occurrence, state, ended, reason, touched in fetch(conn, _WALKED, ("campaign", "persons"), (entry.campaign, ids(persons))):
         number, free = latest.get(person, (0, True))
         taken_back = reason == Reason.OPERATOR.value and touched is None
         is_open = state in (WalkState.OPEN.value, WalkState.PLANNED.value)
         may = taken_back or may_enter(None if is_open else ended, entry.again, now)
         latest[person] = (max(number, occurrence), free and may)
+    for person, messages in deliveries_before(conn, entry.campaign, persons).items():
+        for one in messages:
+            if one.walk is None:
+                number, free = latest.get(person, (0, True))
+                may = one.state == State.CANCELLED.value or (one.state in FINAL and may_enter(one.ended_at, entry.again, now))
+                latest[person] = (max(number, one.occurrence), free and may)
     return {person: number + 1 if free else None for person, (number, free) in latest.items()}
 
 

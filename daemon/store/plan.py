@@ -8,8 +8,7 @@ two random pages). The guard rails are settled at the end: `store.expansion_end`
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -19,11 +18,11 @@ from daemon.model.delivery import FINAL, Instant, Reason, State
 from daemon.model.job import JobState, RowError
 from daemon.model.journey import WalkState
 from daemon.store import schema as s
-from daemon.store.enrolling import Entrant, Entry, enrol
+from daemon.store.enrolling import Before, Entrant, Entry, deliveries_before, enrol
 from daemon.store.jobs import KEPT_ERRORS, errors_from_json, errors_to_json
 from daemon.store.meta import set_meta
 from daemon.store.recipients import PlanRow, upsert_recipients
-from daemon.store.sql import fetch, ids, in_list, many, pour, pouring
+from daemon.store.sql import fetch, many, pour, pouring
 from daemon.store.tallies import Tallies
 from daemon.store.waves import lane_of, take_ids, wave_of
 from daemon.store.writer import redone
@@ -282,7 +281,7 @@ def _sort(conn: Connection, work: Work, batch: Batch, target: Target, now: Insta
     if not written.known:
         found.enrol = [(1, row) for row in batch.rows]
         return found
-    walks = _walks(conn, work.campaign, written.known)
+    walks = deliveries_before(conn, work.campaign, written.known)
     for row in batch.rows:
         if row.line in written.collisions:
             found.collides(row)
@@ -293,31 +292,10 @@ def _sort(conn: Connection, work: Work, batch: Batch, target: Target, now: Insta
     return found
 
 
-_ENROLLED = select(s.delivery.c.person, s.delivery.c.wave, s.delivery.c.state, s.delivery.c.ended_at).where(
-    in_list(s.delivery.c.wave, "waves"), in_list(s.delivery.c.person, "persons")
-)
-
-Walk = tuple[int, str, Instant | None]
-"""(occurrence, state, ended_at)"""
-
-
-_OCCURRENCES = select(s.wave.c.id, s.wave.c.occurrence).where(s.wave.c.campaign == bindparam("b_campaign"))
-
-
-def _walks(conn: Connection, campaign: int, persons: Iterable[int]) -> dict[int, list[Walk]]:
-    """The persons' earlier deliveries in this campaign. Who was not known before has none."""
-    occurrences: dict[int, int] = dict(fetch(conn, _OCCURRENCES, ("b_campaign",), (campaign,)))
-    walks: dict[int, list[Walk]] = defaultdict(list)
-    if occurrences:
-        for person, wave, state, ended in fetch(conn, _ENROLLED, ("waves", "persons"), (ids(occurrences), ids(persons))):
-            walks[person].append((occurrences[wave], state, ended))
-    return walks
-
-
-def _next_occurrence(walks: Sequence[Walk], again: int | None, now: Instant) -> int | None:
+def _next_occurrence(walks: Sequence[Before], again: int | None, now: Instant) -> int | None:
     """Which walk through the campaign begins now; None = already enrolled. What was cancelled unsent is no walk."""
     last = 0
-    for occurrence, state, ended in walks:
+    for occurrence, state, ended, _ in walks:
         last = max(last, occurrence)
         if state == State.CANCELLED.value:
             continue

@@ -186,3 +186,18 @@ async def test_walks_are_moved_a_stretch_a_transaction_and_each_once(opening: Op
     assert await world.inner.sql("SELECT version, state, count(*) FROM walk GROUP BY 1, 2 ORDER BY 1") == [
         (new - 1, "exited", 1), (new, "open", 4)
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("again", "steps"), [(None, ["reminder"]), (30 * DAY, ["reminder", "reminder", "offer"])])
+async def test_a_campaign_that_gets_a_second_step_knows_whom_it_has_written_to(
+    opening: Opening, again: int | None, steps: list[str]
+) -> None:  # fmt: skip
+    """A message of the time when it had one only counts as a walk: `again` holds, and who walks again gets all of it."""
+    reminder = Step(name="reminder", channels=("email",))
+    world = await opening(campaign(steps=[reminder], again=again))
+    await world.drop(person("c-1"), campaign="winback", id="one")
+    await world.go(40 * DAY)
+    await world.load(campaign(steps=[reminder, Step(name="offer", channels=("email",), delay=5 * DAY)], again=again))
+    await world.drop(person("c-1"), campaign="winback", id="two")
+    await world.go(10 * DAY)
+    assert await world.steps() == [(step, "accepted", None) for step in steps]

@@ -189,10 +189,10 @@ async def test_jobs_are_listed_newest_first_in_pages(world: World) -> None:
 
 async def test_hot_statements_use_their_indexes(world: World) -> None:
     """No scan of a table that grows, in what runs once a chunk."""
-    from daemon.store import plan, recipients, release
+    from daemon.store import enrolling, recipients, release
 
     values = {"ids": "[1]", "waves": "[1]", "persons": "[1]", "job": 1, "after": 0, "last": 9, "n": 5, "lane": 1}
-    statements = (recipients._KNOWN, recipients._ZONE_HOLDS, plan._ENROLLED, release._PLANNED, release._UNDUE, release._DUE_OF_JOB)
+    statements = (recipients._KNOWN, recipients._ZONE_HOLDS, enrolling._BEFORE, release._PLANNED, release._UNDUE, release._DUE_OF_JOB)
 
     def plans(conn: Any) -> list[str]:
         texts: list[str] = []
