@@ -10,7 +10,7 @@ from daemon.cli import screen
 from daemon.cli.client import call, segment
 from daemon.cli.context import Cli, command, group
 from daemon.cli.marketing import lint, preview
-from daemon.errors import UsageError
+from daemon.errors import GuardRefusedError, UsageError
 
 
 @command("list", short_help="All campaigns with what waits in them.")
@@ -131,6 +131,8 @@ def test(cli: Cli, campaign: str, to: tuple[str, ...], locale: str | None, recip
     Exit code 1 if not every message was accepted.
     """
     addresses = list(to) or list(cli.config.homing.test_addresses)
+    if not addresses:
+        raise GuardRefusedError("[homing] test_addresses names no address: test sends go nowhere else")
     body = {key: value for key, value in {"to": addresses, "locale": locale, "recipient": recipient}.items() if value is not None}
     answer = call(cli, "POST", f"/v1/campaigns/{segment(campaign)}/test", body=body)
     cli.answer(answer, lambda: _show_sent(answer["sent"]))

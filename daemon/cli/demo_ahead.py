@@ -53,6 +53,13 @@ port = 25
 tls = "none"
 from = "Kedai <hello@mail.example.com>"
 cost = 0.0005
+[providers.sms]
+plugin = "sms_twilio"
+account_sid = "AC00000000000000000000000000000000"
+auth_token = { file = "nobody.token" }
+from = "+15005550006"
+countries = ["ID", "MY", "IR"]
+prices = { ID = 0.04, MY = 0.03, "*" = 0.05 }
 """
 
 
@@ -74,8 +81,8 @@ def look_ahead(cli: Cli, folder: Path, days: int, offset: int) -> Mapping[str, A
     async def finish(daemon: Daemon) -> None:
         for recipient, campaign, state, reason in (await daemon.opened.store.read(one_of_each, PLAYBOOK))[:EXPLAINED]:
             found = await daemon.doors.explainer.explain(recipient, campaign)
-            texts = [each.get("text") or each["state"] for walk in found["enrolments"] for each in walk["deliveries"]]
-            told.append((f"{state}{': ' if reason else ''}{reason}", f"{recipient} in {campaign}", " / ".join(map(str, texts[:3]))))
+            text = _told_of(found, state, reason)
+            told.append((f"{state}{': ' if reason else ''}{reason}", f"{recipient} in {campaign}", text))
 
     campaigns = {name: version.campaign for name, version in setup.catalogue.versions.items()}
     crowd = ShopCrowd(shop, campaigns, days + 1)
@@ -87,10 +94,19 @@ def look_ahead(cli: Cli, folder: Path, days: int, offset: int) -> Mapping[str, A
     return {**calendar.as_json(), "seconds": round(seconds, 1), "explained": [list(each) for each in told]}
 
 
+def _told_of(found: Mapping[str, Any], state: str, reason: str) -> str:
+    """The sentence of the delivery that has this fate, and of no other one of the same person."""
+    alike = [each for walk in found["enrolments"] for each in walk["deliveries"] if each["state"] == state]
+    best = next((each for each in alike if (each.get("reason") or "") == (reason or "")), alike[0] if alike else {})
+    return str(best.get("text") or state)
+
+
 def _furnish(folder: Path) -> Path:
     place = folder / "ahead"
     place.mkdir(exist_ok=True)
     (place / "config.toml").write_text(CONFIG, encoding="utf-8")
+    (place / "nobody.token").write_text("0" * 32, encoding="utf-8")  # a rehearsal calls nobody; a config without a token is none
+    (place / "nobody.token").chmod(0o600)
     shutil.copy(Path(str(resources.files("daemon.sandbox") / "segments.toml")), place / "segments.toml")
     for name in PLAYBOOK:
         shutil.copytree(sample_campaigns() / name, place / "campaigns" / name, dirs_exist_ok=True)

@@ -144,7 +144,7 @@ def _receipts(outcome: Outcome) -> None:
         field = f"{error['field']}: " if error["field"] else ""
         screen.say(screen.clean(f"  {job}, line {error['line']}: {field}{error['detail']}"))
     if len(errors) > SHOWN_ERRORS:
-        screen.say(f"  and {len(errors) - SHOWN_ERRORS} more of the kind")
+        screen.say(f"  and {len(errors) - SHOWN_ERRORS} more, rejected or twice in the file")
 
 
 def _places(outcome: Outcome) -> None:

@@ -31,11 +31,20 @@ def show(found: dict[str, Any]) -> None:
     if not found["enrolments"] and not found["not_enrolled"]:
         screen.say("  in no campaign yet")
     for enrolment in found["enrolments"]:
-        screen.say(f"  {enrolment['campaign']}, version {enrolment['version']}: {enrolment['state']}")
+        screen.say(screen.clean(f"  {enrolment['campaign']}, version {enrolment['version']}: {enrolment['state']}{_ending(enrolment)}"))
         for delivery in enrolment["deliveries"]:
             _show_delivery(delivery)
-    for other in found["not_enrolled"]:
+    shown = {enrolment["campaign"] for enrolment in found["enrolments"]}
+    for other in (other for other in found["not_enrolled"] if other["campaign"] not in shown):
         screen.say(f"  {other['campaign']}: not enrolled, {other['reason']} at {screen.moment(other['at'])}")
+
+
+def _ending(enrolment: dict[str, Any]) -> str:
+    """When and why a walk ended; nothing for one that goes on."""
+    if not enrolment.get("ended_at"):
+        return ""
+    why = f": {enrolment['reason']}" if enrolment.get("reason") and enrolment["reason"] != enrolment["state"] else ""
+    return f" at {screen.moment(enrolment['ended_at'])}{why}"
 
 
 def _show_delivery(delivery: dict[str, Any]) -> None:

@@ -49,8 +49,8 @@ def _problem(where: str, text: str) -> dict[str, Any]:
 def _show(rows: list[dict[str, Any]], errors: int, campaigns: Any) -> None:
     for row in rows:
         screen.say(screen.clean(row["text"]))
-    found = f"{errors} errors, {len(rows) - errors} warnings" if rows else "nothing found"
-    screen.say(f"{len(campaigns)} campaigns looked over: {found}")
+    found = f"{screen.several(errors, 'error')}, {screen.several(len(rows) - errors, 'warning')}" if rows else "nothing found"
+    screen.say(f"{screen.several(len(campaigns), 'campaign')} looked over: {found}")
 
 
 @command("preview", short_help="Write a step's message as one recipient gets it.")

@@ -89,10 +89,14 @@ def writer(file: IO[str] | None) -> Callable[[Sent], object]:
 
 def show(calendar: Calendar) -> None:
     """For eyes: a line a day on which something happens, then what it all came to."""
+    from daemon.model.delivery import State
+
     days = [day for day in calendar.days if not day.empty]
     channels = sorted({channel for day in days for channel in day.sent})
     heads = ("day", "planned", *channels, "capped", "held", "dropped", "expired", "waiting")
     screen.table(heads, [_line(day, channels) for day in days], empty="nothing happens on these days")
+    if any(sum(day.reasons(State.HELD).values()) < 0 for day in days):
+        screen.say("held below 0: on that day more were let go than came to be held")
     _show_totals(calendar)
     for note in calendar.notes:
         screen.say(f"Note: {note}")

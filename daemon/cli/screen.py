@@ -117,6 +117,11 @@ def number(n: int, one: str) -> str:
     return f"{n} {one}" if n == 1 else f"{n} {one}s"
 
 
+def several(number: int, what: str) -> str:
+    """`1 campaign`, `2 campaigns`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def counts(by_state: Mapping[str, int]) -> str:
     """`due 40, accepted 2`: without the empty ones, in the order of a delivery's life."""
     order = ("planned", "due", "claimed", "held", "in_doubt", "accepted", "rejected", "dropped", "expired", "cancelled", "held_out")

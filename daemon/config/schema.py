@@ -96,7 +96,7 @@ class HomingTable(Table):
 class HttpTable(Table):
     """The two listeners: one for operators, one for the world."""
 
-    listen: Listen = Field(Address("127.0.0.1", 8025), description="API, dashboard, metrics: keep it on loopback or behind TLS")
+    listen: Listen = Field(Address("127.0.0.1", 8025), description="API, metrics: keep it on loopback or behind TLS")
     public_listen: Listen = Field(Address("127.0.0.1", 8026), description="links, webhooks, push: what recipients and providers reach")
     public_url: str = Field("", description='how the world reaches public_listen, as "https://go.example.com"; empty: http://PUBLIC_LISTEN')
     trusted_proxies: tuple[Network, ...] = Field((), description="networks whose X-Forwarded-For is believed")

@@ -25,6 +25,7 @@ from daemon.store.writer import Writes
 from plugins.feedback import FeedbackKind
 
 REPORTED: frozenset[str] = frozenset(get_args(FeedbackKind))
+COMMANDS = ("MAIL: ", "RCPT: ", "DATA: ", "dot: ")
 HANDED = (State.CLAIMED, State.HANDED_OVER, State.ACCEPTED, State.IN_DOUBT, State.REJECTED)
 
 
@@ -102,7 +103,7 @@ def _delivery(
         "facts": {**told.facts, **family.facts(row)},
         "checks": [list(check) for check in told.checks],
         "history": [_waited(item) for item in (*evidence.waited.get(row.id, ()), *_reported(evidence.feedback.get(row.id, ())))],
-        "text": _text(row, told, teller, now) + family.words(row),
+        "text": _text(row, told, teller, now) + _besides(row, told, gate) + family.words(row),
     }
 
 
@@ -161,9 +162,14 @@ def _facts_of_sending(row: DeliveryRow, attempts: Sequence[Attempt]) -> dict[str
     if attempts:
         last = attempts[-1]
         facts |= {"outcome": last.outcome, "scope": last.scope, "code": last.code, "detail": last.detail, "answered_at": _time(last.at)}
-        if last.outcome == "rejected" and last.scope is not None and last.handed_over_at is None:
+        if last.outcome == "rejected" and last.scope is not None and last.handed_over_at is None and not _answered(last):
             facts["refused_by"] = "homing"
     return {key: value for key, value in facts.items() if value is not None}
+
+
+def _answered(attempt: Attempt) -> bool:
+    """True for the other side's own words: a relay may refuse a recipient before the message itself is handed over."""
+    return (attempt.code or "")[:1].isdigit() or (attempt.detail or "").startswith(COMMANDS)
 
 
 def _facts_of_feedback(reports: Sequence[FeedbackRow]) -> dict[str, Any]:
@@ -210,6 +216,20 @@ def _stops(row: DeliveryRow, gate: Mapping[str, str]) -> Iterator[tuple[str, dic
         yield Reason.CAMPAIGN_NOT_STARTED.value, {"campaign": row.campaign, "status": row.status}
     for reason, detail in gate.items():
         yield reason, {"detail": detail}
+
+
+def _besides(row: DeliveryRow, told: Told, gate: Mapping[str, str]) -> str:
+    """What would stop it all the same once the rule that makes it wait does not any more; nothing where that is said already."""
+    found = next(_stops(row, gate), None)
+    if found is None or told.verdict != Verdict.DEFER.value or row.state in FINAL or ("guard", told.verdict) in told.checks:
+        return ""
+    reason, facts = found
+    if "status" in facts:
+        return f" Nor has the campaign been started: `homing campaigns start {row.campaign}`."
+    for kind in ("job", "queue", "campaign"):
+        if kind in facts:
+            return f" Besides, the {kind} {facts[kind]} is {'paused' if reason == Reason.CAMPAIGN_PAUSED.value else f'held ({reason})'}."
+    return f" Besides, all sending is stopped ({reason}): see `homing status`."
 
 
 def _text(row: DeliveryRow, told: Told, teller: Teller, now: Instant) -> str:

@@ -19,6 +19,7 @@ from daemon.reports.sentences import Teller
 from daemon.store.claim import claim_due, decision_json
 from daemon.store.feedback import Report, hear
 from daemon.store.flight import Flights, Kind, Result, Step
+from daemon.store.operate import set_queue_paused
 from daemon.store.recover import begin
 from daemon.store.unsubscribe import unsubscribe
 from daemon.store.writer import Lane
@@ -221,6 +222,27 @@ async def test_a_refusal_before_anything_left_is_not_laid_at_the_provider_s_door
     assert (found["state"], found["facts"]["refused_by"]) == ("rejected", "homing")
     what = "country_blocked: FR is not among the provider's countries (ID)"
     assert found["text"] == f"Not sent: Homing refused it by its own rules for relay, before anything left: {what}."
+
+
+@pytest.mark.parametrize(("code", "detail"), [("550 5.1.1", "RCPT: no such user"), ("too_large", "RCPT: 552 is all that it says")])
+async def test_a_relay_that_refuses_the_recipient_is_named_as_the_one(world: ExplainWorld, code: str, detail: str) -> None:
+    """Nothing was handed over, and yet it was the relay that said no."""
+    await world.drop(person())
+    await world.send(Kind.REJECTED, scope="address", code=code, detail=detail, unasked=True)
+    found = await world.one("c-1")
+    assert "refused_by" not in found["facts"]
+    assert found["text"].startswith(f"Not sent: relay refused it for good: {code}")
+
+
+async def test_who_waits_for_a_window_is_told_what_stops_it_besides(world: ExplainWorld) -> None:
+    """A shut window does not hide that everything is stopped; what opens by itself does not let it go."""
+    await world.drop(person(zone="America/New_York"))
+    before = await world.one("c-1")
+    assert (before["decision"], "Besides" in before["text"]) == ("defer", False)
+    world.gate["kill_switch"] = "stop lies in the state folder"
+    assert (await world.one("c-1"))["text"] == before["text"] + " Besides, all sending is stopped (kill_switch): see `homing status`."
+    await world.inner.store.write(Lane.EXIT, set_queue_paused, "lapsed-45", paused=True)
+    assert (await world.one("c-1"))["text"] == before["text"] + " Besides, the queue lapsed-45 is paused."
 
 
 async def test_an_unsubscribe_shows_at_once_and_after_the_drop(world: ExplainWorld) -> None:

@@ -83,7 +83,7 @@ def test_lint_says_what_and_what_to_do_and_fails_on_errors(homing: CliWorld) -> 
     assert said.code == 1
     assert f"{folder}/campaign.toml:1: error: no-exit: no event ends a walk" in said.out
     assert f"{folder}/campaign.toml:3: warning: no-holdout: nobody is held out" in said.out
-    assert said.out.splitlines()[-1].startswith("1 campaigns looked over: 1 errors, ")
+    assert said.out.splitlines()[-1].startswith("1 campaign looked over: 1 error, ")
     write_sequence(homing, SEQUENCE + '[exit]\nevents = ["Order Completed"]\n')
     said = homing("--json", "campaigns", "lint", "winback")
     assert said.code == 0

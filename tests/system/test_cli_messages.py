@@ -182,3 +182,27 @@ def test_whoever_is_known_and_in_no_campaign_is_told_of(capsys: pytest.CaptureFi
     """A recipient that registered a browser only: no empty answer."""
     show({"recipient": "c-9", "zone": {"names": [], "source": "unknown"}, "enrolments": [], "not_enrolled": []})
     assert capsys.readouterr().out == "c-9: zone unknown\n  in no campaign yet\n"
+
+
+def test_a_walk_that_ended_says_when_and_why_and_only_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """The campaign in which somebody does not walk any more is not named a second time."""
+    at = "2026-11-27T23:55:05Z"
+    walk = {"campaign": "standard", "version": 1, "state": "exited", "ended_at": at, "reason": "segment high_value_lapsed", "deliveries": []}
+    absent = [{"campaign": "standard", "reason": "exited", "at": at}, {"campaign": "season", "reason": "exited", "at": at}]
+    show({"recipient": "c-9", "zone": {"names": [], "source": "unknown"}, "enrolments": [walk], "not_enrolled": absent})
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "  standard, version 1: exited at 2026-11-27 23:55:05 UTC: segment high_value_lapsed",
+        "  season: not enrolled, exited at 2026-11-27 23:55:05 UTC",
+    ]
+
+
+def test_a_test_send_without_any_test_address_is_refused_before_the_daemon_is_asked(
+    homing: CliWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The daemon would answer of an empty list, which nobody typed."""
+    config = homing.folder / "config.toml"
+    lines = config.read_text(encoding="utf-8").splitlines()
+    config.write_text("\n".join(line for line in lines if "test_addresses" not in line), encoding="utf-8")
+    monkeypatch.setattr("daemon.cli.campaigns.call", lambda *args, **more: pytest.fail("asked"))
+    said = homing("campaigns", "test", "winback")
+    assert (said.code, "[homing] test_addresses names no address" in said.err) == (77, True)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from daemon.app.setup import read_setup
 from daemon.cli.context import Cli
-from daemon.cli.demo_ahead import PLAYBOOK, look_ahead
+from daemon.cli.demo_ahead import PLAYBOOK, _furnish, _told_of, look_ahead
 
 
 @pytest.mark.slow
@@ -23,3 +24,23 @@ def test_playbook_lives_over_the_made_up_shop(tmp_path: Path, capsys: pytest.Cap
     shown = capsys.readouterr().out
     assert "One of each fate, explained" in shown
     assert "waiting" in shown
+
+
+def test_each_channel_of_the_playbook_has_a_provider_in_the_look_ahead(tmp_path: Path) -> None:
+    """Nothing is held for want of one; only for push nobody there has a browser, so mail takes its place."""
+    setup = read_setup(_furnish(tmp_path), {})
+    wanted = {channel for version in setup.catalogue.versions.values() for step in version.campaign.steps for channel in step.every_channel}
+    assert "sms" in wanted
+    assert wanted - {"push"} <= {loaded.channel for loaded in setup.loading.channels}
+
+
+def test_the_sentence_of_a_fate_is_that_of_its_own_message() -> None:
+    """Somebody has several messages: the one that was dropped is explained, and not the one that was sent."""
+    deliveries = [
+        {"state": "accepted", "reason": None, "text": "Sent."}, {"state": "dropped", "reason": "sunset", "text": "Let go."},
+        {"state": "dropped", "reason": "converted", "text": "Came back."},
+    ]  # fmt: skip
+    found = {"enrolments": [{"deliveries": deliveries}]}
+    assert _told_of(found, "dropped", "converted") == "Came back."
+    assert _told_of(found, "accepted", "") == "Sent."
+    assert _told_of(found, "expired", "late") == "expired"
