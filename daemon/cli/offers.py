@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any, BinaryIO
 
@@ -15,6 +16,8 @@ from daemon.cli.context import Cli, command, group
 
 COLUMNS = ("code", "state", "campaign", "offer", "recipient", "issued_at", "ends_at", "pool")
 STATES = ("issued", "reserved", "open", "redeemed", "expired", "replaced", "returned")
+SHOWN = 3
+"""Uses of one code with one flaw that are shown: a shop's own code for all stands in each order that named it."""
 _WORDS = {
     "unknown": "is no code of ours",
     "not_issued": "was given to nobody",
@@ -102,9 +105,16 @@ def _show(books: dict[str, Any], *, reconcile: bool) -> None:
         screen.say(screen.clean(f"does not add up: {wrong}"))
     if not books["wrong"]:
         screen.say("the counts add up")
+    alike: Counter[tuple[str, str]] = Counter()
     for use in books["uses"]:
+        alike[use["code"], use["what"]] += 1
+        if alike[use["code"], use["what"]] > SHOWN:
+            continue
         who = f" of {use['recipient']}" if use["recipient"] else ""
         screen.say(screen.clean(f"{use['code']} {_WORDS[use['what']]}: order {use['order']}{who}, {screen.moment(use['at'])}"))
+    for (code, what), times in alike.items():
+        if times > SHOWN:
+            screen.say(screen.clean(f"{code} {_WORDS[what]}: {times - SHOWN:,} more orders; --json has them all"))
 
 
 def _list_codes(cli: Cli, only: dict[str, str | None], form: str) -> None:

@@ -333,6 +333,22 @@ def test_orders_with_codes_that_are_not_ours_are_listed(homing: CliWorld) -> Non
     assert "SUMMER is no code of ours: order 7 of anna" in homing("offers", "list", "--reconcile").out
 
 
+def test_a_code_of_the_shop_for_all_does_not_flood_the_books(homing: CliWorld) -> None:
+    """Ten orders with one foreign code: three of them and a count; --json has all."""
+    events = homing.folder / "events.ndjson"
+    orders = [
+        {"userId": "anna", "event": "Order Completed", "messageId": f"m{n}", "timestamp": f"2026-11-{n:02}T00:00:00Z",
+         "properties": {"order_id": str(n), "revenue": 9, "coupon": "C10"}}
+        for n in range(1, 11)
+    ]  # fmt: skip
+    events.write_text("\n".join(map(json.dumps, orders)))
+    homing.ok("events", "import", str(events))
+    assert len(homing.ok("offers", "list", "--reconcile")["uses"]) == 10
+    lines = [line for line in homing("offers", "list", "--reconcile").out.splitlines() if line.startswith("C10")]
+    assert len(lines) == 4
+    assert lines[-1] == "C10 is no code of ours: 7 more orders; --json has them all"
+
+
 def test_a_report_is_a_table_csv_or_json(homing: CliWorld) -> None:
     """The list of reports; an empty one; a name that is none, with the nearest."""
     assert "experiments" in homing("report").out

@@ -14,6 +14,7 @@ from tests.system.cli_world import CliWorld
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+THREE_MAILS = (ROOT / "docs" / "three-mails.md").read_text(encoding="utf-8")
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 
 
@@ -49,7 +50,7 @@ def test_job_of_the_readme_is_accepted(homing: CliWorld) -> None:
     assert homing.ok("explain", "c-2")["zone"]["names"] == ["Asia/Tehran"]
 
 
-@pytest.mark.parametrize("line", sorted(set(re.findall(r"^ *(homing [a-z][^#\n`]*)", README + OPERATIONS, re.MULTILINE))))
+@pytest.mark.parametrize("line", sorted(set(re.findall(r"^ *(homing [a-z][^#\n`]*)", README + OPERATIONS + THREE_MAILS, re.MULTILINE))))
 def test_commands_of_the_docs_exist(line: str) -> None:
     """No page names a command that the program does not have."""
     assert line.split()[1] in COMMANDS
@@ -66,3 +67,33 @@ def test_words_in_backticks_name_commands() -> None:
         assert command is not None, words
         if isinstance(command, click.Group):
             assert words[1] in command.commands, words
+
+
+def test_three_mails_are_copied_with_all_that_they_name(homing: CliWorld) -> None:
+    """After the page's own `cp` lines config and campaigns are good, and a plan can be made: nothing that it names is missing."""
+    copies = re.findall(r"^cp (?:-r )?((?:HOMING/\S+ )+)(\S+)$", THREE_MAILS, re.MULTILINE)
+    for sources, target in copies:
+        for source in sources.split():
+            place = ROOT / source.removeprefix("HOMING/")
+            if place.is_dir():
+                shutil.copytree(place, homing.folder / target / place.name)
+            else:
+                shutil.copy(place, homing.folder / target)
+    assert sorted(homing.ok("check")["campaigns"]) == ["post_reactivation", "standard", "winback"]
+    assert "nothing happens on these days" in homing("plan", "standard").out
+
+
+def test_each_command_of_the_three_mails_takes_its_options() -> None:
+    """Option by option, without running any of them."""
+    import click
+
+    from daemon.cli.main import cli
+
+    for line in re.findall(r"^homing ([a-z][^#\n]*)", THREE_MAILS, re.MULTILINE):
+        words = line.split()
+        command: click.Command | None = cli
+        while isinstance(command, click.Group):
+            command = command.get_command(click.Context(command), words.pop(0))
+        assert command is not None, line
+        known = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= known, line
