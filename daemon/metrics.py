@@ -123,6 +123,20 @@ class Metrics:
     def _add_people(self, registry: CollectorRegistry) -> None:
         self._tracked = Counter("homing_messages_tracked", "Messages about people that came in", ("how",), registry=registry)
         self._push = Counter("homing_push_events", "What browsers told us of pushes", ("what",), registry=registry)
+        self._notices = Counter("homing_notices", "Notices for [[notify]], by what came of them", ("target", "result"), registry=registry)
+        waiting, lag = (("waiting", "Notices that wait, at most"), ("lag_seconds", "Age of the oldest notice that waits"))
+        self._notices_waiting, self._notices_lag = (
+            Gauge(f"homing_notices_{name}", words, ("target",), registry=registry) for name, words in (waiting, lag)
+        )
+
+    def told(self, target: str, result: str, n: int = 1) -> None:
+        """Notices of `[[notify]]`: told | failed (to be tried again) | lost."""
+        self._notices.labels(target, result).inc(n)
+
+    def notices(self, target: str, waiting: int, lag_seconds: float) -> None:
+        """What waits for a target, and since when."""
+        self._notices_waiting.labels(target).set(waiting)
+        self._notices_lag.labels(target).set(lag_seconds)
 
     def experiments(self, counts: Mapping[str, int]) -> None:
         """How many experiments stand at each finding."""

@@ -57,7 +57,9 @@ from = "Kedai <hello@mail.example.com>"
 campaign = "winback"
 """
 
-HEADINGS: Mapping[str, str] = {"cap": "[[cap]]", "topics": "[topics.NAME]", "providers": "[providers.NAME]", "queues": "[queues.NAME]"}
+HEADINGS: Mapping[str, str] = {
+    "cap": "[[cap]]", "notify": "[[notify]]", "topics": "[topics.NAME]", "providers": "[providers.NAME]", "queues": "[queues.NAME]",
+}  # fmt: skip
 
 
 def config_page() -> str:

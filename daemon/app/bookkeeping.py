@@ -1,10 +1,11 @@
-"""What keeps the books of offers and experiments, put together: the services, and the doors to what they know."""
+"""What keeps the books of offers and experiments, and tells of them, put together: the services, and the doors to what they know."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from daemon.app.experimenting import Experimenting
+from daemon.app.noticing import Noticing
 from daemon.app.offering import SECONDS, Offering
 from daemon.app.sending import World
 from daemon.config.load import Config
@@ -13,6 +14,9 @@ from daemon.intake.tracker import shop_of
 from daemon.metrics import Metrics
 from daemon.reports.named import Reporting
 from daemon.service import Service
+
+ROUND_SECONDS = 0.5
+"""How often it is looked whether there is anything new to be told."""
 
 
 class Bookkeeping:
@@ -25,7 +29,9 @@ class Bookkeeping:
     ) -> None:  # fmt: skip
         self.offers = Stocking(store=world.store, clock=world.clock, changed=changed)
         self.reports = Reporting(store=world.store)
+        self.notices = Noticing(world, lambda: config().notify, round_seconds=lambda: max(ROUND_SECONDS, poll_seconds))
         self._services: list[Service] = [
+            self.notices,
             Offering(store=world.store, clock=world.clock, log=world.log, woken=woken, seconds=max(SECONDS, poll_seconds), trusted=trusted),
             Experimenting(
                 store=world.store, clock=world.clock, log=world.log, metrics=metrics, shop=lambda: shop_of(config()),

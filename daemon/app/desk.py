@@ -47,7 +47,7 @@ class Hooks:
     wake: something may be due · providers: one object each · reload: as SIGHUP does · accept_restore: this store is the true one
     (new nonce in store and journal) · clock_accepted: instants are counted from now on · test: send a campaign's steps to test addresses ·
     setup: everything as it was read · findings: so many of the audit's are open · audiences: the platforms, one object each ·
-    sync_audiences: bring them up to date now.
+    sync_audiences: bring them up to date now · notices: the targets of [[notify]], one object each.
     """
 
     wake: Callable[[], None] = lambda: None
@@ -60,6 +60,7 @@ class Hooks:
     findings: Callable[[int], None] = lambda _: None
     audiences: Callable[[], Sequence[Json]] = tuple
     sync_audiences: Callable[[str | None], Awaitable[None]] | None = None
+    notices: Callable[[], Sequence[Json]] = tuple
 
 
 class Desk:
@@ -307,6 +308,9 @@ class Desk:
 
     async def providers(self) -> Sequence[Json]:
         return self._hooks.providers()
+
+    async def notices(self) -> Sequence[Json]:
+        return self._hooks.notices()
 
     async def reload(self) -> Json:
         if self._hooks.reload is None:

@@ -236,6 +236,7 @@ class Daemon:
             wake=self._changed, providers=self.sending.status, reload=self._reload, accept_restore=self._accept_restore,
             clock_accepted=self._clock_accepted, test=trials.send, setup=lambda: self.setup, findings=self.metrics.audit_open,
             audiences=self.retargeting.sync.providers, sync_audiences=self.retargeting.sync_now,
+            notices=lambda: self.books.notices.status(),  # noqa: PLW0108 - the books are opened later
         )  # fmt: skip
         self.desk = Desk(
             store=world.store, clock=self.clock, gate=self.opened.gate, disk=self.disk, config=lambda: self.setup.config, hooks=hooks
@@ -267,9 +268,7 @@ class Daemon:
             store=world.store, pepper=self.pepper, clock=self.clock, log=self.log, metrics=self.metrics, woken=self.sending.wake,
             shop=lambda: shop_of(self.setup.config), walks=self.walking.poke,
         )  # fmt: skip
-        self.revaluing = Revaluing(
-            store=world.store, clock=self.clock, log=self.log, shop=lambda: shop_of(self.setup.config)
-        )  # fmt: skip
+        self.revaluing = Revaluing(store=world.store, clock=self.clock, log=self.log, shop=lambda: shop_of(self.setup.config))
         self.books = Bookkeeping(
             world, metrics=self.metrics, config=lambda: self.setup.config, woken=self.sending.wake, changed=self._changed,
             poll_seconds=self.ports.pace.poll_seconds, trusted=self.opened.gate.trusted,
@@ -383,6 +382,7 @@ class Daemon:
         await self.sending.reload(setup)
         await self.retargeting.reload(setup)
         self.revaluing.poke()
+        self.books.notices.poke()
         self.segmentation.service.configure(setup.segments)
         self.walking.configure(setup.config, setup.rules)
 

@@ -44,6 +44,9 @@ def _show(found: dict[str, Any]) -> None:
     if found["providers"]:
         screen.say()
         _show_providers(found["providers"])
+    if found["notices"]:
+        screen.say()
+        _show_notices(found["notices"])
 
 
 def _go_on(reason: str, backlog: int) -> str:
@@ -88,6 +91,16 @@ def _show_providers(providers: list[dict[str, Any]]) -> None:
         if provider["detail"]:
             screen.say(screen.clean(f"{provider['provider']}: {provider['detail']}"))
             screen.say(f"  {_what_then(provider)}")
+
+
+def _show_notices(targets: list[dict[str, Any]]) -> None:
+    """Who is told of what happens, and how far."""
+    keys = ("target", "told", "waiting", "lag_seconds", "lost")
+    screen.table([key.replace("_", " ") for key in keys], [[each[key] for key in keys] for each in targets])
+    for each in targets:
+        if each["error"]:
+            since = screen.moment(each["failing_since"])
+            screen.say(screen.clean(f"{each['target']}: {each['error']}, since {since}; tried again at {screen.moment(each['again_at'])}"))
 
 
 def _what_then(provider: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ from daemon.config import schema
 from daemon.config.environment import overlay
 from daemon.config.locate import Path as KeyPath
 from daemon.config.locate import TomlError, find_line, read_toml
+from daemon.config.notices import NotifyTable
 from daemon.config.problems import cross_checks, from_validation, name
 from daemon.config.retention import RetentionTable
 from daemon.config.secret_files import is_reference, resolve_secret
@@ -78,6 +79,7 @@ class Config:
     shop: schema.ShopTable
     holdout: schema.HoldoutTable
     retention: RetentionTable
+    notify: tuple[NotifyTable, ...]
     digest: str
     """`sha256:..` of what is in effect, without secrets: the same on every machine."""
     places: Places = field(repr=False, compare=False)
@@ -217,6 +219,7 @@ def _build(checked: schema.Document, raw: Mapping[str, Any], path: Path, places:
         shop=checked.shop,
         holdout=checked.holdout,
         retention=checked.retention,
+        notify=checked.notify,
         digest=_digest(checked, raw, path.parent.absolute()),
         places=places,
     )
@@ -240,10 +243,7 @@ def _state(document: Mapping[str, Any], base: Path) -> Path:
 def _resolve_secrets(
     document: Mapping[str, Any], environ: Mapping[str, str], base: Path, places: Places, problems: list[Problem], wrong: list[KeyPath]
 ) -> dict[str, Any]:
-    """The document with each provider's secret references read; what cannot be read becomes a problem, its key is `wrong`."""
-    providers = document.get("providers")
-    if not isinstance(providers, dict):
-        return dict(document)
+    """The document with the secret references of providers and `[[notify]]` read; what cannot be read is a problem, its key `wrong`."""
 
     def walk(value: Any, path: KeyPath) -> Any:
         if is_reference(value):
@@ -259,7 +259,9 @@ def _resolve_secrets(
             return [walk(inner, (*path, index)) for index, inner in enumerate(value)]
         return value
 
-    return {**document, "providers": walk(providers, ("providers",))}
+    holders: Mapping[str, type] = {"providers": dict, "notify": list}
+    tables = {key: document[key] for key, form in holders.items() if isinstance(document.get(key), form)}
+    return {**document, **{key: walk(table, (key,)) for key, table in tables.items()}}
 
 
 def _digest(checked: schema.Document, raw: Mapping[str, Any], base: Path) -> str:
@@ -274,8 +276,10 @@ def _digest(checked: schema.Document, raw: Mapping[str, Any], base: Path) -> str
             return int(value)
         return os.path.relpath(value, base) if isinstance(value, Path) else value
 
-    effective = checked.model_dump(exclude={"providers": True, "homing": {"store"}})
+    effective = checked.model_dump(exclude={"providers": True, "notify": True, "homing": {"store"}})
     effective["providers"] = raw.get("providers", {})
+    if raw.get("notify"):
+        effective["notify"] = raw["notify"]
     effective["homing"]["store"] = os.path.relpath(checked.homing.database, base)
     text = json.dumps(plain(effective), sort_keys=True, default=str, ensure_ascii=True)
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()

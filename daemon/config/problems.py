@@ -66,9 +66,22 @@ def cross_checks(document: Mapping[str, Any], locate: Locate) -> Iterator[Proble
     if isinstance(http, dict) and http.get("listen") == http.get("public_listen") and not str(http.get("listen", ":0")).endswith(":0"):
         path = ("http", "public_listen")
         yield Problem(where=locate(path), key=name(path), what="is the same as listen: operators and the world need listeners of their own")
+    yield from _same_urls(document.get("notify"), locate)
     for table, what in NOT_YET.items():
         if table in document:
             yield Problem(where=locate((table,)), key=table, what=what)
+
+
+def _same_urls(tables: Any, locate: Locate) -> Iterator[Problem]:
+    """A target is known by its url."""
+    seen: set[str] = set()
+    for index, table in enumerate(tables if isinstance(tables, list) else ()):
+        url = table.get("url") if isinstance(table, dict) else None
+        if isinstance(url, str) and url in seen:
+            path = ("notify", index, "url")
+            yield Problem(where=locate(path), key=name(path), what="is another [[notify]]'s url too: give it all events in one")
+        elif isinstance(url, str):
+            seen.add(url)
 
 
 def name(path: Path) -> str:

@@ -16,6 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 from pydantic import BeforeValidator, ConfigDict, Field, Strict, ValidationInfo, field_validator
 
 from daemon.config import values
+from daemon.config.notices import NotifyTable
 from daemon.config.retention import RetentionTable
 from daemon.config.table import Table
 from daemon.config.values import DAY, MINUTE, Address, BadValue, Rate
@@ -355,6 +356,7 @@ class Document(Table):
     shop: ShopTable = Field(default_factory=ShopTable)
     holdout: HoldoutTable = Field(default_factory=HoldoutTable)
     retention: RetentionTable = Field(default_factory=RetentionTable)
+    notify: tuple[NotifyTable, ...] = ()
 
 
 def table_at(path: tuple[str | int, ...]) -> type[Table] | None:
@@ -381,6 +383,5 @@ def table_at(path: tuple[str | int, ...]) -> type[Table] | None:
 
 NOT_YET: Mapping[str, str] = {
     "attribution": "not supported yet: this version attributes no revenue",
-    "notify": "not supported yet: this version sends no outgoing webhooks",
 }
 """Tables of later versions, refused because to ignore them would mislead."""

@@ -130,6 +130,7 @@ class SystemApi:
             "degraded": self._degraded(),
             "gate": dict(await self._operations.gate()),
             "providers": [dict(item) for item in await self._operations.providers()],
+            "notices": [dict(item) for item in await self._operations.notices()],
             "queues": [dict(item) for item in await self._operations.list_queues()],
         }
 

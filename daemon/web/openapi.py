@@ -67,11 +67,11 @@ SCHEMAS: Mapping[str, dict[str, Any]] = {
         not_enrolled=_list(_object(campaign=TEXT, reason=TEXT, at=WHEN)),
     ),
     "Status": _object(
-        "at", "ready", "gate", "deliveries", "held", "doubts", "in_flight", "providers", "queues", "audit",
+        "at", "ready", "gate", "deliveries", "held", "doubts", "in_flight", "providers", "notices", "queues", "audit",
         at=WHEN, ready={"type": "boolean"}, degraded=_or_null(TEXT), gate={"type": "object"}, deliveries=_COUNTS, held=_COUNTS,
         doubts=COUNT, in_flight=COUNT, jobs=_COUNTS, oldest_due=_or_null(WHEN), oldest_due_seconds=COUNT, next_due=_or_null(WHEN),
         paused_queues=_list(TEXT), paused_campaigns=_list(TEXT), heartbeat_at=_or_null(WHEN), providers=_list({"type": "object"}),
-        queues=_list({"type": "object"}), audit={"type": "object"},
+        notices=_list({"type": "object"}), queues=_list({"type": "object"}), audit={"type": "object"},
     ),
     "Push": _object(
         "recipient", "fresh", "subscriptions", "withdrawn", recipient=TEXT, fresh={"type": "boolean"}, subscriptions=COUNT,

@@ -139,6 +139,11 @@ class Operations(Protocol):
         "in_hand", "rate" | null}`; `detail`: what it last failed with, until it answers again. Empty when no daemon runs."""
         ...
 
+    async def notices(self) -> Sequence[Json]:
+        """The targets of [[notify]]: `{"target", "waiting", "lag_seconds", "told", "lost", "error" | null, "failing_since" | null,
+        "again_at" | null}`. Empty when no daemon runs."""
+        ...
+
     async def reload(self) -> Json:
         """Read config and campaigns again, as SIGHUP does. -> `{"reloaded": true}`; ConfigError keeps the old ones (422)."""
         ...

@@ -154,6 +154,9 @@ class Operator:
         self.shut.clear()
         return await self.gate()
 
+    async def notices(self) -> Sequence[Json]:
+        return []
+
     async def providers(self) -> Sequence[Json]:
         return [{"provider": "relay", "channel": "email", "breaker": "closed"}]
 

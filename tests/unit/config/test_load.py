@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from daemon.config import Address, Config, Rate, load_config, parse_config
+from daemon.config.notices import TYPES, wanted_types
 from daemon.config.values import DAY, MINUTE
 from daemon.errors import ConfigError
 from plugins.contract import Secret
@@ -202,7 +203,20 @@ listen = "8025"
         ("[retention]\ntouch = 300", "config.toml:2: retention.touch: unknown key"),
         ("[retention]\nevent = 3", "config.toml:2: retention.event: must be 0 (for good), or 31 to 36500 days (got 3)"),
         ('[retention]\nevent = "1y"', "config.toml:2: retention.event: must be a number of days, not a string"),
-        ('[[notify]]\nurl = "x"', "config.toml:1: notify: not supported yet"),
+        ('[[notify]]\nurl = "x"', 'config.toml:2: notify[1].url: must be an address such as "https://'),
+        ('[[notify]]\nurl = "https://a.example/"\nsecret = "0123456789abcdef"', "config.toml:3: notify[1].secret: must name a secret, as {"),
+        ('[[notify]]\nurl = "https://a.example/"', "config.toml:1: notify[1].secret: missing"),
+        ('[[notify]]\nurl = "https://a.example/"\nsecret = { env = "SHORT" }', "notify[1].secret: is shorter than 16 bytes"),
+        ('[[notify]]\nurl = "https://a.example/"\nsecret = { env = "NOT_THERE" }', "config.toml:3: notify[1].secret: the environment variable NOT_THERE is not set"),
+        ('[[notify]]\nurl = "https://a.example/"\nsecret = { env = "NO_BASE64" }', "notify[1].secret: what stands behind whsec_ is no base64"),
+        ('[[notify]]\nurl = "http://a.example/"\nsecret = { env = "LONG" }', "config.toml:1: notify[1]: url must begin with https"),
+        ('[[notify]]\nurl = "https://u@a.example/"\nsecret = { env = "LONG" }', "notify[1].url: must have neither user nor fragment"),
+        ('[[notify]]\nurl = "https://a.example/"\nsecret = { env = "LONG" }\nevents = ["delivery.bounce"]', 'config.toml:4: notify[1].events[1]: must be a type of notices, "delivery.*" or "*" (got "delivery.bounce"); did you mean "delivery.bounced"?'),
+        ('[[notify]]\nurl = "https://a.example/"\nsecret = { env = "LONG" }\nevents = ["alert.*"]', 'notify[1].events[1]: not supported yet: this version tells no "alert.*"'),
+        ('[[notify]]\nurl = "https://a.example/"\nsecret = { env = "LONG" }\nevents = []', "notify[1].events: is empty"),
+        ('[[notify]]\nurl = "https://a.example/"\nsecret = { env = "LONG" }\nkeep = "40d"', "notify[1].keep: must be longer than 0 and at most 30d"),
+        ('[[notify]]\nurl = "https://a.example/"\nsecret = { env = "LONG" }\nevent = ["*"]', 'notify[1].event: unknown key; did you mean "events"?'),
+        ('[[notify]]\nurl = "https://a.example/"\nsecret = { env = "LONG" }\n' * 2, "config.toml:5: notify[2].url: is another [[notify]]'s url too"),
         ("homing = 3", "homing: must be a table, not an integer"),
         ("cap = 3", "cap: must be an array, not an integer"),
         ("[homing\n", "this is no TOML"),
@@ -211,7 +225,27 @@ listen = "8025"
 )
 def test_a_wrong_value_is_named_with_what_would_be_right(text: str, said: str):
     """Each message has file, line, key, what is wrong and, where there is one, the nearest right value."""
-    assert said in "\n".join(problems(text))
+    environ = {"SHORT": "abc", "LONG": "0123456789abcdef", "NO_BASE64": "whsec_?"} if "[[notify]]" in text else None
+    assert said in "\n".join(problems(text, environ))
+
+
+def test_who_is_told_is_read_with_its_secret_and_reported_without_it():
+    """Defaults; two targets; the digest names the reference, never the secret; a client that may not read it does without."""
+    text = '[[notify]]\nurl = "https://a.example/x"\nsecret = { env = "A" }\n[[notify]]\nurl = "http://127.0.0.1:9/"\nsecret = { env = "A" }\nevents = ["job.*"]\nkeep = "1d"'
+    config = load(text, {"A": "0123456789abcdef"})
+    first, second = config.notify
+    assert (first.events, first.keep, first.old_secret, first.secret.reveal()) == (("*",), 3 * DAY, None, "0123456789abcdef")
+    assert (second.events, second.keep) == (("job.*",), DAY)
+    assert config.digest == load(text, {"A": "another-secret-0"}).digest != load("").digest
+    assert "0123456789abcdef" not in repr(config)
+
+
+def test_patterns_of_events_name_types():
+    """One, a family, all; nothing else."""
+    assert wanted_types(["job.held"]) == {"job.held"}
+    assert wanted_types(["job.*", "delivery.held"]) == {"job.accepted", "job.held", "job.finished", "delivery.held"}
+    assert wanted_types(["*"]) == set(TYPES)
+    assert wanted_types(["job"]) == frozenset()
 
 
 def test_a_path_that_starts_with_state_lies_below_the_state_folder():
