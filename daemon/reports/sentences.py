@@ -11,12 +11,15 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from daemon.clock import to_datetime, to_instant
-from daemon.model.delivery import REASONS, Instant, Reason, State
+from daemon.model.delivery import HOUR, REASONS, Instant, Reason, State
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 MESSAGES = {"email": "e-mails", "sms": "SMS", "push": "push messages"}
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks", "s": "seconds"}
+
+LONG_AFTER = 2 * HOUR
+"""A turn so long after the opening is no spreading behind it: preferred hours, or `min_gap`, say when."""
 
 WAITING: Mapping[str, str] = {
     Reason.WINDOW_CLOSED: "Waits: the send window{hours} is shut now; it opens on {when}.",
@@ -140,6 +143,10 @@ class Teller:
             template = "Waits: the {ceiling} messages of day {day} of the warm-up are used; it can go on {when}."
         if reason == Reason.YIELDED_TO_PRIORITY and "open" in facts:
             template = "Waits: the recipient has another offer open, {open}; it can go on {when}."
+        opens = self._instant(facts.get("opens"))
+        if reason == Reason.WINDOW_CLOSED and opens is not None and until is not None and until - opens > LONG_AFTER:
+            template = "Waits: the send window{hours} is shut now; it opens on {opens}, and this message's own turn is on {when}."
+            facts = {**facts, "opens": self.when(opens)}
         words = self._words(facts, channel, until)
         return template.format_map(_Facts(words, when=self.when(until), what=what, frees=self._frees(facts, until)))
 

@@ -234,6 +234,23 @@ async def test_a_relay_that_refuses_the_recipient_is_named_as_the_one(world: Exp
     assert found["text"].startswith(f"Not sent: relay refused it for good: {code}")
 
 
+@pytest.mark.parametrize(
+    ("until", "words"),
+    [
+        (10 * MINUTE, "it opens on {turn}."),
+        (75 * HOUR, "it opens on {opens}, and this message's own turn is on {turn}."),
+    ],
+)
+def test_a_turn_days_after_the_opening_is_not_called_the_opening(until: int, words: str) -> None:
+    """Preferred hours may let a message pass over several open windows."""
+    teller = Teller("Asia/Jakarta", NOW)
+    opens = NOW + HOUR
+    facts = {"hours": ["09:00-21:00"], "opens": iso(opens, digits=0)}
+    said = teller.waits(Reason.WINDOW_CLOSED.value, facts, opens + until, channel="email", what="its campaign")
+    told = words.format(opens=teller.when(opens), turn=teller.when(opens + until))
+    assert said == f"Waits: the send window (09:00-21:00) is shut now; {told}"
+
+
 async def test_who_waits_for_a_window_is_told_what_stops_it_besides(world: ExplainWorld) -> None:
     """A shut window does not hide that everything is stopped; what opens by itself does not let it go."""
     await world.drop(person(zone="America/New_York"))
