@@ -136,7 +136,8 @@ class Rehearsal:
         self.happened: Counter[str] = Counter()
         channels = tuple(silent(loaded, self._took) for loaded in setup.loading.channels)
         loading = replace(setup.loading, channels=channels, audiences=())
-        self.setup = replace(setup, loading=loading, segments=asked_for(setup))
+        config = replace(setup.config, notify=())  # a copy tells nobody
+        self.setup = replace(setup, config=config, loading=loading, segments=asked_for(setup))
         self.zone = ZoneInfo(setup.config.homing.default_zone)
 
     def _ports(self, process: Process) -> Ports:
