@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from daemon.simulate.rehearsal import Calendar, Crowd, Sent
 
 MOST_DAYS = 400
+FIRST_YEAR, LAST_YEAR = 1970, 2200
 
 
 @command("rehearse")
@@ -63,6 +64,8 @@ def beginning(text: str | None, zone: str) -> datetime:
         found = datetime.fromisoformat(text)
     except ValueError:
         raise UsageError(f'--start "{text}" is no date or instant; write it as 2026-12-01 or 2026-12-01T09:00+07:00') from None
+    if not FIRST_YEAR <= found.year <= LAST_YEAR:
+        raise UsageError(f'--start "{text}" must lie between the years {FIRST_YEAR} and {LAST_YEAR}')
     return (found if found.tzinfo else found.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import re
 from collections.abc import AsyncIterable, Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -26,6 +27,8 @@ from daemon.store.writer import Lane, Writes
 CHUNK = 500
 KEPT_ERRORS = 100
 COLUMN = "code"
+_HEADER = re.compile(r"((promo(tion)?|discount|offer)[ _-]?)?(coupon|voucher|code)s?([ _-]?codes?)?", re.IGNORECASE)
+"""What exports call such a column: it would be given to a customer."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,7 +69,7 @@ class Stocking:
         try:
             done = Stocked(pool=parse_name(pool))
         except BadValue as error:
-            raise UsageError(f"the pool's name {error.what}") from None
+            raise UsageError(f"the pool: {error.what}") from None
         waiting: dict[str, NewCode] = {}
         column: _Column | None = None
         number = 0
@@ -89,6 +92,10 @@ class Stocking:
         """One code of a list."""
         said = text.strip()
         wrong = fault(said)
+        if line == 1 and _HEADER.fullmatch(said):
+            wrong = f"is the name of a column: call it {COLUMN}"
+        if wrong is None and said[0] == said[-1] == '"':
+            wrong = f"stands in quotes: a list in CSV begins with the names of its columns, one of them {COLUMN}"
         if wrong is None and ("," in said or ";" in said):
             wrong = f"has a comma or semicolon: a list of several columns begins with their names, one of them {COLUMN}"
         code = normal(said)

@@ -30,7 +30,7 @@ def back_up(database: Path, state_dir: Path, folder: Path) -> list[Path]:
     except FileExistsError:
         raise HomingError(f"{folder} exists already; name a new folder for each backup") from None
     target = folder / "homing.db"
-    source = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
+    source = engines.connect_to_read(database)
     copy = sqlite3.connect(target)
     try:
         os.chmod(target, 0o600)  # noqa: PTH101 - the path is made here

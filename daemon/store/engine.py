@@ -7,13 +7,15 @@ the WAL-reset range (3.7.0-3.51.2 but 3.44.6 and 3.50.7) safe. Nothing here know
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import sqlite3
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, QueuePool, StaticPool, create_engine, event, text
 from sqlalchemy.exc import DatabaseError, DBAPIError
 
 from daemon.errors import StateHeldError, StoreBrokenError, StoreUnavailableError
@@ -89,9 +91,8 @@ def in_transaction(conn: Connection) -> bool:
 
 def open_writer(path: Path | None) -> Engine:
     """The one engine that writes. `path` None = in memory (tests, simulation)."""
-    url = "sqlite://" if path is None else f"sqlite:///{path}"
     engine = create_engine(
-        url,
+        URL.create("sqlite", database=None if path is None else str(path)),
         poolclass=StaticPool,
         hide_parameters=True,
         connect_args={"check_same_thread": False, "isolation_level": None, "cached_statements": 512},
@@ -130,12 +131,16 @@ def check_durable(connection: sqlite3.Connection) -> None:
         )
 
 
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """The store's file and no other, whatever signs its name has."""
+    return sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, check_same_thread=False, isolation_level=None)
+
+
 def open_reader(path: Path) -> Engine:
     """Read-only connections, one a thread that asks."""
     engine = create_engine(
-        f"sqlite:///file:{path}?mode=ro&uri=true",
+        "sqlite://", creator=functools.partial(connect_to_read, path), poolclass=QueuePool,
         pool_size=2, max_overflow=2, hide_parameters=True,
-        connect_args={"check_same_thread": False, "isolation_level": None},
     )  # fmt: skip
 
     @event.listens_for(engine, "connect")

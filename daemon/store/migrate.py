@@ -6,6 +6,7 @@ store has the schema of the last finished one. Imported only by `homing db upgra
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,12 @@ from sqlalchemy.exc import DatabaseError
 
 from daemon.disk import SystemDisk
 from daemon.errors import StoreUnavailableError
-from daemon.store.engine import SCHEMA_VERSION, make_file, open_writer
+from daemon.store.engine import SCHEMA_VERSION, connect_to_read, make_file, open_writer
 
 
 def stored_version(path: Path) -> str | None:
     """The schema of a store file; None if it has no tables. StoreUnavailableError if it is something else."""
-    engine = create_engine(f"sqlite:///file:{path}?mode=ro&uri=true", poolclass=NullPool)
+    engine = create_engine("sqlite://", creator=functools.partial(connect_to_read, path), poolclass=NullPool)
     with engine.connect() as conn:
         names = set(conn.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'")).scalars())
         if not names:

@@ -60,7 +60,7 @@ class CopiedFile(MemoryFile):
 
 def _copy(source: Path, into: sqlite3.Connection) -> None:
     try:
-        original = sqlite3.connect(f"file:{source}?mode=ro", uri=True)
+        original = engines.connect_to_read(source)
         try:
             original.backup(into, pages=-1)
         finally:

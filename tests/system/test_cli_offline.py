@@ -293,6 +293,29 @@ def test_codes_come_in_and_the_books_are_read(homing: CliWorld) -> None:
     assert "no offer was issued yet" in shown and "the counts add up" in shown
 
 
+@pytest.mark.parametrize(("content", "says"), [("coupon\nWB-1\n", "line 1: 'coupon' is the name of a column: call it code"), ('"WB-0"\nWB-1\n', "stands in quotes")])
+def test_what_a_list_only_has_for_its_form_is_no_code(homing: CliWorld, content: str, says: str) -> None:
+    """It would be given to a customer."""
+    path = homing.folder / "codes.csv"
+    path.write_text(content, encoding="utf-8")
+    said = homing("offers", "import", "winter", str(path))
+    assert (said.code, says in said.out) == (1, True), said.out
+    assert "winter: 1 added" in said.out
+
+
+def test_a_state_folder_may_have_any_name(homing: CliWorld) -> None:
+    """Signs that mean something in an address: all commands still speak of one file."""
+    file = homing.folder / "config.toml"
+    file.write_text(file.read_text(encoding="utf-8").replace('state_dir = "var"', 'state_dir = "va#r?x=%41 y"'), encoding="utf-8")
+    people = homing.folder / "people.ndjson"
+    people.write_text(json.dumps(row("anna")) + "\n", encoding="utf-8")
+    homing.ok("recipients", "import", str(people))
+    assert homing.ok("recipients", "show", "anna")["email"] is not None
+    assert homing.ok("rehearse", "--days", "1")["people"] == 1
+    homing.ok("db", "backup", str(homing.folder / "copy"))
+    assert [path.name for path in homing.folder.glob("va*")] == ["va#r?x=%41 y"]
+
+
 def test_codes_that_a_shop_must_accept_are_listed(homing: CliWorld) -> None:
     """Reserved and open ones, imported or made here; filtered; as columns, CSV and lines of JSON."""
     homing.ok("offers", "list")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from daemon.app.setup import read_setup
+from daemon.simulate.rehearsal.run import asked_for
 from tests.system.cli_world import CONFIG, CliWorld, row, write_world
 
 PRICED = CONFIG.replace('from = "Kedai', 'rate = "100/s"\ncost = 0.01\nfrom = "Kedai') + '[consent]\nemail = "implied"\n'
@@ -122,3 +124,21 @@ def test_campaign_that_is_not_there_is_named_with_its_nearest(homing: CliWorld) 
     """Exit 1."""
     said = homing("plan", "sequense")
     assert (said.code, 'did you mean "sequence"?' in said.err) == (1, True)
+
+
+@pytest.mark.parametrize("command", [["plan", "sequence"], ["rehearse", "--days", "1"]])
+@pytest.mark.parametrize("start", ["0001-01-01", "9999-12-31"])
+def test_a_start_at_an_end_of_the_calendar_is_a_wrong_word(homing: CliWorld, command: list[str], start: str) -> None:
+    said = homing(*command, "--start", start)
+    assert (said.code, "must lie between the years 1970 and 2200" in said.err) == (2, True)
+
+
+def test_a_rehearsal_keeps_what_a_campaign_hears_of_without_its_name(homing: CliWorld) -> None:
+    """A trigger on entering any segment: leaving some out would change who is sent what."""
+    (homing.folder / "segments.toml").write_text('[a]\nwhere = "orders > 1"\n[b]\nwhere = "orders > 2"\n', encoding="utf-8")
+    file = homing.folder / "campaigns" / "sequence" / "campaign.toml"
+    triggered = SEQUENCE.replace("day = 45", 'delay = "0s"')
+    for trigger, kept in (("", {"a", "b"}), (", where = \"segment = 'b'\"", {"b"})):
+        new = f'trigger = {{ event = "Segment Entered"{trigger} }}'
+        file.write_text(triggered.replace("jobs = true", new), encoding="utf-8")
+        assert asked_for(read_setup(homing.folder / "config.toml", {})).by_name.keys() == kept

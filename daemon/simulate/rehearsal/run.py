@@ -26,9 +26,9 @@ from daemon.clock import to_instant
 from daemon.errors import HomingError
 from daemon.ids import decode_id
 from daemon.model.audience import AUDIENCE
-from daemon.model.campaign import CampaignStatus
+from daemon.model.campaign import Campaign, CampaignStatus
 from daemon.model.delivery import HOUR, SECOND, Instant
-from daemon.model.segment import Segments
+from daemon.model.segment import ENTERED, LEFT, Segments
 from daemon.notify import Notifier
 from daemon.service import Signals
 from daemon.simulate.memory import StoreFaults
@@ -107,10 +107,21 @@ async def _live(world: World, *, setup: Setup, wish: Wish, file: CopiedFile) -> 
 def asked_for(setup: Setup) -> Segments:
     """The segments that some campaign's file names, with all that they refer to: the others change nothing of what is sent, and to keep all
     up to date takes most of a rehearsal's time."""
+    campaigns = [version.campaign for version in setup.catalogue.versions.values()]
+    if any(_hears_of_any(campaign) for campaign in campaigns):
+        return setup.segments
     texts = [text for version in setup.catalogue.versions.values() for text in version.files.values()]
     named = [name for name in setup.segments.by_name if any(f'"{name}"' in text or f"'{name}'" in text for text in texts)]
     kept = setup.segments.with_references(named)
     return Segments(by_name={name: setup.segments.by_name[name] for name in kept})
+
+
+def _hears_of_any(campaign: Campaign) -> bool:
+    """People enter or leave it by the events of segments, without a word on which."""
+    heard: list[tuple[str, str | None]] = [(event, None) for event in campaign.exit.events]
+    for one in (campaign.goal, campaign.enrol.trigger):
+        heard += [(one.event, one.where)] if one is not None and one.event is not None else []
+    return any(event in (ENTERED, LEFT) and "segment" not in (where or "") for event, where in heard)
 
 
 class _Ears(Signals):
@@ -161,8 +172,8 @@ class Rehearsal:
                     line._writer = WordlessWriter()
             if self.wish.campaign is not None:
                 await self._start(daemon, self.wish.campaign)
-            for part in (self._prepared(daemon), self._days(daemon), self._finished(daemon)):
-                await self._until(main, part)
+            for part in (self._prepared, self._days, self._finished):
+                await self._until(main, part(daemon))
             if daemon.supervisor is not None:
                 daemon.supervisor.request_stop("the rehearsal is over")
             await main
