@@ -6,6 +6,7 @@ a JSON text, or a whole number's digits; true and false are JSON's, or their tex
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 import re
@@ -44,7 +45,7 @@ def _holds(tree: m.Condition, said: Mapping[str, Any]) -> bool | None:
             return None if one is None else any(one == option.value for option in options)
         case m.Like(value=value, pattern=pattern):
             one = _value(value, said)
-            return None if one is None else _pattern(pattern).fullmatch(_lower(str(one))) is not None
+            return None if one is None else _is_like(_lower(str(one)), pattern)
         case m.Missing(value=value):
             return _value(value, said) is None
         case m.Truth(value=value):
@@ -102,8 +103,26 @@ def read_as(found: Any, kind: Kind) -> Any:
             return found
 
 
-def _pattern(like: str) -> re.Pattern[str]:
-    return re.compile("".join({"%": ".*", "_": "."}.get(sign, re.escape(sign)) for sign in _lower(like)), re.DOTALL)
+def _is_like(text: str, pattern: str) -> bool:
+    """Each piece between two `%` where it first fits: one pass, whatever an event's text is made of."""
+    (first, _), *pieces = _pieces(pattern)
+    if not pieces:
+        return first.fullmatch(text) is not None
+    last, length = pieces.pop()
+    found = first.match(text)
+    for piece, _ in pieces:
+        found = piece.search(text, found.end()) if found else None
+    start = len(text) - length
+    return found is not None and start >= found.end() and last.match(text, start) is not None
+
+
+@functools.lru_cache(maxsize=1024)
+def _pieces(like: str) -> tuple[tuple[re.Pattern[str], int], ...]:
+    """What stands between the `%` of a pattern, each with its length."""
+    pieces = _lower(like).split("%")
+    return tuple(
+        (re.compile("".join("." if sign == "_" else re.escape(sign) for sign in piece), re.DOTALL), len(piece)) for piece in pieces
+    )
 
 
 def _lower(text: str) -> str:

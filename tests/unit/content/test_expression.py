@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +15,7 @@ from daemon.content.expression import MOST_TEXT, ExpressionError, parse_expressi
 from daemon.journey.matching import matches
 from daemon.model.expression import COLUMNS, FUNCTIONS, Expression, Scope
 
+MEMORY = sqlite3.connect(":memory:")
 GOOD = (
     "orders >= 1 and days_since_order >= 30 and days_since_order < 90",
     "tier = 'high' and in_segment('lapsed_30_90') and did('Product Viewed', '14d') >= 1",
@@ -99,6 +102,20 @@ def test_not_like_is_the_opposite_of_like() -> None:
     for text in ("currency not like 'U%'", "not currency like 'U%'"):
         filter = parse_expression(text, scope=Scope.EVENT)
         assert [matches(filter, {"currency": word}) for word in ("USD", "EUR")] == [False, True], text
+
+
+@given(st.text("ab%_", max_size=8), st.text("abA", max_size=8))
+def test_like_is_what_the_database_says(pattern: str, text: str) -> None:
+    [[expected]] = MEMORY.execute("SELECT ? LIKE ?", (text, pattern)).fetchall()
+    assert matches(parse_expression(f"x like '{pattern}'", scope=Scope.EVENT), {"x": text}) == bool(expected)
+
+
+def test_like_takes_one_pass_over_a_text_from_outside() -> None:
+    """It runs where everything is written."""
+    filter = parse_expression("x like '%a%a%a%a%a%b'", scope=Scope.EVENT)
+    began = time.process_time()
+    assert not matches(filter, {"x": "a" * 20_000})
+    assert time.process_time() - began < 0.5
 
 
 def test_a_name_behind_something_else_is_no_property() -> None:
