@@ -19,10 +19,11 @@ from daemon.content.expression import ExpressionError, parse_expression
 from daemon.content.schedule import parse_every
 from daemon.errors import ConfigError, Problem, nearest
 from daemon.model.expression import Expression, Scope
-from daemon.model.segment import Segment, Segments, circle_of
+from daemon.model.segment import Segment, Segments, circle_of, height_of
 
 MOST_BYTES = 1_000_000
 MOST_SEGMENTS = 2000
+MOST_CHAIN = 30
 DAILY = "06:00"
 
 
@@ -62,8 +63,12 @@ def read_segments(content: str, file: str) -> tuple[Segments, list[Problem]]:
             continue
         if (segment := _segment(name, Table(table, (name,), report), document, content.splitlines())) is not None:
             found[name] = segment
-    if (circle := circle_of({name: sorted(segment.refers_to) for name, segment in found.items()})) is not None:
-        report.add((circle[0],), f"refers to itself: {' -> '.join(circle)}")
+    references = {name: sorted(segment.refers_to) for name, segment in found.items()}
+    if (circle := circle_of(references)) is not None:
+        shown = circle if len(circle) <= 10 else [*circle[:5], "..", *circle[-4:]]
+        report.add((circle[0],), f"refers to itself: {' -> '.join(shown)}")
+    elif (height := height_of(references)) > MOST_CHAIN:
+        report.add((), f"a segment refers to one that refers to another, {height} in a chain; at most {MOST_CHAIN} are followed")
     problems = sorted(report.problems, key=lambda each: int(each.where.rpartition(":")[2]))
     return Segments(by_name=found), problems
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from daemon.model.expression import All, Condition, Expression, InSegment, Opposite
@@ -83,18 +83,27 @@ class Segments:
 
 def circle_of(refers_to: Mapping[str, Sequence[str]]) -> list[str] | None:
     """The names of a circle of references, the first one again at its end; None: there is none."""
-    state: dict[str, int] = {}
+    _, left = _floors(refers_to)
     path: list[str] = []
-
-    def walk(name: str) -> Iterator[list[str]]:
-        state[name] = 1
+    name = next(iter(left), None)
+    while name is not None:  # each of them refers to another one of them
+        if name in path:
+            return [*path[path.index(name) :], name]
         path.append(name)
-        for each in refers_to.get(name, ()):
-            if state.get(each) == 1:
-                yield [*path[path.index(each) :], each]
-            elif each not in state:
-                yield from walk(each)
-        path.pop()
-        state[name] = 2
+        name = next(each for each in refers_to[name] if each in left)
+    return None
 
-    return next((found for name in refers_to if name not in state for found in walk(name)), None)
+
+def height_of(refers_to: Mapping[str, Sequence[str]]) -> int:
+    """How many segments the longest chain of references has; of those that are in no circle."""
+    return _floors(refers_to)[0]
+
+
+def _floors(refers_to: Mapping[str, Sequence[str]]) -> tuple[int, list[str]]:
+    """Names are taken away as long as some refer to none that is left: (how many times, who is left then)."""
+    left, floors = dict.fromkeys(refers_to), 0
+    while ready := [name for name in left if not any(each in left for each in refers_to[name])]:
+        floors += 1
+        for name in ready:
+            del left[name]
+    return floors, list(left)

@@ -63,6 +63,16 @@ def test_segments_too() -> None:
         assert _says(read_segments(f"[a]\nwhere = {where}\n", "segments.toml")[1][0], "segments.toml:2", "", what)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_references_of_segments_are_followed_so_far(turned: bool) -> None:
+    """A chain of them, in either order, or a circle of very many: no recursion runs out."""
+    chain = [f"[s{n}]\nwhere = \"in_segment('s{n + 1}')\"\n" for n in range(1500)]
+    for last, what in (('where = "orders > 1"', "a segment refers to one"), ("where = \"in_segment('s0')\"", "refers to itself: ")):
+        parts = [*chain, f"[s1500]\n{last}\n"]
+        [problem] = read_segments("".join(reversed(parts) if turned else parts), "segments.toml")[1]
+        assert problem.what.startswith(what) and len(problem.what) < 200
+
+
 def test_a_list_of_many_lines_is_read_once() -> None:
     """Not once more for each of its lines."""
     began = time.process_time()
