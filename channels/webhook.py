@@ -15,10 +15,6 @@ nothing: in doubt. Takes messages from the daemon through the plugin socket, kno
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import hmac
 import json
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -39,6 +35,7 @@ from plugins import (
     hookimpl,
     http,
 )  # fmt: skip
+from plugins.signing import fault_of_secret, keys_of, signed_headers
 from plugins.standing import address_of, fault_of_channel
 
 if TYPE_CHECKING:
@@ -47,11 +44,9 @@ if TYPE_CHECKING:
     import aiohttp
 
 KIND = "message.send"
-PREFIX = "whsec_"
 MOST_AT_ONCE = 256
 LONGEST_KEY = 30 * 86_400.0
 STOPS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED})
-SHORTEST_SECRET = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,18 +106,13 @@ class Webhook(SimpleChannel[Settings]):
     async def start(self, context: Context[Settings]) -> None:
         settings = context.settings
         self.capabilities = Capabilities(concurrency=settings.concurrency, idempotent=settings.idempotent)
-        self._keys = [key_of(secret) for secret in (settings.secret, settings.old_secret) if secret is not None]
+        self._keys = keys_of(settings.secret, settings.old_secret)
         await super().start(context)
 
     async def send_one(self, message: Message) -> Outcome:
         body = body_of(message)
         at = str(int(self.clock.now().timestamp()))
-        headers = {
-            "Content-Type": "application/json",
-            "webhook-id": message.id,
-            "webhook-timestamp": at,
-            "webhook-signature": " ".join(sign(key, message.id, at, body) for key in self._keys),
-        }
+        headers = signed_headers(self._keys, message.id, at, body)
         async with self.http.post(self.settings.url, data=body, headers=headers) as reply:
             return outcome_of(reply)
 
@@ -160,31 +150,9 @@ def _iso(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def sign(key: bytes, id: str, timestamp: str, body: bytes) -> str:
-    """One signature of the header: `v1,..`."""
-    digest = hmac.new(key, b".".join((id.encode(), timestamp.encode(), body)), hashlib.sha256).digest()
-    return f"v1,{base64.b64encode(digest).decode()}"
-
-
-def key_of(secret: Secret) -> bytes:
-    """The bytes that sign: base64 behind `whsec_`, else the text itself. ValueError if it is no base64."""
-    value = secret.reveal()
-    if not value.startswith(PREFIX):
-        return value.encode()
-    try:
-        return base64.b64decode(value.removeprefix(PREFIX), validate=True)
-    except binascii.Error as error:
-        raise ValueError(f"what stands behind {PREFIX} is no base64: {error}") from None
-
-
 def _fault_of_secret(key: str, secret: Secret | None) -> SettingError | None:
-    if secret is None:
-        return None
-    try:
-        short = len(key_of(secret)) < SHORTEST_SECRET
-    except ValueError as error:
-        return SettingError(key, str(error))
-    return SettingError(key, f"is shorter than {SHORTEST_SECRET} bytes") if short else None
+    fault = fault_of_secret(secret) if secret is not None else None
+    return SettingError(key, fault) if fault is not None else None
 
 
 @hookimpl

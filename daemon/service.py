@@ -108,6 +108,15 @@ class Service:
     def ended(self) -> bool:
         return self._ended.is_set()
 
+    async def rest(self, seconds: float) -> bool:
+        """So long, or until it is to stop. Returns whether it goes on."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.stopping.wait()
+        except TimeoutError:
+            pass
+        return not self.stopping.is_set()
+
     async def start(self, group: asyncio.TaskGroup | None = None) -> None:
         """Begin to run, in a group or (tests) alone. RuntimeError if it was started or stopped before."""
         if self._task is not None or self.stopping.is_set():

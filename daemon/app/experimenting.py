@@ -6,7 +6,6 @@ of people, a pause for others between them; writes one row for each slice. What 
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -43,14 +42,7 @@ class Experimenting(Service):
 
     async def run(self) -> None:
         self.mark_ready()
-        while not self.stopping.is_set():
-            try:
-                async with asyncio.timeout(ROUND / SECOND):
-                    await self.stopping.wait()
-            except TimeoutError:
-                pass
-            if self.stopping.is_set():
-                return
+        while await self.rest(ROUND / SECOND):
             try:
                 await self.round()
             except StoreUnavailableError as error:

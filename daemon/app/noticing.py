@@ -11,7 +11,6 @@ import asyncio
 import base64
 import contextlib
 import hashlib
-import hmac
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -19,7 +18,7 @@ from urllib.parse import urlsplit
 
 from daemon.app.sending import World
 from daemon.clock import iso
-from daemon.config.notices import NotifyTable, key_of, wanted_types
+from daemon.config.notices import NotifyTable, wanted_types
 from daemon.errors import StoreUnavailableError
 from daemon.ids import encode_id
 from daemon.model.delivery import MINUTE, SECOND, Instant
@@ -29,6 +28,7 @@ from daemon.store import notices
 from daemon.store.notices import Notice, Progress, detail_of
 from daemon.store.writer import Lane
 from plugins.contract import NotSent
+from plugins.signing import keys_of, signed_headers
 
 MOST_BEHIND = 2_000_000
 """Notices that wait for one target; older ones are passed over."""
@@ -62,17 +62,6 @@ def body_of(notice: Notice) -> bytes:
     return json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def headers_of(keys: Sequence[bytes], id: str, at: Instant, body: bytes) -> dict[str, str]:
-    """Standard Webhooks 1.0: one signature a key."""
-    stamp = str(at // SECOND)
-    signed = b".".join((id.encode(), stamp.encode(), body))
-    signatures = [base64.b64encode(hmac.digest(key, signed, "sha256")).decode() for key in keys]
-    return {
-        "Content-Type": "application/json", "webhook-id": id, "webhook-timestamp": stamp,
-        "webhook-signature": " ".join(f"v1,{one}" for one in signatures),
-    }  # fmt: skip
-
-
 def target_name(url: str) -> str:
     """A target in the store: its url may hold a secret, so not the url."""
     return hashlib.sha256(url.encode()).hexdigest()[:16]
@@ -89,7 +78,7 @@ class Target:
     def __init__(self, world: World, table: NotifyTable, progress: Progress) -> None:
         self._world, self._table = world, table
         self.name, self.types = shown_name(table.url), wanted_types(table.events)
-        self._keys = [key_of(secret) for secret in (table.secret, table.old_secret) if secret is not None]
+        self._keys = keys_of(table.secret, table.old_secret)
         self.progress, self._kept = progress, progress
         self.top = progress.cursor
         self.oldest: Instant | None = None
@@ -156,7 +145,7 @@ class Target:
         id, body = notice_id(notice), body_of(notice)
         try:
             async with session.post(
-                self._table.url, data=body, headers=headers_of(self._keys, id, self._world.clock.instant(), body)
+                self._table.url, data=body, headers=signed_headers(self._keys, id, str(self._world.clock.instant() // SECOND), body)
             ) as reply:  # fmt: skip
                 status = int(reply.status)
                 return (None if 200 <= status < 300 else f"answered {status}"), status

@@ -6,7 +6,6 @@ a look that is missed is made up by the next.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 from daemon.clock import Clock
@@ -33,14 +32,7 @@ class Offering(Service):
 
     async def run(self) -> None:
         self.mark_ready()
-        while not self.stopping.is_set():
-            try:
-                async with asyncio.timeout(self._seconds):
-                    await self.stopping.wait()
-            except TimeoutError:
-                pass
-            if self.stopping.is_set():
-                return
+        while await self.rest(self._seconds):
             try:
                 if self._trusted() and await self._store.read(to_settle, self._clock.instant()):
                     await self.look()

@@ -79,7 +79,7 @@ class Audit(Service):
             except StoreUnavailableError as error:
                 more = False
                 self._log.warning("audit_put_off", error=str(error))
-            await self._wait(self._pause(more=more))
+            await self.rest(self._pause(more=more))
 
     async def begin(self) -> None:
         """Where it was, and under which rules it is now."""
@@ -199,13 +199,6 @@ class Audit(Service):
         newest = self._sent.newest
         sending = newest is not None and self._clock.instant() - newest < self._look_seconds * SECOND
         return BEHIND_SECONDS if sending else QUIET_SECONDS
-
-    async def _wait(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self.stopping.wait()
-        except TimeoutError:
-            return
 
 
 def _plain(finding: Finding) -> Mapping[str, Any]:

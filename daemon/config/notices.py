@@ -5,8 +5,6 @@ Told by `app/noticing`; which rows make a notice says `store/notices`.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterable
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -19,6 +17,7 @@ from daemon.config.values import DAY, BadValue, kind, parse_duration
 from daemon.errors import nearest
 from plugins.contract import Secret
 from plugins.http import is_loopback
+from plugins.signing import fault_of_secret
 
 DELIVERY = (
     "accepted", "rejected", "in_doubt", "resolved", "delivered", "bounced", "complained", "opened", "clicked", "dropped", "expired", "held",
@@ -27,25 +26,12 @@ RECIPIENT = ("enrolled", "exited", "converted", "unsubscribed", "erased")
 JOB = ("accepted", "held", "finished")
 TYPES = (*(f"delivery.{one}" for one in DELIVERY), *(f"recipient.{one}" for one in RECIPIENT), *(f"job.{one}" for one in JOB))
 NOT_TOLD = frozenset({"recipient.suppressed", "alert.raised", "alert.cleared", "alert.*"})
-PREFIX = "whsec_"
-SHORTEST_SECRET = 16
 
 
 def wanted_types(events: Iterable[str]) -> frozenset[str]:
     """The types that these patterns name: `*`, `delivery.*`, `job.held`."""
     patterns = frozenset(events)
     return frozenset(one for one in TYPES if not patterns.isdisjoint({one, f"{one.partition('.')[0]}.*", "*"}))
-
-
-def key_of(secret: Secret) -> bytes:
-    """The bytes that sign: base64 behind `whsec_`, else the text itself. ValueError if it is no base64."""
-    value = secret.reveal()
-    if not value.startswith(PREFIX):
-        return value.encode()
-    try:
-        return base64.b64decode(value.removeprefix(PREFIX), validate=True)
-    except binascii.Error as error:
-        raise ValueError(f"what stands behind {PREFIX} is no base64: {error}") from None
 
 
 def parse_secret(value: Any) -> Any:
@@ -55,12 +41,8 @@ def parse_secret(value: Any) -> Any:
     if not isinstance(value, Secret):
         forms = '{ credential = "notify" }, { env = "NAME" } or { file = "path" }'
         raise BadValue(f"must name a secret, as {forms}, not be {kind(value)}")
-    try:
-        short = len(key_of(value)) < SHORTEST_SECRET
-    except ValueError as error:
-        raise BadValue(str(error)) from None
-    if short:
-        raise BadValue(f"is shorter than {SHORTEST_SECRET} bytes")
+    if (fault := fault_of_secret(value)) is not None:
+        raise BadValue(fault)
     return value
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Connection, insert, select, text
 
 from daemon.model.delivery import Decision, State, Verdict
+from daemon.store import engine as engines
 from daemon.store import schema as s
 from daemon.store.claim import Claimed, ClaimResult, Judged, claim_due
 from daemon.store.due import put_due
@@ -30,6 +31,16 @@ pytest.register_assert_rewrite("tests.store.machine", "tests.store.machine_acts"
 def mint(pattern: str, walk: int, step: str, turn: int) -> str:
     """Codes that are easy to foretell."""
     return pattern.replace("########", f"{walk:04}{turn:04}")
+
+
+@pytest.fixture(scope="module")
+def conn() -> Iterator[Connection]:
+    """Of a store of its own in memory, for the acts alone."""
+    engine = engines.open_writer(None)
+    engines.prepare(engine)
+    with engine.connect() as conn:
+        yield conn
+    engine.dispose()
 
 
 def everybody_may(row: DueRow) -> Decision:

@@ -14,7 +14,6 @@ from sqlalchemy import Connection, insert, select, text
 from daemon.journey.events import event_id
 from daemon.journey.profile import Shop
 from daemon.model.delivery import DAY, HOUR
-from daemon.store import engine as engines
 from daemon.store import schema as s
 from daemon.store.erase import erase_recipient
 from daemon.store.events import MOST_NAMES, EventRow, Taken, forget_events, take_events
@@ -24,15 +23,6 @@ from daemon.store.writer import Lane
 from tests.store.conftest import NOW, World, add_job
 
 SHOP = Shop("USD", {"IDR": 0.0001})
-
-
-@pytest.fixture(scope="module")
-def conn() -> Iterator[Connection]:
-    engine = engines.open_writer(None)
-    engines.prepare(engine)
-    with engine.connect() as conn:
-        yield conn
-    engine.dispose()
 
 
 def empty(conn: Connection) -> None:

@@ -15,7 +15,6 @@ from sqlalchemy import Connection, insert, text
 from daemon.journey.events import event_id
 from daemon.journey.profile import Shop
 from daemon.model.delivery import DAY, HOUR, Decision, Reason, Verdict
-from daemon.store import engine as engines
 from daemon.store import schema as s
 from daemon.store.codes import NewCode, add_codes, key_of, list_pools, pools_that_differ, wake_for_codes
 from daemon.store.erase import erase_recipient
@@ -241,15 +240,6 @@ async def test_codes_that_are_there_are_named(world: World) -> None:
 
 
 # --- orders -----------------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def conn() -> Iterator[Connection]:
-    engine = engines.open_writer(None)
-    engines.prepare(engine)
-    with engine.connect() as conn:
-        yield conn
-    engine.dispose()
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from daemon.journey.profile import Shop, Tier
 from daemon.journey.tiers import band_of, tier_of
 from daemon.model.delivery import DAY, HOUR
 from daemon.model.expression import COLUMNS, Expression, Scope
-from daemon.store import engine as engines
 from daemon.store import schema as s
 from daemon.store.profiles import read_profile
 from daemon.store.recipients import person_id
@@ -26,15 +25,6 @@ from tests.store.conftest import NOW
 from tests.store.test_events import row, take
 
 SHOP = Shop("USD", {"IDR": 0.0001})
-
-
-@pytest.fixture(scope="module")
-def conn() -> Iterator[Connection]:
-    engine = engines.open_writer(None)
-    engines.prepare(engine)
-    with engine.connect() as conn:
-        yield conn
-    engine.dispose()
 
 
 @pytest.fixture

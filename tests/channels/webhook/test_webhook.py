@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from channels.webhook import Settings, Webhook, body_of, key_of, sign
+from channels.webhook import Settings, Webhook, body_of
 from plugins import Accepted, Deferred, Message, Outcome, Rejected, Secret, Unknown
 from plugins.http import open_http
 from plugins.settings import SettingsRefusedError, read_settings
+from plugins.signing import key_of, sign
 from plugins.testing.messages import make_message
 from plugins.testing.world import START, KitClock, KitLog, LocalDns, make_context
 
