@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.clock import Clock, iso
+from daemon.sandbox.closing import settle, stop_accepting
 
 RETRY_AFTER = 7
 MAX_BODY = 4096
@@ -92,11 +93,12 @@ class PushService:
         server, self._server = self._server, None
         if server is None:
             return
-        server.close()
+        await stop_accepting(server)
         for task in list(self._open):
             task.cancel()
         if self._open:
             await asyncio.wait(self._open)
+        await settle()
 
     def new_subscription(self, fault: str | None = None, *, key: str | None = None) -> dict[str, Any]:
         """What `PushSubscription.toJSON()` gives a page. `key`: the application server key that it is bound to, base64url."""

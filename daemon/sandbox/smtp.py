@@ -15,6 +15,7 @@ from typing import Any
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from daemon.clock import Clock
+from daemon.sandbox.closing import settle, stop_accepting
 from daemon.sandbox.mailbox import Mailbox
 
 MAX_BYTES = 32 * 1024 * 1024
@@ -110,9 +111,10 @@ class SmtpServer:
     async def stop(self) -> None:
         if self._server is None:
             return
-        self._server.close()
+        await stop_accepting(self._server)
         for transport in list(self._sessions):
             if isinstance(transport, asyncio.WriteTransport):
                 transport.abort()
+        await settle()
         await self._server.wait_closed()
         self._server = None

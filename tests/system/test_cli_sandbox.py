@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import smtplib
 import socket
+import warnings
 from collections.abc import AsyncIterator
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -14,6 +18,7 @@ import pytest
 from daemon.clock import SystemClock
 from daemon.sandbox.inbox import Inbox, one_click_url
 from daemon.sandbox.mailbox import Mailbox, parse, read_log, text_of
+from daemon.sandbox.push import PushService
 from daemon.sandbox.smtp import SmtpServer, fault_of
 
 EVIL = "<script>alert(1)</script>"
@@ -211,8 +216,6 @@ def test_odd_charset_is_shown_not_raised() -> None:
 
 def test_smtplib_can_send_to_it(tmp_path: Path) -> None:
     """Another client than ours: the standard library's, from its own thread."""
-    import asyncio
-
     async def run() -> str:
         box = Mailbox(tmp_path, SystemClock())
         smtp = SmtpServer(box, SystemClock(), port=0)
@@ -228,3 +231,25 @@ def test_smtplib_can_send_to_it(tmp_path: Path) -> None:
         return read_log(tmp_path)[0].subject
 
     assert asyncio.run(run()) == "Through smtplib"
+
+
+@pytest.mark.parametrize("turns", range(7))
+@pytest.mark.parametrize("make", [SmtpServer, PushService])
+def test_a_stop_leaves_no_connection_behind(make: Any, turns: int, tmp_path: Path) -> None:
+    """Whoever comes at the very moment is closed too, before the loop is."""
+
+    async def run() -> None:
+        box = Mailbox(tmp_path, SystemClock())
+        server = SmtpServer(box, SystemClock(), port=0) if make is SmtpServer else PushService(SystemClock())
+        await server.start()
+        with socket.create_connection(("127.0.0.1", server.port)):
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await server.stop()
+        box.close()
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        asyncio.run(run())
+        gc.collect()
+    assert [str(one.message) for one in told] == []
