@@ -15,7 +15,7 @@ from daemon.store import schema as s
 from daemon.store.segment_sql import VALUES, condition, moment
 from daemon.store.sql import Query, fetch, rows
 
-MOST_NODES = 4000
+MOST_NODES = 2000
 """A definition that spells out to more reads what it refers to as last evaluated."""
 _R, _P = s.recipient.c, s.profile.c
 _THERE = or_(_P.person.is_not(None), _R.erased == literal_column("0"))

@@ -7,7 +7,7 @@ moment are named parameters, so that a statement is compiled once and used for e
 from __future__ import annotations
 
 import zoneinfo
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -35,12 +35,16 @@ from daemon.journey.profile import MICROS, Shop
 from daemon.journey.tiers import LOW, MEDIUM, bands_in_order, upper_tiers
 from daemon.model import expression as m
 from daemon.model.delivery import DAY, Instant
-from daemon.model.expression import Expression, Kind
+from daemon.model.expression import Expression, Kind, nodes
 from daemon.store import schema as s
 from daemon.store.profiles import rescore
 from daemon.store.sql import Query, fetch, ids, in_list
 
 Sql = ColumnElement[Any]
+PACKED = 10
+"""More fixed values than these in one list are one parameter: each of its own costs the planner, and SQLite has a most of 32,766."""
+WIDE = 50
+"""So many conditions are joined side by side: SQLite reads them as a tree that goes one down with each, and 1,000 down is its end."""
 _R, _P, _E = s.recipient.c, s.profile.c, s.event.c
 _NOW: Sql = bindparam("now", type_=BigInteger)
 _DAY: Sql = literal_column(str(DAY), BigInteger)
@@ -75,10 +79,11 @@ def read_as(document: Sql, path: tuple[str, ...], kind: Kind) -> Sql:
     value, type_ = _json(document, path)
     match kind:
         case Kind.NUMBER:
-            digits = case((func.substr(value, 1, 1) == "-", func.substr(value, 2)), else_=value)
+            digits = func.ltrim(value, literal_column("'-'"))  # of one sign; each mention of `value` is a parameter
             numeric = and_(
-                digits.op("GLOB")("[0-9]*"), digits.op("GLOB")("*[0-9]"), not_(digits.op("GLOB")("*[^0-9.]*")),
-                func.length(digits) - func.length(func.replace(digits, ".", "")) <= 1, func.length(digits) <= 30,
+                digits.op("GLOB")(literal_column("'[0-9]*'")), digits.op("GLOB")(literal_column("'*[0-9]'")),
+                not_(digits.op("GLOB")(literal_column("'*[^0-9.]*'"))), not_(value.op("GLOB")(literal_column("'--*'"))),
+                not_(digits.op("GLOB")(literal_column("'*.*.*'"))), func.length(digits) <= literal_column("30"),
             )  # fmt: skip
             text = case((numeric, cast(value, Float)))
             return case((type_.in_(_words("integer", "real")), value), (type_ == "text", text))
@@ -212,14 +217,13 @@ def condition(tree: m.Condition, shop: Shop, inside: Mapping[str, Sql] | None = 
 def _condition(tree: m.Condition, place: _Place) -> Sql:
     match tree:
         case m.All(parts=parts) | m.Some(parts=parts):
-            together = and_ if isinstance(tree, m.All) else or_
-            return together(*(_condition(part, place) for part in parts)).self_group()
+            return _together(and_ if isinstance(tree, m.All) else or_, [_condition(part, place) for part in parts])
         case m.Opposite(part=part):
             return not_(_condition(part, place).self_group())
         case m.Compare(op=op, left=left, right=right):
             return _COMPARE[op](_value(left, place), _value(right, place))
-        case m.Among(value=value, options=options):
-            return _value(value, place).in_([_value(option, place) for option in options])
+        case m.Among():
+            return _among(tree, place)
         case m.Like(value=value, pattern=pattern):
             return _value(value, place).like(bound(pattern, Text))
         case m.Missing(value=value):
@@ -232,6 +236,30 @@ def _condition(tree: m.Condition, place: _Place) -> Sql:
             return _in_campaign(name)
         case m.HasTag(tag=tag):
             return _has_tag(tag)
+
+
+def _together(join: Callable[..., Sql], parts: Sequence[Sql]) -> Sql:
+    while len(parts) > WIDE:  # coerced, since Core takes the parentheses off what is joined in the same way
+        parts = [type_coerce(join(*parts[start : start + WIDE]).self_group(), NullType()) for start in range(0, len(parts), WIDE)]
+    return join(*parts).self_group()
+
+
+def _among(tree: m.Among, place: _Place) -> Sql:
+    value, packed = _value(tree.value, place), _packed(tree)
+    if packed is None:
+        return value.in_([_value(option, place) for option in tree.options])
+    return value.in_(select(func.json_each(bound(ids(packed), Text)).table_valued("value").c.value))
+
+
+def _packed(tree: m.Among) -> list[int | str] | None:
+    """The values of a long list; None for a short one, and for broken numbers, which JSON would not bring to the last digit."""
+    found = [int(value) if isinstance(value, bool) else value for each in tree.options if not isinstance(value := each.value, float)]
+    return found if PACKED < len(found) == len(tree.options) else None
+
+
+def size_of(tree: m.Condition) -> int:
+    """How large the tree is as SQL, in nodes: of one come at most 9 parameters."""
+    return sum(1 - (len(node.options) if isinstance(node, m.Among) and _packed(node) is not None else 0) for node in nodes(tree))
 
 
 def _in_segment(name: str) -> Sql:
@@ -297,20 +325,20 @@ _AGED = select(_P.person).where(in_list(_P.person, "persons"), _P.score_until.is
 
 
 @lru_cache(maxsize=256)
-def _matching(tree: m.Condition, shop: _Kept) -> Query:
+def _matching(tree: m.Condition, shop: Kept) -> Query:
     known = select(_R.id).outerjoin(s.profile, _P.person == _R.id)
     return known.where(in_list(_R.id, "persons"), _R.erased == _ZERO, condition(tree, shop.shop))
 
 
-class _Kept:
-    """A shop as a key: equal when it says the same."""
+class Kept:
+    """A shop as a key: equal when it says the same of what conditions read (the day of its zone comes in with `moment`)."""
 
     def __init__(self, shop: Shop) -> None:
         self.shop = shop
         self._spelled = repr(([*shop.tiers.items()], [*shop.bands.items()]))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Kept) and self._spelled == other._spelled
+        return isinstance(other, Kept) and self._spelled == other._spelled
 
     def __hash__(self) -> int:
         return hash(self._spelled)
@@ -326,5 +354,5 @@ def members_matching(conn: Connection, expression: Expression, persons: Collecti
     wanted = ids(sorted(persons))
     if "score_30d" in expression.columns and (aged := fetch(conn, _AGED, ("persons", "now"), (wanted, now))):
         rescore(conn, [person for (person,) in aged], now)
-    statement = _matching(expression.tree, _Kept(shop))
+    statement = _matching(expression.tree, Kept(shop))
     return {person for (person,) in fetch(conn, statement, ("persons", *VALUES), (wanted, *moment(now, shop)))}

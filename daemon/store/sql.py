@@ -53,12 +53,12 @@ class _Text(NamedTuple):
 def _compiled(statement: Statement, dialect: Dialect, names: tuple[str, ...]) -> _Text:
     keys = list(names) if isinstance(statement, UpdateBase) else None
     compiled = statement.compile(dialect=dialect, column_keys=keys, compile_kwargs={"render_postcompile": True})
-    order = compiled.positiontup or ()
-    constants = {name: compiled.params[name] for name in order if name not in names}
+    order, params = compiled.positiontup or (), compiled.params
+    constants = {name: params[name] for name in order if name not in names}
     if unknown := [name for name, value in constants.items() if value is None]:
         raise ValueError(f"statement has parameters {sorted(unknown)} that are not among {names}")
-    known = (*names, *constants)
-    places = tuple(known.index(name) for name in order)
+    known = {name: place for place, name in enumerate((*names, *constants))}
+    places = tuple(known[name] for name in order)
     return _Text(str(compiled), None if places == tuple(range(len(names))) else _picking(places), tuple(constants.values()))
 
 

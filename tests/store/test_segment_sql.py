@@ -20,7 +20,7 @@ from daemon.model.expression import COLUMNS, Expression, Scope
 from daemon.store import schema as s
 from daemon.store.profiles import read_profile
 from daemon.store.recipients import person_id
-from daemon.store.segment_sql import _SQL, _Kept, _matching, members_matching
+from daemon.store.segment_sql import _SQL, Kept, _matching, members_matching
 from tests.store.conftest import NOW
 from tests.store.test_events import row, take
 
@@ -229,7 +229,7 @@ def test_sql_says_what_the_pure_evaluator_says(conn: Connection, expression: str
 def test_statements_read_by_key(store: Connection) -> None:
     """No expression makes the store look through all events or all members."""
     tree = parse_expression("did('X', '3d', a = 1) > 1 and in_segment('y') and days_since('Z') > 1 and push_clicks = 0 and push_subscriptions = 1").tree
-    compiled = _matching(tree, _Kept(SHOP)).compile(dialect=store.dialect, compile_kwargs={"render_postcompile": True})
+    compiled = _matching(tree, Kept(SHOP)).compile(dialect=store.dialect, compile_kwargs={"render_postcompile": True})
     plan = store.exec_driver_sql("EXPLAIN QUERY PLAN " + str(compiled), tuple(compiled.params[name] for name in compiled.positiontup or ()))
     scans = [line[3] for line in plan if line[3].startswith("SCAN") and "VIRTUAL TABLE" not in line[3]]
     assert scans == [], "but for the list of ids"
