@@ -80,6 +80,8 @@ class Send(NamedTuple):
     settled: bool
     told: bool
     """A restored store knows of it only from the journal."""
+    joined: bool = False
+    """Somebody became this person since: whose the contacts before it were, nobody knows any more."""
 
 
 @dataclass(slots=True)
@@ -106,7 +108,7 @@ def judge(send: Send, pages: Sequence[Page]) -> Verdict:
         verdict.unjudged.append("config")
         return verdict
     try:
-        results = [(list(_windows(send, page, verdict)), list(_caps(send, page))) for page in pages]
+        results = [(list(_windows(send, page, verdict)), list(_caps(send, page, verdict))) for page in pages]
     except UnreadableError as error:
         verdict.unjudged.append(str(error))
         return verdict
@@ -202,9 +204,12 @@ def _country_rules(send: Send, page: Page, verdict: Verdict) -> list[tuple[str, 
     return []
 
 
-def _caps(send: Send, page: Page) -> Iterator[Finding]:
+def _caps(send: Send, page: Page, verdict: Verdict) -> Iterator[Finding]:
     """A slot in each cap."""
     if send.contact is None:
+        return
+    if send.joined:
+        verdict.unjudged.append("caps")
         return
     for limit in page.limits:
         facts = excess(limit, send.contact, send.contacts)

@@ -36,10 +36,11 @@ from daemon.store.claim import Fetch, Judged
 from daemon.store.codes import Mint
 from daemon.store.facts import DueRow, Known, Needs
 from daemon.store.issues import no_codes
+from daemon.store.merged import AWAY
 from plugins.standing import ADDRESS_OF
 
 REASONS_OF_ENDS = {
-    WalkState.EXITED.value: Reason.EXITED, WalkState.CONVERTED.value: Reason.CONVERTED, WalkState.MERGED.value: Reason.EXITED,
+    WalkState.EXITED.value: Reason.EXITED, WalkState.CONVERTED.value: Reason.CONVERTED, WalkState.MERGED.value: Reason.MERGED,
     WalkState.PLANNED.value: Reason.EXITED,
 }  # fmt: skip
 """State of a walk -> why nothing more of it is sent. One that is finished has gone through all its steps, and they may go."""
@@ -101,7 +102,8 @@ def facts_of(row: DueRow, known: Known, kinds: Mapping[str, str]) -> PersonFacts
         suppressed, blocked = _suppressed(known, kinds)
     return PersonFacts(
         id=row.person, key=row.recipient, zone=row.zone, phone=row.phone, country=row.country, quiet_hours=quiet_hours(row.traits),
-        erased=row.erased, address={channel: values.get(kind) for channel, kind in kinds.items()}, suppressed=suppressed, blocked=blocked,
+        erased=bool(row.erased), merged=row.erased == AWAY,
+        address={channel: values.get(kind) for channel, kind in kinds.items()}, suppressed=suppressed, blocked=blocked,
         consents=known.consents, touches=known.touches,
     )  # fmt: skip
 

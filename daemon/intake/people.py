@@ -20,7 +20,7 @@ from daemon.model.delivery import Instant
 from daemon.model.job import RowError
 from daemon.store.erase import Erased, erase_recipient
 from daemon.store.profiles import read_profile
-from daemon.store.recipients import RecipientView, person_id, read_recipient
+from daemon.store.recipients import RecipientView, read_recipient
 from daemon.store.tracking import Message
 from daemon.store.writer import Lane, Writes
 from plugins.contract import Log
@@ -103,7 +103,7 @@ class People:
         view = await self._store.read(read_recipient, key)
         if view is None:
             raise NotFoundError("no recipient has this id")
-        return Person(view=view, profile=await self._store.read(read_profile, person_id(key), now), at=now)
+        return Person(view=view, profile=await self._store.read(read_profile, view.recipient.id, now), at=now)
 
     async def erase(self, key: str, *, source: str) -> Erased:
         """In force when it returns. NotFoundError if there is none."""

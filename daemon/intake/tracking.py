@@ -101,7 +101,8 @@ class Reading:
         previous = _name(value, "previousId")
         if previous is None or previous == user:
             raise _Wrong("previousId", "id", "is missing, or the same as userId")
-        return Parsed([self._link(previous, user)])
+        link = self._link(previous, user)
+        return Parsed([link._replace(link=Link(previous, person_id(user), merges=True))])
 
     def _link(self, previous: str, user: str) -> Message:
         """With a row that says nothing, so that there is a recipient to be linked to."""

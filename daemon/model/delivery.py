@@ -82,6 +82,7 @@ class Reason(StrEnum):
     BOUNCED = "bounced"
     COMPLAINED = "complained"
     ERASED = "erased"
+    MERGED = "merged"
     NO_ADDRESS = "no_address"
     INVALID_ADDRESS = "invalid_address"
     EXITED = "exited"
@@ -148,6 +149,7 @@ REASONS: Mapping[Reason, ReasonRule] = {
     Reason.BOUNCED: ReasonRule(_X, State.DROPPED, "the address bounced; bring a new one"),
     Reason.COMPLAINED: ReasonRule(_X, State.DROPPED, "the recipient complained; never contact again"),
     Reason.ERASED: ReasonRule(_X, State.DROPPED, "the recipient was erased"),
+    Reason.MERGED: ReasonRule(_X, State.DROPPED, "the recipient was merged into another, whose own messages go on"),
     Reason.NO_ADDRESS: ReasonRule(_X, State.DROPPED, "the recipient has no address for this channel"),
     Reason.INVALID_ADDRESS: ReasonRule(_X, State.DROPPED, "correct the address in the source and drop a new job"),
     Reason.EXITED: ReasonRule(_X, State.DROPPED, "an exit event ended the walk"),

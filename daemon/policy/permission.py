@@ -34,7 +34,7 @@ def check_permission(candidate: Candidate, person: PersonFacts, consent: Mapping
     """Why a message is not permitted, or None. `consent`: channel -> rule; a channel that is not there is explicit."""
     channel = candidate.channel
     if person.erased:
-        return Refusal(Reason.ERASED, {"channel": channel})
+        return Refusal(Reason.MERGED if person.merged else Reason.ERASED, {"channel": channel})
     if not person.address.get(channel):
         return Refusal(Reason.NO_ADDRESS, {"channel": channel})
     if person.blocked and (reason := _find(person.blocked, channel)):

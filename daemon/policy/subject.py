@@ -97,6 +97,8 @@ class PersonFacts(NamedTuple):
     country: str | None = None
     quiet_hours: WindowRule | None = None
     erased: bool = False
+    merged: bool = False
+    """With `erased`: there is nobody of this id any more because it became another one."""
     address: Mapping[str, str | None] = NOTHING
     suppressed: Mapping[str, Reason] = NOTHING
     blocked: Mapping[str, Reason] = NOTHING

@@ -40,19 +40,20 @@ def head_of(walk: WalkRow | None, rows: Sequence[DeliveryRow], campaign: str, oc
 
 def absences(walks: Sequence[WalkRow]) -> list[dict[str, Any]]:
     """Campaigns in which the person does not walk now, by how the last walk there ended."""
+    going = {walk.campaign for walk in walks if walk.state in GOING}
     last: dict[str, WalkRow] = {}
     for walk in walks:
-        if walk.campaign not in last or walk.occurrence > last[walk.campaign].occurrence:
+        if walk.campaign not in last or (walk.ended_at or 0) > (last[walk.campaign].ended_at or 0):
             last[walk.campaign] = walk
     return [
         {"campaign": name, "reason": _REASONS.get(walk.state, Reason.ALREADY_ENROLLED.value), "at": _time(walk.ended_at)}
         for name, walk in sorted(last.items())
-        if walk.state not in GOING
+        if name not in going
     ]
 
 
 _REASONS: Mapping[str, str] = {
-    WalkState.EXITED.value: Reason.EXITED.value, WalkState.MERGED.value: Reason.EXITED.value,
+    WalkState.EXITED.value: Reason.EXITED.value, WalkState.MERGED.value: Reason.MERGED.value,
     WalkState.CONVERTED.value: Reason.CONVERTED.value,
 }  # fmt: skip
 

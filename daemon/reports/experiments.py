@@ -120,7 +120,7 @@ class Counting:
                 by_person.setdefault(one.person, []).append(one)
         for person, walks in by_person.items():
             first = walks[0]
-            if crossed([{"": one.arm} for one in walks if one.arm is not None and not one.held_out]):
+            if crossed([{"": arm} for one in walks if (arm := HELD_OUT if one.held_out else one.arm) is not None]):
                 self.crossed += 1
                 continue
             self.began = first.entered_at if self.began is None else min(self.began, first.entered_at)

@@ -41,6 +41,7 @@ ENDED: Mapping[str, str] = {
     Reason.BOUNCED: "Not sent: the address bounced before.",
     Reason.COMPLAINED: "Not sent: the recipient complained before.",
     Reason.ERASED: "Not sent: the recipient was erased.",
+    Reason.MERGED: "Not sent: the recipient was merged into another, whose own messages go on.",
     Reason.NO_ADDRESS: "Not sent: the recipient has no address for {channel}.",
     Reason.INVALID_ADDRESS: "Not sent: the address is not valid.",
     Reason.NOT_NEEDED: "Not sent: it was not needed, the recipient {reaction} what was sent before.",

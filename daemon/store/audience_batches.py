@@ -201,7 +201,7 @@ _WITHDRAWN = (
     .limit(1)
     .scalar_subquery()
 )
-_BARRED = case((_R.erased == ONE, literal_column(f"'{Reason.ERASED.value}'")), else_=func.coalesce(_SUPPRESSED, _WITHDRAWN))
+_BARRED = case((_R.erased != ZERO, literal_column(f"'{Reason.ERASED.value}'")), else_=func.coalesce(_SUPPRESSED, _WITHDRAWN))
 _RIDERS = (
     select(
         _M.person, _M.want, _R.key, _R.email, _R.phone, _R.country, _R.traits, _R.email_hash, _R.phone_hash, _R.guard,

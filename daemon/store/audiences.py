@@ -221,6 +221,35 @@ def leave_audiences(conn: Connection, persons: Collection[int], reason: str, now
     return unwant_members(conn, [Leaving(row.audience, row.person, reason) for row in found], now)
 
 
+_STAYS = select(_M.audience, _M.since, _M.left_at, _M.state).where(_M.person == bindparam("person"))
+_HIS = (
+    update(s.audience_member)
+    .where(_M.audience == bindparam("b_audience"), _M.person == bindparam("b_other"))
+    .values(person=bindparam("b_person"), guard=literal_column("-1"))
+)
+_STAYED = (
+    update(s.audience_member)
+    .where(_M.audience == bindparam("b_audience"), _M.person == bindparam("b_person"))
+    .values(since=bindparam("b_since"), left_at=bindparam("b_left"))
+)
+_TRAVELS = (MemberState.ADDING.value, MemberState.REMOVING.value)
+
+
+def inherit_stays(conn: Connection, other: int, person: int, now: Instant) -> int:
+    """The stays of one are another's now, who is looked at anew there. Where both are, and where the other travels just now (under the
+    addresses that it had), the other leaves; of two stays there is one, from the earlier beginning to the later end. Returns how many
+    leave."""
+    theirs, mine = ({row[0]: row[1:] for row in fetch(conn, _STAYS, ("person",), (one,))} for one in (other, person))
+    moving = sorted(audience for audience, (*_, state) in theirs.items() if audience not in mine and state not in _TRAVELS)
+    many(conn, _HIS, ("b_audience", "b_other", "b_person"), [(audience, other, person) for audience in moving])
+    many(conn, _STAYED, ("b_audience", "b_person", "b_since", "b_left"), [
+        (audience, person, min(theirs[audience][0], since), None if left is None else max(left, theirs[audience][1] or now))
+        for audience, (since, left, _) in sorted(mine.items()) if audience in theirs
+    ])  # fmt: skip
+    leaving = sorted(theirs.keys() - set(moving))
+    return unwant_members(conn, [Leaving(audience, other, Reason.MERGED.value) for audience in leaving], now)
+
+
 _CALLED_OFF = exists(select(ONE).where(s.job.c.id == _M.job, s.job.c.state == literal_column(f"'{JobState.CANCELLED.value}'")))
 """Put in by a job that was cancelled after that."""
 _REVOKED = select(_M.person).where(_M.audience == bindparam("audience"), in_list(_M.person, "persons"), _CALLED_OFF)
@@ -236,7 +265,7 @@ _STRAYS = (
     .where(
         _M.audience == bindparam("audience"), _M.person > bindparam("after"), _M.want == ONE,
         or_(
-            _M.until <= bindparam("now"), _R.id.is_(None), _R.erased == ONE, _R.guard != _M.guard, _barred(_R.email_hash),
+            _M.until <= bindparam("now"), _R.id.is_(None), _R.erased != ZERO, _R.guard != _M.guard, _barred(_R.email_hash),
             _barred(_R.phone_hash), _CALLED_OFF,
         ),
     )

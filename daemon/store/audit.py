@@ -67,12 +67,14 @@ class TouchRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SentFacts:
-    """`bodies`: (campaign, version) -> the stored version. `doubtful`: deliveries that a restored store was told of by the journal."""
+    """`bodies`: (campaign, version) -> the stored version. `doubtful`: deliveries that a restored store was told of by the journal.
+    `merged`: person -> when somebody became this person last."""
 
     rows: Mapping[int, SentRow]
     touches: Mapping[int, Sequence[TouchRow]]
     bodies: Mapping[tuple[int, int], str]
     doubtful: frozenset[int]
+    merged: Mapping[int, Instant]
 
 
 _SENT = (
@@ -101,6 +103,9 @@ _TOUCHES = (
 _BODIES = select(s.campaign_version.c.campaign, s.campaign_version.c.version, s.campaign_version.c.body).where(
     in_list(s.campaign_version.c.campaign, "campaigns")
 )
+_MERGED = (
+    select(s.merged.c.survivor, func.max(s.merged.c.at)).where(in_list(s.merged.c.survivor, "persons")).group_by(s.merged.c.survivor)
+)  # fmt: skip
 _TOLD = select(s.attempt.c.delivery, s.attempt.c.code).where(in_list(s.attempt.c.delivery, "ids"))
 
 
@@ -108,7 +113,8 @@ def read_sent(conn: Connection, deliveries: Sequence[int], known: frozenset[tupl
     """The facts behind these deliveries. `known`: campaign versions whose bodies the caller has already."""
     rows = {row[0]: SentRow._make(row) for row in fetch(conn, _SENT, ("ids",), (ids(deliveries),))}
     touches: dict[int, list[TouchRow]] = defaultdict(list)
-    for row in fetch(conn, _TOUCHES, ("persons",), (ids(sorted({row.person for row in rows.values()})),)):
+    persons = ids(sorted({row.person for row in rows.values()}))
+    for row in fetch(conn, _TOUCHES, ("persons",), (persons,)):
         touches[row[0]].append(TouchRow._make(row))
     wanted = {(t.campaign, t.version) for found in touches.values() for t in found} | {(r.campaign, r.version) for r in rows.values()}
     wanted -= known
@@ -119,7 +125,8 @@ def read_sent(conn: Connection, deliveries: Sequence[int], known: frozenset[tupl
                 bodies[campaign, version] = body
     zoneless = sorted({t.delivery for found in touches.values() for t in found if t.zone is None})
     told = {delivery for delivery, code in fetch(conn, _TOLD, ("ids",), (ids(zoneless),)) if code == "journal"} if zoneless else ()
-    return SentFacts(rows=rows, touches=touches, bodies=bodies, doubtful=frozenset(told))
+    merged = dict(fetch(conn, _MERGED, ("persons",), (persons,)))
+    return SentFacts(rows=rows, touches=touches, bodies=bodies, doubtful=frozenset(told), merged=merged)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -156,12 +156,12 @@ def deliveries_before(conn: Connection, campaign: int, persons: Iterable[int]) -
 
 
 def _walked(conn: Connection, entry: Entry, persons: Sequence[int], now: Instant) -> dict[int, int | None]:
-    """Person -> the number of the walk that may begin, None = not now; who is not there has never walked. What an operator took back
-    before anything was sent is no walk; a message of before the campaign had walks is one."""
+    """Person -> the number of the walk that may begin, None = not now; who is not there has never walked. What an operator or a merge
+    took back before anything was sent is no walk; a message of before the campaign had walks is one."""
     latest: dict[int, tuple[int, bool]] = {}
     for person, occurrence, state, ended, reason, touched in fetch(conn, _WALKED, ("campaign", "persons"), (entry.campaign, ids(persons))):
         number, free = latest.get(person, (0, True))
-        taken_back = reason == Reason.OPERATOR.value and touched is None
+        taken_back = reason in (Reason.OPERATOR.value, Reason.MERGED.value) and touched is None
         is_open = state in (WalkState.OPEN.value, WalkState.PLANNED.value)
         may = taken_back or may_enter(None if is_open else ended, entry.again, now)
         latest[person] = (max(number, occurrence), free and may)

@@ -15,12 +15,13 @@ from daemon.store import schema as s
 from daemon.store.audiences import leave_audiences
 from daemon.store.events import forget_events
 from daemon.store.issues import forget_issues
+from daemon.store.merged import merged_into, owner_of
 from daemon.store.profiles import forget_profiles
 from daemon.store.push import forget
 from daemon.store.recipients import person_id
 from daemon.store.segments import forget_memberships
 from daemon.store.settling import forget_walks
-from daemon.store.sql import ids, in_list, many
+from daemon.store.sql import fetch, ids, in_list, many
 from daemon.store.suppressions import ALL, ANY_CHANNEL, SuppressionEntry, add_suppressions
 from daemon.store.tallies import Tallies
 from daemon.store.wake import wake
@@ -48,6 +49,7 @@ _CLEAR = (
         | {"erased": 1, "guard": s.recipient.c.guard + 1, "updated_at": bindparam("b_now")}
     )
 )
+_HASHES = select(s.recipient.c.id, s.recipient.c.email_hash, s.recipient.c.phone_hash).where(in_list(s.recipient.c.id, "persons"))
 _WAVES = select(s.wave.c.id)
 _MINE = (
     select(s.delivery.c.id, s.delivery.c.job, s.delivery.c.state, s.delivery.c.reason, s.delivery.c.key)
@@ -67,8 +69,8 @@ _OF_ADDRESS = update(s.feedback).where(_F.hash == bindparam("b_hash"), _F.hash !
 
 
 def erase_recipient(conn: Connection, key: str, *, now: Instant, source: str) -> Erased | None:
-    """Erase; None if nobody has this id."""
-    person = person_id(key)
+    """Erase, with all that was merged into it; None if nobody has this id."""
+    person, key = owner_of(conn, person_id(key), key)
     row = conn.execute(
         select(s.recipient.c.erased, s.recipient.c.email_hash, s.recipient.c.phone_hash).where(
             s.recipient.c.id == person, s.recipient.c.key == key
@@ -78,19 +80,21 @@ def erase_recipient(conn: Connection, key: str, *, now: Instant, source: str) ->
         return None
     if row.erased:
         return Erased(recipient=key, fresh=False)
-    hashes = sorted({row.email_hash, row.phone_hash} - {None})
+    family = [person, *merged_into(conn, person)]
+    hashes = sorted({hash for _, *found in fetch(conn, _HASHES, ("persons",), (ids(family),)) for hash in found if hash is not None})
     add_suppressions(conn, [SuppressionEntry(one, ANY_CHANNEL, ALL, Reason.ERASED.value, now, source) for one in hashes])
-    left = leave_audiences(conn, [person], Reason.ERASED.value, now)
-    conn.execute(_CLEAR, {"b_id": person, "b_now": now})
-    browsers = forget(conn, [person])
-    forget_events(conn, [person])
-    forget_issues(conn, [person])
-    forget_profiles(conn, [person])
+    left = leave_audiences(conn, family, Reason.ERASED.value, now)
+    many(conn, _CLEAR, ("b_id", "b_now"), [(one, now) for one in family])
+    browsers = forget(conn, family)
+    forget_events(conn, family)
+    forget_issues(conn, family)
+    forget_profiles(conn, family)
     forget_memberships(conn, [person])
-    forget_walks(conn, person, now)
+    for one in family:
+        forget_walks(conn, one, now)
     many(conn, _OF_ADDRESS, ("b_hash",), [(one,) for one in hashes])
-    dropped = _clear_deliveries(conn, person, now)
-    woken = wake(conn, [person], now)
+    dropped = sum(_clear_deliveries(conn, one, now) for one in family)
+    woken = wake(conn, family, now)
     return Erased(
         recipient=key, fresh=True, suppressed=len(hashes), browsers=browsers, audiences=left, dropped=dropped, woken=woken
     )  # fmt: skip

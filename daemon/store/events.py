@@ -17,6 +17,7 @@ from daemon.journey.profile import Shop
 from daemon.model.delivery import Instant
 from daemon.store import schema as s
 from daemon.store.exits import note_happened
+from daemon.store.merged import survivors_of
 from daemon.store.profiles import Sight, note_sights, remake
 from daemon.store.redemptions import note_orders
 from daemon.store.sql import fetch, ids, in_list, many, pour, pouring
@@ -60,7 +61,7 @@ _RAISE = update(s.recipient).where(s.recipient.c.id == bindparam("b_person")).va
 
 def take_events(conn: Connection, rows: Sequence[EventRow], shop: Shop, now: Instant) -> Taken:
     """Keep these events, and what follows from them. One word on each, in their order."""
-    rows = [row if row.at <= now else row._replace(at=now) for row in rows]
+    rows = _of_survivors(conn, [row if row.at <= now else row._replace(at=now) for row in rows])
     strange = _strange(conn, rows)
     names = _name_numbers(conn, {row.name for row in rows})
     how: list[str] = []
@@ -84,6 +85,11 @@ def take_events(conn: Connection, rows: Sequence[EventRow], shop: Shop, now: Ins
     moved = sorted({row.person for row in kept if row.name in FORBIDDING} | concerned.ended)
     many(conn, _RAISE, ("b_person",), [(person,) for person in moved])
     return Taken(how, wake(conn, moved, now) if moved else 0, len(fresh), concerned.moved)
+
+
+def _of_survivors(conn: Connection, rows: Sequence[EventRow]) -> Sequence[EventRow]:
+    now = survivors_of(conn, (row.person for row in rows))
+    return [row._replace(person=now[row.person][0], key=now[row.person][1]) if row.person in now else row for row in rows] if now else rows
 
 
 def _keep(conn: Connection, row: EventRow, name: int | None, now: Instant) -> str:

@@ -60,7 +60,7 @@ class Ending(NamedTuple):
 
 
 STATES = (WalkState.CONVERTED, WalkState.EXITED, WalkState.FINISHED)
-"""By rank."""
+"""By rank; a merge goes behind all."""
 
 
 class _Walk(NamedTuple):
@@ -77,9 +77,7 @@ class _Walk(NamedTuple):
 
 _U, _W = s.campaign_event.c, s.walk.c
 _USES = select(_U.event, _U.kind, _U.campaign, _U.filter).where(in_list(_U.event, "names"))
-_WATCHED = select(*(_W[name] for name in _Walk._fields)).where(
-    _W.watched == literal_column("1"), in_list(_W.person, "persons"), _W.state != literal_column(f"'{WalkState.MERGED.value}'")
-)
+_WATCHED = select(*(_W[name] for name in _Walk._fields)).where(_W.watched == literal_column("1"), in_list(_W.person, "persons"))
 _END = (
     update(s.walk)
     .where(_W.id == bindparam("b_id"))
@@ -112,9 +110,7 @@ class Concerned(NamedTuple):
 
 def note_happened(conn: Connection, kept: Sequence[Happened], now: Instant) -> Concerned:
     """End the walks that these events end, and keep what may begin one."""
-    uses: dict[str, list[tuple[str, int, str | None]]] = defaultdict(list)
-    for event, kind, campaign, filter in fetch(conn, _USES, ("names",), (ids(sorted({row.name for row in kept})),)) if kept else ():
-        uses[event].append((kind, campaign, filter))
+    uses = _uses_of(conn, kept)
     if not uses:
         return Concerned(frozenset(), moved=False)
     used = [row for row in kept if row.name in uses]
@@ -125,6 +121,28 @@ def note_happened(conn: Connection, kept: Sequence[Happened], now: Instant) -> C
 
 Uses = Mapping[str, Sequence[tuple[str, int, str | None]]]
 """Event -> (kind, campaign, filter) of each campaign that makes something of it."""
+
+
+def _uses_of(conn: Connection, rows: Sequence[Happened]) -> Uses:
+    uses: dict[str, list[tuple[str, int, str | None]]] = defaultdict(list)
+    for event, kind, campaign, filter in fetch(conn, _USES, ("names",), (ids(sorted({row.name for row in rows})),)) if rows else ():
+        uses[event].append((kind, campaign, filter))
+    return uses
+
+
+_MADE = select(_U.event).distinct()
+
+
+def ending_events(conn: Connection) -> list[str]:
+    """Names of the events of which some campaign makes something."""
+    return [event for (event,) in fetch(conn, _MADE)]
+
+
+def note_inherited(conn: Connection, rows: Sequence[Happened], now: Instant) -> None:
+    """What somebody did who is one with another now: it ends the walks of the persons that the rows name, as if they had done it. Nothing
+    begins by it."""
+    if uses := _uses_of(conn, rows):
+        _end_walks(conn, rows, uses, now)
 
 
 def _keep_triggers(conn: Connection, kept: Iterable[Happened], uses: Uses, now: Instant) -> bool:
@@ -190,7 +208,7 @@ def end_of(walk: _Walk, told: Iterable[tuple[Happened, set[str]]]) -> tuple[Endi
     goal_at = walk.goal_at
     best: Ending | None = None
     if walk.ended_at is not None:
-        rank = next((place for place, state in enumerate(STATES) if state.value == walk.state), 0)
+        rank = next((place for place, state in enumerate(STATES) if state.value == walk.state), len(STATES))
         best = Ending(walk.ended_at, rank, walk.end_reason or "")
     before = best
     for row, kinds in told:

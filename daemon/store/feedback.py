@@ -21,6 +21,7 @@ from daemon.model.delivery import HOUR, Instant, Reason, State
 from daemon.store import profiles, proofs, wishes
 from daemon.store import schema as s
 from daemon.store.follow import note_reaction
+from daemon.store.merged import joined_since
 from daemon.store.proofs import About, find_deliveries
 from daemon.store.sql import fetch, rows
 
@@ -137,7 +138,7 @@ def _of_delivery(conn: Connection, report: Report, about: About, channels: Seque
         return Heard("erased", about.id)
     if report.provider_id is not None:
         conn.execute(_REMEMBER, {"provider": report.provider, "provider_id": report.provider_id, "delivery": about.id})
-    address = report.hash if report.hash is not None else wishes.address_of(about)
+    address = report.hash if report.hash is not None else _address_of(conn, report, about)
     _record(conn, report, about.person, about.id, about.channel, address if report.kind in wishes.WISHES else None)
     if report.human and report.kind in REACTIONS:
         note_reaction(conn, about.id)
@@ -147,6 +148,13 @@ def _of_delivery(conn: Connection, report: Report, about: About, channels: Seque
         park(conn, report, now)
     woken = wishes.follow(conn, report.kind, report.provider, about.person, about.channel, address, channels, now)
     return Heard("recorded", about.id, settled, woken, early)
+
+
+def _address_of(conn: Connection, report: Report, about: About) -> bytes | None:
+    """The address that its person has now; None where it is dead, and may have been that of somebody who became this person since."""
+    if report.kind == "bounced" and joined_since(conn, about.person, about.handed_over_at or 0):
+        return None
+    return wishes.address_of(about)
 
 
 def _of_address(conn: Connection, report: Report, channels: Sequence[str], now: Instant) -> Heard:

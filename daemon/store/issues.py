@@ -7,6 +7,7 @@ was accepted, or may have been (a doubt), is open; what surely reached nobody gi
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, and_, bindparam, case, func, insert, literal_column, null, select, update
@@ -271,6 +272,22 @@ def settle(conn: Connection, after: int, now: Instant) -> Settled:
     many(conn, _RETURN, ("b_id", "b_now"), [(number, now) for number in found.lost])
     woken = wake(conn, set(found.lost.values()), now, WAITS_FOR_SLOT) if found.lost else 0
     return Settled(len(found.lost), len(found.opened), woken, found.after)
+
+
+_HIS = update(s.issue).where(_I.person == bindparam("b_other")).values(person=bindparam("b_person"))
+_ALL_OPEN = (
+    select(_I.campaign, _I.accepted_at, _I.id)
+    .where(_I.person == bindparam("person"), _I.state == literal_column("'open'"))
+    .order_by(_I.campaign, _I.accepted_at, _I.id)
+)  # fmt: skip
+_REPLACED = update(s.issue).where(_I.id == bindparam("b_id")).values(state=literal_column("'replaced'"), ended_at=bindparam("b_at"))
+
+
+def inherit_issues(conn: Connection, other: int, person: int) -> None:
+    """The offers of one are another's now; of those of a campaign that are open, the last one given stays so."""
+    many(conn, _HIS, ("b_other", "b_person"), [(other, person)])
+    mine = fetch(conn, _ALL_OPEN, ("person",), (person,))
+    many(conn, _REPLACED, ("b_id", "b_at"), [(one[2], next[1]) for one, next in pairwise(mine) if one[0] == next[0]])
 
 
 _FORGET = update(s.issue).where(_I.person == bindparam("b_person")).values(person=literal_column(str(ERASED)))

@@ -21,7 +21,7 @@ from daemon.store import schema as s
 from daemon.store.enrolling import Before, Entrant, Entry, deliveries_before, enrol
 from daemon.store.jobs import KEPT_ERRORS, errors_from_json, errors_to_json
 from daemon.store.meta import set_meta
-from daemon.store.recipients import PlanRow, upsert_recipients
+from daemon.store.recipients import PlanRow, of_survivors, upsert_recipients
 from daemon.store.sql import fetch, many, pour, pouring
 from daemon.store.tallies import Tallies
 from daemon.store.waves import lane_of, take_ids, wave_of
@@ -240,15 +240,24 @@ class _Sorted:
         self.errors.append(RowError(line=row.line, recipient=row.key, field="id", code="recipient_id_collision", detail=detail))
 
 
+def _once(conn: Connection, batch: Batch) -> tuple[_Sorted, Sequence[PlanRow]]:
+    """(the doubles so far, the rows): each person once, also where two ids became one."""
+    rows, doubled = of_survivors(conn, batch.rows)
+    detail = "the same recipient as in another line: they were merged"
+    said = [RowError(line=r.line, recipient=r.key, field="id", code="duplicate_in_file", detail=detail) for r in doubled]
+    doubles = [*batch.doubles, *said]
+    return _Sorted(errors=doubles, duplicates=len(doubles)), rows
+
+
 _ENROLS = update(s.job).where(s.job.c.id == bindparam("b_id")).values(enrols=literal_column("1"))
 
 
 def _begin_walks(conn: Connection, work: Work, batch: Batch, entry: Entry, now: Instant) -> _Sorted:
     """Each row's walk, as it stands still."""
-    found = _Sorted(errors=list(batch.doubles), duplicates=len(batch.doubles))
-    written = upsert_recipients(conn, batch.rows, now)
+    found, rows = _once(conn, batch)
+    written = upsert_recipients(conn, rows, now)
     good = []
-    for row in batch.rows:
+    for row in rows:
         if row.line in written.collisions:
             found.collides(row)
         else:
@@ -276,13 +285,13 @@ def _sort(conn: Connection, work: Work, batch: Batch, target: Target, now: Insta
     """Which rows enrol, and which are enrolled already, or bad after all. Recipients are written on the way."""
     if target.entry is not None:
         return _begin_walks(conn, work, batch, target.entry, now)
-    found = _Sorted(errors=list(batch.doubles), duplicates=len(batch.doubles))
-    written = upsert_recipients(conn, batch.rows, now)
+    found, rows = _once(conn, batch)
+    written = upsert_recipients(conn, rows, now)
     if not written.known:
-        found.enrol = [(1, row) for row in batch.rows]
+        found.enrol = [(1, row) for row in rows]
         return found
     walks = deliveries_before(conn, work.campaign, written.known)
-    for row in batch.rows:
+    for row in rows:
         if row.line in written.collisions:
             found.collides(row)
         elif (occurrence := _next_occurrence(walks.get(row.person, ()), target.again, now)) is None:

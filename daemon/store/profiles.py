@@ -159,6 +159,16 @@ def _score(events: Sequence[Happening], reactions: Iterable[tuple[str, Instant]]
     return score(orders, clicks, opens, now)
 
 
+def inherit_profile(conn: Connection, other: int, person: int, shop: Shop, now: Instant) -> None:
+    """One profile of what is known of both: after the events and reactions were moved."""
+    theirs = read_profiles(conn, [other]).get(other)
+    if theirs is not None:
+        sight = Sight(theirs["last_open_at"], theirs["last_click_at"], theirs["last_visit_at"], theirs["last_seen_at"])
+        note_sights(conn, {person: sight})
+        remake(conn, [person], shop, now)
+        forget_profiles(conn, [other])
+
+
 def forget_profiles(conn: Connection, persons: Sequence[int]) -> None:
     """The persons were erased."""
     conn.execute(delete(s.profile).where(in_list(_P.person, "persons")), {"persons": ids(persons)})

@@ -18,8 +18,9 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from daemon.model.delivery import Instant
 from daemon.policy.subject import ANY
 from daemon.store import schema as s
+from daemon.store.merged import owner_of
 from daemon.store.recipients import person_id
-from daemon.store.sql import fetch, ids, in_list
+from daemon.store.sql import fetch, ids, in_list, many
 
 MOST = 10
 """Subscriptions of one person; a further one takes the place of that which was seen longest ago."""
@@ -101,14 +102,14 @@ def push_addresses(conn: Connection, persons: Iterable[int]) -> dict[int, list[P
 def subscribe(conn: Connection, person: int, asked: Subscribing, *, now: Instant) -> Subscribed | None:
     """Register a browser and record its person's consent. None if there is no such person, or an erased one. What is told `again` is
     registered only while a consent stands: it is no new one, or a page that remembers would undo what the person has withdrawn."""
+    person = owner_of(conn, person, "")[0]
     who = conn.execute(select(s.recipient.c.key, s.recipient.c.erased).where(s.recipient.c.id == person)).first()
     if who is None or who.erased:
         return None
     if asked.again and (stands := conn.execute(_STANDS, {"person": person, "channel": asked.channel}).scalar()) != "granted":
         return Subscribed(recipient=who.key, fresh=False, total=_count(conn, person), withdrawn=stands == "withdrawn")
     before = _place(conn, asked, person, now, now)
-    over = select(_T.hash).where(_T.person == person).order_by(_T.last_seen_at.desc(), _T.hash).limit(-1).offset(MOST)
-    conn.execute(delete(s.push_subscription).where(_T.hash.in_(over)))
+    _keep_newest(conn, person)
     if not asked.again:
         _say(conn, person, asked.channel, "granted", now, asked.source, asked.text)
     return Subscribed(recipient=who.key, fresh=before != person, total=_count(conn, person))
@@ -116,7 +117,7 @@ def subscribe(conn: Connection, person: int, asked: Subscribing, *, now: Instant
 
 def subscribe_known(conn: Connection, key: str, asked: Subscribing, *, now: Instant) -> Subscribed | None:
     """The same by the marketer's own id, which becomes a recipient if there is none. None for an erased one."""
-    person = person_id(key)
+    person, key = owner_of(conn, person_id(key), key)
     if conn.execute(select(s.recipient.c.id).where(s.recipient.c.id == person)).first() is None:
         if asked.again:
             return Subscribed(recipient=key, fresh=False, total=0)
@@ -156,9 +157,23 @@ def forget(conn: Connection, persons: Sequence[int]) -> int:
     return conn.execute(delete(s.push_subscription).where(in_list(_T.person, "persons")), {"persons": ids(persons)}).rowcount
 
 
+_HIS = update(s.push_subscription).where(_T.person == bindparam("b_other")).values(person=bindparam("b_person"))
+
+
+def inherit_subscriptions(conn: Connection, other: int, person: int) -> None:
+    """The browsers of one are another's now, those that were seen last."""
+    many(conn, _HIS, ("b_other", "b_person"), [(other, person)])
+    _keep_newest(conn, person)
+
+
+def _keep_newest(conn: Connection, person: int) -> None:
+    over = select(_T.hash).where(_T.person == person).order_by(_T.last_seen_at.desc(), _T.hash).limit(-1).offset(MOST)
+    conn.execute(delete(s.push_subscription).where(_T.hash.in_(over)))
+
+
 def leave_all(conn: Connection, key: str, *, channel: str, now: Instant, source: str) -> int | None:
     """The shop says that a recipient wants no pushes. Returns how many subscriptions were removed; None: no such recipient."""
-    person = person_id(key)
+    person, key = owner_of(conn, person_id(key), key)
     if conn.execute(select(s.recipient.c.id).where(s.recipient.c.id == person, s.recipient.c.key == key)).first() is None:
         return None
     removed = forget(conn, [person])
@@ -169,7 +184,7 @@ def leave_all(conn: Connection, key: str, *, channel: str, now: Instant, source:
 
 def read_subscriptions(conn: Connection, key: str) -> list[SubscriptionRow] | None:
     """A recipient's, the one seen last first; None if there is no such recipient, or an erased one."""
-    person = person_id(key)
+    person, key = owner_of(conn, person_id(key), key)
     where = (s.recipient.c.id == person, s.recipient.c.key == key, s.recipient.c.erased == 0)
     if conn.execute(select(s.recipient.c.id).where(*where)).first() is None:
         return None

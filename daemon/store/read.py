@@ -26,6 +26,7 @@ from daemon.store.doubts import count_doubts
 from daemon.store.facts import NO_NEEDS, DueRow, Known, Needs, due_rows, known_of
 from daemon.store.feedback import FeedbackRow, feedback_of
 from daemon.store.lanes import RUNNING
+from daemon.store.merged import owner_of
 from daemon.store.operate import OPEN_JOBS, totals
 from daemon.store.recipients import person_id
 from daemon.store.sql import fetch, ids, in_list, rows, value
@@ -101,8 +102,9 @@ _PERSON = select(
 
 
 def find_person(conn: Connection, key: str) -> Person:
-    """The recipient of this key. NotFoundError."""
-    row = conn.execute(_PERSON, {"id": person_id(key)}).first()
+    """The recipient of this key, or whom it was merged into. NotFoundError."""
+    person, key = owner_of(conn, person_id(key), key)
+    row = conn.execute(_PERSON, {"id": person}).first()
     if row is None or row.key != key:
         raise NotFoundError("no recipient has this id")
     return Person._make(row)

@@ -21,6 +21,7 @@ from daemon.model.recipient import Recipient
 from daemon.store import schema as s
 from daemon.store.due import put_due
 from daemon.store.held import open_lanes
+from daemon.store.merged import owner_of, survivors_of
 from daemon.store.sql import fetch, ids, in_list, many, pour, pouring
 from daemon.store.tallies import Tallies
 from daemon.store.wake import open_waves, wake
@@ -97,6 +98,19 @@ _GRANT = _consent.on_conflict_do_update(
     where=s.consent.c.at < _consent.excluded.at,
 )
 _GRANT_NAMES = ("person", "channel", "topic", "state", "at", "source", "text")
+
+
+def of_survivors(conn: Connection, rows: Sequence[PlanRow]) -> tuple[Sequence[PlanRow], Sequence[PlanRow]]:
+    """(the rows in order of person, those of merged ids as their survivors'; further rows of those persons). Each id is among the rows at
+    most once."""
+    now = survivors_of(conn, (row.person for row in rows))
+    if not now:
+        return rows, ()
+    found = [row._replace(person=now[row.person][0], key=now[row.person][1]) if row.person in now else row for row in rows]
+    first: dict[int, PlanRow] = {}
+    found.sort(key=lambda row: (row.person, row.line))
+    doubled = [row for row in found if first.setdefault(row.person, row) is not row]
+    return list(first.values()), doubled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,8 +252,9 @@ class RecipientView:
 
 
 def read_recipient(conn: Connection, key: str) -> RecipientView | None:
-    """By the marketer's own id; None if there is none."""
-    row = conn.execute(select(s.recipient).where(s.recipient.c.id == person_id(key), s.recipient.c.key == key)).first()
+    """By the marketer's own id, of whom that became where it was merged; None if there is none."""
+    person, key = owner_of(conn, person_id(key), key)
+    row = conn.execute(select(s.recipient).where(s.recipient.c.id == person, s.recipient.c.key == key)).first()
     if row is None:
         return None
     consents = conn.execute(select(s.consent).where(s.consent.c.person == row.id).order_by(s.consent.c.channel, s.consent.c.topic))

@@ -75,6 +75,17 @@ def note_orders(conn: Connection, rows: Iterable[Told]) -> None:
         restate(conn, sorted(touched))
 
 
+_HIS = update(s.redemption).where(_R.person == bindparam("b_other")).values(person=bindparam("b_person"))
+
+
+def inherit_redemptions(conn: Connection, other: int, person: int) -> None:
+    """The orders of one are another's now, with the codes that they named: after his events and offers."""
+    many(conn, _HIS, ("b_other", "b_person"), [(other, person)])
+    codes = {code for _, code, *_ in fetch(conn, _MINE, ("persons",), (ids([person]),))}
+    if codes := codes | _flag(conn, [person]):
+        restate(conn, sorted(codes))
+
+
 def _happening(row: Told) -> Happening:
     return Happening(row.name, row.at, row.id, json.loads(row.properties or "{}"))
 

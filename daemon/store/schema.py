@@ -2,8 +2,8 @@
 
 Rows that change together lie together: `due` is clustered by lane and time, `flight` holds only what is claimed or handed
 over, and the wide `delivery` row is written when planned, when deferred or held, and when it ends. Instants are
-microseconds of UTC. `person` is the recipient's id until merges exist. Migrations in `daemon/store/migrations` must add
-up to exactly this; a test compares them.
+microseconds of UTC. `person` is the recipient's id, of the survivor where two became one (`merged`). Migrations in
+`daemon/store/migrations` must add up to exactly this; a test compares them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ metadata = columns.metadata
 audience, audience_member = schema_audiences.audience, schema_audiences.audience_member
 audience_batch, audience_failure = schema_audiences.audience_batch, schema_audiences.audience_failure
 event_name, event = schema_events.event_name, schema_events.event
-profile, alias = schema_events.profile, schema_events.alias
+profile, alias, merged = schema_events.profile, schema_events.alias, schema_events.merged
 walk, campaign_event, trigger_event = schema_walks.walk, schema_walks.campaign_event, schema_walks.trigger_event
 segment, segment_member = schema_segments.segment, schema_segments.segment_member
 segment_run, category_cycle = schema_segments.segment_run, schema_segments.category_cycle
@@ -50,7 +50,8 @@ recipient = _table(
 """`id` = 63-bit hash of `key` (store.recipients.person_id): one finds a recipient by its key without asking the store for a number.
 BIGINT, and so not SQLite's rowid: the rows lie in order of arrival, and only the narrow index of `id` is in the order of the hash
 (ADR 0002: a new recipient would else cost a random page of wide rows). `*_hash` = keyed HMAC of the normalised address. `guard` is raised
-by everything that may forbid a send."""
+by everything that may forbid a send.
+`erased`: 1 = erased, 2 = merged into another: its addresses are gone, their hashes stay for an erasure."""
 
 consent = _table(
     "consent",

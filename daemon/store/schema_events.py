@@ -61,6 +61,10 @@ date for who reads many.
 `subscription_active` until `subscription_ends_at` (null = without end). `p_alive`, `churn`: of models (`store.churn`), null until one
 has looked."""
 
+merged = _table("merged", _int("person", key=True), _int("survivor"), _int("at"), Index("merged_survivor", "survivor"), clustered=True)
+"""Which recipient has become which (`alias` of two recipients): the first word counts. `survivor` was never merged itself. Also of ids that
+were said to be a person's before any recipient had them: then there is no row of theirs."""
+
 alias = _table("alias", _text("previous", key=True), _int("person"), _int("at"), clustered=True)
 """Another id of a person: an anonymous one that was identified, or a former one of the shop's. Events under an anonymous id that is known
 here are the person's."""

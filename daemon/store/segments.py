@@ -20,6 +20,7 @@ from daemon.model.delivery import DAY, Instant
 from daemon.model.segment import ENTERED, LEFT
 from daemon.store import schema as s
 from daemon.store.events import EventRow, take_events
+from daemon.store.merged import survivors_of
 from daemon.store.sql import fetch, ids, in_list, many, pour, pouring, rows, value
 from daemon.store.writer import redone
 
@@ -133,7 +134,8 @@ def note_members(conn: Connection, moves: Moves, run: Run, reached: int | None, 
 def _move(conn: Connection, moves: Moves, names: Mapping[int, str], at: Instant, shop: Shop, now: Instant) -> None:
     _, entering, leaving = moves
     keys = dict(fetch(conn, _KEYS, ("persons",), (ids(sorted({person for _, person in (*entering, *leaving)})),)))
-    entering = [pair for pair in entering if pair[1] in keys]  # who was erased meanwhile is nowhere
+    entering = [pair for pair in entering if pair[1] in keys]  # who was erased or merged meanwhile is nowhere
+    leaving = [pair for pair in leaving if pair[1] in keys]
     pour(conn, _ENTER, [(segment, person, at) for segment, person in entering])
     many(conn, _LEAVE, ("b_segment", "b_person"), leaving)
     _counted(conn, entering, leaving)
@@ -198,7 +200,9 @@ def import_members(conn: Connection, name: str, persons: Sequence[int], since: I
     if number is None:
         number = value(conn, _LAST) + 1
         conn.execute(insert(s.segment), {"id": number, "name": name})
-    wanted = ids(sorted(persons))
+    merged = survivors_of(conn, persons)
+    now_of = {person: merged[person][0] if person in merged else person for person in persons}
+    wanted = ids(sorted(set(now_of.values())))
     known = sorted(person for person, _ in fetch(conn, _KEYS, ("persons",), (wanted,)))
     inside = {person for (person,) in fetch(conn, _INSIDE, ("segment", "persons"), (number, wanted))}
     fresh = [(number, person) for person in known if person not in inside]
@@ -209,7 +213,7 @@ def import_members(conn: Connection, name: str, persons: Sequence[int], since: I
     else:
         _move(conn, Moves(entering=fresh), {number: name}, since, shop, now)
     there = set(known)
-    return Imported(len(fresh), len(inside & there), [person for person in persons if person not in there])
+    return Imported(len(fresh), len(inside & there), [person for person in persons if now_of[person] not in there])
 
 
 def end_import(
@@ -229,6 +233,23 @@ def end_import(
         return gone[-1][1], len(gone)
     conn.execute(update(s.segment).where(_S.id == number).values(evaluated_at=since))
     return None, len(gone)
+
+
+_INSIDE_WHICH = select(_M.segment, _M.since).where(in_list(_M.segment, "segments"), _M.person == bindparam("person"))
+
+
+def inherit_memberships(conn: Connection, other: int, person: int) -> None:
+    """One is in what either was in, since the earlier; no event is made of it. Of an imported list it is the later one, by which an import
+    that is under way knows whom it has named."""
+    known = known_segments(conn).values()
+    numbers, lists = ids([row.id for row in known]), {row.id for row in known if row.digest is None}
+    theirs = dict(fetch(conn, _INSIDE_WHICH, ("segments", "person"), (numbers, other)))
+    mine = dict(fetch(conn, _INSIDE_WHICH, ("segments", "person"), (numbers, person)))
+    pour(conn, _ENTER, [
+        (segment, person, (max if segment in lists else min)(since, mine.get(segment, since))) for segment, since in sorted(theirs.items())
+    ])  # fmt: skip
+    many(conn, _LEAVE, ("b_segment", "b_person"), [(segment, other) for segment in theirs])
+    _counted(conn, (), [(segment, other) for segment in theirs if segment in mine])
 
 
 def forget_memberships(conn: Connection, persons: Collection[int]) -> None:

@@ -24,7 +24,7 @@ from daemon.store.wake import wake
 from daemon.store.walking import Walking, touches_of
 
 MARKETING, ANY_CHANNEL = "marketing", "*"
-REASONS = {WalkState.EXITED.value: Reason.EXITED, WalkState.CONVERTED.value: Reason.CONVERTED, WalkState.MERGED.value: Reason.EXITED}
+REASONS = {WalkState.EXITED.value: Reason.EXITED, WalkState.CONVERTED.value: Reason.CONVERTED, WalkState.MERGED.value: Reason.MERGED}
 """Why nothing more is sent of a walk that ended so; one that is finished has nothing left to send."""
 _W, _D = s.walk.c, s.delivery.c
 
@@ -39,7 +39,7 @@ class Settled(NamedTuple):
     into: Entry | None = None
 
 
-_STANDS = select(_W.id, _W.state, _W.ended_at, _W.next_at).where(in_list(_W.id, "ids"))
+_STANDS = select(_W.id, _W.state, _W.ended_at, _W.next_at, _W.person).where(in_list(_W.id, "ids"))
 _SETTLE = (
     update(s.walk)
     .where(_W.id == bindparam("b_id"))
@@ -53,21 +53,21 @@ _RAISE = update(s.recipient).where(s.recipient.c.id == bindparam("b_person")).va
 
 
 def settle_walks(conn: Connection, settled: Sequence[Settled], now: Instant) -> Sequence[Settled]:
-    """Do what follows from these ends; of those that ended otherwise meanwhile, nothing. Returns those that were settled for the first
-    time."""
+    """Do what follows from these ends; of those that ended otherwise meanwhile, or are another person's now, nothing. Returns those that
+    were settled for the first time."""
     stands = {row[0]: row[1:] for row in fetch(conn, _STANDS, ("ids",), (ids(sorted(one.walk.id for one in settled)),))}
-    settled = [one for one in settled if stands.get(one.walk.id) == (one.walk.state, one.walk.ended_at, one.walk.next_at)]
+    settled = [one for one in settled if stands.get(one.walk.id) == (one.walk.state, one.walk.ended_at, one.walk.next_at, one.walk.person)]
     fresh = [one for one in settled if not one.walk.settled]
     many(conn, _SETTLE, ("b_id", "b_next", "b_watched", "b_first", "b_touched"), [
         (one.walk.id, one.next_at, int(one.next_at is not None), *touches_of(one.walk)) for one in settled
     ])  # fmt: skip
     _drop_held(conn, [one.walk for one in fresh if one.walk.state in REASONS], now)
-    into: dict[tuple[int, int], tuple[Entry, list[Entrant]]] = {}
+    into: dict[tuple[int, int], tuple[Entry, set[int]]] = {}
     for one in fresh:
         if one.into is not None:
-            into.setdefault((one.into.campaign, one.into.version), (one.into, []))[1].append(Entrant(one.walk.person))
-    for entry, entrants in into.values():
-        enrol(conn, entry, entrants, now)
+            into.setdefault((one.into.campaign, one.into.version), (one.into, set()))[1].add(one.walk.person)
+    for entry, persons in into.values():
+        enrol(conn, entry, [Entrant(person) for person in sorted(persons)], now)
     _let_go(conn, sorted({one.walk.person for one in fresh if one.sunset}), now)
     return fresh
 

@@ -15,15 +15,19 @@ from daemon.journey.profile import Shop
 from daemon.model.delivery import Instant
 from daemon.store import schema as s
 from daemon.store.events import EventRow, take_events
+from daemon.store.merge import Merged, merge
+from daemon.store.merged import survivors_of
 from daemon.store.recipients import PlanRow, upsert_recipients
 from daemon.store.sql import fetch, ids, in_list, many
 
 
 class Link(NamedTuple):
-    """`previous`: another id of the person."""
+    """`previous`: another id of the person. `merges`: a recipient of that id becomes this one (`store.merge`); else it is only an id
+    under which events come before their person is known."""
 
     previous: str
     person: int
+    merges: bool = False
 
 
 class Message(NamedTuple):
@@ -61,6 +65,8 @@ def take_messages(conn: Connection, messages: Sequence[Message], shop: Shop, now
     how = ["linked"] * len(messages)
     for number, word in _upsert(conn, messages, now):
         how[number] = word
+    links = [m.link for number, m in enumerate(messages) if m.link is not None and how[number] in ("kept", "linked")]
+    merged = _merge(conn, links, shop, now)
     many(conn, _LINK, ("previous", "person", "at"), [(m.link.previous, m.link.person, now) for m in messages if m.link is not None])
     known = _aliases(conn, {m.anonymous for m in messages if m.anonymous is not None and m.event is not None})
     events: list[tuple[int, EventRow]] = []
@@ -76,12 +82,22 @@ def take_messages(conn: Connection, messages: Sequence[Message], shop: Shop, now
     taken = take_events(conn, [row for _, row in events], shop, now)
     for (number, _), word in zip(events, taken.how, strict=True):
         how[number] = word
-    return Outcome(how, taken.woken, taken.walks)
+    return Outcome(how, taken.woken + sum(one.woken for one in merged), taken.walks or any(one.ended for one in merged))
+
+
+def _merge(conn: Connection, links: Iterable[Link], shop: Shop, now: Instant) -> list[Merged]:
+    found = [merge(conn, link.previous, link.person, shop, now) for link in links if link.merges]
+    return [one for one in found if one is not None]
 
 
 def _upsert(conn: Connection, messages: Sequence[Message], now: Instant) -> Iterator[tuple[int, str]]:
     """What each says of its person, a person at most once a round."""
     waiting = [(number, message.trait) for number, message in enumerate(messages) if message.trait is not None]
+    now_of = survivors_of(conn, (row.person for _, row in waiting))
+    waiting = [
+        (number, row._replace(person=now_of[row.person][0], key=now_of[row.person][1]) if row.person in now_of else row)
+        for number, row in waiting
+    ]
     while waiting:
         round: dict[int, tuple[int, PlanRow]] = {}
         later: list[tuple[int, PlanRow]] = []

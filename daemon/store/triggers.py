@@ -7,7 +7,7 @@ They were written with their events (`store.exits`), or with the look at a step 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, literal_column, select, update
@@ -18,6 +18,7 @@ from daemon.model.journey import WalkState
 from daemon.store import schema as s
 from daemon.store.enrolling import EVENT, Entrant, Entry, enrol
 from daemon.store.exits import undone_at
+from daemon.store.merged import survivors_of
 from daemon.store.sql import fetch, ids, in_list, many
 from daemon.store.walking import reactions
 
@@ -74,7 +75,8 @@ def take_triggers(
 ) -> Taken:  # fmt: skip
     """Enrol whom the next triggers bring. `life`: of the first message, from the trigger on; one that would be dead by now, or by
     `opens_at`, is late. `absent`: the triggers are of reactions of this kind that did not come, and are asked for once more."""
-    fired = [Fired._make(row) for row in fetch(conn, _DUE, ("campaign", "now", "n"), (entry.campaign, now, limit))]
+    fired: Sequence[Fired] = [Fired._make(row) for row in fetch(conn, _DUE, ("campaign", "now", "n"), (entry.campaign, now, limit))]
+    fired = _as_they_are_now(conn, fired)
     if not fired:
         conn.execute(_LOST, {"campaign": entry.campaign})
         return Taken(0, {})
@@ -101,6 +103,18 @@ def take_triggers(
         how[word] = how.get(word, 0) + 1
     many(conn, _GONE, ("ids",), [(ids(one.id for one in fired),)])
     return Taken(len(fired), how)
+
+
+_ERASED = select(s.recipient.c.id, s.recipient.c.erased).where(in_list(s.recipient.c.id, "persons"))
+
+
+def _as_they_are_now(conn: Connection, fired: Sequence[Fired]) -> Sequence[Fired]:
+    """The triggers of who was merged since are of whom he became."""
+    now = survivors_of(conn, (one.person for one in fired)) if fired else {}
+    if not now:
+        return fired
+    erased = dict(fetch(conn, _ERASED, ("persons",), (ids(sorted({person for person, _ in now.values()})),)))
+    return [one._replace(person=now[one.person][0], erased=erased[now[one.person][0]]) if one.person in now else one for one in fired]
 
 
 def _persons(fired: Iterable[Fired]) -> str:

@@ -18,6 +18,7 @@ from daemon.model.delivery import Instant, Reason
 from daemon.policy.subject import ANY
 from daemon.store import schema as s
 from daemon.store.facts import PUSHED
+from daemon.store.merged import former_addresses
 from daemon.store.push import forget
 from daemon.store.sql import fetch, ids, in_list, many, rows
 from daemon.store.wake import wake
@@ -117,8 +118,11 @@ def unsubscribe(conn: Connection, delivery: int, *, now: Instant, how: str) -> U
 
 def address_on(row: Any, channel: str) -> bytes | None:
     """The hash of the address that a row of a recipient (`email_hash`, `phone_hash`) has for a channel."""
-    found: bytes | None = {"email": row.email_hash, "phone": row.phone_hash}.get(ADDRESS_KINDS.get(channel, ""))
-    return found
+    return _on(channel, row.email_hash, row.phone_hash)
+
+
+def _on(channel: str, email: bytes | None, phone: bytes | None) -> bytes | None:
+    return {"email": email, "phone": phone}.get(ADDRESS_KINDS.get(channel, ""))
 
 
 def withdraw(
@@ -126,16 +130,19 @@ def withdraw(
 ) -> tuple[bool, int]:  # fmt: skip
     """No marketing to this person over a channel, nor to the address there, whoever has it. Returns (it is news, rows woken).
 
-    A later START lifts what a STOP made (`source` begins with `stop:`); so whoever else says it takes it over.
+    A later START lifts what a STOP made (`source` begins with `stop:`); so whoever else says it takes it over. It is said of the addresses
+    of all that became this person as well, but for a STOP, which comes from the one that it is about.
     """
     state, said = next(iter(fetch(conn, _STANDS, ("person", "channel"), (person, channel))), (None, None))
     changed = state != "withdrawn" or (is_stop(said) and not is_stop(source))
     if changed:
         many(conn, WITHDRAW, _CONSENT_NAMES, [(person, channel, ANY, "withdrawn", now, source, None)])
     sharers: list[int] = []
-    if address is not None and suppress_marketing(conn, address, channel, source=source, now=now):
-        changed = True
-        sharers = [person for (person,) in fetch(conn, _CLAIMED, ("hash",), (address,))]
+    former = [] if is_stop(source) else [_on(channel, *hashes) for hashes in former_addresses(conn, person)]
+    for one in sorted(hash for hash in {address, *former} if hash is not None):
+        if suppress_marketing(conn, one, channel, source=source, now=now):
+            changed = True
+            sharers += [person for (person,) in fetch(conn, _CLAIMED, ("hash",), (one,))]
     if not changed:
         return False, 0
     if channel in PUSHED:

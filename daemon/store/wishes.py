@@ -15,6 +15,7 @@ from daemon.model.delivery import Instant, Reason
 from daemon.policy.subject import ANY
 from daemon.store import schema as s
 from daemon.store.flight import raise_guards
+from daemon.store.merged import former_addresses
 from daemon.store.suppressions import ALL, SuppressionEntry, add_suppressions
 from daemon.store.unsubscribe import STOP, WITHDRAW, address_on, suppress_marketing, withdraw
 from daemon.store.wake import wake
@@ -70,7 +71,7 @@ def _complained(conn: Connection, provider: str, person: int, address: bytes | N
     woken = 0
     if person:
         row = conn.execute(select(s.recipient.c.email_hash, s.recipient.c.phone_hash).where(s.recipient.c.id == person)).one()
-        hashes |= {row.email_hash, row.phone_hash} - {None}
+        hashes |= {row.email_hash, row.phone_hash, *(one for both in former_addresses(conn, person) for one in both)} - {None}
         for channel in channels:
             woken += withdraw(conn, person, channel, None, source=f"complaint:{provider}", now=now)[1]
     source = f"feedback:{provider}"

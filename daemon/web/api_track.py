@@ -31,7 +31,7 @@ SINGLE = ("identify", "track", "page", "screen", "group", "alias")
 ABOUT = {
     "identify": "What a person is like; links its anonymousId.", "track": "Something that a person did.", "page": "A page was viewed.",
     "screen": "A screen was viewed.", "group": "A person's group, as the trait group_id.",
-    "alias": "Another id of a person: linked, not merged.",
+    "alias": "Another id of a person; a recipient of that id becomes this one.",
 }  # fmt: skip
 
 

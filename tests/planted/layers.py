@@ -45,7 +45,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         *(f"tests/channels/webpush/test_{name}.py" for name in ("hosts", "encrypt", "vapid", "sending")), "tests/store/test_push.py",
     ),
     "stages": tuple(f"tests/stages/test_{name}.py" for name in ("sending", "judging", "intake_expand", "intake_accept", "several_channels", "spending", "reconcile")),
-    "people": ("tests/unit/journey", *(f"tests/{name}.py" for name in ("store/test_events", "stages/test_web_track", "stages/test_web_recipients"))),
+    "people": ("tests/unit/journey", *(f"tests/{name}.py" for name in ("store/test_events", "store/test_merge", "stages/test_merging", "stages/test_web_track", "stages/test_web_recipients"))),
     "segments": ("tests/store/test_segment_sql.py", "tests/stages/test_segmenting.py", "tests/stages/test_intake_segment.py"),
     "offers": (
         "tests/unit/journey/test_offer.py", "tests/unit/policy/test_offer_check.py", "tests/store/test_offers.py",

@@ -139,9 +139,12 @@ class SeveralWorld:
 
     async def explain(self, recipient: str = "c-1") -> list[dict[str, Any]]:
         """Its deliveries as explain has them, the newest first."""
+        return [delivery for walk in (await self.explained(recipient))["enrolments"] for delivery in walk["deliveries"]]
+
+    async def explained(self, recipient: str = "c-1") -> dict[str, Any]:
+        """All that explain says of it."""
         explainer = Explaining(store=self.inner.store, clock=self.inner.clock, bind=self.bind, rules=lambda: self.rules, gate=dict)
-        answer = await explainer.explain(recipient)
-        return [delivery for walk in answer["enrolments"] for delivery in walk["deliveries"]]
+        return await explainer.explain(recipient)
 
     async def counts(self, key: str = "j") -> dict[str, int]:
         """The job's deliveries by state, as its receipt has them."""

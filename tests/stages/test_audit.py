@@ -166,6 +166,21 @@ DOCTORED = {
 }
 
 
+async def test_contacts_of_before_two_became_one_accuse_nobody(bench: Bench) -> None:
+    """Each of them kept the cap; what is sent to both as one has to keep it."""
+    audit = await bench.audit()
+    await bench.send(1, [7])
+    await bench.send(2, [8])
+    await bench.world.sql("UPDATE touch SET person = 8")
+    await bench.world.sql("UPDATE delivery SET person = 8")
+    await bench.world.sql("INSERT INTO merged (person, survivor, at) VALUES (7, 8, :at)", at=bench.world.now)
+    assert await bench.found(audit) == []
+    assert (await bench.world.store.read(kept.read_progress)).unjudged == 2
+    bench.world.now += 2 * HOUR
+    await bench.send(3, [8])
+    assert await bench.found(audit) == [("cap", "cap.daily")]
+
+
 @pytest.mark.parametrize("kind", sorted(DOCTORED))
 async def test_a_doctored_log_is_found(bench: Bench, kind: str) -> None:
     """Each kind, with a log event at error level that names the delivery and no person, and a count."""

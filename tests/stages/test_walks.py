@@ -17,7 +17,7 @@ from daemon.dispatch.work import Plan
 from daemon.model.campaign import CampaignStatus, Step
 from daemon.model.delivery import DAY, HOUR, MINUTE
 from daemon.model.journey import Act, After, Enrol, Exit, Experiment, Goal, Late, Trigger, Variant
-from daemon.reports.explain import Explaining, render_text
+from daemon.reports.explain import render_text
 from daemon.store.campaigns import body_of
 from daemon.store.jobs import cancel_job
 from daemon.store.operate import set_campaign_status, set_queue_paused
@@ -416,21 +416,16 @@ async def test_a_step_goes_to_those_whom_it_is_for(opening: Opening) -> None:
 # explain
 
 
-async def explained(world: WalkWorld, recipient: str = "c-1") -> dict[str, Any]:
-    explainer = Explaining(store=world.inner.store, clock=world.inner.clock, bind=world.bind, rules=lambda: world.rules, gate=dict)
-    return await explainer.explain(recipient)
-
-
 async def test_explain_tells_of_walks(opening: Opening) -> None:
     """Occurrence, state, arms, where it stands; after its end why, and that its campaign does not have him any more."""
     world = await opening()
     await enter(world)
-    answer = await explained(world)
+    answer = await world.explained()
     [walk] = answer["enrolments"]
     assert (walk["state"], walk["occurrence"], walk["arms"], walk["deliveries"]) == ("open", 1, {"holdout": False}, [])
     await world.go(HOUR)
     await world.happen(ORDER, ago=MINUTE)
-    answer = await explained(world)
+    answer = await world.explained()
     [walk] = answer["enrolments"]
     assert (walk["state"], walk["step"], walk["reason"]) == ("converted", "reminder", ORDER)
     assert answer["not_enrolled"] == [{"campaign": "winback", "reason": "converted", "at": walk["ended_at"]}]
@@ -444,7 +439,7 @@ async def test_explain_marks_what_would_not_have_been_sent(opening: Opening) -> 
     world.inner.clock.wall += HOUR
     await world.go()
     await world.happen(ORDER, ago=MINUTE)
-    [walk] = (await explained(world))["enrolments"]
+    [walk] = (await world.explained())["enrolments"]
     assert walk["would_not_have_sent"] == ["reminder"]
 
 

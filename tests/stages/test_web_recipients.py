@@ -134,3 +134,18 @@ async def test_a_held_delivery_of_who_is_erased_ends(web: WebWorld) -> None:
     assert (await call(session, "DELETE", f"/v1/recipients/{key}"))[1]["dropped"] == 1
     assert await web.inner.sql("SELECT state, reason FROM delivery") == [("dropped", "erased")]
     assert await web.inner.sql("SELECT n FROM tally WHERE state = 'dropped' AND reason = 'erased'") == [(1,)]
+
+
+async def test_the_id_of_a_merged_recipient_shows_the_survivor(web: WebWorld) -> None:
+    """In its page, in explain, and in what is said of it later; the answer of the alias means that it is in force."""
+    session = await web.api("recipients:write", "recipients:read", "events:write")
+    assert (await call(session, "PUT", "/v1/recipients/c-1", FULL))[0] == 200
+    assert (await call(session, "PUT", "/v1/recipients/c-2", {"traits": {"plan": "silver"}}))[0] == 200
+    status, said = await call(session, "POST", "/v1/alias", {"previousId": "c-1", "userId": "c-2"})
+    assert (status, said["success"]) == (200, True)
+    _, found = await call(session, "GET", "/v1/recipients/c-1")
+    assert (found["recipient"], found["email"], found["traits"]) == ("c-2", "Ann@example.com", {"plan": "silver", "x": 1})
+    assert [(one["channel"], one["state"]) for one in found["consents"]] == [("sms", "granted")]
+    assert (await call(session, "GET", "/v1/recipients/c-1/explain"))[1]["recipient"] == "c-2"
+    await call(session, "POST", "/v1/identify", {"userId": "c-1", "traits": {"size": 4}})
+    assert (await call(session, "GET", "/v1/recipients/c-2"))[1]["traits"] == {"plan": "silver", "x": 1, "size": 4}

@@ -289,7 +289,7 @@ class Machine(RuleBasedStateMachine):
             d = model.deliveries[row.delivery]
             assert (row.attempts, row.doubted, row.reason, row.not_before) == (d.attempts, d.doubted, d.reason, d.not_before)
             assert (row.person_guard, row.campaign_guard, row.job_guard, row.queue_guard) == model.guards(d)
-            assert (row.email, row.zone) == (model.persons[d.person].email, model.persons[d.person].zone)
+            assert (row.email, row.zone or "") == (model.persons[d.person].email, model.persons[d.person].zone)
         for number, facts in known.items():
             person = model.persons[number]
             touches = [at for who, at, _ in model.touches if who == number and at > horizon] + model.reserved(number)

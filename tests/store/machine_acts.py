@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 
 from daemon.errors import GuardRefusedError, IntakeError, NotFoundError
+from daemon.journey.profile import Shop
 from daemon.model.campaign import CampaignStatus
 from daemon.model.delivery import DAY, HOUR, Reason
 from daemon.policy.caps import Cap
@@ -20,6 +21,7 @@ from daemon.store.doubts import count_doubts, list_doubts, resolve_doubt
 from daemon.store.expansion_end import Limits, end_expansion, fail_job
 from daemon.store.held import HeldWhere, cancel_some_held, count_held, held_job_keys, release_held_jobs, release_some_held
 from daemon.store.jobs import NewJob, accept_job
+from daemon.store.merge import merge
 from daemon.store.plan import Batch, Target, jobs_to_expand, plan_chunk
 from daemon.store.recipients import upsert_recipients
 from daemon.store.release import Timed, jobs_to_release, jobs_to_sweep, read_planned, release_chunk, sweep_some
@@ -95,13 +97,13 @@ class StoreMachine(Machine):
             lambda: self.resolve_a_doubt(pick, sent=flag), lambda: self.resolve_a_doubt(pick, sent=False),
         )[what]()  # fmt: skip
 
-    @rule(how=st.tuples(st.integers(0, 4), PICK, st.booleans()))
+    @rule(how=st.tuples(st.integers(0, 5), PICK, st.booleans()))
     def recipient_acts(self, how: tuple[int, int, bool]) -> None:
         what, pick, flag = how
         (
             lambda: self.unsubscribe(pick), lambda: self.suppress(pick, everything=flag, channel="*" if pick > 8 else "email"),
             lambda: self.lift_a_suppression(pick), lambda: self.recipient_changes(pick, pick % 4, int(flag)),
-            lambda: self.recipient_changes(pick, 0, int(flag)),
+            lambda: self.recipient_changes(pick, 0, int(flag)), lambda: self.become_one(pick, 1 + flag),
         )[what]()  # fmt: skip
 
     @initialize(caps=st.sampled_from((None, None, *CAPS)), campaign=st.integers(0, 2), people=PEOPLE)
@@ -160,7 +162,9 @@ class StoreMachine(Machine):
         known = self.model.persons
         persons = sorted((known.get((fresh := new_person(number)).id, fresh) for number in people), key=lambda person: person.id)
         target = Target(step="message", channels=("email",), again=self.model.campaigns[job.campaign].again, expires_at=self.now + 3 * DAY)
-        rows = [plan_row(person, line) for line, person in enumerate(persons, 1)]
+        rows = [
+            plan_row(self.model.survivor(person), line)._replace(person=person.id, key=person.key) for line, person in enumerate(persons, 1)
+        ]  # fmt: skip
         batch = Batch(rows=rows, doubles=(), progress=f"{mine.progress or ''}.", last=False)
         assert self.do(plan_chunk, mine, batch, target, self.now, len(self.model.deliveries) + 1, _no_note)
         ids = sorted(self.store.rows().deliveries.keys() - self.model.deliveries.keys())
@@ -341,6 +345,15 @@ class StoreMachine(Machine):
         row = plan_row(person)._replace(email=EMAILS[email], email_hash=hash_of(EMAILS[email]), zone=new_zone)
         self.do(upsert_recipients, [row], self.now)
         self.model.change(person, EMAILS[email], new_zone, self.now)
+
+    @survives
+    def become_one(self, pick: int, beside: int) -> None:
+        """One recipient is another from now on."""
+        persons = sorted(self.model.persons.values(), key=lambda person: person.key)
+        if persons:
+            other, person = persons[pick % len(persons)], persons[(pick + beside) % len(persons)]
+            done = self.do(merge, other.key, person.id, Shop(), self.now)
+            assert (done is not None) == self.model.merge(other, person, self.now)
 
     # -- the end
 

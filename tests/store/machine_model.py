@@ -27,10 +27,14 @@ class Person:
     email: str | None
     zone: str
     guard: int = 0
+    became: int | None = None
+    """Who it is since a merge."""
+    kept: bytes | None = None
+    """The address that it had by then."""
 
     @property
     def hash(self) -> bytes | None:
-        return hash_of(self.email)
+        return hash_of(self.email) if self.became is None else self.kept
 
 
 def hash_of(email: str | None) -> bytes | None:
@@ -172,8 +176,8 @@ class Model:
     def _wake(self, persons: Iterable[int], now: int, reasons: Sequence[str] | None = None) -> None:
         wanted = set(persons)
         for d in self.deliveries.values():
-            if d.person not in wanted or not d.waits:
-                continue
+            if d.person not in wanted or not d.waits or (d.escalates is not None and d.reason is None):
+                continue  # an escalation waits for a reaction, which nothing brings sooner
             if d.reason in reasons if reasons is not None else d.reason is not None or not d.put_off:  # a retry comes no sooner
                 d.not_before = min(d.not_before, now)
 
@@ -214,9 +218,11 @@ class Model:
     def plan(self, job: Job, persons: Sequence[Person], expires_at: int, now: int, ids: Sequence[int]) -> None:
         """`persons` in order of id; `ids`: the numbers that the store gave, in the same order."""
         campaign = self.campaigns[job.campaign]
-        enrol = [(self.next_occurrence(campaign, person.id, now), person.id) for person in persons]
         for person in persons:
             self.persons.setdefault(person.id, person)
+        given, persons = persons, list({now.id: now for now in map(self.survivor, persons)}.values())
+        persons.sort(key=lambda person: person.id)
+        enrol = [(self.next_occurrence(campaign, person.id, now), person.id) for person in persons]
         fresh = [(occurrence, person) for occurrence, person in enrol if occurrence is not None]
         assert len(fresh) == len(ids), f"{len(fresh)} should enrol, {len(ids)} did"
         for id, (occurrence, person) in zip(ids, fresh, strict=True):
@@ -224,7 +230,7 @@ class Model:
         if ids:
             job.first, job.last = ids[0] if job.first is None else job.first, ids[-1]
         job.accepted += len(ids)
-        job.duplicate += len(enrol) - len(ids)
+        job.duplicate += len(given) - len(ids)
 
     def end_expansion(self, job: Job) -> None:
         job.progress = None
@@ -402,7 +408,7 @@ class Model:
             self.persons[person].guard += 1
 
     def change(self, person: Person, email: str | None, zone: str, now: int) -> None:
-        if (person.email, person.zone) == (email, zone):
+        if (person.email, person.zone) == (email, zone) or person.became is not None:
             return
         person.email, person.zone = email, zone
         person.guard += 1
@@ -413,24 +419,68 @@ class Model:
                 self._back_to_due(d, now)
                 self._reopen(self.jobs[d.job])
 
+    def survivor(self, person: Person) -> Person:
+        return person if person.became is None else self.persons[person.became]
+
+    def merge(self, other: Person, person: Person, now: int) -> bool:
+        """Two people are one: all that was sent counts for him, whatever either forbade holds, what waits for the other ends."""
+        person = self.survivor(person)
+        if other.became is not None or other is person:
+            return False
+        for one in self.persons.values():
+            one.became = person.id if one.became == other.id else one.became
+        other.became, other.kept = person.id, other.hash
+        hashes = {hash for hash in (person.hash, other.kept) if hash is not None}
+        if person.email is None:
+            person.email = other.email
+        other.email, other.zone = None, ""
+        self.raise_guard([other.id, person.id])
+        words = [(channel, *word) for (hash, channel), word in self.suppressions.items() if hash in hashes and word[1] != "bounced"]
+        if words:
+            for hash in hashes:
+                for channel, scope, reason in words:
+                    self._forbid(hash, channel, scope, reason)
+            self.raise_guard({who for hash in hashes for who in self.flying_to(hash)})
+        self.withdrawn = {(person.id if who == other.id else who, channel) for who, channel in self.withdrawn}
+        self.touches = {(person.id if who == other.id else who, at, id) for who, at, id in self.touches}
+        behind = {name: max([d.occurrence for d in self.walks(name, person.id)], default=0) for name in self.campaigns}
+        for d in self.deliveries.values():
+            if d.person != other.id or d.state in ("planned", "claimed"):
+                continue
+            if d.waits or d.state == "held":
+                self._end(d, "dropped", "merged", now)
+            if d.state in ("handed_over", "in_doubt"):
+                at = d.flight.handed_over_at if d.flight is not None else d.handed_over_at
+                d.expires_at = min(d.expires_at, max(now, (at or 0) + 1))
+            d.person, d.occurrence = person.id, d.occurrence + behind[d.campaign]
+        self._wake([other.id, person.id], now)
+        return True
+
     def unsubscribe(self, d: Delivery, now: int) -> bool:
         person = self.persons[d.person]
+        if person.became is not None:
+            return False
         changed = (person.id, d.channel) not in self.withdrawn
         self.withdrawn.add((person.id, d.channel))
         raised = {person.id}
-        if d.channel == "email" and person.hash is not None and (person.hash, "email") not in self.suppressions:
-            self.suppressions[person.hash, "email"] = ("marketing", "suppressed")
-            raised |= self.flying_to(person.hash)
-            changed = True
+        mine = {person.hash, *(one.kept for one in self.persons.values() if one.became == person.id)}
+        for hash in mine if d.channel == "email" else ():
+            if hash is not None and (hash, "email") not in self.suppressions:
+                self.suppressions[hash, "email"] = ("marketing", "suppressed")
+                raised |= self.flying_to(hash)
+                changed = True
         if changed:
             self.raise_guard(raised)
             self._wake([person.id], now)
         return changed
 
-    def suppress(self, address: bytes, channel: str, scope: str, reason: str) -> None:
+    def _forbid(self, address: bytes, channel: str, scope: str, reason: str) -> None:
         old = self.suppressions.get((address, channel))
         if old is None or (old[0], scope) == ("marketing", "all"):
             self.suppressions[address, channel] = (scope, reason)
+
+    def suppress(self, address: bytes, channel: str, scope: str, reason: str) -> None:
+        self._forbid(address, channel, scope, reason)
         self.raise_guard(self.flying_to(address))
 
     def resolve(self, d: Delivery, now: int, *, sent: bool) -> None:

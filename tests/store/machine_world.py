@@ -74,6 +74,7 @@ SCRIPT: Mapping[str, Callable[[int], Decision]] = {
     "hold, no channel": lambda now: Decision(verdict=Verdict.HOLD, reason=Reason.CHANNEL_UNAVAILABLE, key="channel:email"),
     "drop": lambda now: Decision(verdict=Verdict.DROP, reason=Reason.SUPPRESSED),
     "drop, elsewhere": lambda now: Decision(verdict=Verdict.DROP, reason=Reason.NO_ADDRESS),
+    "merged": lambda now: Decision(verdict=Verdict.DROP, reason=Reason.MERGED),
     "expire": lambda now: Decision(verdict=Verdict.DROP, reason=Reason.LATE),
 }
 
@@ -96,7 +97,8 @@ class Script:
 
     def __call__(self, rows: Sequence[DueRow], known: Mapping[int, Known], rivals: frozenset[int]) -> Sequence[Judged]:
         mine = sorted((row for row in rows if row.delivery not in rivals), key=lambda row: row.delivery)
-        lines = ["expire" if row.expires_at <= self._now else self._script[i % len(self._script)] for i, row in enumerate(mine)]
+        told = ["expire" if row.expires_at <= self._now else self._script[i % len(self._script)] for i, row in enumerate(mine)]
+        lines = ["merged" if row.erased else line for row, line in zip(mine, told, strict=True)]
         verdicts = [(row, SCRIPT[line](self._now)) for row, line in zip(mine, lines, strict=True)]
         return [
             Judged(
