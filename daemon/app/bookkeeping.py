@@ -1,4 +1,5 @@
-"""What keeps the books of offers and experiments, and tells of them, put together: the services, and the doors to what they know."""
+"""What keeps the books of offers, experiments and the catalogue, and tells of them, put together: the services, and the doors to what
+they know."""
 
 from __future__ import annotations
 
@@ -7,8 +8,10 @@ from collections.abc import Callable
 from daemon.app.experimenting import Experimenting
 from daemon.app.noticing import Noticing
 from daemon.app.offering import SECONDS, Offering
+from daemon.app.recommending import Recommending
 from daemon.app.sending import World
 from daemon.config.load import Config
+from daemon.intake.catalogue import Catalogue
 from daemon.intake.stocking import Stocking
 from daemon.intake.tracker import shop_of
 from daemon.metrics import Metrics
@@ -28,11 +31,13 @@ class Bookkeeping:
         poll_seconds: float = SECONDS, trusted: Callable[[], bool] = lambda: True,
     ) -> None:  # fmt: skip
         self.offers = Stocking(store=world.store, clock=world.clock, changed=changed)
+        self.products = Catalogue(store=world.store, clock=world.clock)
         self.reports = Reporting(store=world.store)
         self.notices = Noticing(world, lambda: config().notify, round_seconds=lambda: max(ROUND_SECONDS, poll_seconds))
         self._services: list[Service] = [
             self.notices,
             Offering(store=world.store, clock=world.clock, log=world.log, woken=woken, seconds=max(SECONDS, poll_seconds), trusted=trusted),
+            Recommending(store=world.store, clock=world.clock, log=world.log, trusted=trusted),
             Experimenting(
                 store=world.store, clock=world.clock, log=world.log, metrics=metrics, shop=lambda: shop_of(config()),
                 margin=lambda: config().shop.margin,

@@ -279,8 +279,8 @@ class Daemon:
         return Doors(
             store=world.store, intake=self.intake, operations=self.desk, explainer=self._explaining(world, self.opened),
             unsubscribing=self.unsubscribing, ingesting=self.ingesting, pushing=self.pushing, suppressions=self.suppressing,
-            offers=self.books.offers, reports=self.books.reports, people=self.people, tracker=self.tracker,
-            segments=self.segmentation.desk, links=self.links, not_ready=self._not_ready, changed=self._changed, degraded=self._scarce,
+            offers=self.books.offers, products=self.books.products, reports=self.books.reports, people=self.people, links=self.links,
+            tracker=self.tracker, segments=self.segmentation.desk, not_ready=self._not_ready, changed=self._changed, degraded=self._scarce,
         )  # fmt: skip
 
     def _compose_web(self, doors: Doors) -> WebServer:

@@ -17,7 +17,7 @@ from daemon.content.campaigns import CampaignVersion, read_campaigns, read_folde
 from daemon.content.render import Renderer
 from daemon.content.segment_file import load_segments
 from daemon.content.variables import build_variables
-from daemon.dispatch.words import made_up, profile_words
+from daemon.dispatch.words import made_up, product_words, profile_words
 from daemon.errors import ConfigError, NotFoundError, Problem, StoreUnavailableError, nearest
 from daemon.intake.tracker import shop_of
 from daemon.model.delivery import Instant
@@ -27,6 +27,7 @@ from daemon.policy.rules import compile_rules
 from daemon.reports.lint import Finding, LintFacts, SegmentFacts, lint, placed
 from daemon.store.beside import look
 from daemon.store.lint_facts import segment_sizes, trait_names
+from daemon.store.products import recommended
 from daemon.store.profiles import read_profile
 from daemon.store.recipients import read_recipient
 
@@ -125,12 +126,14 @@ def preview(
     words = profile_words(profile, shop_of(config), now, knows_tier="tier" in person.traits)
     tier = str(words.get("tier") or person.traits.get("tier") or "default")
     renderer = Renderer(version, shop={"currency": config.shop.currency})
+    products = look(config.homing.database, recommended, [person.id], now).get(person.id, [])
     made = []
     for channel in found.every_channel:
         if channel == "audience":
             continue
         more = made_up(version.campaign, found, variant, tier, locale or person.locale, config.shop.currency, now, vars or {})
         more["push_join_token"] = TICKET
+        more |= product_words(products, locale or person.locale, config.shop.currency)
         variables = build_variables(person, vars or {}, unsubscribe_url=NOWHERE, now=now, profile=words, more=more)
         got = renderer.render(step, channel, locale or person.locale, variables, variant=variant, zone=person.zone, now=now)
         made.append(

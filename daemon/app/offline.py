@@ -36,6 +36,7 @@ from daemon.ids import Ids, SystemIds
 from daemon.intake.accept import Intake
 from daemon.intake.addresses import load_pepper
 from daemon.intake.body import Bodies
+from daemon.intake.catalogue import Catalogue
 from daemon.intake.people import People
 from daemon.intake.stocking import Stocking
 from daemon.intake.suppressing import Suppressing
@@ -132,8 +133,8 @@ async def _served(
         store=store, intake=intake, operations=desk, explainer=_explaining(setup, store, gate, clock),
         unsubscribing=Unsubscribing(store=store, clock=clock, log=log, metrics=metrics, woken=lambda: None),
         suppressions=Suppressing(store=store, pepper=pepper, clock=clock),
-        offers=Stocking(store=store, clock=clock, changed=lambda: None), reports=Reporting(store=store),
-        not_ready=lambda: "no daemon runs", tracker=tracker,
+        offers=Stocking(store=store, clock=clock, changed=lambda: None), products=Catalogue(store=store, clock=clock),
+        reports=Reporting(store=store), not_ready=lambda: "no daemon runs", tracker=tracker,
         people=People(store=store, pepper=pepper, clock=clock, log=log, tracker=tracker),
         links=links, changed=expansion.poke, segments=segmentation.desk,
         pushing=Pushing(store=store, links=links, clock=clock, log=log, metrics=metrics, taker=lambda: None),

@@ -15,6 +15,7 @@ from daemon.intake.tracker import shop_of
 from daemon.links import Links
 from daemon.model.delivery import SECOND
 from daemon.model.recipient import Recipient
+from daemon.store.products import recommended
 from daemon.store.profiles import read_profile
 from daemon.store.recipients import read_recipient
 
@@ -42,6 +43,7 @@ class Trials:
             person, now, shop = found.recipient, self._world.clock.instant(), shop_of(setup.config)
             row = await self._world.store.read(read_profile, person.id, now)
             profile = profile_words(row, shop, now, knows_tier="tier" in person.traits)
+        products = await self._world.store.read(recommended, [person.id], self._world.clock.instant())
         sent = await send_test(
             version,
             person,
@@ -54,6 +56,7 @@ class Trials:
             locale=locale,
             vars=PLACEHOLDERS,
             profile=profile,
+            products=products.get(person.id, ()),
             unsubscribe_url=self._links.unsubscribe_url(0),
             push_join_token=self._links.join_token(0, self._world.clock.instant() / SECOND),
         )

@@ -6,11 +6,12 @@ What was taken stays taken when a later piece fails: the same file again changes
 from __future__ import annotations
 
 import contextlib
+import csv
 import gzip
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -63,6 +64,68 @@ def is_csv(name: str, file: BinaryIO) -> bool:
     start = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")
     file.seek(0)
     return not start.startswith(b"{")
+
+
+Make = Callable[[int, int, dict[str, Any]], Row]
+"""(line, how far the file was read, what the row says) -> the row as it goes to the API."""
+
+
+def read_rows(
+    file: BinaryIO, of_cells: Make, of_object: Make, check: Callable[[list[str]], None], *, csv_file: bool
+) -> Iterator[Row]:  # fmt: skip
+    """The rows of a file: CSV, whose empty cells say nothing (`check`: its columns), or NDJSON. UsageError for what is no CSV."""
+    return _csv_rows(file, check, of_cells) if csv_file else _json_rows(file, of_object)
+
+
+def _json_rows(file: BinaryIO, make: Make) -> Iterator[Row]:
+    from daemon.intake.parse import MAX_ROW_BYTES, RowJsonError, read_object
+
+    offset = line = 0
+    while raw := file.readline(MAX_ROW_BYTES + 1):
+        line, offset = line + 1, offset + len(raw)
+        if not raw.strip(b"\xef\xbb\xbf \t\r\n"):
+            continue
+        if len(raw) > MAX_ROW_BYTES and not raw.endswith(b"\n"):
+            while rest := file.readline(MAX_ROW_BYTES):
+                offset += len(rest)
+                if rest.endswith(b"\n"):
+                    break
+            yield bad_row(line, offset, "too_long", f"a row has at most {MAX_ROW_BYTES} bytes")
+            continue
+        try:
+            item = read_object(line, raw.removeprefix(b"\xef\xbb\xbf"))
+        except RowJsonError as error:
+            yield bad_row(line, offset, error.code, error.detail)
+            continue
+        yield bad_row(line, offset, item.code, item.detail) if item.value is None else make(line, offset, item.value)
+
+
+def _csv_rows(file: BinaryIO, check: Callable[[list[str]], None], make: Make) -> Iterator[Row]:
+    offset = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal offset
+        for raw in file:
+            offset += len(raw)
+            yield raw.decode("utf-8-sig" if offset == len(raw) else "utf-8", "surrogateescape")
+
+    reader = csv.reader(lines())
+    try:
+        head = [name.strip() for name in next(reader, [])]
+        check(head)
+        while True:
+            line = reader.line_num + 1
+            cells = next(reader, None)
+            if cells is None:
+                return
+            if len(cells) not in (0, len(head)):
+                yield bad_row(line, offset, "columns", f"{len(cells)} cells under {len(head)} column names")
+            elif any("\udc80" <= char <= "\udcff" for cell in cells for char in cell):
+                yield bad_row(line, offset, "encoding", "not UTF-8")
+            elif cells:
+                yield make(line, offset, {name: cell for name, cell in zip(head, cells, strict=True) if cell})
+    except csv.Error as error:
+        raise UsageError(f"line {reader.line_num}: not CSV: {error}; what stood before it was taken") from None
 
 
 def import_rows(cli: Cli, rows: Iterator[Row], size: int | None, path: str, *, batch: bool) -> dict[str, Any]:

@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "suppressions": ("daemon.cli.suppressions:suppressions", "The list of addresses that get nothing."),
     "report": ("daemon.cli.report:report", "Reports by name."),
     "offers": ("daemon.cli.offers:offers", "Offers and their codes."),
+    "products": ("daemon.cli.products:products", "The catalogue: what messages may recommend."),
     "window": ("daemon.cli.window:window", "Questions about send windows."),
     "db": ("daemon.cli.database:db", "Upgrade, back up and check the store."),
     "plugins": ("daemon.cli.plugins:plugins", "List channel plugins, and test one."),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -12,7 +11,7 @@ import click
 from daemon.cli import screen
 from daemon.cli.client import call, segment
 from daemon.cli.context import Cli, command, group
-from daemon.cli.importing import Row, bad_row, import_rows, is_csv, opened, show_total
+from daemon.cli.importing import Row, bad_row, import_rows, is_csv, opened, read_rows, show_total
 from daemon.cli.jobs import file_size
 from daemon.errors import UsageError, nearest
 
@@ -45,7 +44,7 @@ def import_events(cli: Cli, file: BinaryIO, form: str | None) -> None:
     changes nothing, nor does the order of the rows. Bad rows are named and never stop good ones; then the exit code is 1.
     """
     with opened(file) as laid:
-        rows = _csv_events(laid) if (form == "csv" if form else is_csv(file.name, laid)) else _json_events(laid)
+        rows = read_rows(laid, _csv_event, _message, _check_columns, csv_file=form == "csv" if form else is_csv(file.name, laid))
         _finish(cli, import_rows(cli, rows, file_size(laid), "/v1/import", batch=True))
 
 
@@ -79,29 +78,6 @@ def _recipients(file: BinaryIO, *, csv_file: bool) -> Iterator[Row]:
         raise UsageError(f"line {error.line}: {error} ({error.code}); what stood before it was taken") from None
 
 
-def _json_events(file: BinaryIO) -> Iterator[Row]:
-    from daemon.intake.parse import MAX_ROW_BYTES, RowJsonError, read_object
-
-    offset = line = 0
-    while raw := file.readline(MAX_ROW_BYTES + 1):
-        line, offset = line + 1, offset + len(raw)
-        if not raw.strip(b"\xef\xbb\xbf \t\r\n"):
-            continue
-        if len(raw) > MAX_ROW_BYTES and not raw.endswith(b"\n"):
-            while rest := file.readline(MAX_ROW_BYTES):
-                offset += len(rest)
-                if rest.endswith(b"\n"):
-                    break
-            yield bad_row(line, offset, "too_long", f"a row has at most {MAX_ROW_BYTES} bytes")
-            continue
-        try:
-            item = read_object(line, raw.removeprefix(b"\xef\xbb\xbf"))
-        except RowJsonError as error:
-            yield bad_row(line, offset, error.code, error.detail)
-            continue
-        yield bad_row(line, offset, item.code, item.detail) if item.value is None else _message(line, offset, item.value)
-
-
 def _message(line: int, offset: int, value: dict[str, Any]) -> Row:
     """A row as a message; one that has a type is one already."""
     if "type" not in value:
@@ -115,30 +91,6 @@ def _message(line: int, offset: int, value: dict[str, Any]) -> Row:
     return Row(line, json.dumps(value, separators=(",", ":")), offset)
 
 
-def _csv_events(file: BinaryIO) -> Iterator[Row]:
-    offset = 0
-
-    def lines() -> Iterator[str]:
-        nonlocal offset
-        for raw in file:
-            offset += len(raw)
-            yield raw.decode("utf-8-sig" if offset == len(raw) else "utf-8", "surrogateescape")
-
-    reader = csv.reader(lines())
-    try:
-        head = [name.strip() for name in next(reader, [])]
-        _check_columns(head)
-        while True:
-            line = reader.line_num + 1
-            cells = next(reader, None)
-            if cells is None:
-                return
-            if cells:
-                yield _csv_event(line, offset, head, cells)
-    except csv.Error as error:
-        raise UsageError(f"line {reader.line_num}: not CSV: {error}; what stood before it was taken") from None
-
-
 def _check_columns(head: list[str]) -> None:
     for name in head:
         if name not in SHORT and not name.startswith("properties."):
@@ -149,12 +101,7 @@ def _check_columns(head: list[str]) -> None:
         raise UsageError(f"no column {' and no column '.join(missing)}")
 
 
-def _csv_event(line: int, offset: int, head: list[str], cells: list[str]) -> Row:
-    if len(cells) != len(head):
-        return bad_row(line, offset, "columns", f"{len(cells)} cells under {len(head)} column names")
-    if any("\udc80" <= char <= "\udcff" for cell in cells for char in cell):
-        return bad_row(line, offset, "encoding", "not UTF-8")
-    said = {name: cell for name, cell in zip(head, cells, strict=True) if cell}
+def _csv_event(line: int, offset: int, said: dict[str, Any]) -> Row:
     properties = {name.partition(".")[2]: said.pop(name) for name in list(said) if name.startswith("properties.")}
     return _message(line, offset, {**said, "properties": properties})
 

@@ -108,6 +108,11 @@ def offer_text(offer: Offer, locale: str | None, currency: str) -> str:
     return " + ".join(_made(part, locale, currency) for part in offer.parts)
 
 
+def money_text(amount: float, currency: str, locale: str | None) -> str:
+    """A sum as people of a locale write it; of one that is not known, as in English."""
+    return write_money(amount, currency, (parse_locale(locale) if locale else None) or Locale.parse(DEFAULT_LANGUAGE))
+
+
 def _own_words(offer: Offer) -> Mapping[str, str]:
     return {normalise(name) if name else "": text for name, text in offer.text.items()}
 

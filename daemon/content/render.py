@@ -174,6 +174,8 @@ class Renderer:
         in_templates = any(each.wants_profile for files in book.templates.values() for each in files.values())
         self.wants_profile = in_templates or _names_by_profile(version.campaign)
         """Some template of it, or the name of its audience, says what the recipient's profile knows: it is to be handed in."""
+        self.wants_products = any("recommendations" in each.roots for files in book.templates.values() for each in files.values())
+        """Some template of it names what is recommended to the recipient."""
         self.fallbacks = 0
         """Parts whose quick form gave up so far, so that the library rendered them (about: the count is not locked)."""
 

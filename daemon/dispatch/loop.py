@@ -20,8 +20,10 @@ from daemon.errors import StoreUnavailableError
 from daemon.ids import encode_id
 from daemon.metrics import Metrics
 from daemon.model.delivery import SECOND
-from daemon.store.claim import ClaimResult, claim_due
+from daemon.model.product import Product
+from daemon.store.claim import Claimed, ClaimResult, claim_due
 from daemon.store.lanes import DueLane
+from daemon.store.products import recommended
 from daemon.store.writer import Lane, Writes
 from plugins.contract import Log
 
@@ -148,11 +150,25 @@ class ClaimLoop:
 
     async def _hand_out(self, result: ClaimResult) -> None:
         by_provider: dict[str, list[Envelope]] = defaultdict(list)
+        products = await self._products(result.claimed)
         for one in result.claimed:
             plan = self._plans.peek(one.row.campaign, one.row.version)
             if plan is None:
                 raise LookupError(f"claimed without a plan: campaign {one.row.campaign_name}, version {one.row.version}")
-            profile = result.profiles.get(one.row.person)
-            by_provider[one.provider].append(Envelope(claimed=one, public_id=encode_id(one.row.delivery), plan=plan, profile=profile))
+            by_provider[one.provider].append(
+                Envelope(
+                    claimed=one, public_id=encode_id(one.row.delivery), plan=plan, profile=result.profiles.get(one.row.person),
+                    products=products.get(one.row.person, ()),
+                )
+            )  # fmt: skip
         for provider, envelopes in by_provider.items():
             await self._lines[provider].put(envelopes)
+
+    async def _products(self, claimed: Sequence[Claimed]) -> Mapping[int, Sequence[Product]]:
+        """What may be recommended to those whose words name that: read beside the writer, since nothing is decided by it."""
+        naming = {one.row.person for one in claimed if self._plans.names_products(one.row)}
+        try:
+            return await self._store.read(recommended, naming, self._clock.instant()) if naming else {}
+        except StoreUnavailableError as error:  # what was claimed goes on: a message that cannot do without is held
+            self._log.error("recommendations_not_read", error=str(error))
+            return {}

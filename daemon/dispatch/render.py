@@ -13,7 +13,7 @@ from daemon.clock import Clock, to_datetime
 from daemon.content.offer_words import offer_variables
 from daemon.content.render import Rendered, RenderError
 from daemon.content.variables import build_variables
-from daemon.dispatch.words import profile_words
+from daemon.dispatch.words import product_words, profile_words
 from daemon.dispatch.work import Envelope, Plan, PlanBook
 from daemon.journey.profile import Shop
 from daemon.links import PUSH_CLICK, Links
@@ -68,9 +68,11 @@ class MessageWriter:
         if plan.renderer.wants_profile:
             profile = profile_words(envelope.profile, self._shop(), now, knows_tier="tier" in recipient.traits)
         words = json.loads(row.vars) if row.vars else {}
-        more = None
+        more: dict[str, object] = {}
+        if plan.renderer.reads("recommendations", row.step, row.channel, row.locale, variant=row.variant):
+            more |= product_words(envelope.products, row.locale, plan.renderer.currency)
         if plan.renderer.reads("push_join_token", row.step, row.channel, row.locale, variant=row.variant):
-            more = {"push_join_token": self._links.join_token(row.person, now / SECOND)}
+            more["push_join_token"] = self._links.join_token(row.person, now / SECOND)
         variables = build_variables(recipient, words, unsubscribe_url=link, now=now, profile=profile, more=more)
         zone = row.zone or (envelope.zone.split(",")[0] if envelope.zone else None)
         if row.event is not None:

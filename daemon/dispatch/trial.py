@@ -13,11 +13,12 @@ from daemon.content.render import Renderer, RenderError
 from daemon.content.variables import build_variables
 from daemon.content.version import CampaignVersion
 from daemon.dispatch.gate import Gate
-from daemon.dispatch.words import made_up
+from daemon.dispatch.words import made_up, product_words
 from daemon.errors import GuardRefusedError
 from daemon.ids import Ids, encode_id
 from daemon.model.delivery import HOUR, SECOND
 from daemon.model.journey import DEFAULT_TIER
+from daemon.model.product import Product
 from daemon.model.recipient import Recipient
 from plugins.contract import Channel, Message, Outcome
 
@@ -59,6 +60,7 @@ async def send_test(
     locale: str | None,
     vars: Mapping[str, object],
     profile: Mapping[str, object] | None = None,
+    products: Sequence[Product] = (),
     unsubscribe_url: str,
     push_join_token: str,
 ) -> list[dict[str, object]]:
@@ -79,6 +81,7 @@ async def send_test(
                 tier = str((profile or {}).get("tier") or recipient.traits.get("tier") or DEFAULT_TIER)
                 more = made_up(version.campaign, step, None, tier, locale or recipient.locale, str(shop.get("currency", "USD")), now, vars)
                 more["push_join_token"] = push_join_token
+                more |= product_words(products, locale or recipient.locale, renderer.currency)
                 variables = build_variables(recipient, vars, unsubscribe_url=unsubscribe_url, now=now, profile=profile, more=more)
                 try:
                     rendered = renderer.render(step.name, kind, locale or recipient.locale, variables, zone=recipient.zone, now=now)

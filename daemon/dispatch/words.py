@@ -8,16 +8,17 @@ are ISO texts, days whole ones.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from daemon.clock import iso
-from daemon.content.offer_words import offer_variables
+from daemon.content.offer_words import money_text, offer_variables
 from daemon.journey.profile import MICROS, Shop
 from daemon.journey.sequence import offer_of
 from daemon.journey.tiers import band_of, days_since, tier_of
 from daemon.model.campaign import Campaign, Step
 from daemon.model.delivery import DAY, Instant
+from daemon.model.product import Product
 
 _AGO = {f"days_since_{what}": f"last_{what}_at" for what in ("open", "click", "visit", "seen")}
 _INSTANTS = ("first_order_at", "last_order_at", "subscription_ends_at", "last_survey_at")
@@ -63,6 +64,24 @@ def _bought(row: Mapping[str, Any], orders: int, shop: Shop, now: Instant) -> di
         "band": band_of(row, shop, now),
         "last_product": json.loads(row["last_product"]) if row["last_product"] else None,
     }
+
+
+def product_words(products: Sequence[Product], locale: str | None, currency: str) -> dict[str, object]:
+    """The root `recommendations`, the best first; left out where there are none, so that a template that needs them holds its message.
+    `price` is written as the locale writes money, `amount` a number; `currency`: of those that name none."""
+    found = [_product_words(each, locale, currency) for each in products]
+    return {"recommendations": found} if found else {}
+
+
+def _product_words(product: Product, locale: str | None, currency: str) -> dict[str, object]:
+    words: dict[str, object] = {
+        "product_id": product.key, "name": product.name, "title": product.name, "url": product.url, "image_url": product.image_url,
+        "category": product.category,
+    }  # fmt: skip
+    if product.price is not None:
+        money, amount = product.currency or currency, product.price / MICROS
+        words |= {"amount": int(amount) if amount == int(amount) else amount, "currency": money, "price": money_text(amount, money, locale)}
+    return {word: value for word, value in words.items() if value is not None}
 
 
 def made_up(

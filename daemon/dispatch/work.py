@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +16,10 @@ from daemon.errors import ConfigError
 from daemon.journey.arms import digest_of
 from daemon.journey.sequence import hours_of
 from daemon.model.campaign import Campaign, Step
+from daemon.model.product import Product
 from daemon.policy.hours import WindowError, WindowRule, parse_window
 from daemon.store.claim import Claimed
+from daemon.store.facts import DueRow
 from daemon.store.spend import Cost
 from plugins.contract import Message
 
@@ -91,6 +93,11 @@ class PlanBook:
         """A plan that the claim has prepared."""
         return self._plans.get((campaign, version))
 
+    def names_products(self, row: DueRow) -> bool:
+        """Do the words of this one (its version's, or the newest loaded) name what is recommended?"""
+        plans = (self.peek(row.campaign, row.version), self.peek(row.campaign, row.newest))
+        return any(plan is not None and plan.renderer.wants_products for plan in plans)
+
 
 @dataclass(slots=True)
 class Envelope:
@@ -101,6 +108,8 @@ class Envelope:
     plan: Plan
     profile: Mapping[str, Any] | None = None
     """What the recipient's events add up to, where its words ask for it and there are any."""
+    products: Sequence[Product] = ()
+    """What may be recommended to the recipient, where its words name that."""
     message: Message | None = None
     cost: Cost | None = None
     group: str | None = None

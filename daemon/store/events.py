@@ -18,6 +18,7 @@ from daemon.model.delivery import Instant
 from daemon.store import schema as s
 from daemon.store.exits import note_happened
 from daemon.store.merged import survivors_of
+from daemon.store.products import forget_bought, note_bought
 from daemon.store.profiles import Sight, note_sights, remake
 from daemon.store.redemptions import note_orders
 from daemon.store.sql import fetch, ids, in_list, many, pour, pouring
@@ -81,6 +82,7 @@ def take_events(conn: Connection, rows: Sequence[EventRow], shop: Shop, now: Ins
     note_sights(conn, _sights(kept))
     remake(conn, {row.person for row in kept if row.name in WEIGHTY}, shop, now)
     note_orders(conn, kept)
+    note_bought(conn, kept)
     concerned = note_happened(conn, kept, now)
     moved = sorted({row.person for row in kept if row.name in FORBIDDING} | concerned.ended)
     many(conn, _RAISE, ("b_person",), [(person,) for person in moved])
@@ -146,7 +148,8 @@ def _later(one: Instant | None, other: Instant | None) -> Instant | None:
 
 
 def forget_events(conn: Connection, persons: Sequence[int]) -> None:
-    """The persons were erased: what they did, and their other ids."""
+    """The persons were erased: what they did and bought, and their other ids."""
     who: dict[str, Any] = {"persons": ids(persons)}
     conn.execute(delete(s.event).where(in_list(s.event.c.person, "persons")), who)
     conn.execute(delete(s.alias).where(in_list(s.alias.c.person, "persons")), who)
+    forget_bought(conn, persons)

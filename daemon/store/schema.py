@@ -10,7 +10,16 @@ from __future__ import annotations
 
 from sqlalchemy import BLOB, BigInteger, Column, Index, UniqueConstraint, text
 
-from daemon.store import columns, schema_audiences, schema_events, schema_notices, schema_offers, schema_segments, schema_walks
+from daemon.store import (
+    columns,
+    schema_audiences,
+    schema_events,
+    schema_notices,
+    schema_offers,
+    schema_products,
+    schema_segments,
+    schema_walks,
+)
 from daemon.store.columns import int_column as _int
 from daemon.store.columns import table as _table
 from daemon.store.columns import text_column as _text
@@ -26,6 +35,8 @@ segment_run, category_cycle = schema_segments.segment_run, schema_segments.categ
 issue, code, code_pool, redemption = schema_offers.issue, schema_offers.code, schema_offers.code_pool, schema_offers.redemption
 experiment_result = schema_offers.experiment_result
 notice, notice_target = schema_notices.notice, schema_notices.notice_target
+product, bought = schema_products.product, schema_products.bought
+product_pair, bestseller = schema_products.product_pair, schema_products.bestseller
 
 meta = _table("meta", _text("key", key=True), _text("value"), clustered=True)
 """Single facts: installation nonce, highest committed `now`, commit number, next delivery id, what holds sending (`gate`)."""

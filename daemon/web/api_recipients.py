@@ -77,11 +77,15 @@ class RecipientsApi:
         return dataclasses.asdict(await self._door.erase(call.path["id"], source=f"erase:{call.caller.name}"))
 
     async def take(self, call: Call) -> dict[str, Any]:
-        media_type(call.request, (LINES,))
-        body = await read_body(call.request, self._clock, self._limits)
-        lines = enumerate(body.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1)
-        done = await self._door.take([_item(number, line) for number, line in lines if line.strip()])
-        return dataclasses.asdict(done)
+        return dataclasses.asdict(await self._door.take(await read_items(call, self._clock, self._limits)))
+
+
+async def read_items(call: Call, clock: Clock, limits: Limits) -> list[Item]:
+    """The lines of a body that has a JSON object in each."""
+    media_type(call.request, (LINES,))
+    body = await read_body(call.request, clock, limits)
+    lines = enumerate(body.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1)
+    return [_item(number, line) for number, line in lines if line.strip()]
 
 
 def _item(number: int, line: bytes) -> Item:

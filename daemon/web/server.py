@@ -37,6 +37,7 @@ from daemon.web.api_jobs import JobDoor, JobsApi
 from daemon.web.api_offers import OfferDoor, OffersApi
 from daemon.web.api_operate import OperateApi
 from daemon.web.api_people import Explainer, PeopleApi
+from daemon.web.api_products import CatalogueDoor, ProductsApi
 from daemon.web.api_push import PushApi
 from daemon.web.api_recipients import PeopleDoor, RecipientsApi
 from daemon.web.api_reports import ReportDoor, ReportsApi
@@ -80,6 +81,7 @@ class Doors:
     pushing: Pushing
     suppressions: SuppressionDoor
     offers: OfferDoor
+    products: CatalogueDoor
     reports: ReportDoor
     people: PeopleDoor
     tracker: TrackDoor
@@ -185,11 +187,12 @@ class WebServer(Service):
         listed = SuppressionsApi(door=doors.suppressions, clock=self._clock, limits=limits, cursors=cursors)
         reports = ReportsApi(door=doors.reports)
         offers = OffersApi(door=doors.offers, clock=self._clock, limits=limits, cursors=cursors)
+        products = ProductsApi(door=doors.products, clock=self._clock, limits=limits)
         known = RecipientsApi(door=doors.people, clock=self._clock, limits=limits)
         named = SegmentsApi(door=doors.segments, clock=self._clock, limits=limits)
         churn = ChurnApi(door=doors.segments)
         track = TrackApi(door=doors.tracker, access=access, clock=self._clock, limits=limits)
-        apis = (jobs, people, known, named, churn, track, push, listed, offers, reports, operate, system)
+        apis = (jobs, people, known, named, churn, track, push, listed, offers, products, reports, operate, system)
         self.routes = tuple(route for api in apis for route in api.routes())
         Routing(access=access, clock=self._clock, limits=limits).add(app, self.routes)
         return app

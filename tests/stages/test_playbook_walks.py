@@ -22,6 +22,7 @@ from daemon.model.campaign import CampaignStatus
 from daemon.model.delivery import DAY, HOUR, MINUTE
 from daemon.model.journey import Season
 from daemon.store.claim import Claimed, ClaimResult, claim_due
+from daemon.store.products import recommended
 from daemon.store.writer import Lane
 from plugins.contract import Message, Outcome
 from tests.stages.walk_world import CONFIG, ORDER, WalkWorld, person
@@ -38,12 +39,13 @@ class PlaybookWorld(WalkWorld):
 
     messages: list[tuple[str, str, Message]]
     profiles: dict[int, Any]
+    products: dict[int, Any]
 
     @classmethod
     async def of(cls, folder: Path, *names: str) -> PlaybookWorld:
         world = await cls.begin(folder, config=CONFIG)
         assert isinstance(world, PlaybookWorld)
-        world.messages, world.profiles = [], {}
+        world.messages, world.profiles, world.products = [], {}, {}
         world.writer = MessageWriter(world.plans, Links(KeyRing.fresh(SystemIds()), "https://go.example.com"), world.kinds, world.inner.clock)
         for name in names:
             await world.load(started(VERSIONS[name]))
@@ -60,13 +62,18 @@ class PlaybookWorld(WalkWorld):
             wants_profile=judge.wants_profile,
         )  # fmt: skip
         self.profiles |= result.profiles
+        naming = [one.row.person for one in result.claimed if self.plans.names_products(one.row)]
+        self.products |= await self.inner.store.read(recommended, naming, self.inner.clock.wall)
         return result
 
     async def record(self, answer: Callable[[Claimed], Outcome | None], claimed: Sequence[Claimed]) -> None:
         for one in claimed:
             plan = self.plans.peek(one.row.campaign, one.row.version)
             assert plan is not None
-            envelope = Envelope(claimed=one, public_id=encode_id(one.row.delivery), plan=plan, profile=self.profiles.get(one.row.person))
+            envelope = Envelope(
+                claimed=one, public_id=encode_id(one.row.delivery), plan=plan, profile=self.profiles.get(one.row.person),
+                products=self.products.get(one.row.person, ()),
+            )  # fmt: skip
             made = self.writer.render(envelope)
             assert isinstance(made, Message), made
             self.messages.append((one.row.recipient, one.row.step, made))

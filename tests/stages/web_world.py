@@ -24,6 +24,7 @@ from daemon.feedback.push import PROVEN_BY_CLICK, Pushing, Taker
 from daemon.feedback.unsubscribe import Unsubscribing
 from daemon.ids import SystemIds
 from daemon.intake.addresses import hash_text, load_pepper
+from daemon.intake.catalogue import Catalogue
 from daemon.intake.people import People
 from daemon.intake.stocking import Stocking
 from daemon.intake.suppressing import Suppressing
@@ -224,7 +225,7 @@ class WebWorld:
             segments=segments, tracker=tracker, people=People(store=inner.store, pepper=pepper, clock=clock, log=inner.log, tracker=tracker),
             store=inner.store, intake=inner.intake, operations=operator, explainer=explaining, links=links,
             suppressions=Suppressing(store=inner.store, pepper=pepper, clock=clock),
-            offers=Stocking(store=inner.store, clock=clock, changed=lambda: None), reports=Reporting(store=inner.store),
+            offers=Stocking(store=inner.store, clock=clock, changed=lambda: None), products=Catalogue(store=inner.store, clock=clock), reports=Reporting(store=inner.store),
             pushing=Pushing(
                 store=inner.store, links=links, clock=clock, log=inner.log, metrics=metrics, taker=lambda: takers[0] if takers else None,
                 clicked=lambda delivery: ingesting.take_of_device(delivery, PROVEN_BY_CLICK),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,25 @@ def test_events_of_all_forms_come_in_once(homing: CliWorld, monkeypatch: pytest.
     assert (again["kept"], again["known"]) == (0, 2)
     profile = homing.ok("recipients", "show", "anna")["profile"]
     assert (profile["orders"], profile["value"], profile["unvalued"], profile["last_visit_at"]) == (3, 52.5, 1, "2026-04-02T10:00:00.000Z")
+
+
+def test_products_come_from_csv_and_ndjson_with_bad_rows_named(homing: CliWorld) -> None:
+    """An empty cell says nothing; a column that nobody knows is told before anything is taken."""
+    path = put(homing, "products.csv", "product_id,name,category,price,in_stock", "tea,Aruna,tea,12.50,", ",x,,,", "cup,Bima,cups,ten,", "a,b")
+    said = homing("products", "import", path)
+    assert said.code == 1
+    assert "4 rows: 1 taken, 3 rejected" in said.out
+    for word in ("line 3: product_id: ", "line 4: price: is a number", "line 5: 2 cells under 5 column names"):
+        assert word in said.out
+    path = put(homing, "products.ndjson", {"sku": 7, "title": "Citra", "in_stock": False}, "{")
+    assert homing("products", "import", path).code == 1
+    said = homing("products", "import", put(homing, "wrong.csv", "product_id,nme", "a,b"))
+    assert said.code == 2
+    assert "did you mean name?" in said.err
+    assert "no column product_id" in homing("products", "import", put(homing, "none.csv", "name", "a")).err
+    with closing(sqlite3.connect(homing.folder / "var" / "homing.db")) as conn:
+        rows = conn.execute("SELECT key, name, price, in_stock FROM product ORDER BY key").fetchall()
+    assert rows == [("7", "Citra", None, 0), ("tea", "Aruna", 12_500_000, 1)]
 
 
 def test_erase_asks_first(homing: CliWorld, monkeypatch: pytest.MonkeyPatch) -> None:
