@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from daemon.cli.demo_report import Outcome
 
 
-@command("demo", short_help="The whole of it on sample data, in less than a minute.")
+@command("demo", short_help="The whole of it on sample data, in a minute or two.")
 @click.option("--keep", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Work in the new folder DIR and leave it.")
 @click.option("--at", metavar="TIME", help="Set the demo's clock to this instant (RFC 3339), to see another hour of the day.")
 @click.option("--days", type=click.IntRange(0, 400), default=0, help="First live so many days of the playbook ahead, in virtual time.")

@@ -55,7 +55,8 @@ def enqueue(cli: Cli, queue: str, file: BinaryIO, job_id: str | None, form: str 
 
     receipt = with_api(cli, work)
     cli.answer(receipt, lambda: show_receipt(receipt))
-    if receipt["state"] == "failed":
+    taken = receipt["accepted"] or receipt["duplicate"]
+    if receipt["state"] == "failed" or (receipt["rejected"] and not taken):
         raise click.exceptions.Exit(1)
 
 
@@ -80,7 +81,7 @@ def _sniff(start: bytes) -> str:
 def _csv_name(path: Path, expected: int | None) -> tuple[str, int | None]:
     """`ID.EXPECTED.csv` or `ID.csv`."""
     stem, _, count = path.stem.rpartition(".")
-    return (stem, int(count) if expected is None else expected) if stem and count.isdigit() else (path.stem, expected)
+    return (stem, int(count) if expected is None else expected) if stem and count.isascii() and count.isdigit() else (path.stem, expected)
 
 
 def file_size(file: IO[bytes]) -> int | None:

@@ -142,7 +142,7 @@ def _parse(text: str, path: Path, environ: Mapping[str, str]) -> tuple[Config | 
     try:
         parsed, lines = read_toml(text)
     except TomlError as error:
-        return None, [Problem(where=f"{path}:{error.line}", key="", what=f"this is no TOML: {error.what}")]
+        return None, [Problem(where=f"{path}:{error.line}", key="", what=error.what)]
     document, variables, problems = overlay(parsed, environ)
     places = Places(str(path), lines, variables)
     crossed = list(cross_checks(document, places.locate))

@@ -6,6 +6,7 @@ numbered from 0. An array of inline tables is found at the line of its key. Camp
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ _TOKEN = re.compile(
     r'''"""(?:[^"\\]+|\\.|"(?!""))*+"{3,5}|\'{3}.*?\'{3,5}|"(?:[^"\\\n]+|\\.)*+"|'[^'\n]*'|#[^\n]*|[\[\]{}=,.\n]''', re.DOTALL
 )  # fmt: skip
 _ENDLESS = re.compile(r"[\dA-Fa-f_]{1000}")
+_DECLARED = re.compile(r"^Cannot declare \((?P<keys>.*?),?\) twice$", re.DOTALL)
 _SYNTAX = re.compile(r"^(?P<what>.*?)(?: \(at (?:line (?P<line>\d+), column \d+|end of document)\))?$", re.DOTALL)
 MOST_DEPTH = 40
 _MOST_INTEGER = 2**63
@@ -38,7 +40,8 @@ def read_toml(source: str) -> tuple[dict[str, Any], dict[Path, int]]:
     try:
         document = tomllib.loads(source)
     except tomllib.TOMLDecodeError as error:
-        raise TomlError(*syntax_error(error, source)) from None
+        line, what = syntax_error(error, source)
+        raise TomlError(line, f"this is no TOML: {what}") from None
     except ValueError:  # an integer longer than Python reads
         found = _ENDLESS.search(source)
         raise TomlError(source.count("\n", 0, found.start() if found else 0) + 1, _TOO_LARGE) from None
@@ -99,6 +102,9 @@ def syntax_error(error: tomllib.TOMLDecodeError, source: str) -> tuple[int, str]
     """(line, what) of tomllib's message."""
     match = _SYNTAX.match(str(error))
     what = match["what"] if match else str(error)
+    if declared := _DECLARED.match(what):  # tomllib shows the tuple of its keys
+        keys = ast.literal_eval(f"({declared['keys']},)")
+        what = f"cannot declare [{'.'.join(keys)}] twice"
     line = int(match["line"]) if match and match["line"] else source.count("\n") + 1
     return line, what[:1].lower() + what[1:]
 

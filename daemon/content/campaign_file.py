@@ -129,9 +129,10 @@ def _window(table: Table | None, check: WindowChecker | None) -> tuple[Mapping[s
         if check is not None:
             check(window)
     except ValueError as error:
-        key = getattr(error, "key", None)
-        known = isinstance(key, str) and key in window
-        table.fault(key if known else None, getattr(error, "what", str(error)), getattr(error, "suggestion", None))
+        for each in (error, *getattr(error, "others", ())):
+            key = getattr(each, "key", None)
+            known = isinstance(key, str) and key in window
+            table.fault(key if known else None, getattr(each, "what", str(each)), getattr(each, "suggestion", None))
     return window, prefer
 
 

@@ -48,8 +48,13 @@ def read_csv_head(file: BinaryIO) -> CsvHead | None:
     try:
         names = [name.strip() for name in next(csv.reader([text], delimiter=delimiter, strict=True))]
     except csv.Error as error:
-        raise BodyError("columns", f"the column names cannot be read: {error}", 1) from None
+        raise BodyError("columns", f"the column names cannot be read: {_told(error)}", 1) from None
     return CsvHead(_columns(names), delimiter, start + len(raw), 1)
+
+
+def _told(error: Exception) -> str:
+    """In words of ours where Python's speak to its programmers."""
+    return "a carriage return in a cell without quotes: lines end in LF or CRLF" if "new-line character" in str(error) else str(error)
 
 
 def _columns(names: Sequence[str]) -> tuple[Column, ...]:
@@ -166,7 +171,7 @@ class CsvReader:
         self._new_csv()
         if len(taken) == 1 and isinstance(error, _Broken):
             return Item(line, None, False, "too_long", f"a row has at most {MAX_ROW_BYTES} bytes")
-        detail = "a quoted cell that does not end" if isinstance(error, _Broken) or "end of data" in str(error) else str(error)
+        detail = "a quoted cell that does not end" if isinstance(error, _Broken) or "end of data" in str(error) else _told(error)
         return Item(line, None, False, "csv", f"not CSV: {detail}")
 
     def _skip_line(self) -> None:

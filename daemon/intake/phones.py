@@ -17,6 +17,8 @@ MAX_DIGITS = 15
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _WRITTEN = re.compile(r"[+]?[0-9][0-9 ().\-/\u00a0\u2010-\u2015\u200e\u200f]*")
+_NUMBERED = re.compile(r"^\(\d+\) ")
+"""The library's number of an error, before its words."""
 _BLOCKED = ("premium_rate", "shared_cost")
 _TYPES = ("fixed_line", "mobile", "toll_free", "voip", "personal_number", "pager", "uan", "voicemail")
 
@@ -105,7 +107,7 @@ def _by_library(text: str, region: str | None) -> str:
     try:
         number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException as error:
-        raise AddressError(f"not a phone number: {str(error).rstrip('.').lower()}") from None
+        raise AddressError(f"not a phone number: {_NUMBERED.sub('', str(error)).rstrip('.').lower()}") from None
     if phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(number.country_code or 0) == ("001",):
         raise AddressError(f"+{number.country_code} is a satellite or non-geographic number", "address_blocked")
     if not phonenumbers.is_valid_number(number):

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from daemon.errors import nearest
 from daemon.model.delivery import DAY, SECOND
 from daemon.policy.tz import day_number
 
+T = TypeVar("T")
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 ALL_DAYS = 0b1111111
 _LONG = {name: index for index, name in enumerate(("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"))}
@@ -32,13 +33,14 @@ Spans = tuple[tuple[int, int], ...]
 
 
 class WindowError(ValueError):
-    """A window that cannot be understood: the key, what is wrong, and perhaps what was meant."""
+    """A window that cannot be understood: the key, what is wrong, and perhaps what was meant. `others`: what is wrong beside that."""
 
     def __init__(self, key: str, what: str, suggestion: str | None = None) -> None:
         super().__init__(f"{key}: {what}" + (f'; did you mean "{suggestion}"?' if suggestion else ""))
         self.key = key
         self.what = what
         self.suggestion = suggestion
+        self.others: tuple[WindowError, ...] = ()
 
 
 class Range(NamedTuple):
@@ -149,26 +151,51 @@ def _minus(spans: Spans, holes: Spans) -> Spans:
 
 
 def parse_window(table: Mapping[str, Any], *, start: str = "00:00", end: str = "24:00") -> WindowRule:
-    """A window table: start/end/days or hours (exactly one form), and closed. `start`, `end`: the defaults of the first form."""
+    """A window table: start/end/days or hours (exactly one form), and closed. `start`, `end`: the defaults of the first form.
+
+    The WindowError is of the first key that is wrong, and has those of the other keys as its `others`.
+    """
+    wrong: list[WindowError] = []
+
+    def read(parse: Callable[..., T], *given: Any, otherwise: T) -> T:
+        try:
+            return parse(*given)
+        except WindowError as error:
+            wrong.append(error)
+            return otherwise
+
     for key in table:
-        if key == "prefer":
-            raise WindowError("prefer", "is not supported yet")
-        if key not in _KEYS:
-            raise WindowError(str(key), "unknown key", nearest(str(key), _KEYS))
-        _refuse_long(key, table[key])
+        read(_check_key, key, table, otherwise=None)
+    _raise_all(wrong)
     if "hours" in table:
-        if other := next((key for key in ("start", "end", "days") if key in table), None):
-            raise WindowError(other, "cannot stand beside hours: give either start, end and days, or hours")
-        ranges = _parse_ranges("hours", table["hours"], parse_range)
+        ranges = read(_parse_ranges, "hours", table["hours"], parse_range, otherwise=_FULL.ranges)
     else:
-        begin = _parse_clock("start", table.get("start", start), last=86_399)
-        stop = _parse_clock("end", table.get("end", end), last=86_400)
-        ranges = (_new_range("end", _parse_days("days", table["days"]) if "days" in table else ALL_DAYS, begin, stop),)
-    closed, dates = _parse_closed(table.get("closed", ()))
+        begin = read(_parse_start, table.get("start", start), otherwise=0)
+        stop = read(_parse_end, table.get("end", end), otherwise=86_400)
+        days = read(_parse_days, "days", table["days"], otherwise=ALL_DAYS) if "days" in table else ALL_DAYS
+        ranges = _FULL.ranges if wrong else (read(_new_range, "end", days, begin, stop, otherwise=WHOLE_WEEK),)
+    closed, dates = read(_parse_closed, table.get("closed", ()), otherwise=((), ()))
+    _raise_all(wrong)
     rule = WindowRule(ranges=ranges, closed=closed, closed_dates=dates)
     if not any(own for _, own in _week(rule)):
         raise WindowError("closed", "leaves no open hour in the week")
     return rule
+
+
+def _check_key(key: str, table: Mapping[str, Any]) -> None:
+    if key == "prefer":
+        raise WindowError("prefer", "is not supported yet")
+    if key not in _KEYS:
+        raise WindowError(str(key), "unknown key", nearest(str(key), _KEYS))
+    if key == "hours" and (other := next((key for key in ("start", "end", "days") if key in table), None)):
+        raise WindowError(other, "cannot stand beside hours: give either start, end and days, or hours")
+    _refuse_long(key, table[key])
+
+
+def _raise_all(wrong: Sequence[WindowError]) -> None:
+    if wrong:
+        wrong[0].others = tuple(wrong[1:])
+        raise wrong[0]
 
 
 def parse_quiet_hours(values: Sequence[str] | str) -> WindowRule:
@@ -256,6 +283,14 @@ def _parse_clock(key: str, value: Any, *, last: int) -> int:
         limit = "23:59" if last < 86_400 else "24:00"
         raise WindowError(key, f'is a time of day from 00:00 to {limit} (got "{value}")')
     return seconds
+
+
+def _parse_start(value: Any) -> int:
+    return _parse_clock("start", value, last=86_399)
+
+
+def _parse_end(value: Any) -> int:
+    return _parse_clock("end", value, last=86_400)
 
 
 def _parse_days(key: str, value: Any) -> int:

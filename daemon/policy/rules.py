@@ -174,7 +174,7 @@ def compile_rules(config: Config, *, spread: int = SPREAD) -> Rules:
         try:
             return parse_window(table)
         except WindowError as error:
-            problems.append(config.problem((*path, error.key), error.what, error.suggestion))
+            problems.extend(config.problem((*path, each.key), each.what, each.suggestion) for each in (error, *error.others))
             return DEFAULT_WINDOW
 
     weights = {AUDIENCE if channel == AUDIENCE_DAY else channel: round(weight * UNIT) for channel, weight in config.weights.items()}

@@ -157,7 +157,12 @@ _attempt_insert = upsert(s.attempt)
 _ATTEMPT = _attempt_insert.on_conflict_do_nothing()
 _ATTEMPT_NAMES = ("delivery", "n", "at", "provider", "outcome", "scope", "code", "detail", "handed_over_at")
 _suppress_insert = upsert(s.suppression)
-_SUPPRESS = _suppress_insert.on_conflict_do_nothing()
+_SUPPRESS = _suppress_insert.on_conflict_do_update(
+    index_elements=[s.suppression.c.hash, s.suppression.c.channel],
+    set_={name: _suppress_insert.excluded[name] for name in ("scope", "reason", "at", "source")},
+    where=(s.suppression.c.scope == literal_column("'marketing'")) & (_suppress_insert.excluded.scope == literal_column("'all'")),
+)
+"""A dead address is dead for transactional messages too, whatever was said of marketing there before."""
 _ref_insert = upsert(s.provider_ref)
 _TRACE = _ref_insert.on_conflict_do_nothing()
 _RAISE_GUARDS = (

@@ -158,6 +158,23 @@ async def test_an_address_rejection_suppresses_it_and_stops_what_is_in_flight(wo
     assert world.seen_known[8].suppressions[0][1].reason == "bounced"
 
 
+async def test_an_address_that_gets_no_marketing_and_turns_out_dead_gets_nothing_at_all(world: World) -> None:
+    """A hard refusal of a transactional message widens what an unsubscribe had written; a provider's STOP never narrows it again."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[7])
+    [first] = (await world.claim()).claimed
+    await world.sql("INSERT INTO suppression SELECT email_hash, 'email', 'marketing', 'suppressed', 1, 'unsubscribe:page' FROM recipient WHERE id = 7")
+    await world.step(grants=[first])
+    await world.step(outcomes=[outcome(first, Kind.REJECTED, scope="address", code="550 5.1.1")])
+    bounced = [("email", "all", "bounced", NOW + 1, "provider:relay")]
+    assert await world.sql("SELECT channel, scope, reason, at, source FROM suppression") == bounced
+    await world.store.write(Lane.BULK, add_job, 2, people=[7], first_id=100)
+    [second] = (await world.claim()).claimed
+    await world.step(grants=[second])
+    world.now += 1
+    await world.step(outcomes=[outcome(second, Kind.REJECTED, scope="address", code="unsubscribed")])
+    assert await world.sql("SELECT channel, scope, reason, at, source FROM suppression") == bounced
+
+
 async def test_an_address_that_told_its_provider_to_stop_is_closed_for_marketing_until_start(world: World) -> None:
     """Scope `address` with the code `unsubscribed`: no dead address, but a STOP that the provider keeps."""
     await world.store.write(Lane.BULK, add_job, 1, people=[7, 8])

@@ -62,6 +62,18 @@ def test_csv_takes_id_and_count_from_its_name(homing: CliWorld) -> None:
     assert "check the export" in shown.out
 
 
+def test_a_job_of_bad_rows_alone_ends_with_1(homing: CliWorld) -> None:
+    """Nothing of it could be taken: a script must not go on as if it had. Digits that are no ASCII are no count of a CSV's name."""
+    path = homing.folder / "lapsed.\N{SUPERSCRIPT TWO}.csv"
+    path.write_text("id,email\nanna,anna at example.com\n", encoding="utf-8")
+    said = homing("enqueue", "lapsed-45", str(path), "--id", "bad")
+    assert said.code == 1
+    assert "1 row: 0 accepted, 0 duplicate, 1 rejected" in said.out
+    said = homing("enqueue", "lapsed-45", str(path))
+    assert said.code == 1
+    assert "is no job id" in said.err
+
+
 def test_unknown_queue_is_refused_with_its_name(homing: CliWorld) -> None:
     """A job into a queue that the config does not have: exit 1."""
     path = homing.job("j1", [row("anna")])

@@ -220,6 +220,7 @@ listen = "8025"
         ("homing = 3", "homing: must be a table, not an integer"),
         ("cap = 3", "cap: must be an array, not an integer"),
         ("[homing\n", "this is no TOML"),
+        ('[a]\n[a."b.c"]\n[shop]\n[shop]', "config.toml:4: this is no TOML: cannot declare [shop] twice"),
         ("[homing]\nx = 1\nx = 2", "config.toml:3: this is no TOML: cannot overwrite a value"),
     ],
 )

@@ -11,6 +11,7 @@ import pytest
 from daemon.content.campaign_file import Surroundings, read_campaign
 from daemon.model.campaign import Campaign, CampaignStatus, Escalation, Mode, Purpose, Step
 from daemon.model.delivery import DAY, HOUR
+from daemon.policy.hours import parse_window
 
 STEP = '[[step]]\nname = "reminder"\nchannels = ["email"]\n'
 TWO = '[[step]]\nname = "reminder"\nchannels = ["email", "sms"]\n'
@@ -58,6 +59,13 @@ def read(content: str, topics: tuple[str, ...] = ()) -> tuple[Campaign | None, l
     """The campaign and its problems in words."""
     campaign, problems = read_campaign("winback", content, Surroundings(check_window=check_window, topics=topics))
     return campaign, [str(problem) for problem in problems]
+
+
+def test_all_that_is_wrong_with_a_window_is_said_at_once() -> None:
+    """Each key at its own line."""
+    text = '[window]\nstart = "9"\nend = "30:00"\n' + ENROL + STEP
+    problems = read_campaign("winback", text, Surroundings(check_window=parse_window))[1]
+    assert [(problem.where, problem.key) for problem in problems] == [("campaign.toml:2", "window.start"), ("campaign.toml:3", "window.end")]
 
 
 def test_every_key_is_read() -> None:
@@ -116,6 +124,7 @@ AUDIENCE = '[[audience]]\nproviders = ["meta"]\nname = "winback-{{ tier }}"\n'
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
+        ('status = "draft\n' + ENROL + STEP, "campaign.toml:1: this is no TOML: illegal character"),
         ('statos = "draft"\n' + ENROL + STEP, 'campaign.toml:1: statos: unknown key; did you mean "status"?'),
         ('status = "activ"\n' + ENROL + STEP, 'campaign.toml:1: status: must be "draft" or "active"'),
         ('purpose = "spam"\n' + ENROL + STEP, "campaign.toml:1: purpose: must be"),
@@ -165,7 +174,7 @@ AUDIENCE = '[[audience]]\nproviders = ["meta"]\nname = "winback-{{ tier }}"\n'
         (ENROL + STEP + AUDIENCE.replace('["meta"]', '["meta", "meta"]'), "campaign.toml:7: audience[1].providers: names a provider twice"),
         (ENROL + STEP.replace("email", "audience"), "campaign.toml:1: audience: a step over the channel audience needs exactly one"),
         (ENROL + '[window]\nstart = "9"\n' + STEP, 'campaign.toml:4: window.start: must be "HH:MM"; did you mean "09:00"?'),
-        ("status = \n", "campaign.toml:1: invalid value"),
+        ("status = \n", "campaign.toml:1: this is no TOML: invalid value"),
         (
             'topic = "winbak"\n' + ENROL + STEP,
             'campaign.toml:1: topic: no [topics.winbak] in the config (it has winback); did you mean "winback"?',

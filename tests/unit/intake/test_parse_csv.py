@@ -55,6 +55,12 @@ def test_b10_b19_wrong_columns_refuse_the_file(header: str, word: str) -> None:
     assert (caught.value.code, caught.value.line) == ("columns", 1)
 
 
+def test_lines_that_end_in_a_lone_carriage_return_are_named_in_our_words() -> None:
+    """As old spreadsheets write them: Python's own words speak to programmers of a "universal-newline mode"."""
+    with pytest.raises(BodyError, match="lines end in LF or CRLF"):
+        read_all("id,email\ra,a@b.co\r", Format.CSV)
+
+
 def test_a_row_with_more_or_fewer_cells_is_bad() -> None:
     """Code `columns`; the rows around it are read."""
     assert values("id,email\na,a@b.co\nb\nc,c@d.co,x\nd,d@e.co\n") == [

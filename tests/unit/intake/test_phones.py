@@ -60,6 +60,12 @@ def test_b23_premium_satellite_and_impossible_numbers_are_refused(text: str, reg
     assert caught.value.code == code
 
 
+def test_a_refusal_has_no_number_of_the_librarys_own() -> None:
+    """phonenumbers puts the number of its error before its words."""
+    with pytest.raises(AddressError, match=r"^not a phone number: could not interpret"):
+        parse_phone("+999", None)
+
+
 @settings(max_examples=400)
 @given(st.sampled_from(sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)), st.text(alphabet="0123456789", min_size=4, max_size=12))
 def test_the_quick_way_agrees_with_the_library(code: int, national: str) -> None:

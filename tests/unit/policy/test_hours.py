@@ -97,3 +97,13 @@ def test_texts_and_lists_without_end_are_refused_unread(table: dict[str, object]
     with pytest.raises(WindowError, match="more than 100 characters"):
         parse_quiet_hours(["a" + " " * 60_000])
     assert timeit.default_timer() - began < 5
+
+
+def test_all_that_is_wrong_with_a_window_is_said_at_once() -> None:
+    """The first key's error has those of the others beside it; what is not to be read at all is told alone."""
+    with pytest.raises(WindowError, match="start: must be a time of day") as caught:
+        parse_window({"start": "9", "end": "25:00", "days": ["mon-xyz"], "closed": ["2027-02-30"]})
+    assert [error.key for error in caught.value.others] == ["end", "days", "closed"]
+    with pytest.raises(WindowError, match="starts: unknown key") as caught:
+        parse_window({"starts": "9", "hours": ["mon"], "end": "9", "closed": ["x" * 101]})
+    assert [error.key for error in caught.value.others] == ["end", "closed"]
