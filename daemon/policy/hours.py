@@ -56,6 +56,7 @@ class Range(NamedTuple):
 
 
 WHOLE_WEEK = Range(ALL_DAYS, 0, 86_400)
+_NEVER_CLOSED: tuple[tuple[Range, ...], tuple[date, ...]] = (), ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +175,7 @@ def parse_window(table: Mapping[str, Any], *, start: str = "00:00", end: str = "
         stop = read(_parse_end, table.get("end", end), otherwise=86_400)
         days = read(_parse_days, "days", table["days"], otherwise=ALL_DAYS) if "days" in table else ALL_DAYS
         ranges = _FULL.ranges if wrong else (read(_new_range, "end", days, begin, stop, otherwise=WHOLE_WEEK),)
-    closed, dates = read(_parse_closed, table.get("closed", ()), otherwise=((), ()))
+    closed, dates = read(_parse_closed, table.get("closed", ()), otherwise=_NEVER_CLOSED)
     _raise_all(wrong)
     rule = WindowRule(ranges=ranges, closed=closed, closed_dates=dates)
     if not any(own for _, own in _week(rule)):
