@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from daemon.ids import encode_id
-from daemon.model.delivery import DAY, REASONS, SECOND, Decision, Instant, Reason, State, Verdict
+from daemon.model.delivery import DAY, HOUR, REASONS, SECOND, Decision, Instant, Reason, State, Verdict
 from daemon.policy import tz
 from daemon.policy.caps import NEVER, Cap, OnCap, Touch, count, fits, free_from
 from daemon.policy.dates import campaign_life, shown
@@ -29,6 +29,8 @@ from daemon.policy.zones import ZoneGuess
 
 Check = tuple[str, str]
 PENDING = DAY // 4
+CONTESTED = HOUR
+"""By then the winner of a contest has gone, as a rule, or come to nothing."""
 GHOST = "ghost"
 """The result of the check `holdout` for whom it is meant."""
 
@@ -241,7 +243,8 @@ def _check_caps(case: Case, sent: Sequence[tuple[Touch, int]]) -> Decision | Non
 
 
 def _capped(case: Case, cap: Cap, sent: Sequence[tuple[Touch, int]]) -> Decision:
-    """A cap without a slot. What only the person's own other messages just took is a lost contest, not a full cap."""
+    """A cap without a slot. What only the person's own other messages just took is a lost contest, not a full cap: whether those go, and
+    are not refused by guard or provider, will be known when it is looked at again; until then nothing ends for want of the slot."""
     candidate, names = case.candidate, case.guess.names
     used, oldest = count(cap, case.touches, case.now, names)
     facts = {**cap.facts(), "used": cap.shown(used)}
@@ -263,6 +266,8 @@ def _capped(case: Case, cap: Cap, sent: Sequence[tuple[Touch, int]]) -> Decision
     free = free_from(cap, case.touches, case.now, names, candidate.channel)
     if free < NEVER:
         facts["frees_at"] = tz.utc_text(free)
+    if reason is Reason.YIELDED_TO_PRIORITY:
+        case.touches, free = case.person.touches, min(free, case.now + CONTESTED)
     return _wait(case, reason, rule, check, facts, start=free)
 
 

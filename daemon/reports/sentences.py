@@ -28,7 +28,7 @@ WAITING: Mapping[str, str] = {
     Reason.CAMPAIGN_NOT_STARTED: "Waits: the campaign has not started; it can go on {when}.",
     Reason.CAMPAIGN_PAUSED: "Waits: {what} is paused; resume it to let it go on.",
     Reason.CAP_REACHED: "Waits: {used} of {limit} {messages} in {period} are used; {frees}.",
-    Reason.YIELDED_TO_PRIORITY: "Waits: a message of higher priority took the slot; it can go on {when}.",
+    Reason.YIELDED_TO_PRIORITY: "Waits: a message of higher priority has the slot; if that comes to nothing, it can go on {when}.",
     Reason.RATE_LIMITED: "Waits for its turn at the destination's rate; it can go on {when}.",
     Reason.BREAKER_OPEN: "Waits: {trouble}.",
     Reason.KILL_SWITCH: "Waits: all sending is stopped; `homing start --all --expect N` ends that.",

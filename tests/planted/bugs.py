@@ -61,6 +61,8 @@ FATE = (
          (FLIGHT, "return (State.DUE, None, now, None) if result.resend else doubt\n", "return State.ACCEPTED, None, now, now\n")),
     _bug("unknown-retried", "No answer to the dot is tried again.", SENDING,
          (FLIGHT, "return (State.DUE, None, now, None) if result.resend else doubt\n", "return State.DUE, None, now, None\n")),
+    _bug("dead-address-forgotten", "An address that gets no marketing is not kept as dead when a receipt bounces.", STORE,
+         (FLIGHT, """    where=(s.suppression.c.scope == literal_column("'marketing'")) & """, """    where=(s.suppression.c.scope == literal_column("'none'")) & """)),
     _bug("second-copy-hides-the-doubt", "A second copy that the rules drop ends the delivery as unsent.", STORE,
          (CLAIM, "        elif decision.verdict is Verdict.DROP and row.doubted:", "        elif decision.verdict is None:")),
     _bug("dead-owners-handovers-go-again", "After a crash, what was handed over is due again.", STORE,
@@ -105,6 +107,8 @@ CAPS = (
           "        decision = decide(row, person, rules, now)\n")),
     _bug("clock-back-reopens-caps", "A touch that lies after a clock that was set back does not count.", RULES,
          ("daemon.policy.caps", "        if at > after\n", "        if after < at <= after + cap.reach\n")),
+    _bug("loser-ends-for-want-of-a-slot", "Who loses a contest waits, or ends, as if the winner had surely gone.", RULES,
+         ("daemon.policy.decide", "    if reason is Reason.YIELDED_TO_PRIORITY:\n", "    if reason is None:\n")),
     _bug("retry-outside-the-window", "A second try is not judged by the window.", ("machine", "stages", "simulation"),
          ("daemon.dispatch.judge", "campaign.ignore_window or row.channel", "row.attempts > 0 or campaign.ignore_window or row.channel")),
 )  # fmt: skip

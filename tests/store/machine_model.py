@@ -333,7 +333,7 @@ class Model:
                 rejected.append((flight.address, d.channel))
             self._outcome(d, flight, result, now)
         for address, channel in rejected:
-            self.suppress(address, channel, "all", "bounced")
+            self._forbid(address, channel, "all", "bounced")
         self.raise_guard(person for address, _ in rejected for person in self.flying_to(address))
         self._wake(freed, now, WAITS_FOR_SLOT)
 

@@ -207,7 +207,7 @@ def test_dropping_cap_decides_before_a_deferring_one() -> None:
 
 
 def test_last_slot_goes_to_the_highest_priority() -> None:
-    """Then not_before, then id; the loser waits for the next slot and names the winner."""
+    """Then not_before, then id; the loser names the winner, and is looked at again when it is known whether that has gone."""
     rows = [
         candidate(id=4, priority=50),
         candidate(id=3, priority=80),
@@ -217,10 +217,22 @@ def test_last_slot_goes_to_the_highest_priority() -> None:
     assert [row.id for row, _ in verdicts] == [3, 2, 4]
     assert [decision.reason for _, decision in verdicts] == [None, Reason.YIELDED_TO_PRIORITY, Reason.YIELDED_TO_PRIORITY]
     loser = verdicts[1][1]
-    assert loser.until == oracle.at("2026-11-26T02:00:00Z")
+    assert loser.until == NOON + HOUR
+    assert loser.facts["frees_at"] == "2026-11-26T02:00:00Z"
     assert loser.facts["to"] == [encode_id(3)]
     assert loser.facts["used"] == 3
     assert loser.checks[-2:] == (("cap.weekly-email", "pass"), ("priority", "defer"))
+
+
+def test_who_loses_a_contest_does_not_end_for_want_of_a_slot_that_may_stay_free() -> None:
+    """The winner may yet be refused at the handover, or by its provider: only once its contact counts is the other one too late."""
+    rows = [candidate(id=1, priority=80), candidate(id=2, priority=50, expires_at=NOON + 72 * HOUR)]
+    cap = Cap(name="one", limit=1, rolling=7 * DAY)
+    _, (_, loser) = decide_all(rows, person(), rules(cap), NOON)
+    assert (loser.verdict, loser.reason, loser.until) == (Verdict.DEFER, Reason.YIELDED_TO_PRIORITY, NOON + HOUR)
+    assert decide(rows[1], person(), rules(cap), NOON + HOUR).verdict is Verdict.SEND
+    went = person(touches=[touch("2026-11-22T05:00:00Z")])
+    assert decide(rows[1], went, rules(cap), NOON + HOUR).reason is Reason.LATE
 
 
 def test_only_what_would_be_sent_now_takes_part_in_the_contest() -> None:
