@@ -295,8 +295,8 @@ class Daemon:
         plans = PlanBook({"currency": self.setup.config.shop.currency})
 
         def bind(now: Instant) -> Judgement:
-            known = {line.kind for line in self.sending.lines.values()}
-            return Judging(self.setup.rules, self.kinds, {}).bind(plans, self.sending.serving(), known, now, self.sending.resting(now))
+            sending = self.sending
+            return Judging(self.setup.rules, self.kinds, {}).bind(plans, sending.serving(), sending.ways(), now, sending.resting(now))
 
         return Explaining(store=world.store, clock=world.clock, bind=bind, rules=lambda: self.setup.rules, gate=opened.gate.reasons)
 

@@ -45,6 +45,7 @@ from daemon.links import Links, open_ring
 from daemon.log import configure, get_log
 from daemon.metrics import Metrics
 from daemon.model.delivery import Instant
+from daemon.model.journey import ways_of
 from daemon.reports.explain import Explaining
 from daemon.reports.named import Reporting
 from daemon.room import Room
@@ -170,7 +171,7 @@ def _explaining(setup: Setup, store: Store, gate: Gate, clock: Clock) -> Explain
     """As the daemon would judge, were all providers well."""
     plans = PlanBook({"currency": setup.config.shop.currency})
     kinds = {loaded.channel: loaded.address for loaded in setup.loading.channels}
-    serving = {loaded.channel: loaded.provider for loaded in setup.loading.channels}
+    serving = ways_of((loaded.channel, loaded.provider) for loaded in setup.loading.channels)
 
     def bind(now: Instant) -> Judgement:
         return Judging(setup.rules, kinds, {}).bind(plans, serving, set(serving), now)

@@ -37,6 +37,7 @@ from daemon.links import Links
 from daemon.metrics import Metrics
 from daemon.model.audience import AUDIENCE
 from daemon.model.delivery import Instant, Reason
+from daemon.model.journey import way_of, ways_of
 from daemon.net import Net
 from daemon.pacing.breaker import Breaker
 from daemon.policy.permission import ConsentRule
@@ -144,18 +145,17 @@ class Sending(Service):
         return {name: running.look_up for name, running in self._running.items() if isinstance(running.channel, Reconciles)}
 
     def serving(self) -> dict[str, str]:
-        """Channel -> the provider that serves it now."""
-        found: dict[str, str] = {}
-        for name, running in self._running.items():
-            if running.line.available():
-                found.setdefault(running.line.kind, name)
-        return found
+        """Way -> the provider that serves it now."""
+        return ways_of((line.kind, name) for name, line in self.lines.items() if line.available())
+
+    def ways(self) -> set[str]:
+        return set(ways_of((line.kind, name) for name, line in self.lines.items()))
 
     def resting(self, now: Instant) -> dict[str, Resting]:
-        """Channel -> the provider of it that is first tried again."""
+        """Way -> the provider of it that is first tried again."""
         rests = [(line.kind, Resting(name, line.detail or "", line.rests_until(now))) for name, line in self.lines.items()]
         rests.sort(key=lambda item: (item[1].until is None, item[1].until or 0), reverse=True)
-        return dict(rests)
+        return dict(rests) | {way_of(kind, rest.provider): rest for kind, rest in rests}
 
     def taker(self) -> Taker | None:
         """The first provider whose channel takes browsers' subscriptions."""

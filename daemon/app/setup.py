@@ -17,6 +17,7 @@ from daemon.dispatch.door import PROVIDER, AudienceDoor
 from daemon.errors import ConfigError, Problem, nearest
 from daemon.intake.tracker import shop_of
 from daemon.journey.profile import Shop
+from daemon.model.audience import AUDIENCE
 from daemon.model.campaign import CampaignStatus
 from daemon.model.segment import Segments
 from daemon.policy.hours import parse_window
@@ -85,7 +86,7 @@ def read_setup(path: Path, environ: Mapping[str, str]) -> Setup:
             problems += error.problems
     if not any(key == "homing.campaigns" or key.startswith("topics") for key in wrong):  # what it is checked against
         try:
-            catalogue = _load_catalogue(config, segments)
+            catalogue = _load_catalogue(config, segments, loading)
         except ConfigError as error:
             problems += error.problems
     if problems or rules is None or catalogue is None or loading is None or segments is None:
@@ -104,22 +105,26 @@ def _filled(provider: str, settings: Mapping[str, Any], wrong: tuple[str, ...]) 
     return {**settings, **{key: Secret("unread") for key in keys if "." not in key and key not in ("plugin", "rate", "domains")}}
 
 
-def _load_catalogue(config: Config, segments: Segments | None) -> Catalogue:
-    """`segments` None: their file is wrong, so that what refers to them is not judged."""
+def _load_catalogue(config: Config, segments: Segments | None, loading: Loading | None) -> Catalogue:
+    """`segments` None: their file is wrong, so that what refers to them is not judged; `loading` likewise."""
     wanted = [
         Wanted(campaign=table.campaign, where=config.locate(("queues", name, "campaign")), key=f"queues.{name}.campaign")
         for name, table in config.queues.items()
         if table.campaign
     ]
-    return load_campaigns(config.homing.campaigns, surroundings_of(config, segments), wanted=wanted)
+    return load_campaigns(config.homing.campaigns, surroundings_of(config, segments, loading), wanted=wanted)
 
 
-def surroundings_of(config: Config, segments: Segments | None) -> Surroundings:
-    """What campaigns are checked against. `segments`: see `_load_catalogue`."""
+def surroundings_of(config: Config, segments: Segments | None, loading: Loading | None = None) -> Surroundings:
+    """What campaigns are checked against. `segments`, `loading`: see `_load_catalogue`."""
     where, event = checkers(segments)
+    providers: dict[str, str | None] = dict.fromkeys(config.providers)
+    if loading is not None:
+        providers |= dict.fromkeys((each.provider for each in loading.audiences), AUDIENCE)
+        providers |= {each.provider: each.channel for each in loading.channels}
     return Surroundings(
         check_window=parse_window, topics=config.topics, check_where=where, check_event=event,
-        segments=None if segments is None else segments.by_name, seasons=NAMES,
+        segments=None if segments is None else segments.by_name, seasons=NAMES, providers=providers,
     )  # fmt: skip
 
 

@@ -148,7 +148,8 @@ class Route:
             if first is None:
                 found.append(Due(channel, None, min(stretch.limit, now + step.valid), why_never(candidate, stretch.limit, now).value))
             else:
-                found.append(Due(channel, first, min(stretch.limit, first + step.valid)))
+                by = act.provider if act is not None else None
+                found.append(Due(channel, first, min(stretch.limit, first + step.valid), provider=by))
         return found
 
     def _candidate(self, step: Step | None, channel: str, now: Instant) -> Candidate:

@@ -12,7 +12,7 @@ from daemon.content.campaign_table import Report, Table, channels, gap, life, sh
 from daemon.errors import nearest
 from daemon.model.audience import AUDIENCE, STAY, AudienceRule
 from daemon.model.campaign import REACTIONS, Campaign, Escalation, Mode, Step
-from daemon.model.journey import DEFAULT_TIER, Act, Experiment, Metric, Season, Variant
+from daemon.model.journey import ACT_CHANNELS, DEFAULT_TIER, Act, Experiment, Metric, Season, Variant
 
 TIERS = (DEFAULT_TIER, "high", "medium", "low")
 ACTS = ("set", "call", "task")
@@ -87,11 +87,26 @@ def _act(table: Table) -> Act | None:
     else:
         if there[0] == "call":
             inner.need("provider")
-        act = Act(kind=there[0], provider=inner.take("provider", parse_name, None), text=inner.take("text", short_text, ""))
+        channel, known = ACT_CHANNELS[there[0]], table.report.around.providers
+        provider = inner.take("provider", lambda value: _provider(value, channel, known), None)
+        act = Act(kind=there[0], provider=provider, text=inner.take("text", short_text, ""))
         if act.kind == "task":
             inner.need("text")
     inner.close()
     return act
+
+
+def _provider(value: Any, channel: str, known: Mapping[str, str | None] | None) -> str:
+    """A provider that serves the act's channel."""
+    name = parse_name(value)
+    if known is None:
+        return name
+    fitting = [each for each, serves in known.items() if serves in (channel, None)]
+    if name not in known:
+        raise BadValue(f'no provider "{name}" (no [providers.{name}])', nearest(name, fitting))
+    if name not in fitting:
+        raise BadValue(f'the provider "{name}" serves the channel {known[name]}, this goes over {channel}', nearest(name, fitting))
+    return name
 
 
 def day(value: Any) -> int:

@@ -41,6 +41,8 @@ class Surroundings:
     check_event: WhereChecker | None = None
     segments: Collection[str] | None = None
     seasons: Collection[str] | None = None
+    providers: Mapping[str, str | None] | None = None
+    """Those of the config, each with its channel; None = that is not known."""
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ from daemon.journey.profile import Shop
 from daemon.links import CODES, Links
 from daemon.model.audience import AUDIENCE
 from daemon.model.delivery import SECOND, Decision, Instant, Reason, State, Verdict
-from daemon.model.journey import ACT_CHANNELS, ACT_TOPIC, WalkState
+from daemon.model.journey import ACT_CHANNELS, ACT_TOPIC, WalkState, way_of
 from daemon.pacing.destinations import Destinations
 from daemon.pacing.limits import Limits
 from daemon.pacing.warmup import Full, Ration
@@ -156,7 +156,8 @@ class Judging:
         self, plans: PlanBook, providers: Mapping[str, str], known_channels: set[str], now: Instant,
         resting: Mapping[str, Resting] | None = None,
     ) -> Judgement:  # fmt: skip
-        """The judge of one claim. `providers`: channel -> the provider that serves it now; `resting`: why none does."""
+        """The judge of one claim. `providers`: way (`way_of`) -> the provider that serves it now; `resting`: why none does;
+        `known_channels`: all ways that there are."""
         return Judgement(self, plans, providers, known_channels, now, resting or {})
 
 
@@ -169,6 +170,8 @@ class Judgement:
     ) -> None:  # fmt: skip
         self._judging, self._plans, self._providers, self._channels, self._now = judging, plans, providers, known_channels, now
         self._resting = resting
+        self._ways: dict[int, str] = {}
+        """Delivery -> its way, where that is not its channel."""
         self._taken: dict[str, int] = {}
         """Slow destination -> how many this claim has let go to it."""
         self._rationed: dict[str, int] = {}
@@ -238,15 +241,17 @@ class Judgement:
                 if row.walk is not None:  # without one there is neither an offer nor an experiment
                     told, more = self._offering.look(row, plan, known, guess.names, self._now)
                 planned[row.delivery] = told
+                if (named := plan.named.get(row.step)) is not None:
+                    self._ways[row.delivery] = way_of(row.channel, named)
                 candidate = candidate_of(told, plan)
                 candidates.append(candidate._replace(**more) if more else candidate)
             elif row.delivery not in rivals:
                 what = {"what": f"version {row.version} of the campaign cannot be read by this release"}
                 judged.append(_hold(row, Reason.RENDER_ERROR, f"campaign:{row.campaign_name}", what))
-        served = [candidate for candidate in candidates if self._providers.get(candidate.channel)]
+        served = [candidate for candidate in candidates if self._provider(candidate.id, candidate.channel)]
         verdicts = decide_all(served, facts, rules, self._now) if served else []
         if len(served) != len(candidates):  # what nobody could send now takes no slot from the others
-            unserved = [candidate for candidate in candidates if not self._providers.get(candidate.channel)]
+            unserved = [candidate for candidate in candidates if not self._provider(candidate.id, candidate.channel)]
             verdicts += [(candidate, decide(candidate, facts, rules, self._now)) for candidate in unserved if candidate.id not in rivals]
         for candidate, decision in self._offering.contest(verdicts, self._now):
             if candidate.id not in rivals:
@@ -254,8 +259,12 @@ class Judgement:
                 judged.append(self._offering.bring(item))
         return judged
 
+    def _provider(self, delivery: int, channel: str) -> str:
+        """Who would send it now; "" = nobody."""
+        return self._providers.get(self._ways.get(delivery, channel), "")
+
     def _judged(self, row: DueRow, candidate: Candidate, decision: Decision, label: str | None, facts: PersonFacts, known: Known) -> Judged:
-        provider = self._providers.get(row.channel, "")
+        provider = self._provider(row.delivery, row.channel)
         if decision.verdict is Verdict.SEND:
             decision = self._serve(row, decision, provider, facts)
             if candidate.held_out and decision.verdict is Verdict.SEND:
@@ -272,16 +281,17 @@ class Judgement:
 
     def _serve(self, row: DueRow, decision: Decision, provider: str, facts: PersonFacts) -> Decision:
         """A Send stands only if a provider serves the channel and the destination's bucket has room."""
-        if row.channel not in self._channels:
+        way = self._ways.get(row.delivery, row.channel)
+        if way not in self._channels:
             return Decision(
                 verdict=Verdict.HOLD,
                 reason=Reason.CHANNEL_UNAVAILABLE,
                 key=f"channel:{row.channel}",
                 checks=(*decision.checks, ("provider", "hold")),
-                facts={"channel": row.channel},
+                facts={"channel": row.channel} | ({"provider": way.partition(":")[2]} if way != row.channel else {}),
             )
         if not provider:
-            rest = self._resting.get(row.channel) or Resting("", "", self._now + 30 * SECOND)
+            rest = self._resting.get(way) or Resting("", "", self._now + 30 * SECOND)
             return Decision(
                 verdict=Verdict.DEFER,
                 reason=Reason.BREAKER_OPEN,

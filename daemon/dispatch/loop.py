@@ -7,8 +7,9 @@ due instant, at most a second, or until someone wakes it (intake released rows, 
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from daemon.clock import Clock
 from daemon.dispatch.fair import Fair
@@ -20,6 +21,7 @@ from daemon.errors import StoreUnavailableError
 from daemon.ids import encode_id
 from daemon.metrics import Metrics
 from daemon.model.delivery import SECOND
+from daemon.model.journey import ways_of
 from daemon.model.product import Product
 from daemon.store.claim import Claimed, ClaimResult, claim_due
 from daemon.store.lanes import DueLane
@@ -84,17 +86,6 @@ class ClaimLoop:
         self._stopped = True
         self.wake()
 
-    def channels(self) -> set[str]:
-        return {line.kind for line in self._lines.values()}
-
-    def _serving(self) -> dict[str, Line]:
-        """The line that serves each channel now: the first of the config's order that is available."""
-        serving: dict[str, Line] = {}
-        for line in self._lines.values():
-            if line.available():
-                serving.setdefault(line.kind, line)
-        return serving
-
     async def run(self) -> None:
         while not self._stopped:
             self._woken.clear()
@@ -123,19 +114,18 @@ class ClaimLoop:
         self._gate.watch()  # a clock that has jumped must not judge: it would let things expire, or see slots that are not free
         if self._gate.reasons() or self._scarce():
             return None
-        serving = self._serving()
-        want = {channel: room for channel, line in serving.items() if (room := line.room())}
-        if not want and serving:
+        available = [line for line in self._lines.values() if line.available()]
+        rooms = {line.provider: room for line in available if (room := line.room())}
+        if not rooms and available:
             return None
         self._epoch += 1
-        providers = {channel: line.provider for channel, line in serving.items()}
-        known = self.channels()
+        providers = ways_of((line.kind, line.provider) for line in available)
+        known = set(ways_of((line.kind, line.provider) for line in self._lines.values()))
         now = self._clock.instant()
         judge = self.judging.bind(self._plans, providers, known, now)
 
         def share(lanes: Sequence[DueLane]) -> Sequence[tuple[int, int]]:
-            unserved = {lane.channel: UNSERVED for lane in lanes if lane.channel not in known}
-            return self._fair.share(lanes, {**want, **unserved})
+            return self._fair.share(lanes, _want({lane.channel for lane in lanes}, providers, rooms, known))
 
         result = await self._store.write(
             Lane.CLAIM, claim_due, now=now, owner=self._owner, epoch=self._epoch, horizon=judge.horizon, share=share, judge=judge,
@@ -172,3 +162,11 @@ class ClaimLoop:
         except StoreUnavailableError as error:  # what was claimed goes on: a message that cannot do without is held
             self._log.error("recommendations_not_read", error=str(error))
             return {}
+
+
+
+def _want(due: AbstractSet[str], providers: Mapping[str, str], rooms: Mapping[str, int], known: AbstractSet[str]) -> dict[str, int]:
+    """How many rows of each way that has some due: two ways of one provider share its room; what nobody serves is taken to be held."""
+    sharing = Counter(providers[way] for way in due if way in providers)
+    want = {way: -(-rooms.get(providers[way], 0) // sharing[providers[way]]) for way in due if way in providers}
+    return want | {way: UNSERVED for way in due if way not in known}

@@ -39,6 +39,8 @@ class Plan:
     """Steps of which some people wait for the experiment's winner, with its digest (journey.arms)."""
     acts: frozenset[str] = frozenset()
     """Steps that are no messages."""
+    named: Mapping[str, str] = field(default_factory=dict)
+    """Step -> the provider that it names."""
 
     @classmethod
     def compile(cls, version: CampaignVersion, shop: Mapping[str, object]) -> Plan:
@@ -48,6 +50,7 @@ class Plan:
             campaign=version.campaign, window=window, renderer=Renderer(version, shop=shop), several=several,
             hours=_hours(version.campaign), waiting=_waiting(version.campaign),
             acts=frozenset(step.name for step in version.campaign.steps if step.act is not None),
+            named={step.name: step.act.provider for step in version.campaign.steps if step.act is not None and step.act.provider},
         )  # fmt: skip
 
 

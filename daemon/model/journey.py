@@ -5,7 +5,7 @@ A walk is one recipient's way through a campaign, from enrolment to its end. Dur
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
@@ -169,9 +169,24 @@ ACT_TOPIC = "(act)"
 """The topic that its row among the contacts has, by which nobody counts it."""
 
 
+def way_of(channel: str, provider: str | None) -> str:
+    """What a delivery goes over: its channel, whichever provider serves that, or the one provider that its step names."""
+    return channel if provider is None else f"{channel}:{provider}"
+
+
+def ways_of(providers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Way -> who goes it, of (channel, provider) in the order of the config: a channel's is its first."""
+    ways: dict[str, str] = {}
+    for channel, provider in providers:
+        ways.setdefault(channel, provider)
+        ways[way_of(channel, provider)] = provider
+    return ways
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
-    """What a step does that is no message. `tags` are added, `traits` set; `provider` and `text`: of a `call` or `task`."""
+    """What a step does that is no message. `tags` are added, `traits` set; `text`: of a `call` or `task`; `provider`: by whom alone it is
+    done, None = whoever serves its channel."""
 
     kind: str
     """set | call | task"""

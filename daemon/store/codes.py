@@ -178,9 +178,9 @@ def wake_for_codes(conn: Connection, pool: str, after: int, now: Instant) -> tup
     free = free_codes(conn, [pool]).get(pool, 0)
     rows = fetch(conn, _HELD, ("reason", "after", "n"), (Reason.NO_CODE.value, after, STRETCH)) if free > 0 else []
     mine = [row for row in rows if row[2] == key_of(pool)][:free]
-    lanes = open_lanes(conn, {(job, channel): lane for _, job, _, lane, channel in mine}) if mine else {}
+    lanes = open_lanes(conn, {(job, channel, lane) for _, job, _, lane, channel in mine}) if mine else {}
     tallies = Tallies()
-    freed = [(delivery, lanes[job, channel]) for delivery, job, _, _, channel in mine]
+    freed = [(delivery, lanes[job, channel, lane]) for delivery, job, _, lane, channel in mine]
     for _, job, _, _, _ in mine:
         tallies.move(job, State.HELD, Reason.NO_CODE.value, State.DUE, "")
     many(conn, _FREED, ("b_id", "b_lane", "b_now"), [(delivery, lane, now) for delivery, lane in freed])

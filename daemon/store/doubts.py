@@ -133,7 +133,7 @@ def close_doubt(
     if to is State.REJECTED:
         conn.execute(change.values(state=to.value, reason=reason, ended_at=now, key=None, handed_over_at=None))
     else:
-        lane = open_lanes(conn, {(row.job, row.channel): row.lane})[row.job, row.channel]
+        lane = open_lanes(conn, [line := (row.job, row.channel, row.lane)])[line]
         conn.execute(change.values(state=to.value, reason=None, key=None, lane=lane, not_before=now, handed_over_at=None, provider=None))
         put_due(conn, [(lane, now, delivery)])
     if many(conn, _NO_TOUCH, ("b_person", "b_id"), [(row.person, delivery)]):

@@ -156,15 +156,16 @@ def _plan(conn: Connection, chosen: Sequence[tuple[_Former, str, Instant, Instan
         return
     bits = chosen[0][0].id & ((1 << ID_BITS) - 1)  # as random as those of the former
     first = take_ids(conn, len(chosen), now, bits)
-    lanes = open_lanes(conn, {(former.job, channel): 0 for former, channel, _, _ in chosen})
+    lanes = open_lanes(conn, {(former.job, channel, 0) for former, channel, _, _ in chosen})
     rows: list[tuple[Any, ...]] = []
     tallies = Tallies()
     for number, (former, channel, at, ends) in enumerate(chosen, first):
         wave = wave_of(conn, (former.campaign, former.step, former.occurrence, channel))
         escalates = former.id if wanted[former.id].escalates else former.escalates
+        lane = lanes[former.job, channel, 0]
         rows.append((
-            number, wave, former.person, former.job, former.version, former.variant, State.DUE.value, lanes[former.job, channel], at, ends,
-            former.vars, former.id, escalates, former.walk,
+            number, wave, former.person, former.job, former.version, former.variant, State.DUE.value, lane, at, ends, former.vars,
+            former.id, escalates, former.walk,
         ))  # fmt: skip
         tallies.add(former.job, State.DUE, "")
     many(conn, _INSERT, _NAMES, rows)

@@ -8,7 +8,7 @@ Whoever frees a delivery lets the rules decide it anew: nothing here sends.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -229,11 +229,11 @@ def release_some_held(conn: Connection, where: HeldWhere, now: Instant, limit: i
     rows = [] if none else _some_held(conn, where, limit)
     if not rows:
         return 0
-    lanes = open_lanes(conn, {(row.job, row.channel): row.lane for row in rows})
+    lanes = open_lanes(conn, {(row.job, row.channel, row.lane) for row in rows})
     tallies = Tallies()
     for row in rows:
         tallies.move(row.job, State.HELD, row.reason, State.DUE, "")
-    freed = [(row.id, "doubt" if row.key == "doubt" else None, lanes[row.job, row.channel]) for row in rows]
+    freed = [(row.id, "doubt" if row.key == "doubt" else None, lanes[row.job, row.channel, row.lane]) for row in rows]
     many(conn, _FREE, ("b_id", "b_state", "b_key", "b_lane", "b_now"), [(i, State.DUE.value, key, lane, now) for i, key, lane in freed])
     put_due(conn, [(lane, now, i) for i, _, lane in freed])
     tallies.write(conn)
@@ -257,6 +257,7 @@ def cancel_some_held(conn: Connection, where: HeldWhere, now: Instant, limit: in
     return len(rows)
 
 
+Line = tuple[int, str, int]
 _HAS_ENDED = or_(s.job.c.state == JobState.FINISHED.value, s.job.c.finished_at.is_not(None))
 _GOES_ON = case(
     (s.job.c.state == literal_column(f"'{JobState.FINISHED.value}'"), literal_column(f"'{JobState.ACCEPTED.value}'")), else_=s.job.c.state
@@ -268,19 +269,20 @@ _LAST_LANE, _NEW_LANE = select(func.max(s.lane.c.id)), insert(s.lane)
 _NEW_LANE_NAMES = ("id", "queue", "job", "priority", "channel", "campaign")
 
 
-def open_lanes(conn: Connection, wanted: Mapping[tuple[int, str], int]) -> dict[tuple[int, str], int]:
-    """(job, channel) -> the lane for rows that come back to due. A finished job is opened again, a removed lane made anew.
-    One that was cancelled stays so: its rows are swept, and it ends once more."""
-    jobs = ids(sorted({job for job, _ in wanted}))
+def open_lanes(conn: Connection, wanted: Collection[Line]) -> dict[Line, int]:
+    """(job, channel, former lane; 0 = none) -> the lane for rows that come back to due: the former one, if it is still there. A finished
+    job is opened again, a removed lane made anew. One that was cancelled stays so: its rows are swept, and it ends once more."""
+    jobs = ids(sorted({job for job, _, _ in wanted}))
     many(conn, _REOPEN, ("ids",), [(jobs,)])
     have = {(job, channel, priority): lane for job, channel, priority, lane in fetch(conn, _LANES_OF, ("ids",), (jobs,))}
     about = {job: rest for job, *rest in fetch(conn, _JOBS_OF, ("ids",), (jobs,))}
-    lanes: dict[tuple[int, str], int] = {}
-    for job, channel in sorted(wanted):
+    lanes: dict[Line, int] = {}
+    for job, channel, former in sorted(wanted):
         queue, priority, campaign = about[job]
-        number = have.get((job, channel, priority))
+        number = former if former in have.values() else have.get((job, channel, priority))
         if number is None:
             number = (value(conn, _LAST_LANE) or 0) + 1
             many(conn, _NEW_LANE, _NEW_LANE_NAMES, [(number, queue, job, priority, channel, campaign)])
-        lanes[job, channel] = number
+            have[job, channel, priority] = number
+        lanes[job, channel, former] = number
     return lanes

@@ -222,12 +222,12 @@ def free_zone_holds(conn: Connection, persons: Iterable[int], now: Instant) -> i
     found = conn.execute(_ZONE_HOLDS, {"waves": ids(open_waves(conn)), "persons": ids(sorted(persons))}).all()
     if not found:
         return 0
-    lanes = open_lanes(conn, {(row.job, row.channel): row.lane for row in found})
+    lanes = open_lanes(conn, {(row.job, row.channel, row.lane) for row in found})
     tallies = Tallies()
     for row in found:
         tallies.move(row.job, State.HELD, Reason.ZONE_UNKNOWN.value, State.DUE, "")
-    many(conn, _FREE, ("b_id", "b_now", "b_lane"), [(row.id, now, lanes[row.job, row.channel]) for row in found])
-    put_due(conn, [(lanes[row.job, row.channel], now, row.id) for row in found])
+    many(conn, _FREE, ("b_id", "b_now", "b_lane"), [(row.id, now, lanes[row.job, row.channel, row.lane]) for row in found])
+    put_due(conn, [(lanes[row.job, row.channel, row.lane], now, row.id) for row in found])
     tallies.write(conn)
     return len(found)
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, bindparam, case, func, insert, literal_column
 from daemon.journey.sequence import Standing
 from daemon.model.delivery import Instant, State
 from daemon.model.job import JobState
-from daemon.model.journey import WalkState
+from daemon.model.journey import WalkState, way_of
 from daemon.store import schema as s
 from daemon.store.due import put_due
 from daemon.store.enrolling import WALKS
@@ -237,12 +237,14 @@ def reactions(conn: Connection, persons: Iterable[int]) -> dict[int, set[tuple[s
 
 
 class Due(NamedTuple):
-    """A delivery to be planned. `not_before` None: no instant before `expires_at` is allowed; it ends now, with `reason`."""
+    """A delivery to be planned. `not_before` None: no instant before `expires_at` is allowed; it ends now, with `reason`. `provider`: by
+    this one alone."""
 
     channel: str
     not_before: Instant | None
     expires_at: Instant
     reason: str = ""
+    provider: str | None = None
 
 
 class Asking(NamedTuple):
@@ -346,16 +348,16 @@ def touches_of(walk: Walking) -> tuple[Instant | None, Instant | None]:
 
 def _plan(conn: Connection, line: Line, moves: Sequence[Moved], now: Instant, bits: int) -> int:
     """The deliveries of the moves, by wave; who has one already keeps it."""
-    by_wave: dict[tuple[str, int, str], list[tuple[Moved, Due]]] = defaultdict(list)
+    by_wave: dict[tuple[str, int, str, str], list[tuple[Moved, Due]]] = defaultdict(list)
     for move in moves:
         for due in move.due:
-            by_wave[move.step or "", move.walk.occurrence, due.channel].append((move, due))
+            by_wave[move.step or "", move.walk.occurrence, due.channel, way_of(due.channel, due.provider)].append((move, due))
     rows: list[tuple[Any, ...]] = []
     tallies = Tallies()
     number = take_ids(conn, sum(map(len, by_wave.values())), now, bits) if by_wave else 0
-    for (step, occurrence, channel), found in sorted(by_wave.items(), key=lambda item: item[0]):
+    for (step, occurrence, channel, way), found in sorted(by_wave.items(), key=lambda item: item[0]):
         wave = wave_of(conn, (line.campaign, step, occurrence, channel))
-        lane = lane_of(conn, (line.job, line.priority, channel), line.queue, line.campaign)
+        lane = lane_of(conn, (line.job, line.priority, way), line.queue, line.campaign)
         persons = ids(sorted({move.walk.person for move, _ in found}))
         there = {person for (person,) in fetch(conn, _THERE, ("wave", "persons"), (wave, persons))}
         for move, due in found:

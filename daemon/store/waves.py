@@ -1,6 +1,7 @@
 """Waves and lanes, found or made, and the numbers of deliveries: what every act that plans a delivery needs.
 
-A wave is (campaign, step, occurrence, channel) as one small number, a lane the line of due rows of (job, priority, channel).
+A wave is (campaign, step, occurrence, channel) as one small number, a lane the line of due rows of (job, priority, way): a
+channel, or one provider of it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ ID_BITS = 22
 WaveKey = tuple[int, str, int, str]
 """(campaign, step, occurrence, channel)"""
 LaneKey = tuple[int, int, str]
-"""(job, priority, channel)"""
+"""(job, priority, way: see `way_of`)"""
 
 _WAVE_NAMES = ("campaign", "step", "occurrence", "channel")
 _LANE_NAMES = ("job", "priority", "channel")

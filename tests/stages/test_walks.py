@@ -19,6 +19,7 @@ from daemon.model.delivery import DAY, HOUR, MINUTE
 from daemon.model.journey import Act, After, Enrol, Exit, Experiment, Goal, Late, Trigger, Variant
 from daemon.reports.explain import render_text
 from daemon.store.campaigns import body_of
+from daemon.store.held import HeldWhere, release_some_held
 from daemon.store.jobs import cancel_job
 from daemon.store.operate import set_campaign_status, set_queue_paused
 from daemon.store.recipients import person_id
@@ -480,6 +481,28 @@ async def test_a_task_is_done_elsewhere_and_is_no_contact(opening: Opening) -> N
     [at] = await world.inner.sql("SELECT at FROM touch WHERE channel = 'email'")
     assert (at[0] // HOUR + 7) % 24 == 11
     assert await world.one("SELECT count(*) FROM touch WHERE topic = '(act)'") == 1
+
+
+async def test_an_act_is_done_by_the_provider_that_it_names(opening: Opening) -> None:
+    """And by no other one of its channel: while that one fails it waits, where there is none it is held and comes back into its own lane."""
+    call = Step(name="tell", channels=(), day=0, act=Act(kind="call", provider="crm"))
+    task = Step(name="list", channels=(), delay=0, act=Act(kind="task", text="Call {{ recipient.id }}"))
+    world = await opening(campaign(steps=[call, task], exit=Exit(events=(ORDER,)), enrol=Enrol(jobs=True, anchor="entered")))
+    world.serving |= {"webhook": "hub", "webhook:hub": "hub", "export": "list"}
+    await world.drop(person("c-1"))
+    await world.go()
+    assert await world.inner.sql("SELECT state, reason FROM delivery") == [("held", "channel_unavailable")]
+    lane = "SELECT lane.channel FROM delivery JOIN lane ON lane.id = delivery.lane WHERE delivery.state = 'due'"
+    world.serving["webhook:crm"] = ""  # it is there, and fails
+    await world.inner.store.write(Lane.BULK, release_some_held, HeldWhere(), world.inner.clock.wall)
+    assert await world.inner.sql(lane) == [("webhook:crm",)]
+    await world.claim()
+    assert await world.inner.sql("SELECT state, reason, json_extract(decision, '$.facts.channel') FROM delivery") == [("due", "breaker_open", "webhook")]
+    world.serving["webhook:crm"] = "crm"
+    await world.go(HOUR)
+    done = await world.inner.sql("SELECT state, provider FROM delivery ORDER BY id")
+    assert done == [("accepted", "crm"), ("accepted", "list")]
+    assert await world.inner.sql("SELECT channel FROM wave ORDER BY id") == [("webhook",), ("export",)]
 
 
 # audiences

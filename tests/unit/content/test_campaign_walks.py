@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from daemon.app.setup import read_setup
 from daemon.content.campaign_file import Surroundings, read_campaign
 from daemon.content.campaigns import CampaignVersion, load_campaigns, read_campaigns
 from daemon.content.render import Renderer
+from daemon.errors import ConfigError
 from daemon.model.campaign import Campaign, Escalation, Step
 from daemon.model.delivery import DAY, HOUR, MINUTE
 from daemon.model.journey import (
@@ -306,6 +308,30 @@ def test_each_mistake_is_named_with_file_line_and_key(content: str, problem: str
     """So that it can be mended without reading any documentation."""
     found = read(content)[1]
     assert any(line.startswith(problem) for line in found), found
+
+
+def test_the_provider_of_an_act_serves_its_channel() -> None:
+    """A call goes over the channel webhook, a task over export; what the config does not have, or for another channel, is an error."""
+    around = Surroundings(providers={"crm": "webhook", "relay": "email", "ours": None})
+    acts = {
+        "call = { provider = 'crm' }": [], "call = { provider = 'ours' }": [], "task = { text = 'x' }": [],
+        "call = { provider = 'relay' }": ['campaign.toml:5: step[1].call.provider: the provider "relay" serves the channel email, this goes over webhook'],
+        "call = { provider = 'crn' }": ['campaign.toml:5: step[1].call.provider: no provider "crn" (no [providers.crn]); did you mean "crm"?'],
+        "task = { text = 'x', provider = 'crm' }": ['campaign.toml:5: step[1].task.provider: the provider "crm" serves the channel webhook, this goes over export'],
+    }  # fmt: skip
+    for act, wrong in acts.items():
+        assert read(ENROL + f"[[step]]\nname = 'a'\n{act}\n", around)[1] == wrong, act
+
+
+def test_at_load_the_config_says_what_its_providers_serve(tmp_path: Path) -> None:
+    """As the daemon reads it all: an error like any other of the campaign's file."""
+    folder = tmp_path / "campaigns" / "club"
+    folder.mkdir(parents=True)
+    (folder / "campaign.toml").write_text(ENROL + "[[step]]\nname = 'a'\ncall = { provider = 'relay' }\n", encoding="utf-8")
+    homing = f"[homing]\nstate_dir = '{tmp_path}/var'\ncampaigns = '{tmp_path}/campaigns'\ndefault_zone = 'UTC'\n"
+    (tmp_path / "config.toml").write_text(homing + "[providers.relay]\nplugin = 'smtp'\nhost = '127.0.0.1'\nfrom = 'a@example.com'\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match='the provider "relay" serves the channel email, this goes over webhook'):
+        read_setup(tmp_path / "config.toml", {})
 
 
 class BadWhere(ValueError):

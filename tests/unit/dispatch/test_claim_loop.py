@@ -10,7 +10,7 @@ from daemon.dispatch.fair import Fair
 from daemon.dispatch.gate import Gate
 from daemon.dispatch.judge import Judging
 from daemon.dispatch.line import Line
-from daemon.dispatch.loop import GATHER_SECONDS, ClaimLoop
+from daemon.dispatch.loop import GATHER_SECONDS, UNSERVED, ClaimLoop, _want
 from daemon.dispatch.work import PlanBook
 from daemon.metrics import Metrics
 from daemon.model.delivery import SECOND
@@ -93,3 +93,12 @@ def test_what_falls_due_one_after_the_other_is_claimed_together() -> None:
         await asyncio.sleep(1)
 
     assert claim(answers, deeds) == [0.0, GATHER_SECONDS]
+
+
+def test_two_ways_of_one_provider_share_its_room() -> None:
+    """What names the provider and what goes over its channel; whose provider is at rest is left where it is, whom nobody serves is held."""
+    providers = {"webhook": "hub", "webhook:hub": "hub", "webhook:crm": "crm", "email": "relay"}
+    known = {*providers, "webhook:tired"}
+    due = {"webhook", "webhook:hub", "webhook:crm", "webhook:tired", "webhook:gone"}
+    want = _want(due, providers, {"hub": 5, "relay": 7}, known)
+    assert want == {"webhook": 3, "webhook:hub": 3, "webhook:crm": 0, "webhook:gone": UNSERVED}
