@@ -6,20 +6,22 @@ What was taken stays taken when a later piece fails: the same file again changes
 from __future__ import annotations
 
 import contextlib
-import csv
 import gzip
 import shutil
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 from daemon.cli import screen
 from daemon.cli.client import Api, with_api
 from daemon.cli.context import Cli
 from daemon.cli.jobs import GZIP, Progress
 from daemon.errors import UsageError
+
+if TYPE_CHECKING:
+    from daemon.intake.parse import BodyError, Item, Reader
 
 MOST_ROWS = 500
 MOST_BYTES = 300 * 1024
@@ -71,61 +73,55 @@ Make = Callable[[int, int, dict[str, Any]], Row]
 
 
 def read_rows(
-    file: BinaryIO, of_cells: Make, of_object: Make, check: Callable[[list[str]], None], *, csv_file: bool
+    file: BinaryIO, of_cells: Make, of_object: Make, check: Callable[[Sequence[str]], None], *, csv_file: bool
 ) -> Iterator[Row]:  # fmt: skip
     """The rows of a file: CSV, whose empty cells say nothing (`check`: its columns), or NDJSON. UsageError for what is no CSV."""
-    return _csv_rows(file, check, of_cells) if csv_file else _json_rows(file, of_object)
+    from daemon.intake.parse import BodyError
+    from daemon.intake.parse_csv import Column, CsvHead, CsvReader, read_csv_names
 
-
-def _json_rows(file: BinaryIO, make: Make) -> Iterator[Row]:
-    from daemon.intake.parse import MAX_ROW_BYTES, RowJsonError, read_object
-
-    offset = line = 0
-    while raw := file.readline(MAX_ROW_BYTES + 1):
-        line, offset = line + 1, offset + len(raw)
-        if not raw.strip(b"\xef\xbb\xbf \t\r\n"):
-            continue
-        if len(raw) > MAX_ROW_BYTES and not raw.endswith(b"\n"):
-            while rest := file.readline(MAX_ROW_BYTES):
-                offset += len(rest)
-                if rest.endswith(b"\n"):
-                    break
-            yield bad_row(line, offset, "too_long", f"a row has at most {MAX_ROW_BYTES} bytes")
-            continue
-        try:
-            item = read_object(line, raw.removeprefix(b"\xef\xbb\xbf"))
-        except RowJsonError as error:
-            yield bad_row(line, offset, error.code, error.detail)
-            continue
-        yield bad_row(line, offset, item.code, item.detail) if item.value is None else make(line, offset, item.value)
-
-
-def _csv_rows(file: BinaryIO, check: Callable[[list[str]], None], make: Make) -> Iterator[Row]:
-    offset = 0
-
-    def lines() -> Iterator[str]:
-        nonlocal offset
-        for raw in file:
-            offset += len(raw)
-            yield raw.decode("utf-8-sig" if offset == len(raw) else "utf-8", "surrogateescape")
-
-    reader = csv.reader(lines())
+    if not csv_file:
+        yield from read_lines(file, of_object)
+        return
     try:
-        head = [name.strip() for name in next(reader, [])]
-        check(head)
-        while True:
-            line = reader.line_num + 1
-            cells = next(reader, None)
-            if cells is None:
-                return
-            if len(cells) not in (0, len(head)):
-                yield bad_row(line, offset, "columns", f"{len(cells)} cells under {len(head)} column names")
-            elif any("\udc80" <= char <= "\udcff" for cell in cells for char in cell):
-                yield bad_row(line, offset, "encoding", "not UTF-8")
-            elif cells:
-                yield make(line, offset, {name: cell for name, cell in zip(head, cells, strict=True) if cell})
-    except csv.Error as error:
-        raise UsageError(f"line {reader.line_num}: not CSV: {error}; what stood before it was taken") from None
+        found = read_csv_names(file)
+    except BodyError as error:
+        raise _broken(error) from None
+    if found is None:
+        return
+    check(found.names)
+    if twice := sorted({name for name in found.names if found.names.count(name) > 1}):
+        raise UsageError(f'the column "{screen.clean(twice[0])}" stands twice')
+    head = CsvHead(tuple(Column("", name) for name in found.names), found.delimiter, found.offset, 1)
+    yield from rows_of(CsvReader(file, head, head.offset, head.line), of_cells)
+
+
+def read_lines(file: BinaryIO, make: Make) -> Iterator[Row]:
+    """The rows of NDJSON."""
+    from daemon.intake.parse import BodyError, Item, skip_bom
+    from daemon.intake.parse_ndjson import NdjsonReader
+
+    try:
+        lines: NdjsonReader[Item] = NdjsonReader(file, skip_bom(file), 0)
+    except BodyError as error:
+        raise _broken(error) from None
+    yield from rows_of(lines, make)
+
+
+def rows_of(reader: Reader[Item], make: Make) -> Iterator[Row]:
+    """What a reader of bodies finds, as rows. One at a time: what stands before the place at which a file breaks off is taken."""
+    from daemon.intake.parse import BodyError
+
+    try:
+        while items := reader.read(1):
+            for item in items:
+                bad = item.value is None
+                yield bad_row(item.line, reader.offset, item.code, item.detail) if bad else make(item.line, reader.offset, item.value or {})
+    except BodyError as error:
+        raise _broken(error) from None
+
+
+def _broken(error: BodyError) -> UsageError:
+    return UsageError(f"line {error.line}: {error} ({error.code}); what stood before it was taken")
 
 
 def import_rows(cli: Cli, rows: Iterator[Row], size: int | None, path: str, *, batch: bool) -> dict[str, Any]:
@@ -163,15 +159,21 @@ async def _send(api: Api, path: str, rows: list[Row], *, batch: bool) -> dict[st
 
 
 def _pieces(rows: Iterator[Row]) -> Iterator[list[Row]]:
+    """Some rows at a time; also those before the one at which the file breaks off."""
     piece: list[Row] = []
     size = 0
-    for row in rows:
-        length = len(row.text.encode()) + 1
-        if piece and (len(piece) >= MOST_ROWS or size + length > MOST_BYTES):
+    try:
+        for row in rows:
+            length = len(row.text.encode()) + 1
+            if piece and (len(piece) >= MOST_ROWS or size + length > MOST_BYTES):
+                yield piece
+                piece, size = [], 0
+            piece.append(row)
+            size += length
+    except UsageError:
+        if piece:
             yield piece
-            piece, size = [], 0
-        piece.append(row)
-        size += length
+        raise
     if piece:
         yield piece
 
@@ -179,7 +181,7 @@ def _pieces(rows: Iterator[Row]) -> Iterator[list[Row]]:
 def show_total(total: dict[str, Any]) -> None:
     """For eyes."""
     known = f", {total['known']} were there" if total["known"] else ""
-    screen.say(f"{total['rows']} rows: {total['kept']} taken{known}, {total['rejected']} rejected")
+    screen.say(f"{screen.number(total['rows'], 'row')}: {total['kept']} taken{known}, {total['rejected']} rejected")
     for error in total["errors"]:
         who = f" ({error['recipient']})" if error.get("recipient") else ""
         named = error.get("field") or (error.get("pointer") or "").removeprefix("/")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 import click
@@ -11,11 +11,10 @@ import click
 from daemon.cli import screen
 from daemon.cli.client import call, segment
 from daemon.cli.context import Cli, command, group
-from daemon.cli.importing import Row, bad_row, import_rows, is_csv, opened, read_rows, show_total
+from daemon.cli.importing import Row, bad_row, import_rows, is_csv, opened, read_lines, read_rows, rows_of, show_total
 from daemon.cli.jobs import file_size
 from daemon.errors import UsageError, nearest
 
-CHUNK = 500
 SHORT = {"recipient": "userId", "event": "event", "at": "timestamp", "id": "messageId", "properties": "properties"}
 """The fields of an event's row, and what they are in Segment's format, which may be used too."""
 _FORM = click.option("--format", "form", type=click.Choice(["ndjson", "csv"]), help="What FILE is (default: by its name or beginning).")
@@ -55,27 +54,22 @@ def _finish(cli: Cli, total: dict[str, Any]) -> None:
 
 
 def _recipients(file: BinaryIO, *, csv_file: bool) -> Iterator[Row]:
-    from daemon.intake.parse import BodyError, Item, Reader
+    from daemon.intake.parse import BodyError
     from daemon.intake.parse_csv import CsvReader, read_csv_head
-    from daemon.intake.parse_ndjson import NdjsonReader
 
+    if not csv_file:
+        yield from read_lines(file, _recipient)
+        return
     try:
-        reader: Reader[Item]
-        if csv_file:
-            head = read_csv_head(file)
-            if head is None:
-                return
-            reader = CsvReader(file, head, head.offset, head.line)
-        else:
-            reader = NdjsonReader(file, 0, 0)
-        while items := reader.read(CHUNK):
-            for item in items:
-                if item.value is None:
-                    yield bad_row(item.line, reader.offset, item.code, item.detail)
-                else:
-                    yield Row(item.line, json.dumps(item.value, separators=(",", ":")), reader.offset)
+        head = read_csv_head(file)
     except BodyError as error:
-        raise UsageError(f"line {error.line}: {error} ({error.code}); what stood before it was taken") from None
+        raise UsageError(f"line {error.line}: {error} ({error.code})") from None
+    if head is not None:
+        yield from rows_of(CsvReader(file, head, head.offset, head.line), _recipient)
+
+
+def _recipient(line: int, offset: int, value: dict[str, Any]) -> Row:
+    return Row(line, json.dumps(value, separators=(",", ":")), offset)
 
 
 def _message(line: int, offset: int, value: dict[str, Any]) -> Row:
@@ -91,7 +85,7 @@ def _message(line: int, offset: int, value: dict[str, Any]) -> Row:
     return Row(line, json.dumps(value, separators=(",", ":")), offset)
 
 
-def _check_columns(head: list[str]) -> None:
+def _check_columns(head: Sequence[str]) -> None:
     for name in head:
         if name not in SHORT and not name.startswith("properties."):
             hint = nearest(name, SHORT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 import click
@@ -36,7 +37,7 @@ def _row(line: int, offset: int, said: dict[str, Any]) -> Row:
     return Row(line, json.dumps(said, separators=(",", ":")), offset)
 
 
-def _check_columns(head: list[str]) -> None:
+def _check_columns(head: Sequence[str]) -> None:
     from daemon.intake.catalogue import FIELDS
 
     for name in head:

@@ -47,7 +47,7 @@ def import_list(cli: Cli, file: BinaryIO, **defaults: str | None) -> None:
 
 
 @command("export", short_help="Write the list, as hashes.")
-@click.argument("file", type=click.File("w", encoding="utf-8"), default="-")
+@click.argument("file", type=click.File("w", encoding="utf-8", lazy=False), default="-")
 def export(cli: Cli, file: IO[str]) -> None:
     """Write the list to FILE (default: standard output), a JSON object a line. Only hashes are kept, so only they can be written."""
     count = 0

@@ -32,8 +32,22 @@ class CsvHead(NamedTuple):
     line: int
 
 
+class CsvNames(NamedTuple):
+    """The first line: the names as they stand; the rows begin at `offset`."""
+
+    names: Sequence[str]
+    delimiter: str
+    offset: int
+
+
 def read_csv_head(file: BinaryIO) -> CsvHead | None:
     """The columns; None = the body is empty. Raises BodyError naming every column that is wrong."""
+    found = read_csv_names(file)
+    return None if found is None else CsvHead(_columns(found.names), found.delimiter, found.offset, 1)
+
+
+def read_csv_names(file: BinaryIO) -> CsvNames | None:
+    """The names of the columns, whatever they are; None = the body is empty. Raises BodyError."""
     start = skip_bom(file)
     raw = file.readline(MAX_HEAD_BYTES + 1)
     if not raw.strip():
@@ -49,7 +63,7 @@ def read_csv_head(file: BinaryIO) -> CsvHead | None:
         names = [name.strip() for name in next(csv.reader([text], delimiter=delimiter, strict=True))]
     except csv.Error as error:
         raise BodyError("columns", f"the column names cannot be read: {_told(error)}", 1) from None
-    return CsvHead(_columns(names), delimiter, start + len(raw), 1)
+    return CsvNames(names, delimiter, start + len(raw))
 
 
 def _told(error: Exception) -> str:

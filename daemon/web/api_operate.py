@@ -7,13 +7,14 @@ from typing import Any
 
 from daemon.errors import NotFoundError
 from daemon.ids import decode_id
+from daemon.model.delivery import Reason
 from daemon.web.fields import PAGING, Cursors, Field
 from daemon.web.operations import Operations, Page, Selection
 from daemon.web.route import Call, Handler, Route
 
 EXPECT = Field(name="expect", kind="integer", most=10**12, about="How many deliveries you mean to touch; another count is refused.")
 SELECTION = (
-    Field(name="reason", about="Only those held for this reason.", most=63),
+    Field(name="reason", about="Only those held for this reason.", choices=tuple(reason.value for reason in Reason)),
     Field(name="campaign", about="Only of this campaign.", most=200),
     Field(name="queue", about="Only of this queue.", most=63),
     Field(name="job", about="Only of this job.", most=200),

@@ -93,6 +93,9 @@ def test_held_job_is_released_or_cancelled_only_with_its_count(homing: CliWorld)
         said = homing(*words)
         assert said.code == 77
         assert "--expect 2" in said.err
+    said = homing("held", "list", "--reason", "count_mismatsh")  # an operator must not read that nothing is held for it
+    assert said.code == 2
+    assert "reason must be one of" in said.err
     assert homing.ok("held", "release", "--job", "other", "--expect", "0") == {"released": 0}
     assert homing.ok("held", "release", "--reason", "count_mismatch", "--expect", "2") == {"released": 2}
     assert homing.ok("held", "list") == []
@@ -159,6 +162,14 @@ def test_kill_switch_works_with_a_broken_store_and_a_broken_config(homing: CliWo
     config.write_text(config.read_text(encoding="utf-8").replace("[window]", "[windwo]"), encoding="utf-8")
     assert homing.ok("stop", "--all")["stopped"] is True
     assert (homing.folder / "var" / "stop").exists()
+
+
+def test_an_empty_list_of_suppressions_is_an_empty_file(homing: CliWorld) -> None:
+    """And a file that cannot be written is no success."""
+    out = homing.folder / "out.ndjson"
+    assert homing.ok("suppressions", "export", str(out)) == {"exported": 0}
+    assert out.read_bytes() == b""
+    assert homing("suppressions", "export", str(homing.folder / "nowhere" / "out.ndjson")).code == 2
 
 
 def test_suppressions_come_in_and_go_out_as_hashes(homing: CliWorld) -> None:

@@ -78,6 +78,31 @@ def test_events_of_all_forms_come_in_once(homing: CliWorld, monkeypatch: pytest.
     assert (profile["orders"], profile["value"], profile["unvalued"], profile["last_visit_at"]) == (3, 52.5, 1, "2026-04-02T10:00:00.000Z")
 
 
+def test_events_of_csv_are_read_as_those_of_jobs_are(homing: CliWorld) -> None:
+    """Semicolons, a byte-order mark; a quote that does not end costs its own row, and not all that follow."""
+    rows = [f"budi;Wished;2026-05-01T10:00:00Z;w-{n}" for n in range(3)]
+    path = put(homing, "events.csv", "\ufeffrecipient;event;at;id", 'anna;"Wished;2026-05-01T10:00:00Z;w-9', *rows)
+    said = homing("events", "import", path)
+    assert said.code == 1
+    assert "4 rows: 3 taken, 1 rejected" in said.out
+    assert "line 2: not CSV: a quoted cell that does not end" in said.out
+    said = homing("events", "import", put(homing, "twice.csv", "recipient,event,event", "a,b,c"))
+    assert (said.code, "stands twice" in said.err) == (2, True)
+
+
+def test_what_stands_before_the_place_at_which_a_file_breaks_off_is_taken(homing: CliWorld) -> None:
+    """As it is said; the rows of the piece at hand as well. A byte-order mark is no part of the first row."""
+    path = homing.folder / "people.ndjson"
+    path.write_text('\ufeff{"id": "anna", "email": "anna@example.com"}\n{"id": "budi"}\n{"id": "cit', encoding="utf-8")
+    said = homing("recipients", "import", str(path))
+    assert said.code == 2
+    assert "line 3: the body breaks off in its last line (cut_off); what stood before it was taken" in said.err
+    assert homing.ok("recipients", "show", "anna")["email"] == "anna@example.com"
+    assert homing.ok("recipients", "show", "budi")["recipient"] == "budi"
+    assert "UTF-16" in homing("recipients", "import", put(homing, "wide.csv", b"i\0d\0".decode())).err
+    assert "1 row: 1 taken" in homing("recipients", "import", put(homing, "one.csv", "id", "dewi")).out
+
+
 def test_products_come_from_csv_and_ndjson_with_bad_rows_named(homing: CliWorld) -> None:
     """An empty cell says nothing; a column that nobody knows is told before anything is taken."""
     path = put(homing, "products.csv", "product_id,name,category,price,in_stock", "tea,Aruna,tea,12.50,", ",x,,,", "cup,Bima,cups,ten,", "a,b")
