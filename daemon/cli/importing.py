@@ -97,7 +97,7 @@ def read_rows(
 
 def read_lines(file: BinaryIO, make: Make) -> Iterator[Row]:
     """The rows of NDJSON."""
-    from daemon.intake.parse import BodyError, Item, skip_bom
+    from daemon.intake.parse import BodyError, skip_bom
     from daemon.intake.parse_ndjson import NdjsonReader
 
     try:
