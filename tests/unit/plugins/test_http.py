@@ -78,6 +78,7 @@ async def connected(handler: Handler, **options: float) -> AsyncIterator[tuple[a
         ("::", False),
         ("fe80::1%eth0", False),
         ("fd00::1", False),
+        ("fec0::1", False),
         ("::ffff:127.0.0.1", False),
         ("::ffff:93.184.215.14", True),
         ("2002:7f00:0001::", False),
