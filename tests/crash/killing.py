@@ -22,7 +22,9 @@ from tests.crash.world import SPARE
 from tests.ports import free_port
 
 SETTLE_SECONDS = 240.0
-"""After the last kill: by then nothing may be left that falls due soon."""
+SETTLE_RATE = 25.0
+"""After the last kill: by then nothing may be left that falls due soon. Rows/s: a server that takes its time over each word of ten connections,
+and destinations that are asked slower after each of its refusals."""
 SENT_EACH = 2.6
 """About so many reach a person today: the day's cap allows three, the narrow windows less."""
 
@@ -57,8 +59,8 @@ def run(plan: Plan) -> list[str]:
             dropped = home.drop(people(max(round(plan.rows / SENT_EACH), 10)))
             kills = _kill(home, plan, random.Random(plan.seed))
             settled = _settle(home, plan)
-            doubts = _doubts(home, dropped)
             code = home.stop()
+            doubts = _doubts(home, dropped)
             seen = Evidence(
                 dropped=dropped, log=_log(log), ended=_ended(home), doubts=doubts, windows=home.windows, kills=kills,
                 connections=home.pool + SPARE, now=time.time(),
@@ -91,7 +93,7 @@ def _kill(home: Contest, plan: Plan, rng: random.Random) -> int:
 def _settle(home: Contest, plan: Plan) -> bool:
     """Until nothing is in hand and nothing falls due for a while; False when the time is over."""
     began = time.monotonic()
-    while time.monotonic() - began < SETTLE_SECONDS:
+    while time.monotonic() - began < max(SETTLE_SECONDS, plan.rows / SETTLE_RATE):
         soon = int((time.time() + plan.settle_seconds) * 1e6)
         if home.released_all(len(OPEN) + 2) and not home.falls_due(soon):
             return True
