@@ -14,6 +14,7 @@ from itertools import groupby
 
 from daemon.clock import Clock
 from daemon.content.audience_name import namer, values_of
+from daemon.content.offer_words import offer_text
 from daemon.content.version import CampaignVersion
 from daemon.errors import StoreUnavailableError
 from daemon.journey.profile import Shop
@@ -62,9 +63,15 @@ class Intent:
             first = names.index(rule.from_step) if rule.from_step in names else 0
             providers = tuple(name for name in rule.providers if name in self.providers)
             rules.append(Wanted(
-                providers=providers, names=variables, fill=fill, steps=frozenset(names[first:]), stay=rule.stay
+                providers=providers, names=variables, fill=fill, steps=frozenset(names[first:]), stay=rule.stay,
+                offered="offer.name" in variables and bool(campaign.offers), about=self._about(campaign, rule.description),
             ))  # fmt: skip
         return rules
+
+    def _about(self, campaign: Campaign, description: str) -> dict[str, str]:
+        """What the platform shows: the description, and the words of the offer, so that whoever makes the ad says what the mail said."""
+        words = {name: offer_text(offer, None, self.shop.currency) for name, offer in campaign.offers.items()}
+        return {"": description, **{name: f"{description}: {text}" if description else text for name, text in words.items()}}
 
     def topic(self, name: str) -> str | None:
         return self.campaigns[name].topic if name in self.campaigns else None
@@ -195,10 +202,9 @@ class Desired(Service):
     async def _join(self, campaign: int, name: str, wishes: Sequence[Wish]) -> int:
         """Write the wishes; audiences that are not there yet are made."""
         joined, now = 0, self._clock.instant()
-        for (provider, called), group in groupby(sorted(wishes), key=lambda wish: (wish.provider, wish.name)):
+        for (provider, called, about), group in groupby(sorted(wishes), key=lambda wish: (wish.provider, wish.name, wish.about)):
             audience = await self._store.write(
-                Lane.BULK, a.open_audience, campaign, provider, called, origin=a.WALK,
-                description=self.intent.campaigns[name].audiences[0].description, now=now,
+                Lane.BULK, a.open_audience, campaign, provider, called, origin=a.WALK, description=about, now=now
             )  # fmt: skip
             mine = [a.Want(audience, wish.person, wish.until) for wish in group]
             position = 0

@@ -28,16 +28,20 @@ def ways(row: DueRow, step: Step) -> tuple[str, ...]:
 
 
 def not_needed(row: DueRow, plan: Plan | None, known: Known, rules: Rules) -> Decision | None:
-    """The verdict on an escalation whose recipient has reacted to what it goes after."""
+    """The verdict on an escalation whose recipient has reacted to what it goes after, or whom it is not for."""
     step = plan.several.get(row.step) if plan is not None else None
     if row.escalates is None or step is None or step.escalate is None:
         return None
     seen = known.reactions.get(row.escalates, {})
     found = [(at, kind) for kind, at in seen.items() if kind in step.escalate.unless]
-    if not found:
+    facts: dict[str, object] = {"after": encode_id(row.escalates)}
+    if found:
+        at, kind = min(found)
+        facts |= {"reaction": kind, "reacted_at": tz.utc_text(at), "unless": list(step.escalate.unless)}
+    elif (row.campaign, row.version, row.step) in known.left_out:
+        facts["where"] = step.escalate.where
+    else:
         return None
-    at, kind = min(found)
-    facts = {"after": encode_id(row.escalates), "reaction": kind, "reacted_at": tz.utc_text(at), "unless": list(step.escalate.unless)}
     return Decision(
         verdict=Verdict.DROP, reason=Reason.NOT_NEEDED, rule=("escalate", rules.version), facts=facts, checks=(("exit", Verdict.DROP),)
     )  # fmt: skip

@@ -22,6 +22,7 @@ from daemon.journey.profile import Shop
 from daemon.links import CODES, Links
 from daemon.model.audience import AUDIENCE
 from daemon.model.delivery import SECOND, Decision, Instant, Reason, State, Verdict
+from daemon.model.expression import Expression
 from daemon.model.journey import ACT_CHANNELS, ACT_TOPIC, WalkState, way_of
 from daemon.pacing.destinations import Destinations
 from daemon.pacing.limits import Limits
@@ -187,6 +188,7 @@ class Judgement:
         push, offers = [], []
         pools: set[str] = set()
         trials: set[int] = set()
+        conditions: dict[tuple[int, int, str], Expression] = {}
         for campaign, version in sorted(versions):
             plan = self._plans.get(campaign, version, fetch)
             if plan is None:
@@ -198,8 +200,9 @@ class Judgement:
                 pools.update(offer.pool for offer in plan.campaign.offers.values() if offer.pool is not None)
             if plan.waiting:
                 trials.add(campaign)
+            conditions |= {(campaign, version, step): expression for step, expression in plan.escalating.items()}
         self._plans.trim(len(versions))
-        return Needs(push, offers, frozenset(pools), sorted(trials))
+        return Needs(push, offers, frozenset(pools), sorted(trials), conditions, self._judging.shop, self._now)
 
     def wants_profile(self, row: DueRow) -> bool:
         """Do the words of this one (its version's, or the newest loaded) say what a profile knows?"""

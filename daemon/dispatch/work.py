@@ -10,12 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from daemon.content.expression import parse_expression
 from daemon.content.render import Renderer
 from daemon.content.version import CampaignVersion
 from daemon.errors import ConfigError
 from daemon.journey.arms import digest_of
 from daemon.journey.sequence import hours_of
 from daemon.model.campaign import Campaign, Step
+from daemon.model.expression import Expression
 from daemon.model.product import Product
 from daemon.policy.hours import WindowError, WindowRule, parse_window
 from daemon.store.claim import Claimed
@@ -41,6 +43,8 @@ class Plan:
     """Steps that are no messages."""
     named: Mapping[str, str] = field(default_factory=dict)
     """Step -> the provider that it names."""
+    escalating: Mapping[str, Expression] = field(default_factory=dict)
+    """Steps whose escalation is not for everybody: whom it is for."""
 
     @classmethod
     def compile(cls, version: CampaignVersion, shop: Mapping[str, object]) -> Plan:
@@ -51,6 +55,10 @@ class Plan:
             hours=_hours(version.campaign), waiting=_waiting(version.campaign),
             acts=frozenset(step.name for step in version.campaign.steps if step.act is not None),
             named={step.name: step.act.provider for step in version.campaign.steps if step.act is not None and step.act.provider},
+            escalating={
+                step.name: parse_expression(step.escalate.where)
+                for step in version.campaign.steps if step.escalate is not None and step.escalate.where is not None
+            },
         )  # fmt: skip
 
 

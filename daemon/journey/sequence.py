@@ -173,13 +173,15 @@ def _former_ended(walk: Walk, campaign: Campaign, facts: Facts) -> Instant:
 
 
 def _over(walk: Walk, following: Sequence[Step], until: Instant, facts: Facts, now: Instant) -> Instant:
-    """When to look again whether a step has ended: it must have by `until`; what follows comes no sooner than if it were accepted now."""
+    """When to look again whether a step has ended: it must have by `until`; what follows comes no sooner than if it were accepted now. What
+    follows at once is looked for ever more seldom, up to once an hour: a message may wait for its window all night."""
+    half = (now - (walk.step_at or now)) // 2
     if following:
         step = following[0]
         day, delay = day_of(step, walk.arms), delay_of(step, walk.arms)
-        soonest = walk.anchor_at + walk.shift + day * DAY if day is not None else now + (delay or 0)
+        soonest = walk.anchor_at + walk.shift + day * DAY if day is not None else now + max(delay or 0, min(HOUR, half))
     else:
-        soonest = now + max(HOUR, (now - (walk.step_at or now)) // 2)
+        soonest = now + max(HOUR, half)
     if (after := facts.awaited.get(walk.step or "")) is not None:
         soonest = min(soonest, now + after)
     return max(now + SOON, min(soonest, until))

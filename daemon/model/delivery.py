@@ -156,7 +156,7 @@ REASONS: Mapping[Reason, ReasonRule] = {
     Reason.LEFT_SEGMENT: ReasonRule(_X, State.DROPPED, "the recipient left the segment"),
     Reason.CONVERTED: ReasonRule(_X, State.DROPPED, "the recipient did what the campaign wants"),
     Reason.ALREADY_ENROLLED: ReasonRule(_X, State.DROPPED, "the recipient already walks, or lately walked, through this campaign (`again`)"),
-    Reason.NOT_NEEDED: ReasonRule(_X, State.DROPPED, "the recipient reacted to what was sent over an earlier channel"),
+    Reason.NOT_NEEDED: ReasonRule(_X, State.DROPPED, "the recipient reacted to what was sent over an earlier channel, or what follows is not for him (`where`)"),
     Reason.CAMPAIGN_PAUSED: ReasonRule(_D, State.DUE, "`homing campaigns resume`, `homing queue resume` or resume the job"),
     Reason.CAMPAIGN_NOT_STARTED: ReasonRule(_D, State.DUE, "waits for `starts`, or for `homing campaigns start`"),
     Reason.CAMPAIGN_ENDED: ReasonRule(_X, State.EXPIRED, "the campaign's `ends` has passed"),

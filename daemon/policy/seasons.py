@@ -1,33 +1,41 @@
 """POLICY, seasons: when the seasons that a step may wait for begin, by country. Data and pure functions.
 
-Fixed days by country, the days of lunar calendars as they are reckoned in advance (the sighting may move them by a day), so far as the
-table goes: beyond it a step does not wait.
+Fixed days by country, of the Gregorian or of the Solar Hijri calendar; and the days of the lunar calendar as they are reckoned in advance
+(the sighting may move them by a day), so far as the table goes: beyond it a step does not wait.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
+from functools import lru_cache
 
 from daemon.model.delivery import Instant
 from daemon.policy.tz import first_instant_of, local_day
 
 ANYWHERE = "*"
 _FIXED: Mapping[str, Mapping[str, tuple[int, int]]] = {
-    "back_to_school": {"US": (8, 1), "GB": (8, 15), "DE": (8, 10), "IR": (9, 1), "ID": (6, 25), "MY": (12, 15), "SG": (12, 10),
-                       "AU": (1, 12), ANYWHERE: (8, 15)},
-    "year_end": {"IR": (2, 20), "AF": (2, 20), ANYWHERE: (12, 1)},
+    "back_to_school": {"US": (8, 1), "GB": (8, 15), "DE": (8, 10), "ID": (6, 25), "MY": (12, 15), "SG": (12, 10), "AU": (1, 12),
+                       ANYWHERE: (8, 15)},
+    "singles_day": {ANYWHERE: (11, 4)},
+    "year_end": {ANYWHERE: (12, 1)},
     "new_year": {ANYWHERE: (12, 27)},
     "spring": {"AU": (9, 1), "NZ": (9, 1), "ZA": (9, 1), ANYWHERE: (3, 1)},
-    "nowruz": {ANYWHERE: (2, 27)},
 }  # fmt: skip
-"""(month, day) on which a season begins in a country. Iran's year ends in March: its year's end is the month of Esfand."""
-_RAMADAN = (date(2026, 2, 18), date(2027, 2, 8), date(2028, 1, 28), date(2029, 1, 16), date(2030, 1, 6), date(2030, 12, 26))
-_EID = (date(2026, 3, 20), date(2027, 3, 10), date(2028, 2, 27), date(2029, 2, 15), date(2030, 2, 5), date(2031, 1, 25))
-"""First days of Ramadan, and of the feast after it (Lebaran, Hari Raya, Eid)."""
+"""(month, day) on which a season begins in a country; that of 11.11 a week before it."""
+_SOLAR_HIJRI: Mapping[str, Mapping[str, tuple[int, int]]] = {
+    "back_to_school": {"IR": (6, 10)},
+    "year_end": {"IR": (12, 1), "AF": (12, 1)},
+    "nowruz": {ANYWHERE: (12, 8)},
+}
+"""The same, of the calendar of Iran: schools open on 1 Mehr, the year ends with Esfand, and three weeks before Nowruz people buy for it."""
+_RAMADAN = tuple(map(date.fromisoformat, ["2026-02-18", "2027-02-08", "2028-01-28", "2029-01-16", "2030-01-06", "2030-12-26", "2031-12-15", "2032-12-04", "2033-11-23", "2034-11-12", "2035-11-01", "2036-10-20", "2037-10-10", "2038-09-30", "2039-09-19", "2040-09-07", "2041-08-28", "2042-08-17", "2043-08-06", "2044-07-26", "2045-07-15", "2046-07-05", "2047-06-24", "2048-06-12", "2049-06-02", "2050-05-22"]))  # fmt: skip
+_EID = tuple(map(date.fromisoformat, ["2026-03-20", "2027-03-10", "2028-02-27", "2029-02-15", "2030-02-05", "2031-01-25", "2032-01-14", "2033-01-02", "2033-12-23", "2034-12-12", "2035-12-01", "2036-11-19", "2037-11-08", "2038-10-29", "2039-10-19", "2040-10-07", "2041-09-26", "2042-09-15", "2043-09-04", "2044-08-24", "2045-08-14", "2046-08-03", "2047-07-24", "2048-07-12", "2049-07-01", "2050-06-20"]))  # fmt: skip
+"""First days of Ramadan, and of the feast after it (Lebaran, Hari Raya, Eid). From the end of 2031 on by the Umm al-Qura calendar
+(hijridate 2.6)."""
 BEFORE_EID = timedelta(days=14)
 """People buy for the feast in the fortnight before it."""
-NAMES = frozenset({*_FIXED, "black_friday", "ramadan", "lebaran"})
+NAMES = frozenset({*_FIXED, *_SOLAR_HIJRI, "black_friday", "ramadan", "lebaran"})
 
 
 def starts_in(name: str, country: str | None, year: int) -> Iterator[date]:
@@ -40,9 +48,25 @@ def starts_in(name: str, country: str | None, year: int) -> Iterator[date]:
         first = date(year, 11, 1)
         thursday = first + timedelta(days=(3 - first.weekday()) % 7 + 21)
         yield thursday + timedelta(days=1)
+    elif (solar := _day_of(_SOLAR_HIJRI.get(name, {}), country, _FIXED.get(name, {}))) is not None:
+        yield from (day for day in (_gregorian(each, *solar) for each in (year - 622, year - 621)) if day.year == year)
     else:
         days = _FIXED[name]
         yield date(year, *days.get(country or ANYWHERE, days[ANYWHERE]))
+
+
+def _day_of(days: Mapping[str, tuple[int, int]], country: str | None, instead: Mapping[str, object]) -> tuple[int, int] | None:
+    """The day of a country; that of all others only where the other calendar has none."""
+    return days.get(country or ANYWHERE, days.get(ANYWHERE) if not instead else None)
+
+
+@lru_cache(maxsize=256)
+def _gregorian(year: int, month: int, day: int) -> date:
+    """Of a day of the Solar Hijri calendar."""
+    from persiantools.jdatetime import JalaliDate
+
+    found: date = JalaliDate(year, month, day).to_gregorian()  # type: ignore[no-untyped-call]
+    return found
 
 
 def season_starts(names: Sequence[str], country: str | None, zone: str, now: Instant) -> dict[str, list[Instant]]:

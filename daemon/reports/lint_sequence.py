@@ -12,6 +12,8 @@ from daemon.reports.lint import ERROR, Finding, Look, Rule
 
 LEAST_GAP = 10
 """Days between two messages to people who are away."""
+MONTH = 30
+"""Days. So far apart nobody feels a beat: the generic sequence of the sources is 30, 60, 90."""
 LEAST_PERCENT, MOST_PERCENT = 15, 40
 SMS = "sms"
 
@@ -115,7 +117,7 @@ def gaps(look: Look) -> Iterator[Finding]:
             what = f"{name} follows after {gap} days: people who are away need {LEAST_GAP} to 15 between messages, growing"
             yield look.at(("step", index, "day"), "gap-too-short", what)
     widths = {gap for _, _, gap in pairs}
-    if len(pairs) > 1 and len(widths) == 1:
+    if len(pairs) > 1 and len(widths) == 1 and min(widths) < MONTH:
         what = f"all gaps are {widths.pop()} days: let them grow, the first 10 to 15 days, later ones more"
         yield look.at(("step", pairs[-1][0], "day"), "gaps-fixed", what)
 

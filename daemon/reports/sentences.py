@@ -154,6 +154,8 @@ class Teller:
     def ended(self, reason: str, facts: Mapping[str, Any], expires: Instant, *, channel: str) -> str:
         """Dropped, expired or cancelled."""
         template = ENDED.get(reason) or f"Not sent: {_remedy(reason)}."
+        if reason == Reason.NOT_NEEDED and "where" in facts:
+            template = "Not sent: what follows over this channel is only for those with {where}."
         return template.format_map(_Facts(self._words(facts, channel, None), expires=self.when(expires)))
 
     def held(self, reason: str, facts: Mapping[str, Any]) -> str:

@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, bindparam, case, func, literal_column, select, union_all
 
+from daemon.journey.profile import Shop
 from daemon.model.audience import AUDIENCE
 from daemon.model.delivery import Instant, State
+from daemon.model.expression import Expression
 from daemon.model.journey import ACT_TOPIC
 from daemon.model.offer import Issue
 from daemon.policy.caps import Touch
@@ -23,6 +25,7 @@ from daemon.store.codes import free_codes
 from daemon.store.experiments import decided
 from daemon.store.issues import issues_of
 from daemon.store.push import PushAddress, push_addresses
+from daemon.store.segment_sql import members_matching
 from daemon.store.sql import fetch, ids, in_list
 
 
@@ -102,12 +105,17 @@ class Holdings(NamedTuple):
 
 class Needs(NamedTuple):
     """What has to be known for some (campaign, version) pairs beside: `push` may turn to a push channel, `offers` have offers, with codes
-    of these `pools`. `trials`: campaigns of which some people wait for the winner of an experiment."""
+    of these `pools`. `trials`: campaigns of which some people wait for the winner of an experiment. `conditions`: (campaign, version, step)
+    -> whom its escalation is for, asked at `now`, with the tiers of `shop`; `reads`: nothing may be written for it."""
 
     push: Collection[tuple[int, int]] = ()
     offers: Collection[tuple[int, int]] = ()
     pools: frozenset[str] = frozenset()
     trials: Collection[int] = ()
+    conditions: Mapping[tuple[int, int, str], Expression] = MappingProxyType({})
+    shop: Shop = Shop()
+    now: Instant = 0
+    reads: bool = False
 
 
 NO_NEEDS = Needs()
@@ -131,6 +139,8 @@ class Known:
     """(campaign, step, digest of the experiment) -> the variant that won; the same for all persons."""
     reactions: dict[int, dict[str, Instant]] = field(default_factory=dict)
     """What people did (not machines) about deliveries that others go after: delivery -> kind of feedback -> when first."""
+    left_out: set[tuple[int, int, str]] = field(default_factory=set)
+    """(campaign, version, step) whose escalation is not for this person."""
 
 
 _ENROLLER = s.job.alias("enroller")
@@ -302,6 +312,8 @@ def known_of(
     if escalating:
         for delivery, kind, at in fetch(conn, _REACTIONS, ("persons", "deliveries"), (persons, ids(sorted(escalating)))):
             known[escalating[delivery]].reactions.setdefault(delivery, {})[kind] = at
+        if needs.conditions:
+            _note_left_out(conn, known, rows, needs)
     if reached:
         for person, addresses in push_addresses(conn, sorted(reached)).items():
             known[person].push = addresses
@@ -312,6 +324,17 @@ def known_of(
         for one in known.values():
             one.won = won
     return known
+
+
+def _note_left_out(conn: Connection, known: Mapping[int, Known], rows: Iterable[DueRow], needs: Needs) -> None:
+    """Whom the `where` of an escalation does not match."""
+    asked: dict[tuple[int, int, str], set[int]] = {}
+    for row in rows:
+        if row.escalates is not None and (key := (row.campaign, row.version, row.step)) in needs.conditions:
+            asked.setdefault(key, set()).add(row.person)
+    for key, persons in asked.items():
+        for person in persons - members_matching(conn, needs.conditions[key], persons, needs.shop, needs.now, writes=not needs.reads):
+            known[person].left_out.add(key)
 
 
 def _note_contacts(conn: Connection, known: Mapping[int, Known], persons: str, horizon: Instant) -> None:

@@ -285,7 +285,7 @@ def _decide_now(conn: Connection, deliveries: Sequence[DeliveryRow], now: Instan
         return {}
     versions = frozenset((row.campaign, version) for row in rows for version in (row.version, row.newest))
     needs = verdicts.prepare(versions, partial(body_of, conn)) or NO_NEEDS
-    known = known_of(conn, rows, verdicts.horizon, verdicts.pushed, needs)
+    known = known_of(conn, rows, verdicts.horizon, verdicts.pushed, needs._replace(reads=True))
     together = [row for row in rows if row.delivery in takeable]
     groups = [together, *([row] for row in rows if row.delivery not in takeable)]
     return {item.row.delivery: item.decision for group in groups if group for item in verdicts(group, known, frozenset())}

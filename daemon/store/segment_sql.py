@@ -344,15 +344,17 @@ class Kept:
         return hash(self._spelled)
 
 
-def members_matching(conn: Connection, expression: Expression, persons: Collection[int], shop: Shop, now: Instant) -> set[int]:
+def members_matching(
+    conn: Connection, expression: Expression, persons: Collection[int], shop: Shop, now: Instant, *, writes: bool = True
+) -> set[int]:
     """Those of these persons whom the expression (of the scope recipient) holds for at `now`; nobody who was erased. A few at a time: it
     runs inside the transaction of whoever asks. Where the expression reads `score_30d`, scores of which something has aged out are brought
-    up to date first, so that then it writes.
+    up to date first, so that then it writes (`writes` False: they are taken as they stand).
     """
     if not persons:
         return set()
     wanted = ids(sorted(persons))
-    if "score_30d" in expression.columns and (aged := fetch(conn, _AGED, ("persons", "now"), (wanted, now))):
+    if writes and "score_30d" in expression.columns and (aged := fetch(conn, _AGED, ("persons", "now"), (wanted, now))):
         rescore(conn, [person for (person,) in aged], now)
     statement = _matching(expression.tree, Kept(shop))
     return {person for (person,) in fetch(conn, statement, ("persons", *VALUES), (wanted, *moment(now, shop)))}

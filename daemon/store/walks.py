@@ -1,4 +1,5 @@
-"""The desired set of a campaign's `[[audience]]`, read from its deliveries: who walks, or has lately ended a walk (ADR 0008).
+"""The desired set of a campaign's `[[audience]]`, read from its deliveries: who walks, or has lately ended a walk (ADR 0008). One that is
+named after the offer has those who hold this very offer: from the acceptance of its message to its end.
 
 Where a campaign has walks (ADR 0010), somebody is in while his is open and has come to one of the steps, and for `stay` after its last
 one; not if he exited, came home, or is held out. Else a walk is a recipient with deliveries: open while one of them is not at its end,
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, func, literal_column, or_, select
@@ -19,6 +20,7 @@ from daemon.journey.tiers import band_of, tier_of
 from daemon.model.audience import AUDIENCE
 from daemon.model.delivery import Instant, State
 from daemon.model.journey import WalkState
+from daemon.model.offer import IssueState
 from daemon.store import schema as s
 from daemon.store.audiences import WALK, Leaving, Standing, audiences_of, standings_of, wanted_in
 from daemon.store.sql import fetch, ids, in_list
@@ -54,27 +56,37 @@ _PEOPLE = (
     .outerjoin(s.profile, _P.person == _R.id)
     .where(in_list(_R.id, "persons"))
 )  # fmt: skip
+_I = s.issue.c
+_CARRIED = (
+    select(_I.person, _I.offer, _I.ends_at)
+    .where(_I.campaign == bindparam("campaign"), in_list(_I.person, "persons"), _I.state == literal_column(f"'{IssueState.OPEN.value}'"))
+    .order_by(_I.accepted_at, _I.id)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """One `[[audience]]` as the comparison needs it. `providers`: those that are loaded · `names`: its variables, `fill`: their values ->
-    the name · `steps`: members from one of these on."""
+    the name · `steps`: members from one of these on · `about`: what the platform shows, by offer where it is named after one (`offered`),
+    else that of ""."""
 
     providers: tuple[str, ...]
     names: tuple[str, ...]
     fill: Callable[[tuple[str, ...]], str]
     steps: frozenset[str]
     stay: int
+    about: Mapping[str, str] = field(default_factory=dict)
+    offered: bool = False
 
 
 class Wish(NamedTuple):
-    """Somebody who should be in an audience that may not be there yet."""
+    """Somebody who should be in an audience that may not be there yet, and what the platform is to show of it."""
 
     provider: str
     name: str
     person: int
     until: Instant | None
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +145,7 @@ def compare_walks(
     inside = wanted_in(conn, audiences.values(), persons)
     standings = standings_of(conn, persons, topic=topic, rule=consent)
     people = {row[0]: row[1:] for row in fetch(conn, _PEOPLE, ("persons",), (ids(persons),))}
+    carried = _open_offers(conn, campaign, persons, now) if any(rule.offered for rule in rules) else {}
     wishes: list[Wish] = []
     right: set[tuple[int, int]] = set()
     for rule in rules:
@@ -145,17 +158,30 @@ def compare_walks(
             if orders:
                 bought = {"orders": orders, "value": value, "last_order_at": last}
                 known |= {"tier": tier_of(bought, shop), "band": band_of(bought, shop, now)}
-            filled = rule.fill(values(rule.names, known, json.loads(traits) if traits else {}))
             until = None if end == OPEN else end
+            offer = ""
+            if rule.offered:
+                if person not in carried:
+                    continue  # no message has brought it yet, or what it brought is over: ads promise nothing else
+                offer, over = carried[person]
+                known["offer.name"] = offer
+                until = min((at for at in (until, over) if at is not None), default=None)
+            filled = rule.fill(values(rule.names, known, json.loads(traits) if traits else {}))
             for provider in rule.providers:
                 number = audiences.get((provider, filled))
                 if number is not None:
                     right.add((number, person))
                     if (number, person) in inside and inside[number, person] == until:
                         continue
-                wishes.append(Wish(provider, filled, person, until))
+                wishes.append(Wish(provider, filled, person, until, rule.about.get(offer, "")))
     leaving = [Leaving(audience, person, _why(standings.get(person))) for audience, person in inside if (audience, person) not in right]
     return Compared(wishes=wishes, leaving=leaving, cursor=following, looked_at=len(persons))
+
+
+def _open_offers(conn: Connection, campaign: int, persons: Sequence[int], now: Instant) -> dict[int, tuple[str, Instant | None]]:
+    """Person -> (offer, its end) of what its last accepted message of the campaign brought, as long as that holds."""
+    rows = fetch(conn, _CARRIED, ("campaign", "persons"), (campaign, ids(persons)))
+    return {person: (offer, ends) for person, offer, ends in rows if ends is None or ends > now}
 
 
 def _why(standing: Standing | None) -> str:

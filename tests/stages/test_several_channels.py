@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -418,6 +419,25 @@ async def test_a_reaction_of_a_person_calls_the_escalation_off(opening: Opening,
         last, first = await world.explain()
         assert (last["facts"]["reaction"], last["facts"]["after"]) == (kind, first["id"])
         assert f"it was not needed, the recipient {kind} what was sent before" in last["text"]
+
+
+@pytest.mark.parametrize("where", ["traits.club = 'gold'", "traits.club = 'gold' and (score_30d >= 0 or score_30d is null)"])
+async def test_an_escalation_goes_to_those_only_whom_it_is_for(opening: Opening, where: str) -> None:
+    """`where` is asked as it is claimed; the others' is dropped, and explain, which only reads, says for whom it is."""
+    world = await opening(replace(ESCALATED, escalate=Escalation(to=("sms",), after=3 * DAY, where=where)))
+    await world.drop(person("c-1", traits={"club": "gold"}), person("c-2", traits={"club": "tin"}), person("c-3"))
+    await world.send()
+    for name in ("c-1", "c-2"):  # a score that has aged meanwhile
+        await world.inner.do("INSERT INTO profile (person, score, score_until) VALUES (:p, 1, :at)", p=person_id(name), at=NOW + DAY)
+    world.inner.clock.wall += 3 * DAY
+    waiting = (await world.explain("c-2"))[0]
+    assert (waiting["decision"], waiting["reason"]) == ("drop", "not_needed")
+    await world.send()
+    assert sorted(world.sent) == [("c-1", "email"), ("c-1", "sms"), ("c-2", "email"), ("c-3", "email")]
+    assert [(await world.rows(name))[1] for name in ("c-2", "c-3")] == [("sms", "dropped", "not_needed")] * 2
+    last = (await world.explain("c-2"))[0]
+    assert last["facts"]["where"] == where
+    assert f"only for those with {where}." in last["text"]
 
 
 @pytest.mark.promise("P6")

@@ -34,7 +34,8 @@ SEGMENTS = load_segments(CONFIG.homing.segments)
 CATALOGUE, PROBLEMS = read_campaigns(ROOT / "campaigns", surroundings_of(CONFIG, SEGMENTS))
 PLAYBOOK = {
     "standard": [45, 60, 90], "high_value": [30, 45, 60, 80, 100], "deep_lapse": [180, 195, 215], "cart": [], "replenish": [0],
-    "post_reactivation": [3, 10, 20, 30], "season": [100, 115], "nps": [],
+    "post_reactivation": [3, 10, 20, 30], "season": [100, 115], "nps": [], "inactive": [30, 60, 90], "welcome": [], "birthday": [0, 10],
+    "contract": [-30, -7, 3, 20], "second_purchase": [30, 40], "engagement": [], "browsed": [], "store_visit": [], "detractors": [],
 }  # fmt: skip
 FACTS = replace(
     gather(CONFIG, SEGMENTS, audience=50_000), traits=["first_name"], rates={"email": 50.0, "sms": 10.0},
@@ -43,7 +44,7 @@ FACTS = replace(
 """A shop as the playbook takes it to be."""
 PROFILE: dict[str, Any] = {
     "orders": 4, "value": 1_250_000_000, "returns": 0, "discount_orders": 1, "first_order_at": NOW - 345 * DAY, "last_order_at": NOW - 45 * DAY,
-    "last_product": '{"name": "Aruna"}', "score": 0, "tickets_open": 0, "subscription_active": 0, "subscription_ends_at": None,
+    "last_product": '{"name": "Aruna"}', "score": 0, "tickets_open": 0, "subscription_active": 0, "subscription_ends_at": NOW + 30 * DAY, "last_seen_at": NOW - 40 * DAY,
 }  # fmt: skip
 
 

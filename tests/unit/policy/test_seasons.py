@@ -24,12 +24,19 @@ NOW = to_instant(datetime(2026, 11, 22, tzinfo=UTC))
         ("ramadan", "ID", 2027, [date(2027, 2, 8)]),
         ("ramadan", "ID", 2030, [date(2030, 1, 6), date(2030, 12, 26)]),
         ("lebaran", "ID", 2027, [date(2027, 2, 24)]),
-        ("ramadan", "ID", 2040, []),
+        ("ramadan", "ID", 2040, [date(2040, 9, 7)]),
+        ("lebaran", "ID", 2033, [date(2033, 12, 9)]),
+        ("ramadan", "ID", 2051, []),
+        ("singles_day", "ID", 2026, [date(2026, 11, 4)]),
+        ("nowruz", "IR", 2027, [date(2027, 2, 27)]),
+        ("nowruz", "DE", 2029, [date(2029, 2, 26)]),
+        ("year_end", "IR", 2029, [date(2029, 2, 19)]),
+        ("back_to_school", "IR", 2026, [date(2026, 9, 1)]),
         ("spring", "AU", 2026, [date(2026, 9, 1)]),
     ],
 )
 def test_first_days(name: str, country: str | None, year: int, days: list[date]) -> None:
-    """By the country; lunar ones as far as the table goes, some years twice."""
+    """By the country and its calendar: after a leap year of Iran a day earlier; lunar ones as far as the table goes, some years twice."""
     assert list(starts_in(name, country, year)) == days
 
 

@@ -150,6 +150,12 @@ def test_triggered_sequences_are_not_judged_as_those_for_people_who_are_away() -
     assert [each.rule for each in found(cart, caps=())] == []
 
 
+def test_gaps_of_a_month_are_no_drumbeat() -> None:
+    """Days 30, 60 and 90 are the generic sequence of the sources; 45, 60 and 75 are found (above)."""
+    monthly = GOOD.replace("day = 45", "day = 30")
+    assert [each.rule for each in found(monthly)] == []
+
+
 def test_a_holdout_of_all_campaigns_is_one() -> None:
     """Those whom the config holds out measure this campaign too."""
     bare = GOOD.replace("[holdout]\nshare = 0.1\n", "")
