@@ -310,10 +310,7 @@ def known_of(
     for person, kind, channel, scope, reason in fetch(conn, _SUPPRESSED, ("persons",), (persons,)):
         known[person].suppressions.append((kind, SuppressionRow(channel=channel, scope=scope, reason=reason)))
     if escalating:
-        for delivery, kind, at in fetch(conn, _REACTIONS, ("persons", "deliveries"), (persons, ids(sorted(escalating)))):
-            known[escalating[delivery]].reactions.setdefault(delivery, {})[kind] = at
-        if needs.conditions:
-            _note_left_out(conn, known, rows, needs)
+        _note_reactions(conn, known, rows, escalating, needs)
     if reached:
         for person, addresses in push_addresses(conn, sorted(reached)).items():
             known[person].push = addresses
@@ -326,8 +323,13 @@ def known_of(
     return known
 
 
-def _note_left_out(conn: Connection, known: Mapping[int, Known], rows: Iterable[DueRow], needs: Needs) -> None:
-    """Whom the `where` of an escalation does not match."""
+def _note_reactions(
+    conn: Connection, known: Mapping[int, Known], rows: Iterable[DueRow], escalating: Mapping[int, int], needs: Needs
+) -> None:  # fmt: skip
+    """What calls escalations off: reactions to what they go after, and a `where` that does not match the person."""
+    listed = ids(sorted(known)), ids(sorted(escalating))
+    for delivery, kind, at in fetch(conn, _REACTIONS, ("persons", "deliveries"), listed):
+        known[escalating[delivery]].reactions.setdefault(delivery, {})[kind] = at
     asked: dict[tuple[int, int, str], set[int]] = {}
     for row in rows:
         if row.escalates is not None and (key := (row.campaign, row.version, row.step)) in needs.conditions:
