@@ -18,7 +18,6 @@ from plugins import Member
 _NOT_DIGITS = re.compile(r"\D+")
 _EMAIL, _PHONE = 1, 2
 _BYTES = 32
-_GMAIL = frozenset({"gmail.com", "googlemail.com"})
 _WORDS = {"granted": "CONSENT_GRANTED", "denied": "CONSENT_DENIED"}
 
 

@@ -19,7 +19,7 @@ from daemon.intake.rows import MAX_ID, Fields, RowChecker
 from daemon.journey.events import PAGE, SCREEN, content_id, event_id
 from daemon.model.delivery import MINUTE, Instant
 from daemon.model.job import RowError
-from daemon.store.events import EventRow
+from daemon.store.event_row import EventRow
 from daemon.store.recipients import person_id
 from daemon.store.tracking import Link, Message
 

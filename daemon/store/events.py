@@ -16,6 +16,7 @@ from daemon.journey.events import CLICKED, FORBIDDING, OPENED, UNSEEN, VISITS, W
 from daemon.journey.profile import Shop
 from daemon.model.delivery import Instant
 from daemon.store import schema as s
+from daemon.store.event_row import EventRow
 from daemon.store.exits import note_happened
 from daemon.store.merged import survivors_of
 from daemon.store.products import forget_bought, note_bought
@@ -26,18 +27,6 @@ from daemon.store.wake import wake
 
 MOST_NAMES = 10_000
 """Names of events. A sender that makes names of its data (one for each product) would fill the store with them."""
-
-
-class EventRow(NamedTuple):
-    """One event, ready for the store. `id`: hash of its message's id; `seen`: its person was about (where the name does not say)."""
-
-    person: int
-    key: str
-    name: str
-    id: int
-    at: Instant
-    properties: str | None = None
-    seen: bool = True
 
 
 class Taken(NamedTuple):

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, literal_column, or_, select, update
 
 from daemon.model.delivery import DAY, Instant
 from daemon.model.journey import WalkState
 from daemon.store import schema as s
+from daemon.store.event_row import EventRow
 from daemon.store.filters import passes
 from daemon.store.sql import fetch, ids, in_list, many
 
@@ -35,19 +36,6 @@ class Use(NamedTuple):
     event: str
     kind: Kind
     filter: str | None = None
-
-
-class Happened(Protocol):
-    """An event that was kept (`store.events.EventRow`)."""
-
-    @property
-    def person(self) -> int: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def at(self) -> Instant: ...
-    @property
-    def properties(self) -> str | None: ...
 
 
 class Ending(NamedTuple):
@@ -108,7 +96,7 @@ class Concerned(NamedTuple):
     moved: bool
 
 
-def note_happened(conn: Connection, kept: Sequence[Happened], now: Instant) -> Concerned:
+def note_happened(conn: Connection, kept: Sequence[EventRow], now: Instant) -> Concerned:
     """End the walks that these events end, and keep what may begin one."""
     uses = _uses_of(conn, kept)
     if not uses:
@@ -123,7 +111,7 @@ Uses = Mapping[str, Sequence[tuple[str, int, str | None]]]
 """Event -> (kind, campaign, filter) of each campaign that makes something of it."""
 
 
-def _uses_of(conn: Connection, rows: Sequence[Happened]) -> Uses:
+def _uses_of(conn: Connection, rows: Sequence[EventRow]) -> Uses:
     uses: dict[str, list[tuple[str, int, str | None]]] = defaultdict(list)
     for event, kind, campaign, filter in fetch(conn, _USES, ("names",), (ids(sorted({row.name for row in rows})),)) if rows else ():
         uses[event].append((kind, campaign, filter))
@@ -138,14 +126,14 @@ def ending_events(conn: Connection) -> list[str]:
     return [event for (event,) in fetch(conn, _MADE)]
 
 
-def note_inherited(conn: Connection, rows: Sequence[Happened], now: Instant) -> None:
+def note_inherited(conn: Connection, rows: Sequence[EventRow], now: Instant) -> None:
     """What somebody did who is one with another now: it ends the walks of the persons that the rows name, as if they had done it. Nothing
     begins by it."""
     if uses := _uses_of(conn, rows):
         _end_walks(conn, rows, uses, now)
 
 
-def _keep_triggers(conn: Connection, kept: Iterable[Happened], uses: Uses, now: Instant) -> bool:
+def _keep_triggers(conn: Connection, kept: Iterable[EventRow], uses: Uses, now: Instant) -> bool:
     found = [
         (campaign, row.person, row.at, now, row.name, row.properties)
         for row in kept
@@ -166,8 +154,8 @@ def put_triggers(conn: Connection, rows: Sequence[Trigger]) -> int:
     return many(conn, _TRIGGERED, _TRIGGER_NAMES, [(number, *row) for number, row in enumerate(rows, first)])
 
 
-def _end_walks(conn: Connection, kept: Iterable[Happened], uses: Uses, now: Instant) -> frozenset[int]:
-    mine: dict[int, list[tuple[Happened, dict[int, set[str]]]]] = defaultdict(list)
+def _end_walks(conn: Connection, kept: Iterable[EventRow], uses: Uses, now: Instant) -> frozenset[int]:
+    mine: dict[int, list[tuple[EventRow, dict[int, set[str]]]]] = defaultdict(list)
     for row in kept:
         kinds: dict[int, set[str]] = defaultdict(set)
         for kind, campaign, filter in uses[row.name]:
@@ -202,7 +190,7 @@ def _not_ahead(walk: _Walk, now: Instant) -> _Walk:
     return walk._replace(since_at=min(walk.since_at, now - DAY), entered_at=min(walk.entered_at, now - DAY))
 
 
-def end_of(walk: _Walk, told: Iterable[tuple[Happened, set[str]]]) -> tuple[Ending | None, Instant | None]:
+def end_of(walk: _Walk, told: Iterable[tuple[EventRow, set[str]]]) -> tuple[Ending | None, Instant | None]:
     """(how these events end the walk, None = it stays as it is; when the goal was first reached). What happened before the walk began but
     after what it rests on (its anchor, its trigger) and was told only now ends it too: it should not have begun."""
     goal_at = walk.goal_at

@@ -18,7 +18,7 @@ from daemon.journey.profile import Shop
 from daemon.model.delivery import Instant, Reason
 from daemon.store import schema as s
 from daemon.store.audiences import inherit_stays
-from daemon.store.events import EventRow
+from daemon.store.event_row import EventRow
 from daemon.store.exits import ending_events, note_inherited
 from daemon.store.issues import inherit_issues
 from daemon.store.merge_sends import inherit_sends

@@ -15,8 +15,8 @@ from daemon.journey.recommend import ALL, anchors, products_of, recommend
 from daemon.model.delivery import Instant
 from daemon.model.product import Bought, Product
 from daemon.store import schema as s
+from daemon.store.event_row import EventRow
 from daemon.store.meta import set_meta
-from daemon.store.redemptions import Told
 from daemon.store.sql import fetch, ids, in_list, many
 
 CHANGED = "catalogue_changed"
@@ -58,7 +58,7 @@ def put_products(conn: Connection, products: Sequence[Product], now: Instant) ->
     set_meta(conn, CHANGED, str(now))
 
 
-def note_bought(conn: Connection, rows: Iterable[Told]) -> None:
+def note_bought(conn: Connection, rows: Iterable[EventRow]) -> None:
     """New events, some of them orders: who bought what. A cancelled order still says what a person wants."""
     lines: dict[tuple[int, str], Instant] = {}
     for row in rows:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, and_, bindparam, case, func, literal_column, null, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
@@ -21,23 +21,8 @@ from daemon.model.delivery import Instant
 from daemon.model.offer import IssueState
 from daemon.store import schema as s
 from daemon.store.codes import lose_codes
+from daemon.store.event_row import EventRow
 from daemon.store.sql import fetch, ids, in_list, many
-
-
-class Told(Protocol):
-    """`store.events.EventRow`."""
-
-    @property
-    def person(self) -> int: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def id(self) -> int: ...
-    @property
-    def at(self) -> Instant: ...
-    @property
-    def properties(self) -> str | None: ...
-
 
 _R, _I = s.redemption.c, s.issue.c
 _told = upsert(s.redemption)
@@ -59,7 +44,7 @@ _FLAG = (
 )
 
 
-def note_orders(conn: Connection, rows: Iterable[Told]) -> None:
+def note_orders(conn: Connection, rows: Iterable[EventRow]) -> None:
     """New events, some of them about orders, with what follows for codes."""
     orders = [row for row in rows if row.name in ORDERS]
     if not orders:
@@ -86,7 +71,7 @@ def inherit_redemptions(conn: Connection, other: int, person: int) -> None:
         restate(conn, sorted(codes))
 
 
-def _happening(row: Told) -> Happening:
+def _happening(row: EventRow) -> Happening:
     return Happening(row.name, row.at, row.id, json.loads(row.properties or "{}"))
 
 

@@ -19,7 +19,8 @@ from daemon.journey.profile import Shop
 from daemon.model.delivery import DAY, Instant
 from daemon.model.segment import ENTERED, LEFT
 from daemon.store import schema as s
-from daemon.store.events import EventRow, take_events
+from daemon.store.event_row import EventRow
+from daemon.store.events import take_events
 from daemon.store.merged import survivors_of
 from daemon.store.sql import fetch, ids, in_list, many, pour, pouring, rows, value
 from daemon.store.writer import redone

@@ -14,7 +14,8 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from daemon.journey.profile import Shop
 from daemon.model.delivery import Instant
 from daemon.store import schema as s
-from daemon.store.events import EventRow, take_events
+from daemon.store.event_row import EventRow
+from daemon.store.events import take_events
 from daemon.store.merge import Merged, merge
 from daemon.store.merged import survivors_of
 from daemon.store.recipients import PlanRow, upsert_recipients

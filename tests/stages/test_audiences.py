@@ -17,7 +17,8 @@ from daemon.store import schema as s
 from daemon.store.audience_batches import waiting_members
 from daemon.store.audience_marks import forget_members, stale_members
 from daemon.store.audiences import leave_audiences
-from daemon.store.events import EventRow, take_events
+from daemon.store.event_row import EventRow
+from daemon.store.events import take_events
 from daemon.store.recipients import person_id
 from daemon.store.suppressions import SuppressionEntry, add_suppressions
 from daemon.store.unsubscribe import withdraw

@@ -9,7 +9,8 @@ from pathlib import Path
 from daemon.app.revaluing import STRETCH, Revaluing
 from daemon.journey.events import event_id
 from daemon.journey.profile import Shop
-from daemon.store.events import EventRow, take_events
+from daemon.store.event_row import EventRow
+from daemon.store.events import take_events
 from daemon.store.profiles import valued_for
 from daemon.store.recipients import person_id
 from daemon.store.writer import Lane

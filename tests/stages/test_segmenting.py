@@ -27,7 +27,8 @@ from daemon.pacing.stride import Stride
 from daemon.service import Signals
 from daemon.store.churn import Forecast
 from daemon.store.erase import erase_recipient
-from daemon.store.events import EventRow, take_events
+from daemon.store.event_row import EventRow
+from daemon.store.events import take_events
 from daemon.store.recipients import person_id
 from daemon.store.segments import known_segments, members_after, open_run
 from daemon.store.writer import Lane, Store

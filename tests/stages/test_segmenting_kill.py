@@ -17,7 +17,8 @@ import pytest
 from daemon.journey.events import event_id
 from daemon.journey.profile import Shop
 from daemon.model.delivery import DAY
-from daemon.store.events import EventRow, take_events
+from daemon.store.event_row import EventRow
+from daemon.store.events import take_events
 from daemon.store.recipients import person_id
 from daemon.store.writer import Lane, Store
 from tests.stages.intake_world import NOW

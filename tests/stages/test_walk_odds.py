@@ -19,7 +19,8 @@ from daemon.model.delivery import DAY, MINUTE
 from daemon.model.journey import After, Enrol, Exit, Goal, Trigger
 from daemon.service import Signals
 from daemon.store.erase import erase_recipient
-from daemon.store.events import EventRow, take_events
+from daemon.store.event_row import EventRow
+from daemon.store.events import take_events
 from daemon.store.move import FIRST, Cursor, move_some
 from daemon.store.operate import set_campaign_status
 from daemon.store.recipients import person_id

@@ -15,7 +15,8 @@ from daemon.journey.events import event_id
 from daemon.journey.profile import Shop
 from daemon.model.campaign import Campaign, CampaignStatus, Step
 from daemon.model.delivery import DAY
-from daemon.store.events import EventRow, Taken, take_events
+from daemon.store.event_row import EventRow
+from daemon.store.events import Taken, take_events
 from daemon.store.recipients import person_id
 from daemon.store.recover import begin
 from daemon.store.writer import Lane

@@ -16,7 +16,8 @@ from daemon.journey.profile import Shop
 from daemon.model.delivery import DAY, HOUR
 from daemon.store import schema as s
 from daemon.store.erase import erase_recipient
-from daemon.store.events import MOST_NAMES, EventRow, Taken, forget_events, take_events
+from daemon.store.event_row import EventRow
+from daemon.store.events import MOST_NAMES, Taken, forget_events, take_events
 from daemon.store.profiles import age_scores, read_profile, revalue, valued_for
 from daemon.store.recipients import person_id
 from daemon.store.writer import Lane

@@ -23,7 +23,7 @@ from daemon.model.journey import WalkState
 from daemon.store import engine as engines
 from daemon.store import schema as s
 from daemon.store.erase import erase_recipient
-from daemon.store.events import EventRow
+from daemon.store.event_row import EventRow
 from daemon.store.exits import Kind as Use
 from daemon.store.flight import Kind
 from daemon.store.merge import merge

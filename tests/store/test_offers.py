@@ -18,7 +18,8 @@ from daemon.model.delivery import DAY, HOUR, Decision, Reason, Verdict
 from daemon.store import schema as s
 from daemon.store.codes import NewCode, add_codes, key_of, list_pools, pools_that_differ, wake_for_codes
 from daemon.store.erase import erase_recipient
-from daemon.store.events import EventRow, take_events
+from daemon.store.event_row import EventRow
+from daemon.store.events import take_events
 from daemon.store.facts import DueRow
 from daemon.store.flight import Kind
 from daemon.store.issues import Wanted, expire, forget_issues, issues_of, settle, to_settle

@@ -21,7 +21,8 @@ from daemon.model.offer import IssueState
 from daemon.store import schema as s
 from daemon.store.claim import Claimed
 from daemon.store.codes import NewCode, add_codes, free_codes, pools_that_differ
-from daemon.store.events import EventRow, take_events
+from daemon.store.event_row import EventRow
+from daemon.store.events import take_events
 from daemon.store.facts import DueRow
 from daemon.store.flight import Kind
 from daemon.store.issues import Wanted, expire, issues_of, settle

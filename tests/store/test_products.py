@@ -19,7 +19,8 @@ from daemon.model.delivery import DAY
 from daemon.model.product import Product
 from daemon.store import engine as engines
 from daemon.store.erase import erase_recipient
-from daemon.store.events import EventRow, take_events
+from daemon.store.event_row import EventRow
+from daemon.store.events import take_events
 from daemon.store.matching import best_sellers, count_buyers, count_pairs, note_counted, put_counted, put_sellers, to_count
 from daemon.store.merge import merge
 from daemon.store.migrate import upgrade
