@@ -11,6 +11,7 @@ from daemon.app.offering import SECONDS, Offering
 from daemon.app.recommending import Recommending
 from daemon.app.sending import World
 from daemon.config.load import Config
+from daemon.content.roadmap import load_roadmap
 from daemon.intake.catalogue import Catalogue
 from daemon.intake.stocking import Stocking
 from daemon.intake.tracker import shop_of
@@ -32,7 +33,7 @@ class Bookkeeping:
     ) -> None:  # fmt: skip
         self.offers = Stocking(store=world.store, clock=world.clock, changed=changed)
         self.products = Catalogue(store=world.store, clock=world.clock)
-        self.reports = Reporting(store=world.store)
+        self.reports = Reporting(store=world.store, ideas=lambda: load_roadmap(config().homing.campaigns))
         self.notices = Noticing(world, lambda: config().notify, round_seconds=lambda: max(ROUND_SECONDS, poll_seconds))
         self._services: list[Service] = [
             self.notices,

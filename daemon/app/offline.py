@@ -22,6 +22,7 @@ from daemon.app.segmentation import Segmentation
 from daemon.app.setup import Setup, read_setup
 from daemon.audience.expand import Expansion
 from daemon.clock import Clock, SystemClock
+from daemon.content.roadmap import load_roadmap
 from daemon.disk import Disk, SystemDisk
 from daemon.dispatch.gate import Gate
 from daemon.dispatch.journal import Journal
@@ -135,7 +136,8 @@ async def _served(
         unsubscribing=Unsubscribing(store=store, clock=clock, log=log, metrics=metrics, woken=lambda: None),
         suppressions=Suppressing(store=store, pepper=pepper, clock=clock),
         offers=Stocking(store=store, clock=clock, changed=lambda: None), products=Catalogue(store=store, clock=clock),
-        reports=Reporting(store=store), not_ready=lambda: "no daemon runs", tracker=tracker,
+        reports=Reporting(store=store, ideas=lambda: load_roadmap(config.homing.campaigns)),
+        not_ready=lambda: "no daemon runs", tracker=tracker,
         people=People(store=store, pepper=pepper, clock=clock, log=log, tracker=tracker),
         links=links, changed=expansion.poke, segments=segmentation.desk,
         pushing=Pushing(store=store, links=links, clock=clock, log=log, metrics=metrics, taker=lambda: None),

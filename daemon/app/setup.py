@@ -12,6 +12,7 @@ from typing import Any
 
 from daemon.config import Config, key_name, order, read_config
 from daemon.content.campaigns import Catalogue, Surroundings, Wanted, load_campaigns
+from daemon.content.roadmap import load_roadmap
 from daemon.content.segment_file import checkers, load_segments
 from daemon.dispatch.door import PROVIDER, AudienceDoor
 from daemon.errors import ConfigError, Problem, nearest
@@ -87,6 +88,10 @@ def read_setup(path: Path, environ: Mapping[str, str]) -> Setup:
     if not any(key == "homing.campaigns" or key.startswith("topics") for key in wrong):  # what it is checked against
         try:
             catalogue = _load_catalogue(config, segments, loading)
+        except ConfigError as error:
+            problems += error.problems
+        try:
+            load_roadmap(config.homing.campaigns)
         except ConfigError as error:
             problems += error.problems
     if problems or rules is None or catalogue is None or loading is None or segments is None:

@@ -188,3 +188,12 @@ def needed(rate: float, lift: float, alpha: float = ALPHA) -> int:
 
 
 _NORMAL = {0.05: 1.96, 0.01: 2.5758}
+
+
+def people_needed(base: float, lift: float) -> int:
+    """People an arm by which a lift of a rate is found four times in five: what a test that is looked at once would need (5 %, two-sided,
+    power 0.8), and two thirds more for looking every day (measured: 3,000 for 10 % and 3 points, 6,500 for 2 points), rounded up to
+    hundreds. `base`, `lift`: shares, both above 0 and below 1 together."""
+    middle = base + lift / 2
+    once = 2 * (1.96 + 0.8416) ** 2 * middle * (1 - middle) / lift**2
+    return math.ceil(once * 5 / 3 / 100) * 100

@@ -10,9 +10,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from daemon.content.roadmap import Idea
 from daemon.errors import NotFoundError, nearest
+from daemon.reports import roadmap
 from daemon.reports.experiments import COLUMNS, rows_of
-from daemon.store.experiments import results
+from daemon.store.experiments import results, trying
 from daemon.store.writer import Writes
 
 
@@ -51,20 +53,32 @@ REPORTS: Mapping[str, Kind] = {
 
 
 class Reporting:
-    """The door of reports."""
+    """The door of reports. `ideas()`: those of the roadmap, read when they are asked for; ConfigError if the file is wrong."""
 
-    def __init__(self, *, store: Writes) -> None:
-        self._store = store
+    def __init__(self, *, store: Writes, ideas: Callable[[], Sequence[Idea]] = tuple) -> None:
+        self._store, self._ideas = store, ideas
+        self._reports: Mapping[str, Kind] = {
+            **REPORTS,
+            "roadmap": Kind(
+                about="What is planned to be tried, what runs and what is decided, over all campaigns, the most important first.",
+                columns=roadmap.COLUMNS, make=self._roadmap,
+            ),
+        }  # fmt: skip
+
+    async def _roadmap(self, store: Writes, campaign: str | None) -> tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]:
+        rows = roadmap.roadmap_rows(self._ideas(), await store.read(trying), await store.read(results))
+        mine = [row for row in rows if campaign in (None, row["campaign"])]
+        return mine, mine
 
     def known(self) -> Mapping[str, str]:
         """Name -> what it says."""
-        return {name: kind.about for name, kind in REPORTS.items()}
+        return {name: kind.about for name, kind in self._reports.items()}
 
     async def report(self, name: str, campaign: str | None = None) -> Report:
         """Raises NotFoundError for a name that is none."""
-        kind = REPORTS.get(name)
+        kind = self._reports.get(name)
         if kind is None:
-            hint = nearest(name, REPORTS)
-            raise NotFoundError(f'no report "{name}"' + (f'; did you mean "{hint}"?' if hint else f" (there are {', '.join(REPORTS)})"))
+            hint = nearest(name, self._reports)
+            raise NotFoundError(f'no report "{name}"' + (f'; did you mean "{hint}"?' if hint else f" (there are {', '.join(self.known())})"))
         rows, details = await kind.make(self._store, campaign)
         return Report(name=name, about=kind.about, columns=kind.columns, rows=rows, details=details)

@@ -196,6 +196,22 @@ def running(conn: Connection) -> list[tuple[int, str, int]]:
     return [(number, name, version) for number, name, version in fetch(conn, _CAMPAIGNS)]
 
 
+_TRYING = (
+    select(s.campaign.c.name, s.campaign.c.status, _V.body)
+    .join(s.campaign_version, and_(_V.campaign == s.campaign.c.id, _V.version == s.campaign.c.version))
+    .where(
+        s.campaign.c.name.not_like(literal_column("'job:%'")),
+        func.instr(_V.body, literal_column("'\"experiment\":{'")) > literal_column("0"),
+    )
+    .order_by(s.campaign.c.name)
+)
+
+
+def trying(conn: Connection) -> list[tuple[str, str, str]]:
+    """(name, status, body of the newest version) of all campaigns that try something, drafts and archived ones too."""
+    return [(name, status, body) for name, status, body in fetch(conn, _TRYING)]
+
+
 def versions_of(conn: Connection, campaign: int) -> Mapping[int, str]:
     """Version -> body of a campaign."""
     rows: list[tuple[Any, ...]] = fetch(conn, _VERSIONS, ("campaign",), (campaign,))
