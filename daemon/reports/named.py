@@ -79,6 +79,7 @@ class Reporting:
         kind = self._reports.get(name)
         if kind is None:
             hint = nearest(name, self._reports)
-            raise NotFoundError(f'no report "{name}"' + (f'; did you mean "{hint}"?' if hint else f" (there are {', '.join(self.known())})"))
+            more = f'; did you mean "{hint}"?' if hint else f" (there are {', '.join(self._reports)})"
+            raise NotFoundError(f'no report "{name}"{more}')
         rows, details = await kind.make(self._store, campaign)
         return Report(name=name, about=kind.about, columns=kind.columns, rows=rows, details=details)

@@ -68,7 +68,8 @@ def _row(
     decided = result.decided_at if result is not None else None
     return {
         "status": status, "priority": None, "campaign": campaign, "step": step, "hypothesis": hypothesis, "metric": metric,
-        "needed": needed, "people": min((arm["people"] for arm in arms), default=0), "finding": result.finding if result is not None else None,
+        "needed": needed, "people": min((arm["people"] for arm in arms), default=0),
+        "finding": result.finding if result is not None else None,
         "winner": result.winner if result is not None else None, "decided_at": iso(decided) if decided is not None else None,
     }  # fmt: skip
 
