@@ -76,9 +76,10 @@ class ControlServer(WebServer):
 
 
 @contextlib.asynccontextmanager
-async def serve_offline(path: Path) -> AsyncIterator[Path]:
-    """Take the state lock and serve until the caller is done. Gives the folder of the control socket. StateHeldError, ConfigError.."""
-    setup = read_setup(path, os.environ)
+async def serve_offline(path: Path, *, lenient: bool = False) -> AsyncIterator[Path]:
+    """Take the state lock and serve until the caller is done. Gives the folder of the control socket. StateHeldError, ConfigError..
+    `lenient`: whatever is wrong with campaigns and segments, of which then nothing is told to the store."""
+    setup = read_setup(path, os.environ, lenient=lenient)
     clock, ids, disk = SystemClock(), SystemIds(), SystemDisk()
     homing = setup.config.homing
     lock = StateLock(homing.state_dir)
@@ -92,7 +93,8 @@ async def serve_offline(path: Path) -> AsyncIterator[Path]:
             raise StoreUnavailableError(damage)
         store = Store.open(homing.database)
         try:
-            await register_campaigns(store, setup.catalogue.versions, clock.instant())
+            if not lenient:
+                await register_campaigns(store, setup.catalogue.versions, clock.instant())
             gate = Gate(homing.state_dir / STOP_FILE, await store.read(load_gate))
             with tempfile.TemporaryDirectory(prefix="homing-") as folder:
                 async with _served(Path(folder), setup, lock, store, gate, pepper, clock, ids, disk):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.config import Config, key_name, order, read_config
-from daemon.content.campaigns import Catalogue, Surroundings, Wanted, load_campaigns
+from daemon.content.campaigns import Catalogue, Surroundings, Wanted, load_campaigns, read_campaigns
 from daemon.content.roadmap import load_roadmap
 from daemon.content.segment_file import checkers, load_segments
 from daemon.dispatch.door import PROVIDER, AudienceDoor
@@ -52,8 +52,9 @@ class Setup:
         return shop_of(self.config)
 
 
-def read_setup(path: Path, environ: Mapping[str, str]) -> Setup:
-    """Read and check it all. ConfigError holds every problem found, each with its file and line."""
+def read_setup(path: Path, environ: Mapping[str, str], *, lenient: bool = False) -> Setup:
+    """Read and check it all. ConfigError holds every problem found, each with its file and line. `lenient`: mistakes of campaigns and
+    segments stop nothing; those campaigns are there that have none."""
     config, problems = read_config(path, environ)
     if config is None:
         raise ConfigError(problems)
@@ -79,29 +80,33 @@ def read_setup(path: Path, environ: Mapping[str, str]) -> Setup:
         ]
     problems.sort(key=order)
     segments: Segments | None = NO_SEGMENTS
+    mistakes: list[Problem] = []
     if "homing.segments" not in wrong:
         try:
             segments = load_segments(config.homing.segments)
         except ConfigError as error:
             segments = None
-            problems += error.problems
+            mistakes += error.problems
     if not any(key == "homing.campaigns" or key.startswith("topics") for key in wrong):  # what it is checked against
         try:
             catalogue = _load_catalogue(config, segments, loading)
         except ConfigError as error:
-            problems += error.problems
+            mistakes += error.problems
+            catalogue = read_campaigns(config.homing.campaigns, surroundings_of(config, segments))[0]
         try:
             load_roadmap(config.homing.campaigns)
         except ConfigError as error:
-            problems += error.problems
-    if problems or rules is None or catalogue is None or loading is None or segments is None:
-        raise ConfigError(problems)
+            mistakes += error.problems
+    if problems or (mistakes and not lenient) or rules is None or catalogue is None or loading is None:
+        raise ConfigError(problems + mistakes)
     if loading.audiences:
         loading = replace(loading, channels=(*loading.channels, DOOR))
     warnings = [str(each) for each in loading.problems if each.kind is ProblemKind.PLUGIN]
     warnings += _channels(config, loading) + _campaigns(config, catalogue) + _templates(config, catalogue)
     warnings += _unserved(config, catalogue, loading) + _audiences(config, catalogue, loading)
-    return Setup(config=config, rules=rules, catalogue=catalogue, loading=loading, warnings=tuple(warnings), segments=segments)
+    return Setup(
+        config=config, rules=rules, catalogue=catalogue, loading=loading, warnings=tuple(warnings), segments=segments or NO_SEGMENTS
+    )  # fmt: skip
 
 
 def _filled(provider: str, settings: Mapping[str, Any], wrong: tuple[str, ...]) -> dict[str, Any]:

@@ -146,8 +146,9 @@ def daemon_runs(state_dir: Path) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def connect(cli: Cli, *, seconds: float = ANSWER_SECONDS) -> AsyncIterator[Api]:
-    """The API of the daemon, or of this process under the state lock (StateHeldError when someone else has that)."""
+async def connect(cli: Cli, *, seconds: float = ANSWER_SECONDS, looks: bool = False) -> AsyncIterator[Api]:
+    """The API of the daemon, or of this process under the state lock (StateHeldError when someone else has that). `looks`: it only looks
+    at what is in the store, so that a mistake in a campaign is a warning."""
     state_dir = _state_dir(cli)
     async with contextlib.AsyncExitStack() as stack:
         offline = False
@@ -156,7 +157,13 @@ async def connect(cli: Cli, *, seconds: float = ANSWER_SECONDS) -> AsyncIterator
             from daemon.app.offline import serve_offline
 
             try:
-                folder = await stack.enter_async_context(serve_offline(cli.config_path))
+                try:
+                    folder = await stack.enter_async_context(serve_offline(cli.config_path))
+                except ConfigError as wrong:
+                    if not looks:
+                        raise
+                    folder = await stack.enter_async_context(serve_offline(cli.config_path, lenient=True))
+                    _warn("no daemon would start with these mistakes:", wrong)
                 offline = True
             except StateHeldError as held:
                 await _wait_for_daemon(state_dir, held)
@@ -172,10 +179,14 @@ def _state_dir(cli: Cli) -> Path:
         found = cli.state_dir_alone()
         if found is None or not daemon_runs(found):
             raise
-        screen.note(f"warning: {cli.config_path} is wrong now, and the daemon goes on with the config that it has:")
-        for line in str(wrong).splitlines():
-            screen.note(f"  {line}")
+        _warn(f"{cli.config_path} is wrong now, and the daemon goes on with the config that it has:", wrong)
         return found
+
+
+def _warn(what: str, wrong: ConfigError) -> None:
+    screen.note(f"warning: {what}")
+    for line in str(wrong).splitlines():
+        screen.note(f"  {line}")
 
 
 async def _wait_for_daemon(state_dir: Path, held: StateHeldError) -> None:
@@ -214,11 +225,11 @@ async def tell_daemon(state_dir: Path, method: str, path: str, body: Any, second
         return await Api(session, offline=False).call(method, path, body=body)
 
 
-def with_api(cli: Cli, work: Callable[[Api], Awaitable[T]], *, seconds: float = ANSWER_SECONDS) -> T:
-    """Run `work` with a connection, from a command."""
+def with_api(cli: Cli, work: Callable[[Api], Awaitable[T]], *, seconds: float = ANSWER_SECONDS, looks: bool = False) -> T:
+    """Run `work` with a connection (see `connect`), from a command."""
 
     async def run() -> T:
-        async with connect(cli, seconds=seconds) as api:
+        async with connect(cli, seconds=seconds, looks=looks) as api:
             return await work(api)
 
     return asyncio.run(run())

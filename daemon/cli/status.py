@@ -17,7 +17,7 @@ def status(cli: Cli) -> None:
     async def work(api: Api) -> dict[str, Any]:
         return {**await api.call("GET", "/v1/status"), "daemon": not api.offline}
 
-    found = with_api(cli, work)
+    found = with_api(cli, work, looks=True)
     cli.answer(found, lambda: _show(found))
 
 

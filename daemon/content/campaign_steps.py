@@ -240,6 +240,8 @@ def _reactions(value: Any) -> tuple[str, ...]:
 def _tags(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not value:
         raise BadValue('must be a list of tags such as ["comeback"]')
+    if (split := next((item for item in value if isinstance(item, str) and "," in item), None)) is not None:
+        raise BadValue(f'has a comma in "{split}": a comma parts tags; write each as one of the list')
     return tuple(dict.fromkeys(short_text(item) for item in value))
 
 

@@ -80,7 +80,9 @@ def _weekdays(field: str) -> str:
         return field
     found: set[int] = set()
     for item in field.split(","):
-        span, _, step = item.partition("/")
+        span, stepped, step = item.partition("/")
+        if stepped and (not step.isdecimal() or not 1 <= int(step) <= 7):
+            raise ValueError(f'"{item}": behind / stands each how many days, 1 to 7')
         first, dash, last = ("0", "-", "6") if span == "*" else span.partition("-")
         start, end = _weekday(first), _weekday(last) if dash else _weekday(first)
         days = [(start + n) % 7 for n in range((end - start) % 7 + 1)]

@@ -19,6 +19,7 @@ from daemon.errors import UsageError
 from daemon.intake.suppressing import lines_of
 from daemon.journey.codes import fault, normal
 from daemon.model.job import RowError
+from daemon.store.campaigns import must_know
 from daemon.store.codes import Added, NewCode, Pool, add_codes, list_pools, pools_that_differ, wake_for_codes
 from daemon.store.issued import IssuedCode, issued_codes
 from daemon.store.redemptions import Line, Strange, books, strange_uses, unbalanced
@@ -130,7 +131,9 @@ class Stocking:
         done.free = next((pool.free for pool in pools if pool.name == done.pool), 0)
 
     async def books(self, campaign: str | None = None) -> Books:
-        """Each offer that was issued, by state, and each pool; with whatever does not add up."""
+        """Each offer that was issued, by state, and each pool; with whatever does not add up. NotFoundError: no such campaign."""
+        if campaign is not None:
+            await self._store.read(must_know, campaign)
         lines = await self._store.read(books, campaign)
         wrong = [f"{name}, {offer}: {off} issued in no known state" for (name, offer), off in unbalanced(lines).items()]
         differ = await self._store.read(pools_that_differ)
@@ -143,7 +146,9 @@ class Stocking:
         return await self._store.read(strange_uses, after, limit)
 
     async def codes(self, after: int, limit: int, campaign: str | None, offer: str | None, state: str | None) -> list[IssuedCode]:
-        """Codes that were given out, behind the issue `after`; `state` as for `issued_codes`."""
+        """Codes that were given out, behind the issue `after`; `state` as for `issued_codes`. NotFoundError: no such campaign."""
+        if campaign is not None:
+            await self._store.read(must_know, campaign)
         return await self._store.read(functools.partial(issued_codes, campaign=campaign, offer=offer, state=state), after, limit)
 
 

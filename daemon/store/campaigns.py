@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, func, insert, literal_column, select, update
 
+from daemon.errors import NotFoundError
 from daemon.model.delivery import Instant
 from daemon.store import schema as s
 from daemon.store.exits import Use, set_uses
@@ -114,6 +115,12 @@ def campaign_id(conn: Connection, name: str) -> int:
     if found is None:
         raise LookupError(f"no campaign {name}")
     return found
+
+
+def must_know(conn: Connection, name: str) -> None:
+    """NotFoundError if there is no campaign of this name."""
+    if value(conn, _ID, ("name",), (name,)) is None:
+        raise NotFoundError(f'no campaign is named "{name}"; `homing campaigns list` shows them')
 
 
 def statuses(conn: Connection, names: Iterable[str]) -> dict[str, tuple[int, str]]:

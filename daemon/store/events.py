@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, bindparam, delete, func, insert, literal_column, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from daemon.journey.events import CLICKED, FORBIDDING, OPENED, UNSEEN, VISITS, WEIGHTY
+from daemon.journey.events import CLICKED, FORBIDDING, OPENED, ORDER, UNSEEN, VISITS, WEIGHTY
 from daemon.journey.profile import Shop
 from daemon.model.delivery import Instant
 from daemon.store import schema as s
@@ -23,6 +23,7 @@ from daemon.store.products import forget_bought, note_bought
 from daemon.store.profiles import Sight, note_sights, remake
 from daemon.store.redemptions import note_orders
 from daemon.store.sql import fetch, ids, in_list, many, pour, pouring
+from daemon.store.sunset import bring_back
 from daemon.store.wake import wake
 
 MOST_NAMES = 10_000
@@ -72,10 +73,15 @@ def take_events(conn: Connection, rows: Sequence[EventRow], shop: Shop, now: Ins
     remake(conn, {row.person for row in kept if row.name in WEIGHTY}, shop, now)
     note_orders(conn, kept)
     note_bought(conn, kept)
+    bring_back(conn, _bought(kept))
     concerned = note_happened(conn, kept, now)
     moved = sorted({row.person for row in kept if row.name in FORBIDDING} | concerned.ended)
     many(conn, _RAISE, ("b_person",), [(person,) for person in moved])
     return Taken(how, wake(conn, moved, now) if moved else 0, len(fresh), concerned.moved)
+
+
+def _bought(kept: Iterable[EventRow]) -> dict[int, Instant]:
+    return {row.person: row.at for row in sorted(kept, key=lambda row: row.at) if row.name == ORDER}
 
 
 def _of_survivors(conn: Connection, rows: Sequence[EventRow]) -> Sequence[EventRow]:

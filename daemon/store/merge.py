@@ -30,6 +30,7 @@ from daemon.store.recipients import free_zone_holds, person_id
 from daemon.store.redemptions import inherit_redemptions
 from daemon.store.segments import inherit_memberships
 from daemon.store.sql import fetch, ids, in_list, many
+from daemon.store.sunset import bring_back_either
 from daemon.store.suppressions import ANY_CHANNEL, SuppressionEntry, add_suppressions
 from daemon.store.wake import wake
 
@@ -96,6 +97,7 @@ def merge(conn: Connection, previous: str, person: int, shop: Shop, now: Instant
     if theirs is None:
         return None
     whole = _filled(mine, theirs)
+    bring_back_either(conn, other, survivor)
     many(conn, _AWAY, ("b_id", "b_now"), [(other, now)])
     many(conn, _FILL, _FILL_NAMES, [(survivor, *whole[2:10], now)])
     _unite_wishes(conn, mine, theirs)

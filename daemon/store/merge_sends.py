@@ -147,6 +147,7 @@ def _move(conn: Connection, rows: list[_Row], person: int, behind: dict[int, int
     many(conn, _MOVE, ("b_id", "b_person", "b_wave"), [(row.id, person, wave[row.id]) for row in rows])
     flying = [row.id for row in rows if row.flying]
     many(conn, _MOVE_FLIGHT, ("b_id", "b_person", "b_wave"), [(number, person, wave[number]) for number in flying])
-    sent = [(row.id, row.left_at or row.reached_at or 0) for row in rows if row.flying or row.state == State.IN_DOUBT.value]
+    doubtful = [row for row in rows if row.flying or row.state == State.IN_DOUBT.value or row.key == "doubt"]
+    sent = [(row.id, row.left_at or row.reached_at or 0) for row in doubtful]
     # commits may be ahead of the clock: it must not look as if it had been handed over after its end
     many(conn, _LAST_TRY, ("b_id", "b_end"), [(number, max(now, at + 1)) for number, at in sent])

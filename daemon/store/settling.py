@@ -18,12 +18,10 @@ from daemon.model.journey import WalkState
 from daemon.store import schema as s
 from daemon.store.enrolling import Entrant, Entry, enrol, walked_campaigns
 from daemon.store.sql import fetch, ids, in_list, many
-from daemon.store.suppressions import SuppressionEntry, add_suppressions
+from daemon.store.sunset import let_go
 from daemon.store.tallies import Tallies
-from daemon.store.wake import wake
 from daemon.store.walking import Walking, touches_of
 
-MARKETING, ANY_CHANNEL = "marketing", "*"
 REASONS = {WalkState.EXITED.value: Reason.EXITED, WalkState.CONVERTED.value: Reason.CONVERTED, WalkState.MERGED.value: Reason.MERGED}
 """Why nothing more is sent of a walk that ended so; one that is finished has nothing left to send."""
 _W, _D = s.walk.c, s.delivery.c
@@ -48,8 +46,6 @@ _SETTLE = (
         touched_at=bindparam("b_touched"),
     )
 )  # fmt: skip
-_HASHES = select(s.recipient.c.id, s.recipient.c.email_hash, s.recipient.c.phone_hash).where(in_list(s.recipient.c.id, "persons"))
-_RAISE = update(s.recipient).where(s.recipient.c.id == bindparam("b_person")).values(guard=s.recipient.c.guard + literal_column("1"))
 
 
 def settle_walks(conn: Connection, settled: Sequence[Settled], now: Instant) -> Sequence[Settled]:
@@ -68,18 +64,8 @@ def settle_walks(conn: Connection, settled: Sequence[Settled], now: Instant) -> 
             into.setdefault((one.into.campaign, one.into.version), (one.into, set()))[1].add(one.walk.person)
     for entry, persons in into.values():
         enrol(conn, entry, [Entrant(person) for person in sorted(persons)], now)
-    _let_go(conn, sorted({one.walk.person for one in fresh if one.sunset}), now)
+    let_go(conn, {one.walk.person: one.walk.since_at for one in fresh if one.sunset}, now)
     return fresh
-
-
-def _let_go(conn: Connection, persons: Sequence[int], now: Instant) -> None:
-    """No marketing goes to these persons any more."""
-    if not persons:
-        return
-    hashes = {hash for _, *found in fetch(conn, _HASHES, ("persons",), (ids(persons),)) for hash in found if hash is not None}
-    add_suppressions(conn, [SuppressionEntry(hash, ANY_CHANNEL, MARKETING, Reason.SUNSET.value, now, "sunset") for hash in sorted(hashes)])
-    many(conn, _RAISE, ("b_person",), [(person,) for person in persons])
-    wake(conn, persons, now)
 
 
 _WAVES = select(s.wave.c.id).where(s.wave.c.campaign == bindparam("campaign"), s.wave.c.occurrence == bindparam("occurrence"))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, delete, literal_column, or_, select, tuple_
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from daemon.model.delivery import Instant
+from daemon.model.delivery import Instant, Reason
 from daemon.store import schema as s
 from daemon.store.flight import raise_guards
 from daemon.store.sql import many
@@ -52,8 +52,9 @@ _ADD = _insert.on_conflict_do_update(
     set_={name: _insert.excluded[name] for name in ("scope", "reason", "at", "source")},
     where=or_(
         (s.suppression.c.scope == literal_column(f"'{MARKETING}'")) & (_insert.excluded.scope == literal_column(f"'{ALL}'")),
-        # what a STOP made, a START would lift: who else suppresses it takes it over
+        # what a STOP made, a START would lift, and a sunset an order: who else suppresses it takes it over
         s.suppression.c.source.like(literal_column(f"'{STOP}%'")) & (s.suppression.c.reason == _insert.excluded.reason),
+        (s.suppression.c.reason == literal_column(f"'{Reason.SUNSET.value}'")) & (_insert.excluded.reason != s.suppression.c.reason),
     ),
 )
 

@@ -17,6 +17,7 @@ from daemon.web.route import Call, Route
 from daemon.web.views import time
 
 LIST = "offers"
+UNKNOWN = {404: "There is no such campaign."}
 CODES = "codes"
 STATES = (*(state.value for state in IssueState), "all")
 MEDIA = ("text/plain", "text/csv")
@@ -46,11 +47,13 @@ class OffersApi:
         return (
             Route(
                 method="GET", path="/v1/offers", name="listOffers", tag="offers", scope="operate:read", handler=self.list,
-                query=(campaign,), summary="Offers that were issued, by state; pools and what is left of them; what does not add up.",
+                query=(campaign,), problems=UNKNOWN,
+                summary="Offers that were issued, by state; pools and what is left of them; what does not add up.",
             ),
             Route(
                 method="GET", path="/v1/offers/codes", name="listCodes", tag="offers", scope="operate:read", handler=self.codes,
-                query=(campaign, offer, state, *PAGING), answer="Page", summary="Codes that were given out, in that order.",
+                query=(campaign, offer, state, *PAGING), answer="Page", problems=UNKNOWN,
+                summary="Codes that were given out, in that order.",
             ),
             Route(
                 method="GET", path="/v1/offers/uses", name="listStrangeUses", tag="offers", scope="operate:read", handler=self.uses,

@@ -23,7 +23,7 @@ from daemon.store.tracking import Link, Message, take_messages
 from daemon.store.unsubscribe import unsubscribe
 from daemon.store.walking import ENDED, due_walks
 from daemon.store.writer import Lane
-from tests.stages.walk_world import DAY, ORDER, WalkWorld, campaign, person
+from tests.stages.walk_world import DAY, ORDER, THREE, WalkWorld, campaign, person
 
 STARTED, TICKET = "Checkout Started", "Support Ticket Opened"
 WINBACK = campaign(enrol=Enrol(jobs=True), goal=Goal(event=ORDER), after=After(goal="welcome"))
@@ -123,6 +123,19 @@ async def test_an_order_of_the_survivor_converts_what_the_other_was_sent(opening
         ends.append(await world.walks(survivor))
         assert [row[0] for row in await world.walks(survivor, "welcome")] == ["open"]
     assert ends == [[("converted", "reminder", ORDER)]] * 2
+
+
+async def test_what_the_survivor_bought_ends_the_silence_of_the_other(opening: Opening) -> None:
+    """Under another id he reacted to nothing, and would have been let go for good."""
+    world = await opening(campaign(steps=[THREE[0]], after=After(finish="sunset"), exit=Exit(events=(ORDER,))), WELCOME)
+    await known(world, "c-2")
+    await world.lapsed(44, "c-1")
+    await world.drop(person("c-1"), campaign="winback")
+    await world.go(12 * DAY)
+    assert await world.walks("c-1") == [("finished", "reminder", "sunset")]
+    await world.happen(ORDER, "c-2", ago=9 * DAY, revenue=5)
+    await merge(world, "c-1", "c-2")
+    assert await world.inner.sql("SELECT count(*) FROM suppression") == [(0,)]
 
 
 async def test_an_end_that_is_settled_while_its_person_is_merged_goes_on_with_the_survivor(opening: Opening) -> None:

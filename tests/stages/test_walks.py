@@ -23,6 +23,7 @@ from daemon.store.held import HeldWhere, release_some_held
 from daemon.store.jobs import cancel_job
 from daemon.store.operate import set_campaign_status, set_queue_paused
 from daemon.store.recipients import person_id
+from daemon.store.suppressions import SuppressionEntry, add_suppressions
 from daemon.store.triggers import take_triggers
 from daemon.store.walking import awaited, due_walks, move_walks
 from daemon.store.walks import OPEN, Wanted, walks_of, waves_of
@@ -688,6 +689,41 @@ async def test_who_reacts_to_nothing_gets_no_more_marketing(opening: Opening) ->
     assert await world.walks("c-1") == [("finished", "reminder", "sunset")]
     assert await world.walks("c-2") == [("finished", "reminder", "completed")]
     assert await world.inner.sql("SELECT DISTINCT scope, reason FROM suppression") == [("marketing", "sunset")]
+
+
+SUNSET = campaign(steps=[THREE[0]], after=After(finish="sunset"), exit=Exit(events=("Support Ticket Opened",)))
+"""An order does not end its walks."""
+
+
+@pytest.mark.parametrize("said", ["after the end", "of before the end, told later", "before the end was settled", "of before the walk", "a refund"])
+async def test_an_order_ends_the_silence_of_who_reacted_to_nothing(opening: Opening, said: str) -> None:
+    """Whenever it is told; but one of before the walk was known of when he was let go."""
+    world = await opening(SUNSET)
+    await enter(world)
+    await world.go(DAY)
+    if said == "before the end was settled":
+        await world.happen(ORDER, id="o", revenue=5)
+    await world.go(8 * DAY)
+    assert await world.walks("c-1") == [("finished", "reminder", "sunset")]
+    if said in ("after the end", "a refund"):
+        await world.go(DAY)
+        await world.happen(ORDER if said != "a refund" else "Order Refunded", id="o", revenue=5, order_id="o")
+    elif said.startswith("of"):
+        await world.happen(ORDER, ago=(7 if "walk" not in said else 70) * DAY, id="o", revenue=5)
+    kept = said in ("of before the walk", "a refund")
+    assert await world.one("SELECT count(*) FROM suppression") == (2 if kept else 0)
+
+
+async def test_the_silence_that_somebody_else_asked_for_outlives_an_order(opening: Opening) -> None:
+    """An operator's word on the address, on the same row as that of the sunset."""
+    world = await opening(SUNSET)
+    await enter(world)
+    await world.go(9 * DAY)
+    [(hash,)] = await world.inner.sql("SELECT email_hash FROM recipient WHERE key = 'c-1'")
+    entry = SuppressionEntry(hash, "*", "marketing", "suppressed", world.inner.clock.wall, "cli")
+    await world.inner.store.write(Lane.EXIT, add_suppressions, [entry])
+    await world.happen(ORDER, id="o", revenue=5)
+    assert await world.inner.sql("SELECT hash, reason FROM suppression") == [(hash, "suppressed")]
 
 
 async def test_who_came_home_goes_on_in_the_campaign_for_those(opening: Opening) -> None:

@@ -29,6 +29,23 @@ def test_status_of_a_new_folder(homing: CliWorld) -> None:
     assert "No daemon runs" in homing("status").out
 
 
+@pytest.mark.parametrize("file", ["campaigns/winback/campaign.toml", "segments.toml"])
+def test_status_is_told_whatever_is_wrong_with_a_campaign(homing: CliWorld, file: str) -> None:
+    """Somebody looks because something is wrong. Nothing is made of a half folder, and what does more than look refuses."""
+    homing.ok("status")
+    before = homing.ok("campaigns", "show", "winback")
+    path = homing.folder / file
+    there = path.read_text(encoding="utf-8") if path.exists() else ""
+    path.write_text(f"{there}\n[nonsense]\nx = 1\n", encoding="utf-8")
+    said = homing("status")
+    assert (said.code, "No daemon runs" in said.out) == (0, True)
+    assert "no daemon would start with these mistakes" in said.err and "nonsense" in said.err
+    assert [queue["queue"] for queue in homing.ok("status")["queues"]] == ["lapsed-45", "other"]
+    assert homing("queue", "pause", "other").code == 78
+    path.write_text(there, encoding="utf-8")
+    assert homing.ok("campaigns", "show", "winback") == before
+
+
 def test_job_is_taken_expanded_and_answered(homing: CliWorld) -> None:
     """The receipt is final: bad rows are named, the good ones are due; explain knows them."""
     path = homing.job("j1", [row("anna"), row("bad", email="two@@signs"), row("citra", zone="Asia/Makassar")])
@@ -363,7 +380,10 @@ def test_codes_that_a_shop_must_accept_are_listed(homing: CliWorld) -> None:
     told = [json.loads(line) for line in homing("offers", "list", "--codes", "--campaign", "spring", "--state", "all", "--json").out.splitlines()]
     assert [(one["code"], one["state"], one["pool"]) for one in told] == [("wb-1", "open", "winter"), ("GEN-2", "redeemed", None)]
     assert [json.loads(line)["code"] for line in homing("offers", "list", "--codes", "--offer", "cart5", "--format", "json").out.splitlines()] == ["GEN-3"]
-    assert "no codes" in homing("offers", "list", "--codes", "--campaign", "nobody").out
+    assert "no codes" in homing("offers", "list", "--codes", "--campaign", "spring", "--offer", "cart5").out
+    for what in ([], ["--codes"], ["--reconcile"]):
+        unknown = homing("offers", "list", *what, "--campaign", "sprnig")
+        assert (unknown.code, 'no campaign is named "sprnig"' in unknown.err, unknown.out) == (1, True, "")
     assert "2025-11-24 16:00:00 UTC" in homing("offers", "list", "--codes").out
     for wrong in (["--codes", "--reconcile"], ["--state", "open"], ["--format", "csv"]):
         assert homing("offers", "list", *wrong).code == 2

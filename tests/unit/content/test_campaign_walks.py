@@ -264,6 +264,7 @@ def test_digest_of_a_campaign_that_uses_nothing_of_it_is_what_it_was() -> None:
         (ENROL + STEP + "[step.experiment]\nmetric = 'sales'\n" + VARIANTS, "campaign.toml:8: step[1].experiment.metric: must be"),
         (ENROL + STEP + "set = { tags = ['x'] }\n", "campaign.toml:6: step[1].channels: is of a message; this step is a set"),
         (ENROL + "[[step]]\nname = 'a'\nset = {}\n", "campaign.toml:5: step[1].set: says nothing"),
+        (ENROL + "[[step]]\nname = 'a'\nset = { tags = ['x', 'vip, gold'] }\n", 'campaign.toml:5: step[1].set.tags: has a comma in "vip, gold"'),
         (ENROL + "[[step]]\nname = 'a'\ncall = { text = 'x' }\n", "campaign.toml:5: step[1].call.provider: missing"),
         (ENROL + "[[step]]\nname = 'a'\ntask = {}\n", "campaign.toml:5: step[1].task.text: missing"),
         (ENROL + "[[step]]\nname = 'a'\nset = { tags = ['x'] }\ntask = { text = 'x' }\n", "campaign.toml:6: step[1].task: a step does one"),

@@ -132,7 +132,8 @@ def test_schedules(every: str, zone: str, after: int, due: str | None) -> None:
     assert (None if found is None else iso(found)[:16]) == due
 
 
-@pytest.mark.parametrize("every", ["6:00", "25:00", "daily", "0 6 * *", "0 6 * * 8", "61 6 * * 1", "0 6 * * mon-", 6])
+@pytest.mark.parametrize("every", ["6:00", "25:00", "daily", "0 6 * *", "0 6 * * 8", "61 6 * * 1", "0 6 * * mon-", "0 6 * * mon/-1", "0 6 * * */0", "0 6 * * mon/", "0 6 * * fri-sun/8", 6])
 def test_no_schedules(every: object) -> None:
+    """Each is an error; none is read as something else."""
     with pytest.raises(BadValue):
         parse_every(every)
