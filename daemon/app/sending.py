@@ -17,6 +17,7 @@ from daemon.app.ports import Pace
 from daemon.app.setup import Setup
 from daemon.clock import Clock
 from daemon.config.schema import ProviderTable
+from daemon.dispatch.anew import judge_anew, release_unserved
 from daemon.dispatch.door import AudienceDoor, DoorWriter
 from daemon.dispatch.fair import Fair
 from daemon.dispatch.gate import Gate
@@ -36,7 +37,7 @@ from daemon.ids import Ids
 from daemon.links import Links
 from daemon.metrics import Metrics
 from daemon.model.audience import AUDIENCE
-from daemon.model.delivery import Instant, Reason
+from daemon.model.delivery import Instant
 from daemon.model.journey import way_of, ways_of
 from daemon.net import Net
 from daemon.pacing.breaker import Breaker
@@ -44,7 +45,6 @@ from daemon.policy.permission import ConsentRule
 from daemon.policy.tz import local_day
 from daemon.service import Service, in_time
 from daemon.store.flight import Flights
-from daemon.store.held import HeldWhere, release_some_held
 from daemon.store.recover import load_buckets, save_buckets
 from daemon.store.spend import load_spend
 from daemon.store.writer import Lane, Writes
@@ -220,12 +220,7 @@ class Sending(Service):
         if groups:
             hosts = MailHosts(groups, self._world.dns, self._world.clock, self._world.log)
             self._looking = asyncio.create_task(hosts.run(), name="mail-hosts")
-        where = HeldWhere(reason=Reason.CHANNEL_UNAVAILABLE.value)  # a provider may serve the channel now; else held again
-        try:
-            while await self._world.store.write(Lane.BULK, release_some_held, where, self._world.clock.instant()):
-                pass
-        except StoreUnavailableError as error:  # a full disk must not keep the daemon from starting
-            self._world.log.error("held_not_released", reason=Reason.CHANNEL_UNAVAILABLE.value, error=str(error))
+        await release_unserved(self._world.store, self._world.clock, self._world.log)
         return asyncio.create_task(self._loop.run(), name="claim")
 
     async def _stop_claiming(self) -> None:
@@ -249,6 +244,8 @@ class Sending(Service):
     async def _swap(self, setup: Setup) -> None:
         """Nothing is claimed meanwhile."""
         old, self._setup = self._setup, setup
+        if setup.rules.version != old.rules.version:
+            await judge_anew(self._world.store, self._world.log)
         changed = {n for n, t in old.config.providers.items() if setup.config.providers.get(n) != t} | self.failed.keys()
         changed |= {name for name, running in self._running.items() if running.line.stopped is not None}
         changed |= self._running.keys() - {loaded.provider for loaded in setup.loading.channels}

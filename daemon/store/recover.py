@@ -156,10 +156,15 @@ _DECIDE_ANEW = (
 )
 
 
+def decide_anew(conn: Connection) -> None:
+    """Whatever is claimed, and not handed over, loses its leave: it was judged by rules or a clock that are not in force any more."""
+    conn.execute(_DECIDE_ANEW)
+
+
 def accept_clock(conn: Connection, now: Instant) -> None:
     """An operator takes the clock for right: instants are counted from `now` on, though later ones were committed. What is claimed
     was judged by a clock that was not trusted: it is decided anew."""
-    conn.execute(_DECIDE_ANEW)
+    decide_anew(conn)
     stored = get_meta(conn, "commit")
     if stored is not None:
         set_meta(conn, "commit", f"{stored.split()[0]} {now}")

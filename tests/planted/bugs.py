@@ -78,6 +78,8 @@ FATE = (
          ("daemon.store.writer",
           "            error = self._found(failure)\n            return [(call.future, None, error) for call in calls]\n        return answers\n",
           "            return answers\n        return answers\n")),
+    _bug("reload-spares-the-claimed", "What is claimed when the rules change goes by the former ones.", STORE,
+         (RECOVER, "    conn.execute(_DECIDE_ANEW)\n", "    pass\n")),
     _bug("restore-forgets-the-held", "After a restore, what was held in the copy and sent since is not put in doubt.", ("store", "machine"),
          (RECOVER, 's.delivery.c.state.in_(("planned", "due", "held"))', 's.delivery.c.state.in_(("planned", "due"))')),
 )  # fmt: skip

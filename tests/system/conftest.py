@@ -39,11 +39,12 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 @pytest.fixture
 def build(tmp_path: Path) -> Iterator[Build]:
-    """`build()`: a House that is not started yet. `relay=False`: nothing listens at its port; `rate`: of its provider."""
+    """`build()`: a House that is not started yet. `relay=False`: nothing listens at its port, `delay_ms`: it answers so late; `rate`: of its
+    provider."""
     made: list[tuple[House, Relay]] = []
 
-    def make(*, relay: bool = True, rate: str = "") -> House:
-        server = Relay(tmp_path)
+    def make(*, relay: bool = True, rate: str = "", delay_ms: int = 0) -> House:
+        server = Relay(tmp_path, delay_ms=delay_ms)
         if relay:
             server.start()
         house = House(tmp_path / f"house-{len(made)}", server)

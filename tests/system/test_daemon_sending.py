@@ -79,6 +79,8 @@ def test_sigterm_in_the_middle_of_a_job_loses_and_doubles_nothing(build: Build):
     assert house.relay.counts() == once_each("term", 500)
 
 
+CONNECTIONS = 12
+"""`pool` and the spare ones."""
 PUT_OFF = """
 UPDATE due SET not_before = not_before + 1800000000;
 UPDATE lane SET head = head + 1800000000 WHERE head IS NOT NULL;
@@ -151,6 +153,22 @@ def test_a_bad_config_changes_nothing_and_a_good_one_takes_effect(build: Build, 
     assert house.relay.taken("old-")[0]["subject"].endswith("your shoes")
     assert house.relay.taken("old-")[-1]["subject"] == "Mended words"
     assert len(house.events("reload_refused")) == 1 and not house.events("reload_failed")
+
+
+@pytest.mark.promise("P5", "P6")
+def test_what_is_claimed_already_goes_by_the_rules_of_a_reload(build: Build):
+    """A consent that is asked for from now on stops what waits for its turn in the daemon's hands too, not only what is still in the queue."""
+    house = build(delay_ms=150)
+    house.start()
+    house.give(document("rules", people("rule", 400)))
+    house.sent(10)
+    house.config.write_text(house.config.read_text() + '[consent]\nemail = "explicit"\n')
+    house.hang_up()
+    wait_for(lambda: house.events("reloaded"), "the reload")
+    taken = house.relay.counts().total()
+    job = house.settled("rules")
+    assert taken <= house.relay.counts().total() <= taken + CONNECTIONS < 100
+    assert job["reasons"] == {"no_consent": 400 - job["deliveries"]["accepted"]}
 
 
 def _refuse(house: House, good: str) -> None:
