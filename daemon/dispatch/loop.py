@@ -164,7 +164,6 @@ class ClaimLoop:
             return {}
 
 
-
 def _want(due: AbstractSet[str], providers: Mapping[str, str], rooms: Mapping[str, int], known: AbstractSet[str]) -> dict[str, int]:
     """How many rows of each way that has some due: two ways of one provider share its room; what nobody serves is taken to be held."""
     sharing = Counter(providers[way] for way in due if way in providers)

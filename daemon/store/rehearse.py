@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, bindparam, delete, func, select, update
+from sqlalchemy import Connection, Subquery, bindparam, delete, func, select, update
 
 from daemon.errors import StoreUnavailableError
 from daemon.model.delivery import Instant
@@ -145,19 +145,37 @@ def members(conn: Connection, segment: str) -> int:
     return int(conn.execute(query.where(s.segment.c.name == segment)).scalar_one())
 
 
+def _members(segment: str) -> Subquery:
+    joined = s.segment_member.join(s.segment, s.segment.c.id == s.segment_member.c.segment)
+    return select(s.segment_member.c.person).select_from(joined).where(s.segment.c.name == segment).subquery()
+
+
+def _its_people(campaign: str) -> Subquery:
+    number = select(s.campaign.c.id).where(s.campaign.c.name == campaign).scalar_subquery()
+    messages = s.delivery.join(s.wave, s.wave.c.id == s.delivery.c.wave)
+    waits = select(s.delivery.c.person).select_from(messages).where(s.wave.c.campaign == number, s.delivery.c.state.in_(_WAITS))
+    walks = select(s.walk.c.person).where(s.walk.c.campaign == number, s.walk.c.state.in_(("planned", "open")))
+    return waits.union(walks).subquery()
+
+
 class Worth(NamedTuple):
-    """Recipients of one tier who have ordered: how many, their orders, what these were worth (millionths)."""
+    """People of one tier: how many, their orders, what these were worth (millionths)."""
 
     people: int
     orders: int
     value: int
 
 
-def worth_by_tier(conn: Connection, tier_of: Callable[[Mapping[str, Any]], str]) -> Mapping[str, Worth]:
-    """By the tier of each one's profile."""
+def worth_by_tier(
+    conn: Connection, campaign: str, segment: str | None, tier_of: Callable[[Mapping[str, Any]], str]
+) -> Mapping[str, Worth]:
+    """Of a campaign's audience, by the tier of each one's profile: the members of the segment that it enrols, or those for whom a message
+    waits or a walk is open."""
     found: dict[str, Worth] = {}
-    query = select(s.profile.c.orders, s.profile.c.value, func.count()).where(s.profile.c.orders > 0)
-    for orders, value, n in conn.execute(query.group_by(s.profile.c.orders, s.profile.c.value)):
+    who = _its_people(campaign) if segment is None else _members(segment)
+    worth = func.coalesce(s.profile.c.orders, 0), func.coalesce(s.profile.c.value, 0)
+    query = select(*worth, func.count()).select_from(who).outerjoin(s.profile, s.profile.c.person == who.c.person)
+    for orders, value, n in conn.execute(query.group_by(*worth)):
         tier = tier_of({"orders": orders, "value": value})
         before = found.get(tier, Worth(0, 0, 0))
         found[tier] = Worth(before.people + n, before.orders + orders * n, before.value + value * n)

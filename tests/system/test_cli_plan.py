@@ -61,16 +61,32 @@ def test_plan_says_who_when_and_what_it_costs(homing: CliWorld) -> None:
 
 
 def test_plan_tells_from_what_share_on_a_tier_pays(homing: CliWorld) -> None:
-    """By the worth of the tier's orders and the margin of the config."""
+    """By the worth of the tier's orders and the margin of the config. People are those of the campaign: the other customers are in no tier."""
     with_config(homing, "", 'currency = "USD"', 'currency = "USD"\nmargin = 0.5')
     events = homing.folder / "events.csv"
-    lines = [f"c-{n},Order Completed,2026-03-0{k + 1}T10:00:00Z,{n}-{k},{n}-{k},{200 if n < 2 else 20}" for n in range(4) for k in range(3)]
+    lines = [f"c-{n},Order Completed,2026-03-0{k + 1}T10:00:00Z,{n}-{k},{n}-{k},{200 if n < 2 else 20}" for n in range(9) for k in range(3)]
     events.write_text("\n".join(["recipient,event,at,id,properties.order_id,properties.revenue", *lines]) + "\n")
     homing.ok("events", "import", str(events))
-    homing.ok("enqueue", "lapsed-45", str(homing.job("a", [row(f"c-{n}") for n in range(4)])))
+    homing.ok("enqueue", "lapsed-45", str(homing.job("a", [row(f"c-{n}") for n in range(1, 4)] + [row("c-70")])))
     margins = {each["tier"]: each for each in homing.ok("plan", "winback")["margins"]}
-    assert {tier: (each["people"], each["order"], each["plain"]) for tier, each in margins.items()} == {"high": (2, 200, 100), "medium": (2, 20, 10)}
+    told = {tier: (each["people"], each["order"], each["plain"], each["pays_from"] is None) for tier, each in margins.items()}
+    assert told == {"high": (1, 200, 100, False), "medium": (2, 20, 10, False), "low": (1, 0, 0, True)}
     assert margins["medium"]["pays_from"] == pytest.approx(0.001)
+
+
+def test_people_of_a_plan_are_the_members_of_its_segment(homing: CliWorld) -> None:
+    """As last evaluated; somebody who is in no segment is in no tier of it. Of a sequence by jobs: those who walk."""
+    (homing.folder / "segments.toml").write_text('[ten]\nwhere = "orders >= 1"\nexclude = ["big"]\n[big]\nwhere = "tier = \'high\'"\n', encoding="utf-8")
+    events = homing.folder / "events.csv"
+    lines = [f"c-{n},Order Completed,2026-03-0{k + 1}T10:00:00Z,{n}-{k},{n}-{k},{200 if n < 2 else 20}" for n in range(9) for k in range(3)]
+    events.write_text("\n".join(["recipient,event,at,id,properties.order_id,properties.revenue", *lines]) + "\n")
+    homing.ok("events", "import", str(events))
+    file = homing.folder / "campaigns" / "sequence" / "campaign.toml"
+    file.write_text(SEQUENCE.replace("jobs = true", 'segment = "ten"'), encoding="utf-8")
+    evaluated = homing.ok("segments", "evaluate")
+    assert evaluated["ten"] == 7
+    plan = homing.ok("plan", "sequence", "--days", "1")
+    assert (plan["audience"], [(each["tier"], each["people"]) for each in plan["margins"]]) == (7, [("medium", 7)])
 
 
 def test_sms_cost_what_their_segments_cost_in_their_country(homing: CliWorld) -> None:

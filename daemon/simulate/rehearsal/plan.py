@@ -35,7 +35,7 @@ AFTER = 2 * DAY
 
 
 class Margin(NamedTuple):
-    """Of one tier: what an order brings without an offer, and with the dearest one that the tier gets; what the messages to one recipient
+    """Of one tier of the audience: what an order brings without an offer, and with the dearest one that the tier gets; what the messages to one recipient
     cost; and the share of recipients from which on it pays (None: an order brings nothing)."""
 
     tier: str
@@ -141,7 +141,7 @@ def _ask(
         file = CopiedFile(setup.config.homing.database, Path(folder))
         try:
             there, people = file.do(audience, campaign.name, campaign.enrol.segment, first_messages(campaign))
-            worth = file.do(worth_by_tier, lambda profile: tier_of(profile, shop))
+            worth = file.do(worth_by_tier, campaign.name, campaign.enrol.segment, lambda profile: tier_of(profile, shop))
             status = file.do(status_of, campaign.name) or campaign.status.value
             return there, people, file.do(latest_due, campaign.name), worth, status
         finally:
