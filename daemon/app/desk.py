@@ -77,8 +77,8 @@ class Desk:
 
     async def list_queues(self) -> Sequence[Json]:
         facts = await self._store.read(operate.queue_facts, self._clock.instant())
-        names = sorted({*facts, *self._config().queues})
-        return [self._queue(name, facts.get(name)) for name in names]
+        lying = {name for name, each in facts.items() if each.paused or each.jobs or each.deliveries}  # else only walks may come, one day
+        return [self._queue(name, facts.get(name)) for name in sorted({*lying, *self._config().queues})]
 
     def _queue(self, name: str, facts: operate.QueueFacts | None) -> Json:
         table = self._config().queues.get(name)

@@ -24,7 +24,7 @@ from daemon.policy.periods import period_end
 from daemon.policy.permission import check_permission
 from daemon.policy.rules import NO_CAPS, NO_WINDOWS, Rules, Scope, Windows
 from daemon.policy.subject import Candidate, PersonFacts
-from daemon.policy.window import SEARCH, first_open, is_open
+from daemon.policy.window import SEARCH, first_open, is_open, next_open
 from daemon.policy.zones import ZoneGuess
 
 Check = tuple[str, str]
@@ -327,9 +327,11 @@ def _refuse(reason: Reason, rule: tuple[str, str], facts: dict[str, Any], checks
 
 
 def _shut_rule(case: Case) -> tuple[str, WindowRule, Reason]:
-    """The first rule that is shut now; where each one alone is open in some zones, the first. And why, in one word."""
+    """Of the rules that are shut now the one that opens last, which is the one that is waited for; of several that open together the
+    narrowest, which stands last. Where each one alone is open in some zones, the first. And why, in one word."""
     zones, now = case.guess.names, case.now
-    name, rule = next((item for item in case.windows.named if not is_open((item.rule,), zones, now)), case.windows.named[0])
+    shut = [item for item in case.windows.named if not is_open((item.rule,), zones, now)] or case.windows.named[:1]
+    name, rule = shut[0] if len(shut) == 1 else max(reversed(shut), key=lambda item: next_open((item.rule,), zones, now) or NEVER)
     if name == "recipient.quiet_hours":
         return name, rule, Reason.QUIET_HOURS
     if rule.closed_dates and is_open((rule.without_dates(),), zones, now):

@@ -27,8 +27,8 @@ OPEN_JOBS = (JobState.RECEIVING.value, JobState.ACCEPTED.value, JobState.HELD.va
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueFacts:
-    """A queue that the store knows. `deliveries`: by state, all its jobs. `oldest_due`: since when the first waits that is due
-    now; `next_due`: when the first falls due that is not yet."""
+    """A queue that the store knows. `jobs`: open ones; `deliveries`: by state, all its jobs and walks. `oldest_due`: since
+    when the first waits that is due now; `next_due`: when the first falls due that is not yet."""
 
     name: str
     paused: bool
@@ -55,7 +55,8 @@ def queue_facts(conn: Connection, now: Instant) -> dict[str, QueueFacts]:
     """All queues that were paused once or ever had a job, by name."""
     paused = {name: bool(flag) for name, flag in conn.execute(select(s.queue.c.name, s.queue.c.paused))}
     jobs: dict[str, int] = defaultdict(int)
-    for name, state, n in conn.execute(select(s.job.c.queue, s.job.c.state, func.count()).group_by(s.job.c.queue, s.job.c.state)):
+    dropped = func.count().filter(s.job.c.source != WALKS)  # what a campaign's walks belong to is no job that somebody dropped
+    for name, state, n in conn.execute(select(s.job.c.queue, s.job.c.state, dropped).group_by(s.job.c.queue, s.job.c.state)):
         jobs[name] += n if state in OPEN_JOBS else 0
     states: dict[str, dict[str, int]] = defaultdict(dict)
     counted = select(s.job.c.queue, s.tally.c.state, func.sum(s.tally.c.n)).join(s.job, s.job.c.id == s.tally.c.job)

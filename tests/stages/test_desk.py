@@ -18,6 +18,7 @@ from daemon.ids import SystemIds
 from daemon.model.delivery import Reason
 from daemon.room import Room
 from daemon.store.engine import StateLock
+from daemon.store.enrolling import open_standing
 from daemon.store.flight import Kind, Step
 from daemon.store.writer import Lane, Store
 from tests.stages.intake_world import CONFIG
@@ -55,3 +56,20 @@ async def test_only_a_store_that_is_held_as_restored_is_accepted_as_one(tmp_path
             await desk.start_all(expect=2, accept_clock=False, accept_restore=True)
         assert await world.tally() == {("due", ""): 2}
     await opened.close()
+
+
+async def test_queues_are_those_of_the_config_and_where_something_lies(tmp_path: Path) -> None:
+    """What the walks of a campaign belong to is no queue as long as nothing of it was planned, and no job that somebody dropped."""
+    store = Store.open(tmp_path / "homing.db")
+    await store.write(Lane.EXIT, begin, NOW, "node", "nonce")
+    await store.write(Lane.BULK, add_job, 1, people=[7])
+    (tmp_path / "config.toml").write_text(CONFIG.format(state=tmp_path))
+    config = load_config(tmp_path / "config.toml", {})
+    desk = Desk(store=store, clock=SystemClock(), gate=Gate(tmp_path / "stop", {}), disk=SystemDisk(), config=lambda: config)
+    there = {each["queue"]: each["jobs"] for each in await desk.list_queues()}
+    name = await store.read(lambda conn: conn.exec_driver_sql("SELECT name FROM campaign").scalar())
+    await store.write(Lane.BULK, open_standing, [(name, "season", 50)], NOW)
+    assert {each["queue"]: each["jobs"] for each in await desk.list_queues()} == there
+    await desk.pause_queue("season")
+    assert {each["queue"]: each["jobs"] for each in await desk.list_queues()} == there | {"season": 0}
+    await store.close()

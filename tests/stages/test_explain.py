@@ -122,6 +122,15 @@ async def test_a_shut_window_names_its_opening(world: ExplainWorld) -> None:
     assert "New York time" in found["text"]
 
 
+async def test_the_window_that_is_named_is_the_one_that_is_waited_for(world: ExplainWorld) -> None:
+    """Where the campaign narrows the general one: its own hours, though both are shut."""
+    await world.inner.load(version("second", window={"hours": ["mon-fri 10:00-12:00"]}))
+    await world.drop(person(zone="America/New_York"), campaign="second")
+    found = await world.one("c-1")
+    assert (found["rule"]["name"], found["facts"]["hours"]) == ("campaign.window", ["mon-fri 10:00-12:00"])
+    assert "the send window (mon-fri 10:00-12:00) is shut now; it opens on Mon 23 Nov 10:" in found["text"]
+
+
 @pytest.mark.promise("P7")
 async def test_a_full_cap_says_what_is_used_and_when_it_frees(world: ExplainWorld) -> None:
     """The contract's own example: limit, used, oldest, and the instant at which the oldest ages out."""

@@ -35,8 +35,8 @@ AFTER = 2 * DAY
 
 
 class Margin(NamedTuple):
-    """Of one tier of the audience: what an order brings without an offer, and with the dearest one that the tier gets; what the messages to one recipient
-    cost; and the share of recipients from which on it pays (None: an order brings nothing)."""
+    """Of one tier of the audience: what an order brings without an offer, and with the dearest one that the tier gets; what the messages to
+    one recipient cost; and the share of recipients from which on it pays (None: an order brings nothing)."""
 
     tier: str
     people: int

@@ -165,6 +165,16 @@ def test_quiet_hours_and_closed_days_have_their_own_reasons() -> None:
     assert (holiday.reason, holiday.until) == (Reason.HOLIDAY, oracle.at("2026-11-23T02:00:00Z"))
 
 
+def test_of_several_windows_that_are_shut_the_one_that_opens_last_is_named() -> None:
+    """At night all are: the one that is waited for, not the general one; of those that open together the narrowest."""
+    for narrower in ("mon-fri 10:00-12:00", "09:00-17:00"):
+        found = verdict(EVENING, campaign_window=window(narrower))
+        assert (found.reason, found.facts["hours"], found.rule) == (Reason.WINDOW_CLOSED, [narrower], ("campaign.window", narrower))
+    found = verdict(EVENING, campaign_window=window("08:00-17:00"))
+    assert (found.facts["hours"], found.rule) == (["09:00-21:00"], ("window", rules().version))
+    assert verdict(EVENING, about={"quiet_hours": parse_quiet_hours(("21:00-11:00",))}).reason is Reason.QUIET_HOURS
+
+
 def test_channel_country_campaign_and_job_windows_are_intersected() -> None:
     """Everything that applies; the country of the phone number or of the zone where none is given."""
     under = rules(channel_windows={"sms": window("10:00-20:00")}, country_windows={"ID": window("13:00-24:00")})
