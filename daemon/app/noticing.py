@@ -103,8 +103,9 @@ class Target:
 
     async def _go_on(self, session: Any) -> None:
         """Tell all there is, or stop at the first that cannot be told now."""
-        if (again := self.progress.again_at) is not None and self._world.clock.instant() < again:
-            return
+        now = self._world.clock.instant()
+        if (again := self.progress.again_at) is not None and now < again <= now + BACKOFF.longest:
+            return  # further away than any pause lies what a clock said that was set back since
         while self.progress.cursor < self.top:
             behind = self.top - MOST_BEHIND
             if self.progress.cursor < behind:

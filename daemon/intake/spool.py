@@ -258,9 +258,10 @@ class Spool(Service):
         if self._disk.exists(target) and stat.S_ISDIR(self._disk.status(target).st_mode):
             target = folder / to / f"{name}.{self._clock.instant()}"
         self._disk.rename(path, target)
-        sidecar = folder / "new" / f"{read_name(name).id}.head.json" if to == "done" and name.endswith(".csv") else None
-        if sidecar is not None and self._disk.exists(sidecar):
-            self._disk.rename(sidecar, folder / to / sidecar.name)
+        if to == "done" and (parsed := read_name(name)).csv:
+            sidecar = folder / "new" / f"{parsed.id}.head.json"
+            if self._disk.exists(sidecar):
+                self._disk.rename(sidecar, folder / to / sidecar.name)
 
     async def _fail(self, folder: Path, name: str, reason: Mapping[str, Any]) -> None:
         """Move the file to `failed`, with the reason beside it."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, literal_column, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, literal_column, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from daemon.model.delivery import Instant
@@ -77,8 +77,9 @@ _consent = upsert(s.consent)
 _SAY = _consent.on_conflict_do_update(
     index_elements=[s.consent.c.person, s.consent.c.channel, s.consent.c.topic],
     set_={name: _consent.excluded[name] for name in ("state", "at", "source", "text")},
-    where=s.consent.c.at <= _consent.excluded.at,
+    where=or_(_consent.excluded.state == literal_column("'withdrawn'"), s.consent.c.at <= _consent.excluded.at),
 )
+"""Who wants no more is believed whatever the clock says: it may have been ahead when the consent was given."""
 _C = s.consent.c
 _STANDS = select(_C.state).where(_C.person == bindparam("person"), _C.channel == bindparam("channel"), _C.topic == ANY)
 _RAISE = update(s.recipient).where(s.recipient.c.id == bindparam("b_person")).values(guard=s.recipient.c.guard + literal_column("1"))

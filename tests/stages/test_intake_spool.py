@@ -151,12 +151,14 @@ async def test_csv_says_id_and_count_by_its_name(world: IntakeWorld) -> None:
     assert ((await world.job("short")).receipt.state, (await world.job("short")).receipt.reason) == (JobState.HELD, "count_mismatch")
 
 
-async def test_csv_may_have_its_head_beside_it(world: IntakeWorld) -> None:
+@pytest.mark.parametrize("packed", [False, True])
+async def test_csv_may_have_its_head_beside_it(world: IntakeWorld, packed: bool) -> None:
     """`ID.head.json` is no job of its own, and goes where its file goes."""
     put(world, "lapsed.head.json", {"priority": 90, "expected_count": 1})
     await settle(world)
     assert listing(world, "new") == ["lapsed.head.json"]
-    put(world, "lapsed.csv", "id,email\nc-1,a@b.co\n")
+    text = b"id,email\nc-1,a@b.co\n"
+    put(world, "lapsed.csv.gz" if packed else "lapsed.csv", gzip.compress(text) if packed else text)
     await settle(world)
     assert (await world.job("lapsed")).receipt.expected == 1
     assert await world.sql("SELECT priority FROM job") == [(90,)]

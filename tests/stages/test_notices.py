@@ -277,6 +277,19 @@ async def test_a_target_that_fails_is_told_later_in_order_under_the_same_id(daem
     assert service.status()[0]["lost"] == 1
 
 
+async def test_a_clock_that_is_set_back_silences_nobody(daemon: Daemon, receiver: Receiver) -> None:
+    """The pause after a failure is an instant of the clock that was ahead."""
+    daemon.clock.wall += 48 * HOUR
+    receiver.answers = [500]
+    service = await daemon.start(table(receiver))
+    await daemon.do(ends(1, "accepted"))
+    async with asyncio.timeout(10):
+        while service.status()[0]["error"] is None:
+            await asyncio.sleep(0)
+    daemon.clock.wall -= 24 * HOUR
+    await receiver.until(lambda: len(receiver.told) == 1)
+
+
 async def test_a_dead_target_holds_up_no_other_and_loses_what_is_too_old(daemon: Daemon, receiver: Receiver) -> None:
     """One never answers, and a port where nobody listens: the third is told at once. After `keep` the dead one's wait is over."""
     stuck = await Receiver().start()

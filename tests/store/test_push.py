@@ -145,6 +145,20 @@ async def test_the_shop_takes_all_of_a_recipient_off(store: Store) -> None:
     assert await consent(store, "c-1") == [("granted", NOW + 2, "page", "Yes, please")]
 
 
+async def test_who_leaves_after_a_clock_was_set_back_has_left(store: Store) -> None:
+    """The consent lies after the withdrawal by the clock, and stands no more; nor does a page that remembers bring it back."""
+    for key, act in (("c-1", lambda: run(store, leave_all, "c-1", channel="push", now=NOW - 5, source="shop")),
+                     ("c-2", lambda: run(store, leave, "https://push.example/2", channel="push", now=NOW - 5, source="push:page"))):  # fmt: skip
+        browser = asked(int(key[-1]))
+        await run(store, subscribe_known, key, browser, now=NOW)
+        await act()
+        assert (await consent(store, key))[0][:2] == ("withdrawn", NOW - 5)  # type: ignore[index]
+        told = await run(store, subscribe, person_id(key), replace(browser, again=True), now=NOW - 4)
+        assert told.withdrawn  # type: ignore[attr-defined]
+    await run(store, subscribe, person_id("c-1"), asked(1), now=NOW - 6)  # said before, told later: no consent that stands
+    assert (await consent(store, "c-1"))[0][0] == "withdrawn"  # type: ignore[index]
+
+
 async def test_a_claim_knows_the_browsers_also_of_a_rival(world: World) -> None:
     """An e-mail's rival is a push: without its address it would not contend for the slot."""
     await world.store.write(Lane.BULK, add_job, 1, people=[7], priority=10)
