@@ -110,6 +110,9 @@ class Machine(RuleBasedStateMachine):
         self.flights = Flights(lambda: self.now, lambda now, highest: self.gate.shut(now, highest))
         self.policy: Policy | None = None
         self.maybe_sent: dict[int, int] = defaultdict(int)
+        """By `Delivery.born`."""
+        self.granted: set[int] = set()
+        """The same of all that was ever handed over with leave."""
         self.journal: list[tuple[int, int, frozenset[int]]] = []
         self.copies: list[tuple[object, Model]] = []
         self.turned_back = False
@@ -404,15 +407,18 @@ class Machine(RuleBasedStateMachine):
             if epoch != result.epoch:
                 continue
             failed, handed_over = result.kind in SURELY_FAILED, state == "handed_over"
-            self.maybe_sent[delivery] += -1 if failed and handed_over else 1 if not failed and not handed_over else 0
+            born = self.model.deliveries[delivery].born
+            self.maybe_sent[born] += -1 if failed and handed_over else 1 if not failed and not handed_over else 0
 
     def check_grant(self, d: Delivery, at: int) -> None:
         """Never twice, never outside the window, never over a cap, never against somebody's word."""
-        sent, transactional = self.maybe_sent[d.id], self.model.campaigns[d.campaign].transactional
+        sent, transactional = self.maybe_sent[d.born], self.model.campaigns[d.campaign].transactional
         assert sent == 0 or (sent == 1 and transactional and d.doubted), f"delivery {d.id} was handed over {sent} times before"
         if d.follows is not None and d.escalates != d.follows:
-            assert not self.maybe_sent[d.follows], f"delivery {d.id} takes the place of {d.follows}, which may have been sent"
-        self.maybe_sent[d.id] += 1
+            former = self.model.deliveries[d.follows].born
+            assert not self.maybe_sent[former], f"delivery {d.id} takes the place of {d.follows}, which may have been sent"
+        self.maybe_sent[d.born] += 1
+        self.granted.add(d.born)
         assert self.model.may_run(d), "handed over though its job, campaign or queue is stopped"
         assert not self.stop_file.exists(), "handed over under the kill switch"
         if self.policy is None:
@@ -444,9 +450,8 @@ class Machine(RuleBasedStateMachine):
         self.restart()
         self.settled()
         sent = {delivery: at for number, at, granted in self.journal if number > self.model.commit[0] for delivery in granted}
-        known = {delivery for _, _, granted in self.journal for delivery in granted}
-        for delivery in self.maybe_sent.keys() - known:  # sent by a plugin without leave: no journal has it
-            self.maybe_sent[delivery] = 0
+        for born in self.maybe_sent.keys() - self.granted:  # sent by a plugin without leave: no journal has it
+            self.maybe_sent[born] = 0
         marked = self.model.journaled(sent)
         assert self.store.act(mark_journaled, sent, self.now) == marked
 

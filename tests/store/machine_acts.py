@@ -303,7 +303,7 @@ class StoreMachine(Machine):
         self.do(resolve_doubt, d.id, self.now, sent=sent)
         self.model.resolve(d, self.now, sent=sent)
         if not sent:
-            self.maybe_sent[d.id] = 0
+            self.maybe_sent[d.born] = 0
 
     # -- recipients
 

@@ -6,6 +6,7 @@ one act; `rows()` is what the tables must then say.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -51,6 +52,9 @@ class Flight:
     handed_over_at: int | None = None
 
 
+_SERIAL = itertools.count(1)
+
+
 @dataclass(slots=True)
 class Delivery:
     id: int
@@ -74,6 +78,8 @@ class Delivery:
     tries: list[str] = field(default_factory=list)
     follows: int | None = None
     escalates: int | None = None
+    born: int = field(default_factory=_SERIAL.__next__)
+    """Its own for ever. `id` is not: what a copy that is put back has never heard of may get its number in a clock that stands still."""
 
     @property
     def state(self) -> str:
