@@ -25,6 +25,8 @@ from daemon.ids import MAX_ID, Ids, decode_id, encode_id
 
 UNSUBSCRIBE = "unsubscribe"
 """The purpose of `/u/{token}`."""
+PREFERENCES = "preferences"
+"""The purpose of `/p/{token}`."""
 PUSH_CLICK = "push-click"
 """The purpose of the token in a push: which delivery a click that the browser reports is about."""
 PUSH_JOIN = "push-join"
@@ -117,6 +119,10 @@ class Links:
     def unsubscribe_url(self, delivery_id: int) -> str:
         """The address for `List-Unsubscribe` and for `{{ unsubscribe_url }}`: GET shows a page, POST acts."""
         return f"{self._public_url}/u/{self.mint(UNSUBSCRIBE, delivery_id)}"
+
+    def preferences_url(self, delivery_id: int) -> str:
+        """The address for `{{ preferences_url }}`: GET shows a page, POST acts."""
+        return f"{self._public_url}/p/{self.mint(PREFERENCES, delivery_id)}"
 
     def hook_url(self, provider: str) -> str:
         """Where a provider posts its feedback, as the world reaches it; without a query."""

@@ -128,15 +128,10 @@ class Daemon:
         services = self._compose(opened)
         await self.intake.prepare()
         self.supervisor = Supervisor(
-            services,
-            clock=self.clock,
-            log=self.log,
-            notifier=self.notifier(self.clock),
-            reload=self._reload if opened.damage is None else None,
-            healthy=self.sending.alive,
-            signals=self.signals,
+            services, clock=self.clock, log=self.log, notifier=self.notifier(self.clock),
+            reload=self._reload if opened.damage is None else None, healthy=self.sending.alive, signals=self.signals,
             settled=self.ports.settle,
-        )
+        )  # fmt: skip
         if self.ports.signals:
             self.supervisor.handle_signals()
         await self.supervisor.run()
@@ -252,7 +247,8 @@ class Daemon:
             store=world.store, clock=self.clock, log=self.log, ingesting=lambda: self.ingesting, channels=self._channels
         )  # fmt: skip
         self.unsubscribing = Unsubscribing(
-            store=world.store, clock=self.clock, log=self.log, metrics=self.metrics, woken=self.sending.wake
+            store=world.store, clock=self.clock, log=self.log, metrics=self.metrics, woken=self.sending.wake,
+            topics=lambda: self.setup.config.topics,
         )  # fmt: skip
         self.ingesting = Ingesting(
             store=world.store, clock=self.clock, log=self.log, metrics=self.metrics, receivers=self.sending,

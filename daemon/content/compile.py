@@ -30,8 +30,9 @@ from daemon.content.template_file import EMAIL, SMS, TemplateFile
 from daemon.content.variables import PROFILE_WORDS
 from daemon.errors import Problem, nearest
 
-ROOTS = frozenset({"recipient", "vars", "event", "offer", "campaign", "shop", "recommendations", "unsubscribe_url", "push_join_token"})
-LATER_ROOTS = frozenset({"preferences_url"})
+ROOTS = frozenset({
+    "recipient", "vars", "event", "offer", "campaign", "shop", "recommendations", "unsubscribe_url", "preferences_url", "push_join_token",
+})  # fmt: skip
 OFFER_WORDS = frozenset({"name", "text", "code", "ends_at", "value"})
 EVENT_WORDS = frozenset({"name", "at", "properties"})
 CAMPAIGN_WORDS = frozenset({"name", "step"})
@@ -204,9 +205,7 @@ def _wrong_variables(file: TemplateFile, part: Part) -> Iterator[Problem]:
         name, root = str(variable)[:80], str(variable.segments[0])[:80]
         where = f"{file.name}:{part.source.line(variable.span.index)}"
         second = variable.segments[1] if len(variable.segments) > 1 else None
-        if root in LATER_ROOTS:
-            yield Problem(where=where, key=name, what="not supported yet")
-        elif root not in ROOTS and root != FOOTER:
+        if root not in ROOTS and root != FOOTER:
             yield Problem(where=where, key=name, what="unknown variable", suggestion=nearest(root, ROOTS) or _at_home(root))
         elif root == "campaign" and second not in CAMPAIGN_WORDS:
             yield Problem(where=where, key=name, what="campaign has name and step", suggestion=nearest(str(second), CAMPAIGN_WORDS))

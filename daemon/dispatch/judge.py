@@ -28,7 +28,7 @@ from daemon.pacing.destinations import Destinations
 from daemon.pacing.limits import Limits
 from daemon.pacing.warmup import Full, Ration
 from daemon.policy import tz
-from daemon.policy.caps import days_of
+from daemon.policy.caps import OWN, days_of
 from daemon.policy.decide import decide, decide_all, ghost_of, state_after
 from daemon.policy.hours import WindowError, WindowRule, parse_quiet_hours, parse_window
 from daemon.policy.rules import Rules
@@ -105,7 +105,7 @@ def facts_of(row: DueRow, known: Known, kinds: Mapping[str, str]) -> PersonFacts
         id=row.person, key=row.recipient, zone=row.zone, phone=row.phone, country=row.country, quiet_hours=quiet_hours(row.traits),
         erased=bool(row.erased), merged=row.erased == AWAY,
         address={channel: values.get(kind) for channel, kind in kinds.items()}, suppressed=suppressed, blocked=blocked,
-        consents=known.consents, touches=known.touches,
+        consents=known.consents, touches=known.touches, paused_until=row.paused_until, weekly=bool(row.weekly),
     )  # fmt: skip
 
 
@@ -179,7 +179,7 @@ class Judgement:
         """Of each ceiling of a warm-up, what this claim has taken."""
         self._offering = Offering(judging.shop)
         self._wanting: dict[tuple[int, int, int], bool] = {}
-        self.horizon = now - judging.rules.horizon if judging.rules.horizon else now
+        self.horizon = now - max(judging.rules.horizon, OWN.reach)
         self.contest = bool(judging.rules.caps)
         self.pushed = judging.pushed
 

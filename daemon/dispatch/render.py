@@ -71,6 +71,8 @@ class MessageWriter:
         more: dict[str, object] = {}
         if plan.renderer.reads("recommendations", row.step, row.channel, row.locale, variant=row.variant):
             more |= product_words(envelope.products, row.locale, plan.renderer.currency)
+        if plan.renderer.reads("preferences_url", row.step, row.channel, row.locale, variant=row.variant):
+            more["preferences_url"] = self._links.preferences_url(row.delivery)
         if plan.renderer.reads("push_join_token", row.step, row.channel, row.locale, variant=row.variant):
             more["push_join_token"] = self._links.join_token(row.person, now / SECOND)
         variables = build_variables(recipient, words, unsubscribe_url=link, now=now, profile=profile, more=more)

@@ -116,6 +116,10 @@ class Cap:
         return facts
 
 
+OWN = Cap(name="recipient", limit=1, rolling=7 * DAY)
+"""What a recipient may ask for on its page of preferences: one message a week, over all channels."""
+
+
 def fits(cap: Cap, touches: Sequence[Touch], now: Instant, zones: tuple[str, ...], channel: str) -> bool:
     """Is there a slot at `now` for one more message over `channel`, in every zone?"""
     room = cap.limit - cap.weight(channel)

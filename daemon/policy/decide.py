@@ -17,7 +17,7 @@ from typing import Any
 from daemon.ids import encode_id
 from daemon.model.delivery import DAY, HOUR, REASONS, SECOND, Decision, Instant, Reason, State, Verdict
 from daemon.policy import tz
-from daemon.policy.caps import NEVER, Cap, OnCap, Touch, count, fits, free_from
+from daemon.policy.caps import NEVER, OWN, Cap, OnCap, Touch, count, fits, free_from
 from daemon.policy.dates import campaign_life, shown
 from daemon.policy.hours import WindowRule
 from daemon.policy.periods import period_end
@@ -64,7 +64,7 @@ def decide(candidate: Candidate, person: PersonFacts, rules: Rules, now: Instant
         return _refuse(refusal.reason, ("permission", rules.version), dict(refusal.facts), [("permission", Verdict.DROP)])
     case = _open_case(candidate, person, rules, now, sent)
     return (
-        _check_exit(case) or _check_holdout(case) or _check_variant(case) or _check_offer(case)
+        _check_exit(case) or _check_pause(case) or _check_holdout(case) or _check_variant(case) or _check_offer(case)
         or _check_window(case) or _check_caps(case, sent) or _check_guard(case) or _send(case)
     )  # fmt: skip
 
@@ -134,6 +134,8 @@ def _open_case(candidate: Candidate, person: PersonFacts, rules: Rules, now: Ins
     starts, limit = campaign_life(candidate, guess, now)
     touches = [*person.touches, *(touch for touch, _ in sent)] if sent else person.touches
     scope = NO_CAPS if candidate.transactional or candidate.act else rules.scope(candidate)
+    if person.weekly and scope is not NO_CAPS and OWN.covers(candidate.channel, candidate.topic, candidate.campaign):
+        scope = Scope((*scope.caps, OWN), (*scope.passed, (OWN.rule, "pass")), scope.calendars)
     return Case(candidate, person, rules, now, guess, windows, scope, touches, starts, limit, limit, [("permission", "pass")])
 
 
@@ -155,6 +157,14 @@ def _check_exit(case: Case) -> Decision | None:
     if case.starts >= case.limit:
         return _stop(case, Reason.LATE, "exit", {**facts, "expires_at": tz.utc_text(case.limit)})
     return _wait(case, Reason.CAMPAIGN_NOT_STARTED, ("exit", case.rules.version), "exit", facts)
+
+
+def _check_pause(case: Case) -> Decision | None:
+    """Did the person ask for a pause? Transactional messages go all the same."""
+    until = case.person.paused_until
+    if until is None or case.now >= until or case.candidate.transactional or case.candidate.act:
+        return None
+    return _wait(case, Reason.PAUSED_BY_RECIPIENT, ("pause", case.rules.version), "pause", {"until": tz.utc_text(until)}, start=until)
 
 
 def _check_holdout(case: Case) -> Decision | None:

@@ -104,3 +104,7 @@ class PersonFacts(NamedTuple):
     blocked: Mapping[str, Reason] = NOTHING
     consents: Mapping[tuple[str, str], str] = NOTHING
     touches: Sequence[Touch] = ()
+    paused_until: Instant | None = None
+    """No marketing before, as the person asked."""
+    weekly: bool = False
+    """No more than one message in seven days, as the person asked."""

@@ -45,7 +45,7 @@ _CLEAR = (
     update(s.recipient)
     .where(s.recipient.c.id == bindparam("b_id"))
     .values(
-        {name: null() for name in ("email", "phone", "zone", "locale", "country", "traits", "email_hash", "phone_hash")}
+        {name: null() for name in ("email", "phone", "zone", "locale", "country", "traits", "email_hash", "phone_hash", "paused_until")}
         | {"erased": 1, "guard": s.recipient.c.guard + 1, "updated_at": bindparam("b_now")}
     )
 )

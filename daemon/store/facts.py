@@ -83,6 +83,10 @@ class DueRow(NamedTuple):
     held_out: int | None = None
     arms: str | None = None
     event: str | None = None
+    paused_until: Instant | None = None
+    """The recipient asked for a pause."""
+    weekly: int = 0
+    """It asked for no more than one message a week."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +194,8 @@ _COLUMNS: dict[str, ColumnElement[Any]] = {
     "held_out": s.walk.c.held_out,
     "arms": s.walk.c.arms,
     "event": s.walk.c.event,
+    "paused_until": s.recipient.c.paused_until,
+    "weekly": s.recipient.c.weekly,
 }
 """Field of `DueRow` -> where it comes from."""
 _ROW_FROM = (

@@ -23,6 +23,7 @@ from daemon.store.exits import ending_events, note_inherited
 from daemon.store.issues import inherit_issues
 from daemon.store.merge_sends import inherit_sends
 from daemon.store.merged import AWAY, owner_of
+from daemon.store.preferences import inherit_preferences
 from daemon.store.products import inherit_bought
 from daemon.store.profiles import inherit_profile
 from daemon.store.push import inherit_subscriptions
@@ -105,6 +106,7 @@ def merge(conn: Connection, previous: str, person: int, shop: Shop, now: Instant
     many(conn, _REACTIONS, ("b_other", "b_survivor"), [(other, survivor)])
     inherit_profile(conn, other, survivor, shop, now)
     inherit_bought(conn, other, survivor)
+    inherit_preferences(conn, other, survivor)
     inherit_issues(conn, other, survivor)
     inherit_redemptions(conn, other, survivor)
     inherit_memberships(conn, other, survivor)

@@ -57,12 +57,15 @@ recipient = _table(
     _int("erased", default=0),
     _int("created_at"),
     _int("updated_at"),
+    _int("paused_until", null=True),
+    _int("weekly", default=0),
 )
 """`id` = 63-bit hash of `key` (store.recipients.person_id): one finds a recipient by its key without asking the store for a number.
 BIGINT, and so not SQLite's rowid: the rows lie in order of arrival, and only the narrow index of `id` is in the order of the hash
 (ADR 0002: a new recipient would else cost a random page of wide rows). `*_hash` = keyed HMAC of the normalised address. `guard` is raised
 by everything that may forbid a send.
-`erased`: 1 = erased, 2 = merged into another: its addresses are gone, their hashes stay for an erasure."""
+`erased`: 1 = erased, 2 = merged into another: its addresses are gone, their hashes stay for an erasure. `paused_until`,
+`weekly` (1: no more than one message a week): what the recipient asked for itself."""
 
 consent = _table(
     "consent",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 LANGUAGES = ("en", "id", "ms", "fa")
-_TEMPLATES = ("base.html", "unsubscribe.html", "problem.html", "problems.html")
+_TEMPLATES = ("base.html", "unsubscribe.html", "preferences.html", "problem.html", "problems.html")
 
 WORDS: Mapping[str, Mapping[str, str]] = {
     "en": {

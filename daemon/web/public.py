@@ -19,6 +19,7 @@ from daemon.web.addresses import Networks, Strikes, client_of
 from daemon.web.body import media_type, read_body
 from daemon.web.connection import Limits
 from daemon.web.pages import WORDS, choose_language, render
+from daemon.web.preference_words import WORDS as CHOOSE
 from daemon.web.problems import ProblemError
 
 CONFIRM = "unsubscribe-page"
@@ -54,7 +55,9 @@ class PublicPages:
         language = choose_language(request, found.locale)
         if not found.active:
             return _page(language, "done", found.channel)
-        return _page(language, "ask", found.channel, confirm=self._links.mint(CONFIRM, delivery))
+        return _page(
+            language, "ask", found.channel, confirm=self._links.mint(CONFIRM, delivery), elsewhere=self._links.preferences_url(delivery)
+        )
 
     async def act(self, request: web.Request) -> web.Response:
         delivery = self._read(request)
@@ -88,16 +91,16 @@ class PublicPages:
         return _page(language, "bad", None, status=404)
 
 
-def read_form(kind: str, content_type: str, body: bytes) -> dict[str, str]:
+def read_form(kind: str, content_type: str, body: bytes, most: int = MOST_FIELDS) -> dict[str, str]:
     """The text fields of a form. A form that cannot be read has none."""
     if kind == FORMS[0]:
         try:
-            return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MOST_FIELDS))
+            return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=most))
         except ValueError:
             return {}
     head = f"Content-Type: {content_type}\r\nMIME-Version: 1.0\r\n\r\n".encode("utf-8", "replace")
     form: dict[str, str] = {}
-    for part in list(message_from_bytes(head + body, policy=HTTP).walk())[: MOST_FIELDS + 1]:
+    for part in list(message_from_bytes(head + body, policy=HTTP).walk())[: most + 1]:
         name = part.get_param("name", header="content-disposition")
         content = part.get_payload(decode=True)
         if isinstance(name, str) and isinstance(content, bytes):
@@ -106,12 +109,14 @@ def read_form(kind: str, content_type: str, body: bytes) -> dict[str, str]:
 
 
 def _page(
-    language: str, what: str, channel: str | None, *, status: int = 200, confirm: str | None = None, headers: dict[str, str] | None = None
+    language: str, what: str, channel: str | None, *, status: int = 200, confirm: str | None = None,
+    headers: dict[str, str] | None = None, elsewhere: str | None = None,
 ) -> web.Response:
     words = WORDS[language]
     text = words[what].format(channel=words.get(channel or "", words["other"]))
     note = words.get(f"{what}_note", words["bad_note"])
     return render(
         "unsubscribe.html", status=status, language=language, headers=headers, title=words[f"{what}_title"], text=text, note=note,
-        button=words["button"], confirm=confirm, mood="done" if what == "done" else "",
+        button=words["button"], confirm=confirm, elsewhere=elsewhere, choose=CHOOSE[language]["link"],
+        mood="done" if what == "done" else "",
     )  # fmt: skip

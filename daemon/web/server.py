@@ -50,6 +50,7 @@ from daemon.web.control import open_socket, remove_socket
 from daemon.web.fields import Cursors
 from daemon.web.hooks import HookPages
 from daemon.web.operations import Operations
+from daemon.web.preference_pages import PreferencePages
 from daemon.web.public import PublicPages
 from daemon.web.push_pages import PushPages
 from daemon.web.route import Route, Routing
@@ -160,6 +161,9 @@ class WebServer(Service):
         doors = self._doors
         PublicPages(
             links=doors.links, unsubscribing=doors.unsubscribing, clock=self._clock, limits=limits, trusted=self._http.trusted_proxies
+        ).add_to(app)
+        PreferencePages(
+            links=doors.links, door=doors.unsubscribing, clock=self._clock, limits=limits, trusted=self._http.trusted_proxies
         ).add_to(app)
         if doors.ingesting is not None:
             HookPages(

@@ -230,7 +230,7 @@ class WebWorld:
                 store=inner.store, links=links, clock=clock, log=inner.log, metrics=metrics, taker=lambda: takers[0] if takers else None,
                 clicked=lambda delivery: ingesting.take_of_device(delivery, PROVEN_BY_CLICK),
             ),
-            unsubscribing=Unsubscribing(store=inner.store, clock=clock, log=inner.log, metrics=metrics),
+            unsubscribing=Unsubscribing(store=inner.store, clock=clock, log=inner.log, metrics=metrics, topics=lambda: inner.config.topics),
             ingesting=ingesting,
             not_ready=lambda: why[0] if why else None,
         )  # fmt: skip

@@ -64,7 +64,7 @@ def test_recipients_of_an_older_store_keep_their_rows(tmp_path: Path) -> None:
         conn.executemany(f"INSERT INTO recipient VALUES ({', '.join('?' * 14)})", given)
     assert upgrade(path) == "0002"
     with closing(sqlite3.connect(path)) as conn:
-        assert conn.execute("SELECT * FROM recipient").fetchall() == sorted(given)
+        assert conn.execute("SELECT * FROM recipient").fetchall() == [(*row, None, 0) for row in sorted(given)]
         with pytest.raises(sqlite3.IntegrityError, match=r"recipient\.id"):
             conn.execute("INSERT INTO recipient (id, key, created_at, updated_at) VALUES (7, 'other', 1, 1)")
 

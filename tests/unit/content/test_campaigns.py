@@ -95,7 +95,6 @@ def test_problems_of_all_campaigns_come_at_once(tmp_path: Path) -> None:
             "w/reminder.email.fa_IR.liquid:1: the same variant as",
         ),
         ({"reminder.email.liquid": b"---\nsubject: \xff\n---\nx"}, "w/reminder.email.liquid:2: is not UTF-8 text"),
-        ({"reminder.email.liquid": MAIL + "{{ preferences_url }}"}, "w/reminder.email.liquid:5: preferences_url: not supported yet"),
         ({"reminder.email.liquid": MAIL + "{{ frist_name }}"}, "w/reminder.email.liquid:5: frist_name: unknown variable"),
         ({"reminder.email.liquid": MAIL + "{{ recipent.x }}"}, 'recipent.x: unknown variable; did you mean "recipient"?'),
         ({"reminder.email.liquid": MAIL + "{{ campaign.nme }}"}, 'campaign.nme: campaign has name and step; did you mean "name"?'),

@@ -57,6 +57,31 @@ def test_contract_example_of_a_full_cap() -> None:
     assert decision.checks == (("permission", "pass"), ("cap.weekly-email", "defer"))
 
 
+def test_a_pause_that_the_person_asked_for_ends_at_its_instant() -> None:
+    """Marketing waits for the first instant that is inside the window too, or ends if its life does; orders are confirmed all the same."""
+    until = oracle.at("2026-11-25T18:00:00Z")
+    decision = verdict(about={"paused_until": until})
+    assert (decision.verdict, decision.reason, decision.until) == (Verdict.DEFER, Reason.PAUSED_BY_RECIPIENT, oracle.at("2026-11-26T02:00:00Z"))
+    assert decision.facts == {"until": "2026-11-25T18:00:00Z"}
+    assert verdict(about={"paused_until": NOON}).verdict is Verdict.SEND
+    assert verdict(about={"paused_until": until}, purpose=Purpose.TRANSACTIONAL).verdict is Verdict.SEND
+    ends = verdict(about={"paused_until": until}, expires_at=until)
+    assert (ends.verdict, ends.reason) == (Verdict.DROP, Reason.LATE)
+
+
+def test_one_message_a_week_is_a_cap_of_the_person_s_own() -> None:
+    """Whatever caps the shop has; over all channels; of two at once one goes."""
+    week = [touch("2026-11-20T02:00:00Z")]
+    decision = verdict(under=rules(WEEKLY), about={"touches": week, "weekly": True})
+    assert (decision.verdict, decision.reason, decision.until) == (Verdict.DEFER, Reason.CAP_REACHED, oracle.at("2026-11-27T02:00:00Z"))
+    assert decision.rule is not None
+    assert decision.rule[0] == "cap.recipient"
+    assert verdict(under=rules(WEEKLY), about={"touches": week}).verdict is Verdict.SEND
+    assert verdict(about={"touches": week, "weekly": True}, purpose=Purpose.TRANSACTIONAL).verdict is Verdict.SEND
+    both = decide_all([candidate(id=1), candidate(id=2)], person(weekly=True), rules(), NOON)
+    assert [decision.verdict for _, decision in both] == [Verdict.SEND, Verdict.DEFER]
+
+
 def test_wait_for_a_slot_ends_inside_the_window() -> None:
     """The slot frees at 23:00: the wait ends when the window opens after that."""
     history = [touch("2026-11-18T16:00:00Z")] * 3
