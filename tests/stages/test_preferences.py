@@ -22,7 +22,7 @@ from daemon.store.writer import Lane
 from daemon.web.pages import LANGUAGES
 from daemon.web.preference_words import LANGUAGE_NAMES, WORDS
 from tests.stages.intake_world import job, people
-from tests.stages.test_playbook_walks import PlaybookWorld, bought
+from tests.stages.playbook_world import PlaybookWorld
 from tests.stages.walk_world import WalkWorld, campaign, person
 from tests.stages.web_world import WebWorld
 
@@ -195,7 +195,7 @@ async def world(tmp_path: Path) -> AsyncIterator[PlaybookWorld]:
 async def test_a_pause_a_topic_and_a_language_hold_for_what_comes_next(world: PlaybookWorld) -> None:
     """Mails of days 45, 60 and 90. After the first: one pauses for 30 days, one drops the topic, one wants Persian, one stops all."""
     crowd = [f"c-{number}" for number in range(1, 25)]
-    await bought(world, 45, *crowd)
+    await world.bought(45, *crowd)
     await world.put_in("lapsed_30_90", *crowd)
     await world.go(2 * DAY)
     there = [who for who in crowd if world.got(who) == ["reminder"]]

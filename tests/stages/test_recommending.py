@@ -20,7 +20,7 @@ from daemon.model.campaign import Campaign, CampaignStatus, Step
 from daemon.model.delivery import DAY, MINUTE
 from daemon.store.flight import Kind, Result
 from plugins.contract import Message
-from tests.stages.test_playbook_walks import PlaybookWorld
+from tests.stages.playbook_world import PlaybookWorld
 from tests.stages.walk_world import ORDER, person
 
 TEA = {"product_id": "tea", "name": "Aruna", "category": "tea", "price": "45000", "currency": "idr", "url": "https://shop.example.com/p/tea"}
