@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from daemon.config.values import BadValue, kind, one_of, parse_name
-from daemon.content.campaign_table import Table, amount, gap, life, moment, short_text, whole, word
+from daemon.content.campaign_table import Table, amount, flag, gap, life, moment, short_text, whole, word
 from daemon.content.locales import normalise, parse_locale
 from daemon.model.journey import Offer, OfferKind, Part
 
@@ -60,6 +60,8 @@ def _offer(name: str, rank: int, table: Table) -> Offer:
         pool=codes.take("pool", parse_name, None) if codes else None,
         generate=codes.take("generate", _pattern, None) if codes else None,
         text=table.take("text", _texts, {}),
+        referral=table.take("referral", flag, False),
+        earned=table.take("earned", flag, False),
     )
     if "valid" in table.table and "ends" in table.table:
         table.fault("ends", "valid (from the message's acceptance) and ends (a date) are two ends of one offer: give one")
@@ -68,6 +70,10 @@ def _offer(name: str, rank: int, table: Table) -> Offer:
             table.fault("min_left", "is longer than valid: the offer would never go out")
         else:
             table.fault("valid", "is shorter than min_left (24h unless given): the offer would never go out")
+    if offer.referral and offer.earned:
+        table.fault("earned", "is a reward of the recipient's own; referral is for others: give one")
+    if offer.referral and not codes:
+        table.fault("referral", 'is passed on as a code: add codes = { generate = "FR-########" }')
     if codes:
         if ("pool" in codes.table) == ("generate" in codes.table):
             codes.fault(None, 'needs exactly one of pool = ".." and generate = "WB-########"')

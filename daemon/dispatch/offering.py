@@ -108,7 +108,7 @@ class Offering:
         wanted = Wanted(
             walk=row.walk or 0, step=row.step, person=row.person, campaign=row.campaign, offer=offer.name, rank=offer.rank,
             again=again.id if again is not None else None, pool=pool, pattern=offer.generate if again is None else None, printed=printed,
-            valid=None if offer.ends is not None else offer.valid, zone=zone,
+            valid=None if offer.ends is not None else offer.valid, zone=zone, apart=offer.apart.value,
         )  # fmt: skip
         return Offered(OfferFacts(offer.name, ends_at=ends, min_left=offer.min_left, pool=pool, left=left), wanted)
 

@@ -17,6 +17,8 @@ ORDER, REFUND, CANCELLED_ORDER = "Order Completed", "Order Refunded", "Order Can
 STARTED, RENEWED, CANCELLED = "Subscription Started", "Subscription Renewed", "Subscription Cancelled"
 TICKET_OPENED, TICKET_CLOSED = "Support Ticket Opened", "Support Ticket Closed"
 SURVEY = "Survey Answered"
+REFERRED, UNREFERRED = "Referral Completed", "Referral Undone"
+"""Of Homing itself: somebody else bought with the code that was passed on; all of it was cancelled or refunded."""
 PAGE, SCREEN = "Page Viewed", "Screen Viewed"
 OPENED, CLICKED = "Email Opened", "Email Link Clicked"
 """Of mail that others sent; Homing's own opens and clicks come as feedback."""
@@ -31,6 +33,7 @@ VISITS = frozenset({
 UNSEEN = frozenset({
     REFUND, CANCELLED_ORDER, RENEWED, CANCELLED, TICKET_CLOSED, OPENED, "Ad Impression", "Email Delivered", "Email Bounced",
     "Email Marked as Spam", "Unsubscribed", "Application Uninstalled", "Push Notification Received", "Segment Entered", "Segment Left",
+    REFERRED, UNREFERRED,
 })  # fmt: skip
 """What is done to a person, by a machine, or in leaving: no sign that the person is about."""
 FORBIDDING = frozenset({ORDER, STARTED, RENEWED, TICKET_OPENED})

@@ -2,7 +2,8 @@
 
 The ladder is the order of the file. A person begins on the lowest rung that the steps so far name for him, and goes one rung up only when
 the last one was accepted. While an offer is open nobody gets a worse one, and never two: a better one takes its place, the same or
-a better open one is carried again, with its own code and end, and what another walk has open is waited for.
+a better open one is carried again, with its own code and end, and what another walk has open is waited for. A code that is there to be
+passed on (`referral`) and a reward (`earned`) stand beside all that.
 """
 
 from __future__ import annotations
@@ -70,6 +71,9 @@ def choose(campaign: Campaign, step: Step, walker: Walker, had: Sequence[Issue],
     named = offer_of(step, variant_of(step, walker.arms), walker.tier)
     if named is None or named not in campaign.offers:
         return None
+    if campaign.offers[named].apart:
+        return Give(campaign.offers[named])
+    had = [issue for issue in had if not issue.apart]
     target = _target(campaign, step, walker, campaign.offers[named], had, now)
     there = [issue for issue in had if issue.open_at(now)]
     foreign = [issue for issue in there if issue.campaign != campaign.name and (issue.ends_at is not None or issue.accepted_at is None)]
@@ -94,15 +98,16 @@ def _wait(issue: Issue, now: Instant) -> Wait:
 
 def _replaced(mine: Issue, had: Sequence[Issue], now: Instant) -> tuple[int, ...]:
     """What was open before the offer that is set aside for this step."""
-    if mine.state is not IssueState.RESERVED:
+    if mine.state is not IssueState.RESERVED or mine.apart:
         return ()
-    return tuple(issue.id for issue in had if issue is not mine and issue.campaign == mine.campaign and issue.open_at(now))
+    others = [issue for issue in had if issue is not mine and issue.campaign == mine.campaign and not issue.apart]
+    return tuple(issue.id for issue in others if issue.open_at(now))
 
 
 def _target(campaign: Campaign, step: Step, walker: Walker, named: Offer, had: Sequence[Issue], now: Instant) -> Offer:
     """The rung that it is the person's turn for."""
     if walker.seeker and named.is_discount:
-        other = next((offer for offer in campaign.offers.values() if not offer.is_discount), None)
+        other = next((offer for offer in campaign.offers.values() if not offer.is_discount and not offer.apart), None)
         return other or rungs(campaign, step, walker)[0]
     mine = rungs(campaign, step, walker)
     given = [issue for issue in had if issue.walk == walker.walk and issue.state in GIVEN]
@@ -118,7 +123,7 @@ def rungs(campaign: Campaign, step: Step, walker: Walker) -> list[Offer]:
     found: dict[str, Offer] = {}
     for each in campaign.steps:
         name = offer_of(each, variant_of(each, walker.arms), walker.tier)
-        if name is not None and name in campaign.offers:
+        if name is not None and name in campaign.offers and not campaign.offers[name].apart:
             found[name] = campaign.offers[name]
         if each.name == step.name:
             break

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from daemon.model.delivery import DAY, HOUR
+from daemon.model.offer import Apart
 
 DEFAULT_TIER = "default"
 """In an `offer` table by tier: for all that are not named."""
@@ -127,6 +128,14 @@ class Offer:
     generate: str | None = None
     text: Mapping[str, str] = field(default_factory=dict)
     """By locale, "" = any: what the message calls it. Absent: made from the parts."""
+    referral: bool = False
+    """Its code is for the recipient's friends: no rung of the ladder, and no offer that he has himself."""
+    earned: bool = False
+    """A reward: no rung of the ladder either; each time another one, beside what is open."""
+
+    @property
+    def apart(self) -> Apart:
+        return Apart.REFERRAL if self.referral else Apart.EARNED if self.earned else Apart.LADDER
 
     @property
     def is_discount(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
 from daemon.model.delivery import Instant
@@ -21,13 +21,24 @@ class IssueState(StrEnum):
     """No message ever carried it to its recipient: its code is free again."""
 
 
+class Apart(IntEnum):
+    """What an offer has to do with the others of its person."""
+
+    LADDER = 0
+    """It is the one that the person has: a better one takes its place, and others wait for its end."""
+    REFERRAL = 1
+    """Its code is for others, any number of them; its owner has no offer by it."""
+    EARNED = 2
+    """A reward: beside all others, as often as it is earned."""
+
+
 GIVEN = frozenset({IssueState.OPEN, IssueState.REDEEMED, IssueState.EXPIRED, IssueState.REPLACED})
 """Those whose message was accepted."""
 
 
 class Issue(NamedTuple):
     """One offer of one person. `rank`: its place on its campaign's ladder; `walk`, `step`: of the message that first carried it.
-    `accepted_at`: when that was accepted, or may have been; `ends_at` None: it has no end."""
+    `accepted_at`: when that was accepted, or may have been; `ends_at` None: it has no end. `apart`: an `Apart`."""
 
     id: int
     walk: int
@@ -39,6 +50,7 @@ class Issue(NamedTuple):
     code: str | None = None
     accepted_at: Instant | None = None
     ends_at: Instant | None = None
+    apart: int = 0
 
     def open_at(self, now: Instant) -> bool:
         """May it be redeemed now, or may its message still arrive?"""

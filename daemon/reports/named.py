@@ -15,6 +15,7 @@ from daemon.errors import NotFoundError, nearest
 from daemon.reports import roadmap
 from daemon.reports.experiments import COLUMNS, rows_of
 from daemon.store.experiments import results, trying
+from daemon.store.referrals import ReferralLine, referral_lines
 from daemon.store.writer import Writes
 
 
@@ -44,7 +45,16 @@ async def _experiments(store: Writes, campaign: str | None) -> tuple[Sequence[Ma
     return rows_of(found), details
 
 
+async def _referrals(store: Writes, campaign: str | None) -> tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]:
+    rows = [line._asdict() for line in await store.read(referral_lines) if campaign in (None, line.campaign)]
+    return rows, rows
+
+
 REPORTS: Mapping[str, Kind] = {
+    "referrals": Kind(
+        about="Codes that were passed on: who brought how many friends, whose orders stand, and which were undone.",
+        columns=ReferralLine._fields, make=_referrals,
+    ),
     "experiments": Kind(
         about="What each experiment came to, by arm: all people, each tier, and against those who were held out.",
         columns=COLUMNS, make=_experiments,

@@ -22,6 +22,7 @@ from daemon.store.merged import survivors_of
 from daemon.store.products import forget_bought, note_bought
 from daemon.store.profiles import Sight, note_sights, remake
 from daemon.store.redemptions import note_orders
+from daemon.store.referrals import referrals_of
 from daemon.store.sql import fetch, ids, in_list, many, pour, pouring
 from daemon.store.sunset import bring_back
 from daemon.store.wake import wake
@@ -71,13 +72,17 @@ def take_events(conn: Connection, rows: Sequence[EventRow], shop: Shop, now: Ins
     pour(conn, _NEW, sorted((person, key, now, now) for person, key in fresh.items()))
     note_sights(conn, _sights(kept))
     remake(conn, {row.person for row in kept if row.name in WEIGHTY}, shop, now)
-    note_orders(conn, kept)
+    codes = note_orders(conn, kept)
     note_bought(conn, kept)
     bring_back(conn, _bought(kept))
     concerned = note_happened(conn, kept, now)
     moved = sorted({row.person for row in kept if row.name in FORBIDDING} | concerned.ended)
     many(conn, _RAISE, ("b_person",), [(person,) for person in moved])
-    return Taken(how, wake(conn, moved, now) if moved else 0, len(fresh), concerned.moved)
+    woken = wake(conn, moved, now) if moved else 0
+    if not codes or not (told := referrals_of(conn, codes, kept, now)):
+        return Taken(how, woken, len(fresh), concerned.moved)
+    more = take_events(conn, told, shop, now)
+    return Taken(how, woken + more.woken, len(fresh), concerned.moved or more.walks)
 
 
 def _bought(kept: Iterable[EventRow]) -> dict[int, Instant]:

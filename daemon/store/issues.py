@@ -26,7 +26,7 @@ ERASED = 0
 _OF_PERSONS = (
     select(
         _I.person, _I.id, _I.walk, _I.step, s.campaign.c.name, _I.offer, _I.rank, _I.state, func.coalesce(s.code.c.said, _I.code),
-        _I.accepted_at, _I.ends_at,
+        _I.accepted_at, _I.ends_at, _I.apart,
     )
     .join(s.campaign, s.campaign.c.id == _I.campaign)
     .outerjoin(s.code, s.code.c.issue == _I.id)
@@ -52,6 +52,7 @@ class Wanted(NamedTuple):
     printed: Instant | None = None
     valid: int | None = None
     zone: str | None = None
+    apart: int = 0
 
 
 class Reserved(NamedTuple):
@@ -79,7 +80,7 @@ def issues_of(conn: Connection, persons: Iterable[int]) -> dict[int, list[Issue]
 
 _FORMER = select(_I.id, _I.state).where(_I.walk == bindparam("walk"), _I.step == bindparam("step"))
 _INSERT = insert(s.issue).returning(s.issue.c.id)
-_INSERT_NAMES = ("walk", "step", "person", "campaign", "offer", "rank", "pool", "state", "valid", "zone", "reserved_at", "ends_at")
+_INSERT_NAMES = ("walk", "step", "person", "campaign", "offer", "rank", "pool", "state", "valid", "zone", "reserved_at", "ends_at", "apart")
 _AGAIN = (
     update(s.issue)
     .where(_I.id == bindparam("b_id"))
@@ -137,11 +138,12 @@ def _new(conn: Connection, want: Wanted, now: Instant) -> int:
         many(conn, _AGAIN, _AGAIN_NAMES, [row])
         return int(number)
     mine = (want.walk, want.step, want.person, want.campaign, want.offer, want.rank, want.pool)
-    [(number,)] = fetch(conn, _INSERT, _INSERT_NAMES, (*mine, IssueState.RESERVED.value, want.valid, want.zone, now, want.printed))
+    state = IssueState.RESERVED.value
+    [(number,)] = fetch(conn, _INSERT, _INSERT_NAMES, (*mine, state, want.valid, want.zone, now, want.printed, want.apart))
     return int(number)
 
 
-_TO_OPEN = select(_I.id, _I.person, _I.campaign, _I.valid, _I.zone, _I.ends_at).where(
+_TO_OPEN = select(_I.id, _I.person, _I.campaign, _I.valid, _I.zone, _I.ends_at, _I.apart).where(
     in_list(_I.id, "ids"), _I.accepted_at.is_(null()), _I.state != literal_column("'returned'")
 )
 _OPEN = (
@@ -156,7 +158,7 @@ _REPLACE = (
     update(s.issue)
     .where(
         _I.person == bindparam("b_person"), _I.campaign == bindparam("b_campaign"), _I.id != bindparam("b_id"),
-        _I.state == literal_column("'open'"),
+        _I.state == literal_column("'open'"), _I.apart == literal_column("0"),
     )
     .values(state=literal_column("'replaced'"), ended_at=bindparam("b_at"))
 )  # fmt: skip
@@ -166,10 +168,10 @@ def open_issues(conn: Connection, accepted: Mapping[int, Instant]) -> None:
     """The messages that carry these were accepted, or may have been, at those instants: their ends count from then, and what the persons
     had open of the same campaign is replaced. Called in the transaction of the outcome; what is open already stays as it is."""
     found = fetch(conn, _TO_OPEN, ("ids",), (ids(sorted(accepted)),))
-    for number, person, campaign, valid, zone, printed in sorted(found, key=lambda row: (accepted[row[0]], row[0])):
+    for number, person, campaign, valid, zone, printed, apart in sorted(found, key=lambda row: (accepted[row[0]], row[0])):
         at = accepted[number]
         ends = printed if valid is None else max(round_up(at, valid, zone), printed or 0)
-        if person != ERASED:
+        if person != ERASED and not apart:
             many(conn, _REPLACE, ("b_person", "b_campaign", "b_id", "b_at"), [(person, campaign, number, at)])
         many(conn, _OPEN, ("b_id", "b_at", "b_ends"), [(number, at, ends)])
 

@@ -44,11 +44,11 @@ _FLAG = (
 )
 
 
-def note_orders(conn: Connection, rows: Iterable[EventRow]) -> None:
-    """New events, some of them about orders, with what follows for codes."""
+def note_orders(conn: Connection, rows: Iterable[EventRow]) -> set[str]:
+    """New events, some of them about orders, with what follows for codes. Returns the codes of which there is news."""
     orders = [row for row in rows if row.name in ORDERS]
     if not orders:
-        return
+        return set()
     told = []
     for row in orders:
         if row.name == ORDER and row.properties is not None and '"coupon"' in row.properties:
@@ -58,6 +58,7 @@ def note_orders(conn: Connection, rows: Iterable[EventRow]) -> None:
     touched = {code for code, _, _, _ in told} | _flag(conn, sorted({row.person for row in orders}))
     if touched:
         restate(conn, sorted(touched))
+    return touched
 
 
 _HIS = update(s.redemption).where(_R.person == bindparam("b_other")).values(person=bindparam("b_person"))
@@ -97,14 +98,16 @@ _NEXT_GIVEN = (
     select(func.min(_later.c.accepted_at))
     .where(
         _I.person != literal_column("0"), _later.c.person == _I.person, _later.c.campaign == _I.campaign, _later.c.id != _I.id,
-        _later.c.accepted_at >= _I.accepted_at,
+        _later.c.accepted_at >= _I.accepted_at, _later.c.apart == literal_column("0"), _I.apart == literal_column("0"),
     )
     .correlate(s.issue)
     .scalar_subquery()
 )  # fmt: skip
 """When the person was given the next offer of the campaign: while one is redeemed nothing replaces it, but if that order is cancelled
 it must not come back beside the other."""
-_ISSUES = select(_I.id, _I.code, _I.state, _I.accepted_at, _I.ends_at, _I.ended_at, _NEXT_GIVEN).where(in_list(_I.code, "codes"))
+_ISSUES = select(_I.id, _I.code, _I.state, _I.accepted_at, _I.ends_at, _I.ended_at, _NEXT_GIVEN).where(
+    in_list(_I.code, "codes"), _I.apart != literal_column("1")
+)
 _USES = (
     select(_R.code, _R.at, _R.order_key)
     .where(in_list(_R.code, "codes"), _R.cancelled == literal_column("0"))
@@ -176,7 +179,7 @@ def books(conn: Connection, campaign: str | None = None) -> list[Line]:
 
 class Strange(NamedTuple):
     """A use of a code that the books do not explain. `what`: unknown (no code of ours) | not_issued | another (its order is of another
-    person) | twice (by more than one order) | late (after its end) | replaced."""
+    person) | own (a code for others, used by its owner) | twice (by more than one order) | late (after its end) | replaced."""
 
     what: str
     code: str
@@ -195,8 +198,9 @@ _SEVERAL = select(_all.c.code).where(_all.c.cancelled == 0).group_by(_all.c.code
 _WHAT = case(
     (s.code.c.id.is_(null()), "unknown"),
     (_I.id.is_(null()), "not_issued"),
-    (and_(_I.person != _R.person, _R.person != 0, _I.person != 0), "another"),
-    (_R.code.in_(_SEVERAL), "twice"),
+    (and_(_I.apart == 1, _I.person == _R.person, _I.person != 0), "own"),
+    (and_(_I.apart != 1, _I.person != _R.person, _R.person != 0, _I.person != 0), "another"),
+    (and_(_I.apart != 1, _R.code.in_(_SEVERAL)), "twice"),
     (_R.at > _I.ends_at, "late"),
     (_I.ended_at < _R.at, "replaced"),
 )

@@ -34,6 +34,7 @@ issue = _table(
     _int("ended_at", null=True),
     _int("redeemed_at", null=True),
     _text("order_key", null=True),
+    _int("apart", default=0),
     UniqueConstraint("walk", "step"),
     Index("issue_person", "person"),
     Index("issue_code", "code", sqlite_where=text("code IS NOT NULL")),
@@ -42,7 +43,7 @@ issue = _table(
 )
 """An offer that a person has or had: one for each step of a walk whose message carries one. `state`: a `model.offer.IssueState`. `valid`,
 `zone`: how its end follows from the acceptance; until then `ends_at` is what was printed. `ended_at`: when it expired, was replaced or
-returned; `redeemed_at`, `order_key`: the first order that used its code."""
+returned; `redeemed_at`, `order_key`: the first order that used its code. `apart`: a `model.offer.Apart`."""
 
 code_pool = _table("code_pool", _text("name", key=True), _int("total"), _int("free"), clustered=True)
 """How many codes a pool has and has left. A code that came back counts as free again."""
