@@ -32,9 +32,12 @@ from plugins.signing import keys_of, signed_headers
 
 MOST_BEHIND = 2_000_000
 """Notices that wait for one target; older ones are passed over."""
+GONE = 410
+"""The target wants to hear no more: nothing is asked of it until a start or a reload."""
 REFUSALS = 5
-"""A notice that a target refuses for what it is (`REFUSING`) is passed over after so many tries."""
-REFUSING = frozenset({400, 413, 415, 422})
+"""A notice that a target refuses for what it is (any 4xx but `PATIENT` and GONE) is passed over after so many tries."""
+PATIENT = frozenset({401, 403, 404, 407, 408, 425, 429})
+"""What is wrong is not the notice but the target, its key or its time: it is tried again for as long as `keep`."""
 TOTAL_SECONDS = 15.0
 KEEP_SECONDS = 1.0
 """The cursor is kept so often while a page is told."""
@@ -83,6 +86,7 @@ class Target:
         self.top = progress.cursor
         self.oldest: Instant | None = None
         self.news = asyncio.Event()
+        self.gone = False
         self._kept_at = 0.0
 
     async def run(self) -> None:
@@ -126,13 +130,18 @@ class Target:
             if notice.noted_at < self._world.clock.instant() - self._table.keep:
                 self._lose(notice.id, 1, "too old")
                 continue
+            if self.gone:
+                return False
             fault, status = await self._post(session, notice)
             if fault is None:
                 self.progress = self.progress._replace(
                     cursor=notice.id, told=self.progress.told + 1, tries=0, again_at=None, failing_since=None, error=None
                 )
                 self._world.metrics.told(self.name, "told")
-            elif status in REFUSING and self.progress.tries + 1 >= REFUSALS:
+            elif status == GONE:
+                self._give_up(fault)
+                return False
+            elif 400 <= status < 500 and status not in PATIENT and self.progress.tries + 1 >= REFUSALS:
                 self._lose(notice.id, 1, fault)
             else:
                 self._put_off(fault)
@@ -162,6 +171,14 @@ class Target:
         self.progress = self.progress._replace(tries=tries, again_at=again, failing_since=since, error=fault)
         self._world.metrics.told(self.name, "failed")
         self._world.log.warning("notice_not_told", target=self.name, error=fault, tries=tries, again_at=iso(again))
+
+    def _give_up(self, fault: str) -> None:
+        """What it was not told waits as long as `keep`: whoever mends it and reloads loses nothing."""
+        self.gone = True
+        since = self.progress.failing_since if self.progress.failing_since is not None else self._world.clock.instant()
+        self.progress = self.progress._replace(tries=0, again_at=None, failing_since=since, error=f"{fault}: asked no more until a reload")
+        self._world.metrics.told(self.name, "failed")
+        self._world.log.error("notice_target_gone", target=self.name, error=fault)
 
     def _lose(self, cursor: int, n: int, why: str) -> None:
         self.progress = self.progress._replace(cursor=cursor, lost=self.progress.lost + n, tries=0, again_at=None)
@@ -240,6 +257,8 @@ class Noticing(Service):
     async def _follow(self, tables: Sequence[NotifyTable]) -> None:
         """Watch for what these want, beginning anew with each."""
         if tuple(tables) == tuple(self._following) and self._targets:
+            for target in self._targets.values():
+                target.gone = False
             return
         await self._end_targets()
         self._following = tuple(tables)

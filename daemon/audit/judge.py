@@ -2,7 +2,7 @@
 
 Pure. A finding names the delivery, the rule and the numbers, never a person. The kinds: `window` (outside the hours), `cap` (no slot),
 `early` and `late` (outside the life of campaign or delivery), `zone` (not judged in the recipient's own zone), `duplicate` (two counted
-contacts of one delivery), `no_touch` (sent, and not counted).
+contacts of one delivery), `no_touch` (sent, and not counted), `held_out` (to somebody whom the holdout keeps out).
 """
 
 from __future__ import annotations
@@ -80,6 +80,8 @@ class Send(NamedTuple):
     settled: bool
     told: bool
     """A restored store knows of it only from the journal."""
+    held_out: bool = False
+    """Its walk was drawn into the holdout."""
     joined: bool = False
     """Somebody became this person since: whose the contacts before it were, nobody knows any more."""
 
@@ -94,6 +96,8 @@ class Verdict:
 def judge(send: Send, pages: Sequence[Page]) -> Verdict:
     """All that can be said of one handover."""
     verdict = Verdict()
+    if send.held_out:  # whatever became of it: it was given away
+        verdict.findings.append(_finding(send, "held_out", "holdout", {}))
     if send.contact is None:
         if send.counted:
             verdict.findings.append(_finding(send, "no_touch", "touch", {}))

@@ -49,6 +49,8 @@ class SentRow(NamedTuple):
     traits: str | None
     created_at: Instant
     updated_at: Instant
+    held_out: int | None
+    """Of its walk; None = it has none."""
 
 
 class TouchRow(NamedTuple):
@@ -82,13 +84,14 @@ _SENT = (
         s.delivery.c.id, s.delivery.c.state, s.delivery.c.handed_over_at, s.flight.c.handed_over_at.label("in_flight_at"),
         s.delivery.c.expires_at, s.wave.c.campaign, s.campaign.c.name, s.delivery.c.version, s.wave.c.channel, s.job.c.window,
         s.delivery.c.person, s.recipient.c.zone, s.recipient.c.phone, s.recipient.c.country, s.recipient.c.traits,
-        s.recipient.c.created_at, s.recipient.c.updated_at,
+        s.recipient.c.created_at, s.recipient.c.updated_at, s.walk.c.held_out,
     )
     .join(s.wave, s.wave.c.id == s.delivery.c.wave)
     .join(s.campaign, s.campaign.c.id == s.wave.c.campaign)
     .join(s.job, s.job.c.id == s.delivery.c.job)
     .join(s.recipient, s.recipient.c.id == s.delivery.c.person)
     .outerjoin(s.flight, s.flight.c.delivery == s.delivery.c.id)
+    .outerjoin(s.walk, s.walk.c.id == s.delivery.c.walk)
     .where(in_list(s.delivery.c.id, "ids"))
 )  # fmt: skip
 _TOUCHES = (

@@ -323,6 +323,10 @@ OFFERS = (
 
 WALK_LAYER, WALKING, EXITS = ("walks",), "daemon.store.walking", "daemon.store.exits"
 WALKS = (
+    _bug("undone-trigger-begins", "What undid a trigger before it was looked at does not count.", WALK_LAYER,
+         ("daemon.store.triggers", "        if word is None and undone.get(one.person, one.at) > one.at:\n", "        if word is None and one.person < 0:\n")),
+    _bug("bought-since-the-evaluation", "Who bought after his segment was evaluated enters its campaign all the same.", WALK_LAYER,
+         ("daemon.store.segment_entry", "[Entrant(person) for person in persons if person not in undone]", "[Entrant(person) for person in persons]")),
     _bug("exit-unguarded", "An event that ends a walk does not stop what is claimed of it.", WALK_LAYER,
          (EVENTS, " | concerned.ended)\n", ")\n")),
     _bug("ended-walk-claimed", "What waits of a walk that has ended is sent.", WALK_LAYER,
@@ -356,4 +360,28 @@ WALKS = (
          ("daemon.store.jobs", "    if row.enrols and state is not JobState.CANCELLED:\n", "    if row.enrols and state is None:\n")),
 )  # fmt: skip
 
-BUGS = {bug.name: bug for bug in (*HANDOVER, *FATE, *CAPS, *PLANNING, *SMS, *PUSH, *FEEDBACK, *AUDIENCES, *CHANNELS, *PEOPLE, *SEGMENTS, *OFFERS, *WALKS)}
+KEEP = "daemon.store.retention"
+KEEPING = (
+    _bug("doubt-forgotten", "The evidence of a doubt goes by its age.", ("keeping",),
+         (KEEP, "_ENDED = and_(_D.ended_at.is_not(None), _D.ended_at < _BEFORE)\n", '_ENDED = and_(_D.id > literal_column("0"), func.coalesce(_D.ended_at, 0) < _BEFORE)\n'),
+         (KEEP, "    case,\n    delete,\n", "    case,\n    delete,\n    func,\n")),
+    _bug("orders-forgotten", "What a profile is made of goes by its age.", ("keeping",),
+         (KEEP, "_E.received_at < _BEFORE, _E.name.not_in(_COUNTED))", "_E.received_at < _BEFORE)")),
+    _bug("clock-ahead-forgets", "A clock that is ahead makes the store forget.", ("keeping",),
+         (KEEP, "    before = min(now, last_commit(conn)[1]) - kept\n", "    before = now - kept\n")),
+)  # fmt: skip
+
+TELLING = "daemon.app.noticing"
+NOTICES = (
+    _bug("notice-refused-is-told", "What a target did not take counts as told.", ("notices",),
+         (TELLING, "            if fault is None:\n", "            if fault is None or status >= 500:\n")),
+    _bug("notice-number-comes-again", "The newest notice is removed too, and its number is given to another fact.", ("notices",),
+         ("daemon.store.notices", "    end = min(top - 1, top if least is None else int(least))\n", "    end = top if least is None else int(least)\n")),
+    _bug("notice-of-a-merge", "Who was merged into another is told as erased.", ("notices", "people"),
+         ("daemon.store.notices", '"NEW.erased = 1 AND OLD.erased = 0"', '"NEW.erased <> 0 AND OLD.erased = 0"')),
+    _bug("notice-in-nobodys-time", "A target that is gone is asked again and again.", ("notices",),
+         (TELLING, "            if self.gone:\n", "            if self.gone and status == 0:\n"),
+         (TELLING, "        for notice in page:\n            self.oldest", "        status = 1\n        for notice in page:\n            self.oldest")),
+)  # fmt: skip
+
+BUGS = {bug.name: bug for bug in (*HANDOVER, *FATE, *CAPS, *PLANNING, *SMS, *PUSH, *FEEDBACK, *AUDIENCES, *CHANNELS, *PEOPLE, *SEGMENTS, *OFFERS, *WALKS, *KEEPING, *NOTICES)}

@@ -53,7 +53,9 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "tests/unit/journey/test_trial.py",
     ),
     "audiences": ("tests/store/test_audiences.py", "tests/stages/test_audiences.py"),
-    "walks": ("tests/unit/journey/test_sequence.py", "tests/stages/test_walks.py"),
+    "walks": ("tests/unit/journey/test_sequence.py", "tests/stages/test_walks.py", "tests/stages/test_walk_odds.py"),
+    "keeping": ("tests/store/test_retention.py", "tests/stages/test_forgetting.py"),
+    "notices": ("tests/stages/test_notices.py",),
     "simulation": (),
 }
 """Layer -> what pytest is given; the cheapest first."""

@@ -162,6 +162,11 @@ DOCTORED = {
         "INSERT INTO touch (person, at, delivery, channel, campaign, topic, zone) SELECT person, at - 86400000000, delivery, channel, campaign, topic, zone FROM touch WHERE person = 7",
         [("duplicate", "touch")],
     ),
+    "held_out": (
+        "INSERT INTO walk (id, campaign, person, occurrence, version, state, entered_at, since_at, anchor_at, held_out) VALUES (1, 1, 7, 1, 1, 'open', 0, 0, 0, 1);"
+        "UPDATE delivery SET walk = 1 WHERE person = 7",
+        [("held_out", "holdout")],
+    ),
     "no_touch": ("DELETE FROM touch WHERE person = 7", [("no_touch", "touch")]),
 }
 
@@ -187,7 +192,8 @@ async def test_a_doctored_log_is_found(bench: Bench, kind: str) -> None:
     statement, expected = DOCTORED[kind]
     audit = await bench.audit()
     await bench.send(1, [7] if kind == "window" else [7, 8])
-    await bench.world.sql(statement)
+    for one in statement.split(";"):
+        await bench.world.sql(one)
     with capture_logs() as logs:
         assert await bench.found(audit) == expected
     [event] = [entry for entry in logs if entry["event"] == "audit_finding"]

@@ -162,6 +162,12 @@ async def receiver() -> AsyncIterator[Receiver]:
     await made.stop()
 
 
+async def until(wanted: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not wanted():
+            await asyncio.sleep(0.01)
+
+
 def ends(person: int, state: str, reason: str | None = None) -> str:
     said = "NULL" if reason is None else f"'{reason}'"
     return f"UPDATE delivery SET state = '{state}', reason = {said}, ended_at = {NOW - person}, provider = 'relay' WHERE id = {person}"
@@ -288,6 +294,56 @@ async def test_a_clock_that_is_set_back_silences_nobody(daemon: Daemon, receiver
             await asyncio.sleep(0)
     daemon.clock.wall -= 24 * HOUR
     await receiver.until(lambda: len(receiver.told) == 1)
+
+
+@pytest.mark.parametrize("reload", [True, False])
+async def test_a_target_that_is_gone_is_asked_once_until_a_reload_or_a_start(daemon: Daemon, receiver: Receiver, reload: bool) -> None:
+    """410: it wants to hear no more, and what it was not told waits for as long as `keep`."""
+    receiver.answers = [410, 410]
+    service = await daemon.start(table(receiver))
+    await daemon.do(ends(1, "accepted"))
+    await receiver.until(lambda: len(receiver.refused) == 1)
+    for number in (2, 3):
+        daemon.clock.wall += HOUR
+        await daemon.do(ends(number, "accepted"))
+        await until(lambda number=number: service.status()[0]["waiting"] == number)  # type: ignore[misc]
+    assert len(receiver.refused) == 1
+    [status] = service.status()
+    assert (status["error"], status["again_at"], status["lost"]) == ("answered 410: asked no more until a reload", None, 0)
+    assert [event for event, _ in daemon.log.events].count("notice_target_gone") == 1
+    for asked in (2, 3):
+        if reload:
+            service.poke()
+        else:
+            await daemon.stop()
+            service = await daemon.start(table(receiver))
+        await receiver.until(lambda asked=asked: len(receiver.refused) + len(receiver.told) >= asked)  # type: ignore[misc]
+    await receiver.until(lambda: len(receiver.told) == 3)
+    assert [each.body["data"]["recipient"] for each in receiver.told] == ["p-1", "p-2", "p-3"]
+    receiver.answers = [410]
+    await daemon.do(ends(4, "accepted"))
+    await receiver.until(lambda: len(receiver.refused) == 3)
+    daemon.clock.wall += 4 * DAY
+    await until(lambda: service.status()[0]["lost"] == 1)
+
+
+async def test_whoever_refuses_us_and_not_the_notice_is_asked_again(daemon: Daemon, receiver: Receiver) -> None:
+    """A key that was mistyped, an address that is being set up: nothing is passed over for that, however often it says so."""
+    receiver.answers = [404, 401, 403, 404, 401, 403, 404, 429]
+    service = await daemon.start(table(receiver))
+    await daemon.do(ends(1, "accepted"))
+    async with asyncio.timeout(10):
+        while not receiver.told:
+            daemon.clock.wall += HOUR
+            await asyncio.sleep(0.01)
+    assert (len(receiver.refused), service.status()[0]["lost"]) == (8, 0)
+    receiver.answers = [418] * 5
+    await daemon.do(ends(2, "accepted"), ends(3, "accepted"))
+    async with asyncio.timeout(10):
+        while len(receiver.told) < 2:
+            daemon.clock.wall += HOUR
+            await asyncio.sleep(0.01)
+    assert (receiver.told[-1].body["data"]["recipient"], service.status()[0]["lost"]) == ("p-3", 1)
 
 
 async def test_a_dead_target_holds_up_no_other_and_loses_what_is_too_old(daemon: Daemon, receiver: Receiver) -> None:

@@ -62,6 +62,12 @@ def test_a_send_by_the_rules_is_no_finding():
     assert (verdict.findings, verdict.unjudged) == ([], [])
 
 
+def test_who_is_held_out_is_sent_nothing():
+    """Not even what surely came to nothing: whoever handed it over did not know."""
+    assert kinds(send(held_out=True)) == ["held_out"]
+    assert kinds(send(held_out=True, counted=False)._replace(contact=None)) == ["held_out"]
+
+
 def test_a_send_at_night_is_found_with_its_wall_clock():
     """The rule, the zone and what the clock on the wall showed."""
     [finding] = judge(send(NIGHT), (page(),)).findings
