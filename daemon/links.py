@@ -25,6 +25,8 @@ from daemon.ids import MAX_ID, Ids, decode_id, encode_id
 
 UNSUBSCRIBE = "unsubscribe"
 """The purpose of `/u/{token}`."""
+COUNTDOWN = "countdown"
+"""The purpose of the token in `/d/{token}.png`: the end of which message's offer the image counts down to."""
 PREFERENCES = "preferences"
 """The purpose of `/p/{token}`."""
 PUSH_CLICK = "push-click"
@@ -123,6 +125,10 @@ class Links:
     def preferences_url(self, delivery_id: int) -> str:
         """The address for `{{ preferences_url }}`: GET shows a page, POST acts."""
         return f"{self._public_url}/p/{self.mint(PREFERENCES, delivery_id)}"
+
+    def countdown_url(self, delivery_id: int) -> str:
+        """The address for `{{ countdown_url }}`: an image that counts down to the end of the message's offer."""
+        return f"{self._public_url}/d/{self.mint(COUNTDOWN, delivery_id)}.png"
 
     def hook_url(self, provider: str) -> str:
         """Where a provider posts its feedback, as the world reaches it; without a query."""

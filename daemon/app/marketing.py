@@ -132,7 +132,7 @@ def preview(
         if channel == "audience":
             continue
         more = made_up(version.campaign, found, variant, tier, locale or person.locale, config.shop.currency, now, vars or {})
-        more |= {"push_join_token": TICKET, "preferences_url": NOWHERE}
+        more |= {"push_join_token": TICKET, "preferences_url": NOWHERE, "countdown_url": NOWHERE}
         more |= product_words(products, locale or person.locale, config.shop.currency)
         variables = build_variables(person, vars or {}, unsubscribe_url=NOWHERE, now=now, profile=words, more=more)
         got = renderer.render(step, channel, locale or person.locale, variables, variant=variant, zone=person.zone, now=now)

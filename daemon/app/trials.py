@@ -59,6 +59,7 @@ class Trials:
             products=products.get(person.id, ()),
             unsubscribe_url=self._links.unsubscribe_url(0),
             preferences_url=self._links.preferences_url(0),
+            countdown_url=self._links.countdown_url(0),
             push_join_token=self._links.join_token(0, self._world.clock.instant() / SECOND),
         )
         self._world.log.info("test_sent", campaign=name, messages=len(sent))

@@ -31,7 +31,8 @@ from daemon.content.variables import PROFILE_WORDS
 from daemon.errors import Problem, nearest
 
 ROOTS = frozenset({
-    "recipient", "vars", "event", "offer", "campaign", "shop", "recommendations", "unsubscribe_url", "preferences_url", "push_join_token",
+    "recipient", "vars", "event", "offer", "campaign", "shop", "recommendations", "unsubscribe_url", "preferences_url", "countdown_url",
+    "push_join_token",
 })  # fmt: skip
 OFFER_WORDS = frozenset({"name", "text", "code", "ends_at", "value"})
 EVENT_WORDS = frozenset({"name", "at", "properties"})

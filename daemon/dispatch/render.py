@@ -81,6 +81,9 @@ class MessageWriter:
             variables["event"] = json.loads(row.event)
         if (carried := envelope.claimed.offer) is not None:
             variables["offer"] = _offer(carried, (envelope.plan, plan), row.locale, zone)
+            counts = plan.renderer.reads("countdown_url", row.step, row.channel, row.locale, variant=row.variant)
+            if counts and carried.ends_at is not None:
+                variables["countdown_url"] = self._links.countdown_url(row.delivery)
         made = plan.renderer.render(row.step, row.channel, row.locale, variables, variant=row.variant, zone=zone, now=now)
         return made, link
 

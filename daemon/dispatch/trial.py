@@ -63,6 +63,7 @@ async def send_test(
     products: Sequence[Product] = (),
     unsubscribe_url: str,
     preferences_url: str,
+    countdown_url: str,
     push_join_token: str,
 ) -> list[dict[str, object]]:
     """Send each step once over each of its channels to each address that suits; one object a message: its outcome, or what is missing."""
@@ -81,7 +82,7 @@ async def send_test(
                     continue
                 tier = str((profile or {}).get("tier") or recipient.traits.get("tier") or DEFAULT_TIER)
                 more = made_up(version.campaign, step, None, tier, locale or recipient.locale, str(shop.get("currency", "USD")), now, vars)
-                more |= {"push_join_token": push_join_token, "preferences_url": preferences_url}
+                more |= {"push_join_token": push_join_token, "preferences_url": preferences_url, "countdown_url": countdown_url}
                 more |= product_words(products, locale or recipient.locale, renderer.currency)
                 variables = build_variables(recipient, vars, unsubscribe_url=unsubscribe_url, now=now, profile=profile, more=more)
                 try:

@@ -47,6 +47,7 @@ from daemon.web.api_system import SystemApi
 from daemon.web.api_track import TrackApi, TrackDoor
 from daemon.web.connection import Limits, Listening, Runner
 from daemon.web.control import open_socket, remove_socket
+from daemon.web.countdown import CountdownImages
 from daemon.web.fields import Cursors
 from daemon.web.hooks import HookPages
 from daemon.web.operations import Operations
@@ -161,6 +162,9 @@ class WebServer(Service):
         doors = self._doors
         PublicPages(
             links=doors.links, unsubscribing=doors.unsubscribing, clock=self._clock, limits=limits, trusted=self._http.trusted_proxies
+        ).add_to(app)
+        CountdownImages(
+            links=doors.links, store=doors.store, clock=self._clock, limits=limits, trusted=self._http.trusted_proxies
         ).add_to(app)
         PreferencePages(
             links=doors.links, door=doors.unsubscribing, clock=self._clock, limits=limits, trusted=self._http.trusted_proxies

@@ -61,7 +61,7 @@ def render(name: str, step: Step, channel: str, language: str, **traits: Any) ->
     person = Recipient(id=1, key="c-1", email="a@example.com", locale=language, zone="Asia/Jakarta", traits=traits)
     more: dict[str, object] = {
         "event": {"properties": {"products": [{"name": "Aruna"}, {"name": "Bima"}]}}, "recommendations": [{"name": "Citra"}],
-        "preferences_url": "https://go.example.com/p/x",
+        "preferences_url": "https://go.example.com/p/x", "countdown_url": "https://go.example.com/d/x.png",
     }  # fmt: skip
     for offer in [version.campaign.offers[each] for each in step.offer.values()]:
         more["offer"] = offer_variables(offer, locale=language, currency="USD", code="WB-12345678", shown_end=NOW + 7 * DAY)
