@@ -265,3 +265,30 @@ def iso(at: int) -> str:
     from daemon.clock import iso as written
 
     return written(at)
+
+
+async def test_why_somebody_left_steers_branches_and_words(opening: Opening) -> None:
+    """The answer to "why did you leave" is known at the next message: a step for those who left for the price, and other words for the rest."""
+    words = '---\nsubject: Hi\n---\n<p>{% assign why = recipient.lapse_reason | default: "" %}{% if why == "quality" %}We have a new maker.{% else %}We are still here.{% endif %}</p>\n'
+    steps = (
+        Step(name="ask", channels=("email",), delay=0), Step(name="price", channels=("email",), delay=5 * DAY, where="lapse_reason in ('price', 'too_expensive')"),
+        Step(name="rest", channels=("email",), delay=5 * DAY, where="lapse_reason is null or lapse_reason not in ('price', 'too_expensive')"),
+    )  # fmt: skip
+    campaign = Campaign(
+        name="why", status=CampaignStatus.ACTIVE, steps=steps, enrol=Enrol(trigger=Trigger(event="Asked"), anchor="event"), exit=Exit(events=(ORDER,)),
+    )  # fmt: skip
+    plain = "---\nsubject: Hi\n---\n<p>Hi</p>\n"
+    world = await opening(CampaignVersion.of(campaign, {"ask.email.liquid": plain, "price.email.liquid": plain, "rest.email.liquid": words}))
+    began = world.inner.clock.wall
+    for recipient in ("c-1", "c-2", "c-3"):
+        await world.know(recipient)
+        await world.happen("Asked", recipient)
+    await world.go(2 * DAY)
+    await world.happen("Survey Answered", "c-1", reason="price")
+    await world.happen("Survey Answered", "c-2", lapse_reason="quality")
+    await world.go(12 * DAY)
+    assert world.diary("c-1", began) == [(0, "ask"), (5, "price")]
+    assert [step for _, step in world.diary("c-2", began)] == [step for _, step in world.diary("c-3", began)] == ["ask", "rest"]
+    said = {each.recipient: each.message.text for each in world.letters if each.step == "rest"}
+    assert "a new maker" in said["c-2"]
+    assert "still here" in said["c-3"]
