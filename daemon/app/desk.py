@@ -116,9 +116,10 @@ class Desk:
             await self._known_queue(name)
             keys, count = await self._store.read(operate.waiting_in_queue, name)
             check_count(expect, count, f'deliveries of {len(keys)} jobs in queue "{name}"')
-            for key in keys:
-                await self._store.write(Lane.EXIT, cancel_job, key)
-        return {"queue": name, "cancelled": len(keys), "deliveries": count}
+            ended = [await self._store.write(Lane.EXIT, operate.cancel_waiting, key) for key in keys]
+        done = [n for n in ended if n is not None]
+        left = await self._store.read(operate.walks_left, name)
+        return {"queue": name, "cancelled": len(done), "deliveries": sum(done), "walks_left": left}
 
     # campaigns
 

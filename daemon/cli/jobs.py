@@ -192,9 +192,18 @@ resume = _word("resume", "Let it go on.")
 @click.argument("queue")
 @click.option("--expect", type=click.IntRange(min=0), metavar="N", help="How many deliveries you mean; another number is refused.")
 def cancel(cli: Cli, queue: str, expect: int | None) -> None:
-    """Cancel the open jobs of QUEUE: what has not been handed over never will be."""
+    """Cancel the open jobs of QUEUE: what has not been handed over never will be, and the walks that they began end.
+
+    Walks that triggers, segments or jobs of before began go on: they belong to their campaigns. The answer counts them.
+    """
     found = call(cli, "POST", f"/v1/queues/{segment(queue)}/cancel", body={} if expect is None else {"expect": expect})
-    cli.answer(found, lambda: screen.say(f"{found['cancelled']} jobs cancelled, with {found['deliveries']} deliveries"))
+    cli.answer(found, lambda: _show_cancelled(found))
+
+
+def _show_cancelled(found: dict[str, Any]) -> None:
+    screen.say(f"{found['cancelled']} jobs cancelled, with {found['deliveries']} deliveries")
+    for campaign, walks in found["walks_left"].items():
+        screen.say(f"{walks} walks of {campaign} go on; `homing campaigns pause {campaign}` holds them")
 
 
 queue = group("queue", "List, pause, resume and cancel queues.", list_queues, pause, resume, cancel)

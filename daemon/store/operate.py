@@ -17,9 +17,11 @@ from daemon.errors import GuardRefusedError, NotFoundError
 from daemon.model.campaign import CampaignStatus
 from daemon.model.delivery import Instant, State
 from daemon.model.job import JobState
+from daemon.model.journey import WalkState
 from daemon.store import schema as s
 from daemon.store.enrolling import WALKS
 from daemon.store.held import WAITING
+from daemon.store.jobs import cancel_job
 from daemon.store.sql import fetch, value
 
 OPEN_JOBS = (JobState.RECEIVING.value, JobState.ACCEPTED.value, JobState.HELD.value, JobState.PAUSED.value)
@@ -110,6 +112,34 @@ def waiting_in_queue(conn: Connection, name: str) -> tuple[list[str], int]:
         .where(*open_jobs, s.tally.c.state.in_((*WAITING, State.HELD.value)))
     ).scalar_one()
     return keys, int(n)
+
+
+def cancel_waiting(conn: Connection, key: str) -> int | None:
+    """Cancel a job that is still open. Returns how many deliveries of it that ends; None: it has ended since, and nothing was done."""
+    row = conn.execute(select(s.job.c.id, s.job.c.state, s.job.c.finished_at).where(s.job.c.key == key)).one()
+    if row.finished_at is not None or row.state not in OPEN_JOBS:
+        return None
+    tallied = select(func.coalesce(func.sum(s.tally.c.n), 0)).where(s.tally.c.job == row.id)
+    n = conn.execute(tallied.where(s.tally.c.state.in_((*WAITING, State.HELD.value)))).scalar_one()
+    cancel_job(conn, key)
+    return int(n)
+
+
+def walks_left(conn: Connection, queue: str) -> dict[str, int]:
+    """Campaign -> its open walks, of those whose messages go through this queue; those of cancelled jobs are over."""
+    standing, enroller = s.job.alias("standing"), s.job.alias("enroller")
+    query = (
+        select(s.campaign.c.name, func.count().label("walks"))
+        .select_from(standing)
+        .join(s.campaign, s.campaign.c.id == standing.c.campaign)
+        .join(s.walk, (s.walk.c.campaign == s.campaign.c.id) & (s.walk.c.state == WalkState.OPEN.value) & s.walk.c.next_at.is_not(None))
+        .outerjoin(enroller, enroller.c.id == s.walk.c.job)
+        .where(standing.c.queue == queue, standing.c.source == WALKS, standing.c.finished_at.is_(None))
+        .where(func.coalesce(enroller.c.state, "") != JobState.CANCELLED.value)
+        .group_by(s.campaign.c.name)
+        .order_by(s.campaign.c.name)
+    )
+    return {row.name: row.walks for row in conn.execute(query)}
 
 
 def campaign_facts(conn: Connection, name: str | None = None) -> list[CampaignFacts]:

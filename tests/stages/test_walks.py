@@ -21,7 +21,7 @@ from daemon.reports.explain import render_text
 from daemon.store.campaigns import body_of
 from daemon.store.held import HeldWhere, release_some_held
 from daemon.store.jobs import cancel_job
-from daemon.store.operate import set_campaign_status, set_queue_paused
+from daemon.store.operate import set_campaign_status, set_queue_paused, walks_left
 from daemon.store.recipients import person_id
 from daemon.store.suppressions import SuppressionEntry, add_suppressions
 from daemon.store.triggers import take_triggers
@@ -645,6 +645,19 @@ async def test_a_missing_reaction_is_a_trigger(opening: Opening) -> None:
     assert await world.walks("c-3", "ignored") == []
     assert [(state, step) for state, step, _ in await world.walks("c-1", "ignored")] == [("finished", "call")]
     assert ("call", "accepted", None) in await world.steps("c-1")
+
+
+async def test_a_queue_that_is_cancelled_says_which_walks_go_on(opening: Opening) -> None:
+    """Those of the jobs that it cancels end; those of a job of before are their campaign's."""
+    world = await opening(WITH_EXITS)
+    await enter(world, "c-1", "c-2")
+    await world.go()
+    store, queue = world.inner.store, await world.one("SELECT queue FROM job WHERE source = 'walks'")
+    assert await store.read(walks_left, queue) == {"winback": 2}
+    assert await store.read(walks_left, "another") == {}
+    key = await world.one("SELECT key FROM job WHERE source <> 'walks'")
+    await store.write(Lane.EXIT, cancel_job, key)
+    assert await store.read(walks_left, queue) == {}
 
 
 # holdout, sunset, after

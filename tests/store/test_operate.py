@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import Connection, Engine, func, insert, select, update
+from sqlalchemy import Connection, Engine, func, insert, select, text, update
 
 from daemon.errors import GuardRefusedError, NotFoundError
 from daemon.model.campaign import CampaignStatus
@@ -252,6 +252,16 @@ def test_waiting_in_queue_names_the_open_jobs(conn: Connection) -> None:
     assert operate.waiting_in_queue(conn, "q1") == (["a"], 5)
     assert operate.waiting_in_queue(conn, "q2") == (["b"], 2)
     assert operate.waiting_in_queue(conn, "none") == ([], 0)
+
+
+def test_what_is_cancelled_of_a_queue_is_counted_as_it_is_cancelled(conn: Connection) -> None:
+    """Not as it was when somebody looked: sending went on meanwhile, and a job may have ended."""
+    keys, seen = operate.waiting_in_queue(conn, "q1")
+    conn.execute(text("UPDATE tally SET n = n - 1 WHERE job = (SELECT id FROM job WHERE key = 'a') AND state = 'due' AND n > 0"))
+    assert (keys, seen) == (["a"], 5)
+    assert operate.cancel_waiting(conn, "a") == 4
+    assert operate.cancel_waiting(conn, "a") is None
+    assert operate.waiting_in_queue(conn, "q1") == ([], 0)
 
 
 def test_campaigns_are_listed_without_those_of_inline_jobs(conn: Connection) -> None:
