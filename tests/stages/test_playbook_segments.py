@@ -194,12 +194,25 @@ async def test_each_other_segment_has_those_it_is_about(opening: Opening) -> Non
     await world.know("c-15", birthday="1990-11-22")
     await world.know("c-16", birthday="1990-11-28")
     await world.know("c-17", tags=["vip"])
+    for recipient, clicked in (("c-18", False), ("c-19", True)):
+        await world.know(recipient)
+        await world.inner.do(
+            "INSERT INTO push_subscription (hash, person, address, created_at, last_seen_at) SELECT :hash, id, 'x', 1, 1 FROM recipient WHERE key = :key",
+            hash=recipient.encode(), key=recipient,
+        )  # fmt: skip
+        if clicked:
+            await world.inner.do(
+                "INSERT INTO feedback (person, delivery, hash, kind, provider, event, human, channel, at)"
+                " SELECT id, 1, x'', 'clicked', 'web', '', 1, 'push', 1 FROM recipient WHERE key = :key",
+                key=recipient,
+            )  # fmt: skip
+    await world.inner.do("UPDATE recipient SET created_at = created_at - :days WHERE key IN ('c-18', 'c-19')", days=20 * DAY)
     found = await inside(world, *SEGMENTS.by_name)
     expected = {
         "abandoned_cart": {"c-1"}, "abandoned_checkout": {"c-2"}, "browsed_category": {"c-3"}, "store_visitors": {"c-4"},
         "onboarding_unfinished": {"c-5"}, "ended_subscription": {"c-6"}, "contract_ending": {"c-7"}, "active_subscribers": {"c-7"},
         "app_uninstalled": {"c-8"}, "left_for_price": {"c-9"}, "promoters": {"c-10"}, "detractors": {"c-11"}, "left_for_service": {"c-12"},
         "left_for_quality": {"c-13"}, "one_time_buyers": {"c-14"}, "second_purchase": {"c-14"}, "birthday_today": {"c-15"},
-        "birthday_this_week": {"c-15", "c-16"}, "vip": {"c-17"}, "surveyed_this_year": {"c-9", "c-10", "c-11", "c-12", "c-13"},
+        "birthday_this_week": {"c-15", "c-16"}, "vip": {"c-17"}, "never_opened_push": {"c-18"}, "surveyed_this_year": {"c-9", "c-10", "c-11", "c-12", "c-13"},
     }  # fmt: skip
     assert {name: found[name] for name in expected} == expected
