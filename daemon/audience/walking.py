@@ -152,7 +152,9 @@ class WalkStage(Service):
             done += await self._turn(one, asking.get(one.line.name, ()))
             if one.line.campaign in entering:
                 done += await self._enrol_members(one.line)
-        times = [at for one in await self._store.read(awaited) for at in (one.going, one.over, one.fresh) if at is not None]
+        if done:
+            waits = await self._store.read(awaited)
+        times = [at for one in waits for at in (one.going, one.over, one.fresh) if at is not None]
         next_at = min(times, default=None)
         if await self._entering(waits):
             return self._clock.instant()

@@ -30,9 +30,11 @@ FIRST_YEAR, LAST_YEAR = 1970, 2200
 @click.option("--campaign", metavar="NAME", help="Count only what is of it, and start it there if it does not run.")
 @click.option("--world", type=click.Path(path_type=Path, file_okay=False), help="A folder of `world generate`: its people act and answer.")
 @click.option("--exact", is_flag=True, help="To the second; slower. Otherwise what falls due within a minute goes together.")
+@click.option("--quick", is_flag=True, help="Render nothing; a template that holds its message back is not seen.")
 @click.option("--messages", type=click.File("w", encoding="utf-8"), help="Write each message as a line of JSON.")
 def rehearse(
-    cli: Cli, days: int, start: str | None, seed: int, campaign: str | None, world: Path | None, exact: bool, messages: IO[str] | None
+    cli: Cli, days: int, start: str | None, seed: int, campaign: str | None, world: Path | None, exact: bool, quick: bool,
+    messages: IO[str] | None,
 ) -> None:  # fmt: skip
     """Live the coming days ahead: the daemon's own stages over a copy of the store, with channels that take everything.
 
@@ -46,7 +48,7 @@ def rehearse(
     setup = read_setup(cli.config_path, os.environ)
     began = beginning(start, setup.config.homing.default_zone)
     wish = Wish(
-        days=days, start=began, seed=seed, campaign=campaign, grain=0.05 if exact else GRAIN_SECONDS,
+        days=days, start=began, seed=seed, campaign=campaign, grain=0.05 if exact else GRAIN_SECONDS, words=not quick,
         crowd=None if world is None else crowd_of(world, setup.catalogue.versions, began + timedelta(days=days)), took=writer(messages),
     )  # fmt: skip
     calendar = rehearse(setup, wish)
@@ -79,15 +81,13 @@ def crowd_of(folder: Path, versions: Any, end: datetime) -> Crowd:
     return ShopCrowd(shop, {name: version.campaign for name, version in versions.items()}, max(days, 0))
 
 
-def writer(file: IO[str] | None) -> Callable[[Sent], object]:
-    """Writes what went out as lines of JSON."""
+def writer(file: IO[str] | None) -> Callable[[Sent], object] | None:
+    """Writes what went out as lines of JSON; None: nobody asks for it."""
+    if file is None:
+        return None
     from daemon.clock import iso
 
-    def write(sent: Sent) -> None:
-        if file is not None:
-            file.write(json.dumps({**sent._asdict(), "at": iso(sent.at)}) + "\n")
-
-    return write
+    return lambda sent: file.write(json.dumps({**sent._asdict(), "at": iso(sent.at)}) + "\n")
 
 
 def show(calendar: Calendar) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from daemon.clock import Clock, iso
-from daemon.dispatch.outcome import held_back, retry_after
+from daemon.dispatch.outcome import held_back, retry_after, to_result
 from daemon.dispatch.patience import Patience, Turn
 from daemon.dispatch.portion import Portion
 from daemon.dispatch.ready import Ready
@@ -29,6 +29,7 @@ from daemon.model.words import cut
 from daemon.pacing.breaker import Breaker
 from daemon.pacing.bucket import Bucket
 from daemon.pacing.destinations import Destinations
+from daemon.store.claim import Claimed
 from daemon.store.flight import Flights, Kind, Result
 from daemon.store.writer import Writes
 from plugins.contract import Channel, Deferred, Log, Message, Rejected, Unknown
@@ -134,16 +135,16 @@ class Line:
         now = self._clock.instant()
         for envelope in envelopes:
             self.bucket.reserve(now)
-            envelope.domain = self._domain(envelope)
+            envelope.domain = self._domain(envelope.claimed)
         self.portion.hold(envelopes, now)
         self._ready.put(envelopes)
         self._senders.call(min(len(envelopes), self._senders.free()))
 
-    def _domain(self, envelope: Envelope) -> str:
+    def _domain(self, claimed: Claimed) -> str:
         """Where a message goes, as far as that can hold up others: an e-mail's domain."""
         if self.channel.address != "email":
             return ""
-        return (envelope.claimed.row.email or "").rpartition("@")[2].lower()
+        return (claimed.row.email or "").rpartition("@")[2].lower()
 
     def start(self) -> None:
         self._senders.start()
@@ -203,7 +204,7 @@ class Line:
         ready: list[Envelope] = []
         held: list[Result] = []
         for envelope in batch:
-            made = self._render(envelope)
+            made = self.render(envelope)
             if isinstance(made, Message):
                 envelope.message = made
                 ready.append(envelope)
@@ -264,7 +265,8 @@ class Line:
         if self.destinations.earned(domain):
             self._records.soon((), freed=self.destinations.freed(domain, self._clock.instant()))
 
-    def _render(self, envelope: Envelope) -> Message | Result:
+    def render(self, envelope: Envelope) -> Message | Result:
+        """The message, or what keeps it from going now."""
         try:
             made = self._writer.render(envelope)
         except Exception as failure:  # noqa: BLE001 - one message that cannot be made must not keep its batch from going
@@ -276,6 +278,20 @@ class Line:
             return held_back(envelope, Reason.TOO_LARGE, f"the text has {len(made.text)} characters, {self.provider} takes {limit}")
         put_off = self.purse.admit(envelope, made) if self.purse is not None and isinstance(made, Message) else None
         return put_off or made
+
+    def result_of(self, envelope: Envelope, outcome: object) -> Result:
+        """What is to be recorded of an outcome that came at once."""
+        return to_result(envelope, outcome, self._clock.instant(), self._ids.rng())
+
+    def handed_at_once(self, handed: Sequence[Claimed], now: Instant, *, accepted: int, held: int, put_off: int) -> None:
+        """These were handed over in their claim's own transaction, and their channel has answered (`dispatch.at_once`); others came to
+        nothing before."""
+        self.bucket.take(now, len(handed) + held + put_off)
+        self.portion.handed((self._domain(one) for one in handed), now)
+        self._metrics.granted(self.provider, len(handed), 0)
+        self._metrics.held(self.provider, held)
+        for outcome, n in (("accepted", accepted), ("rejected", len(handed) - accepted)):
+            self._metrics.outcome(self.provider, self.kind, outcome, n=n)
 
     def granted(self, granted: Sequence[Envelope], refused: int, at: int) -> None:
         """A connection asked for handovers."""

@@ -10,8 +10,10 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import partial
 
 from daemon.clock import Clock
+from daemon.dispatch.at_once import AnswersAtOnce, AtOnce
 from daemon.dispatch.fair import Fair
 from daemon.dispatch.gate import Gate
 from daemon.dispatch.judge import Judging
@@ -23,6 +25,7 @@ from daemon.metrics import Metrics
 from daemon.model.delivery import SECOND
 from daemon.model.journey import ways_of
 from daemon.model.product import Product
+from daemon.store.at_once import settle_at_once
 from daemon.store.claim import Claimed, ClaimResult, claim_due
 from daemon.store.lanes import DueLane
 from daemon.store.products import recommended
@@ -64,6 +67,7 @@ class ClaimLoop:
         self._gather_seconds = gather_seconds
         self._store, self._clock, self._gate, self._fair, self.judging, self._plans = store, clock, gate, fair, judging, plans
         self._lines = dict(lines)
+        self._at_once = any(isinstance(line.channel, AnswersAtOnce) for line in self._lines.values())
         self._owner, self._log, self._metrics = owner, log, metrics
         self._woken = asyncio.Event()
         self._epoch = owner << 32
@@ -127,11 +131,16 @@ class ClaimLoop:
         def share(lanes: Sequence[DueLane]) -> Sequence[tuple[int, int]]:
             return self._fair.share(lanes, _want({lane.channel for lane in lanes}, providers, rooms, known))
 
+        at_once = AtOnce({line.provider: line for line in available} if self._at_once else {}, self._plans)
         result = await self._store.write(
             Lane.CLAIM, claim_due, now=now, owner=self._owner, epoch=self._epoch, horizon=judge.horizon, share=share, judge=judge,
             contest=judge.contest, prepare=judge.prepare, pushed=judge.pushed, wants_profile=judge.wants_profile,
             mint=self.judging.mint,
+            settle=partial(
+                settle_at_once, answers=at_once.answers, names_products=self._plans.names_products, now=now, owner=self._owner,
+            ) if at_once else None,
         )  # fmt: skip
+        at_once.settle(now)
         self._metrics.claimed(result.taken)
         for (verdict, reason), n in result.judged.items():
             self._metrics.decided(verdict.value, reason.value if reason else "", n)

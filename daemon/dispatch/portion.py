@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from daemon.dispatch.outcome import retry_after
 from daemon.dispatch.work import Envelope
@@ -33,6 +33,13 @@ class Portion:
         if envelope.group is not None:
             self.ration.send(envelope.group, now)
             envelope.group = None
+
+    def handed(self, domains: Iterable[str], now: Instant) -> None:
+        """To each of these a message was handed over in its claim's own transaction."""
+        for domain in domains if self.ration else ():
+            group = self.limits.name_of(domain, now)
+            self.ration.hold(group)
+            self.ration.send(group, now)
 
     def let_go(self, envelopes: Sequence[Envelope]) -> Sequence[Envelope]:
         """In nobody's hands any more, handed over or not. Returns them."""

@@ -90,11 +90,17 @@ class Bucket:
     def reserve(self, now: Instant) -> Instant:
         """`peek`, and the bucket moves on by 1/rate."""
         at = self.peek(now)
-        self._observe(now)
+        self.take(now, 1)
+        return at
+
+    def take(self, now: Instant, n: int) -> None:
+        """`reserve` for `n` messages that have gone."""
+        if n <= 0:
+            return
+        self._observe(now, n)
         rate = self.current_rate(now)
         if rate is not None:
-            self.turn = max(self.turn, max(now, self.paused_until) * _NANO) + self._pace(rate)[0]
-        return at
+            self.turn = max(self.turn, max(now, self.paused_until) * _NANO) + n * self._pace(rate)[0]
 
     def give_back(self, now: Instant) -> None:
         """A reservation that was not used: nothing was sent."""
@@ -156,12 +162,12 @@ class Bucket:
         interval = max(round(1_000_000_000 / rate), 1)
         return interval, (max(int(rate * self.burst_seconds), 1) - 1) * interval
 
-    def _observe(self, now: Instant) -> None:
+    def _observe(self, now: Instant, n: int = 1) -> None:
         """Count what goes through, by stretches of ten seconds."""
         if now - self.seen_since >= OBSERVE:
             self.seen_rate = self._observed(now)
             self.seen_since, self.seen = now, 0
-        self.seen += 1
+        self.seen += n
 
     def _observed(self, now: Instant) -> float:
         """Messages a second of late: this stretch if it is long enough to tell, else the one before."""

@@ -72,6 +72,10 @@ class Destinations:
         self._lock = threading.Lock()
         """Held while rows that wait are written down or let go."""
 
+    def __bool__(self) -> bool:
+        """Is any of them slow? Else a claim need not ask."""
+        return bool(self._slow)
+
     @property
     def patience(self) -> float:
         """Seconds after which an answer is late."""

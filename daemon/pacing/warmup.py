@@ -68,7 +68,7 @@ class Ration:
 
     def names(self, name: str) -> list[str]:
         """The ceilings that a message to this group comes under."""
-        return [each for each in (ALL, name) if each in self._curves]
+        return [each for each in dict.fromkeys((ALL, name)) if each in self._curves]
 
     def full(self, name: str, now: Instant, taken: Mapping[str, int]) -> Full | None:
         """The first ceiling that has no room for one more, `taken` being claimed already."""

@@ -67,6 +67,19 @@ class Claimed(NamedTuple):
     offer: Reserved | None = None
 
 
+class Send(NamedTuple):
+    """What goes by a verdict, on its way to be written. `raised`: its person's guard was raised by this claim."""
+
+    item: Judged
+    claimed: Claimed
+    raised: bool
+
+
+Profiles = Mapping[int, Mapping[str, Any]]
+"""Person -> what its events add up to."""
+Settle = Callable[[Connection, Sequence[Send], Profiles], Sequence[Send]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimResult:
     claimed: Sequence[Claimed]
@@ -78,7 +91,7 @@ class ClaimResult:
     """The earliest due instant left in lanes that may run, or None."""
     drained: bool = True
     """Nothing more was due then: to claim again at once would find nothing."""
-    profiles: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    profiles: Profiles = field(default_factory=dict)
     """Of the persons of those claimed whose words ask for it; who is not there has none."""
 
 
@@ -129,9 +142,11 @@ _HISTORY_NAMES = ("delivery", "reason", "first", "last", "count")
 def claim_due(
     conn: Connection, *, now: Instant, owner: int, epoch: int, horizon: Instant, share: Share, judge: Judge, contest: bool,
     prepare: Prepare, pushed: AbstractSet[str] = PUSHED, mint: Mint = no_codes, wants_profile: Callable[[DueRow], bool] = lambda _: False,
+    settle: Settle | None = None,
 ) -> ClaimResult:  # fmt: skip
     """Take what `share` picks of the due lanes and write what `judge` says. `contest`: a cap exists, so look for rivals; `mint` makes the
-    codes of offers; `wants_profile`: do the words of this one say what the person's profile knows?"""
+    codes of offers; `wants_profile`: do the words of this one say what the person's profile knows? `settle`: brings those that need not be
+    in anybody's hands to their end, and leaves the rest to be claimed."""
     lanes = first_lanes(conn, now)
     heads: list[DueKey] = []
     lasts: list[DueKey] = []
@@ -149,25 +164,37 @@ def claim_due(
     rivals: list[DueRow] = []
     if contest and not over and len(lanes.due) > 1:  # where all that is due was taken there are none
         rivals = rivals_of(conn, rows, due_waves(conn), now)
-    versions = [(row.campaign, version) for row in (*rows, *rivals) for version in (row.version, row.newest)]
-    needs = prepare(frozenset(versions), partial(body_of, conn)) or NO_NEEDS
+    shapes = {(row.campaign, row.version, row.newest) for row in (*rows, *rivals)}
+    versions = frozenset((campaign, version) for campaign, *both in shapes for version in both)
+    needs = prepare(versions, partial(body_of, conn)) or NO_NEEDS
     only_rivals = frozenset([row.delivery for row in rivals])
     judged = judge([*rows, *rivals], known_of(conn, [*rows, *rivals], horizon, pushed, needs), only_rivals)
     take_heads(conn, lasts)
     if len(rows) != len(heads):
         mine = {row.delivery for row in rows}
         raise LookupError(f"due rows without a delivery: {[head[2] for head in heads if head[2] not in mine][:5]}")
-    claimed = write_verdicts(conn, judged, now=now, owner=owner, epoch=epoch, mint=mint)
-    counts = Counter([(verdict.decision.verdict, verdict.decision.reason) for verdict in judged])
+    sends: Sequence[Send] = write_verdicts(conn, judged, now=now, epoch=epoch, mint=mint)
+    others = [item.decision for item in judged if item.decision.verdict is not Verdict.SEND]
+    counts: Counter[tuple[Verdict, Reason | None]] = Counter([(decision.verdict, decision.reason) for decision in others])
+    if sends:
+        counts[Verdict.SEND, None] = len(sends)
+    profiles = _profiles(conn, sends, wants_profile)
+    if settle is not None and sends:
+        sends = settle(conn, sends, profiles)
+    write_flights(conn, sends, now, owner)
     next_due = lanes.next_due
     for head in heads_of(conn, drained) if over else ():  # a verdict may have put something back to due, even at once
         over = over and head > now
         next_due = head if next_due is None else min(next_due, head)
-    persons = sorted({each.row.person for each in claimed if wants_profile(each.row)})
-    profiles = read_profiles(conn, persons) if persons else {}
     return ClaimResult(
-        claimed=claimed, judged=counts, taken=len(heads), next_due=next_due if over else None, drained=over, profiles=profiles
-    )
+        claimed=[send.claimed for send in sends], judged=counts, taken=len(heads), next_due=next_due if over else None, drained=over,
+        profiles=profiles,
+    )  # fmt: skip
+
+
+def _profiles(conn: Connection, sends: Sequence[Send], wants: Callable[[DueRow], bool]) -> Profiles:
+    persons = sorted({each.claimed.row.person for each in sends if wants(each.claimed.row)})
+    return read_profiles(conn, persons) if persons else {}
 
 
 _CAPPED = select(s.flight.c.person).where(s.flight.c.handed_over == 0, s.flight.c.uncapped == 0)
@@ -185,13 +212,11 @@ def _count_anew(conn: Connection, persons: Collection[int]) -> Collection[int]:
     return {person for (person,) in fetch(conn, _COUNT_ANEW, ("persons",), (ids(sorted(persons)),))} if persons else ()
 
 
-def write_verdicts(
-    conn: Connection, judged: Sequence[Judged], *, now: Instant, owner: int, epoch: int, mint: Mint = no_codes
-) -> list[Claimed]:
-    """Flights for Send; new due rows for Defer; ended or held deliveries for the rest. The old due rows are gone already."""
+def write_verdicts(conn: Connection, judged: Sequence[Judged], *, now: Instant, epoch: int, mint: Mint = no_codes) -> list[Send]:
+    """New due rows for Defer; ended or held deliveries for Hold and Drop. The old due rows are gone already. Returns what goes, of which
+    nothing is written yet but the offers."""
     tallies = Tallies()
-    claimed: list[Claimed] = []
-    flights: list[tuple[Any, ...]] = []
+    sends: list[Send] = []
     again: list[DueKey] = []
     decided: list[tuple[Any, ...]] = []
     history: list[tuple[Any, ...]] = []
@@ -203,15 +228,9 @@ def write_verdicts(
     for item in judged:
         row, decision = item.row, item.decision
         if decision.verdict is send:
-            offer = reserved.get(row.delivery)
-            closes = min(row.expires_at, decision.closes if decision.closes is not None else row.expires_at)
-            flights.append((
-                row.delivery, row.wave, row.person, row.job, 0, epoch, owner, row.person_guard + (row.person in raised), row.campaign_guard,
-                row.job_guard, row.queue_guard, closes, row.channel, item.topic, item.zone, item.provider, item.address_hash, now, None,
-                row.campaign, row.lane, row.attempts, row.doubted, item.uncapped,
-                offer and offer.issue,
-            ))  # fmt: skip
-            claimed.append(Claimed(row, epoch, item.provider, closes, item.zone, item.push, offer))
+            closes = row.expires_at if decision.closes is None or decision.closes > row.expires_at else decision.closes
+            claimed = Claimed(row, epoch, item.provider, closes, item.zone, item.push, reserved.get(row.delivery))
+            sends.append(Send(item, claimed, row.person in raised))
             continue
         reason = decision.reason
         if reason is None:
@@ -233,16 +252,31 @@ def write_verdicts(
         decided.append((row.delivery, state.value, said, not_before, now, decision_json(decision), key, ended))
         history.append((row.delivery, reason.value, now, now, 1))
     many(conn, _VARIANT, ("b_id", "b_variant"), [(item.row.delivery, item.variant) for item in judged if item.variant is not None])
-    for job, n in Counter([one.row.job for one in claimed]).items():
-        tallies.move(job, State.DUE, "", State.CLAIMED, "", n)
-    many(conn, _INSERT_FLIGHT, _FLIGHT_NAMES, flights)
     put_due(conn, again)
     many(conn, _DECIDED, _DECIDED_NAMES, decided)
     many(conn, _HISTORY, _HISTORY_NAMES, history)
     many(conn, _GHOST, _GHOST_NAMES, _ghosts(judged, now))
     tallies.write(conn)
     follow(conn, followed, now)
-    return claimed
+    return sends
+
+
+def write_flights(conn: Connection, sends: Sequence[Send], now: Instant, owner: int) -> None:
+    """What goes is in the hands of `owner` from now on."""
+    tallies = Tallies()
+    flights: list[tuple[Any, ...]] = []
+    for item, claimed, raised in sends:
+        row, offer = item.row, claimed.offer
+        flights.append((
+            row.delivery, row.wave, row.person, row.job, 0, claimed.epoch, owner, row.person_guard + raised, row.campaign_guard,
+            row.job_guard, row.queue_guard, claimed.closes, row.channel, item.topic, item.zone, item.provider, item.address_hash, now, None,
+            row.campaign, row.lane, row.attempts, row.doubted, item.uncapped,
+            offer and offer.issue,
+        ))  # fmt: skip
+    for job, n in Counter([send.claimed.row.job for send in sends]).items():
+        tallies.move(job, State.DUE, "", State.CLAIMED, "", n)
+    many(conn, _INSERT_FLIGHT, _FLIGHT_NAMES, flights)
+    tallies.write(conn)
 
 
 def _ghosts(judged: Sequence[Judged], now: Instant) -> list[tuple[Any, ...]]:

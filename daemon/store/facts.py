@@ -5,9 +5,10 @@ Read in the claim's transaction, under the writer (PostgreSQL: under the person'
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -125,26 +126,34 @@ class Needs(NamedTuple):
 NO_NEEDS = Needs()
 
 
-@dataclass(slots=True, kw_only=True)
-class Known:
-    """What the store knows of one person at this instant. `consents`: (channel, topic) -> state."""
+_NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
-    touches: list[Touch]
-    consents: dict[tuple[str, str], str]
-    suppressions: list[tuple[str, SuppressionRow]]
-    """(address kind, row): which of the person's addresses is suppressed and how."""
-    stays: list[tuple[Instant, Instant | None, str]] = field(default_factory=list)
-    """(since, until or None, campaign) of the retargeting audiences that the person is or was in."""
-    push: Sequence[PushAddress] = ()
-    """Read only where one of the rows needs it."""
-    holdings: Holdings | None = None
-    """Read only where a row's campaign has offers."""
-    won: Mapping[tuple[int, str, str], str] = field(default_factory=dict)
-    """(campaign, step, digest of the experiment) -> the variant that won; the same for all persons."""
-    reactions: dict[int, dict[str, Instant]] = field(default_factory=dict)
-    """What people did (not machines) about deliveries that others go after: delivery -> kind of feedback -> when first."""
-    left_out: set[tuple[int, int, str]] = field(default_factory=set)
-    """(campaign, version, step) whose escalation is not for this person."""
+
+class Known:
+    """What the store knows of one person at this instant.
+
+    consents: (channel, topic) -> state · suppressions: (address kind, row): which of the person's addresses is suppressed and how ·
+    stays: (since, until or None, campaign) of the retargeting audiences that the person is or was in · push: read only where one of the
+    rows needs it · holdings: read only where a row's campaign has offers · won: (campaign, step, digest of the experiment) -> the variant
+    that won; the same for all persons · reactions: what people did (not machines) about deliveries that others go after: delivery -> kind
+    of feedback -> when first · left_out: (campaign, version, step) whose escalation is not for this person.
+
+    Made once a decision: what most people have none of is one empty thing for all of them (a dataclass that makes each costs three times
+    as much).
+    """
+
+    __slots__ = ("consents", "holdings", "left_out", "push", "reactions", "stays", "suppressions", "touches", "won")
+
+    def __init__(
+        self, touches: list[Touch], consents: Mapping[tuple[str, str], str] = _NOTHING,
+        suppressions: Sequence[tuple[str, SuppressionRow]] = (), stays: Sequence[tuple[Instant, Instant | None, str]] = (),
+    ) -> None:  # fmt: skip
+        self.touches, self.consents, self.suppressions, self.stays = touches, consents, suppressions, stays
+        self.push: Sequence[PushAddress] = ()
+        self.holdings: Holdings | None = None
+        self.won: Mapping[tuple[int, str, str], str] = _NOTHING
+        self.reactions: Mapping[int, Mapping[str, Instant]] = _NOTHING
+        self.left_out: AbstractSet[tuple[int, int, str]] = frozenset()
 
 
 _ENROLLER = s.job.alias("enroller")
@@ -198,7 +207,7 @@ _COLUMNS: dict[str, ColumnElement[Any]] = {
     "weekly": s.recipient.c.weekly,
 }
 """Field of `DueRow` -> where it comes from."""
-_ROW_FROM = (
+_ROWS = (
     select(*(_COLUMNS[name].label(f"f_{name}") for name in DueRow._fields))
     .select_from(s.delivery)
     .join(s.wave, s.wave.c.id == s.delivery.c.wave)
@@ -208,8 +217,8 @@ _ROW_FROM = (
     .outerjoin(s.queue, s.queue.c.name == s.job.c.queue)
     .outerjoin(s.walk, s.walk.c.id == s.delivery.c.walk)
     .outerjoin(_ENROLLER, _ENROLLER.c.id == s.walk.c.job)
+    .where(in_list(s.delivery.c.id, "ids"))
 )
-_ROWS = _ROW_FROM.where(in_list(s.delivery.c.id, "ids"))
 _RIVAL = (
     s.delivery.c.state == State.DUE.value,
     s.delivery.c.not_before <= bindparam("now"),
@@ -218,13 +227,20 @@ _RIVAL = (
     func.coalesce(s.queue.c.paused, 0) == 0,
     ~select(s.flight.c.delivery).where(s.flight.c.delivery == s.delivery.c.id).exists(),
 )
-_RIVALS = _ROW_FROM.where(in_list(s.delivery.c.wave, "waves"), in_list(s.delivery.c.person, "persons"), *_RIVAL)
+_RIVAL_FROM = (
+    select(s.delivery.c.id)
+    .join(s.wave, s.wave.c.id == s.delivery.c.wave)
+    .join(s.campaign, s.campaign.c.id == s.wave.c.campaign)
+    .join(s.job, s.job.c.id == s.delivery.c.job)
+    .outerjoin(s.queue, s.queue.c.name == s.job.c.queue)
+)
+_RIVALS = _RIVAL_FROM.where(in_list(s.delivery.c.wave, "waves"), in_list(s.delivery.c.person, "persons"), *_RIVAL)
 _ALONE = (
     select(s.due.c.delivery)
     .join(s.lane, s.lane.c.id == s.due.c.lane)
     .where(s.lane.c.person.is_not(None), in_list(s.lane.c.person, "persons"), s.due.c.not_before <= bindparam("now"))
 )
-_RIVALS_ALONE = _ROW_FROM.where(s.delivery.c.id.in_(_ALONE), *_RIVAL)
+_RIVALS_ALONE = _RIVAL_FROM.where(s.delivery.c.id.in_(_ALONE), *_RIVAL)
 """In the lanes of jobs of one recipient."""
 
 
@@ -274,16 +290,19 @@ _SUPPRESSED = union_all(*(
 
 
 def rivals_of(conn: Connection, rows: Sequence[DueRow], waves: Iterable[int], now: Instant) -> list[DueRow]:
-    """What else of these persons is due now, in these waves or in jobs of one recipient, may run, and is in nobody's hands."""
+    """What else of these persons is due now, in these waves or in jobs of one recipient, may run, and is in nobody's hands. Most have
+    nothing else: it is looked for by number, and read only where there is something. Nobody has two deliveries of one wave."""
     known = {row.delivery for row in rows}
-    persons = ids(sorted({row.person for row in rows}))
-    found = fetch(conn, _RIVALS, ("waves", "persons", "now"), (ids(waves), persons, now))
-    rivals: list[DueRow] = []
-    for row in map(DueRow._make, found + fetch(conn, _RIVALS_ALONE, ("persons", "now"), (persons, now))):
-        if row.delivery not in known:
-            known.add(row.delivery)
-            rivals.append(row)
-    return rivals
+    all_persons, mine = set(), defaultdict(set)
+    for row in rows:
+        all_persons.add(row.person)
+        mine[row.wave].add(row.person)
+    others = [wave for wave in waves if len(mine[wave]) < len(all_persons)]
+    persons = ids(sorted(all_persons))
+    found = fetch(conn, _RIVALS, ("waves", "persons", "now"), (ids(others), persons, now)) if others else []
+    found += fetch(conn, _RIVALS_ALONE, ("persons", "now"), (persons, now))
+    rivals = dict.fromkeys(delivery for (delivery,) in found if delivery not in known)
+    return due_rows(conn, rivals) if rivals else []
 
 
 def due_rows(conn: Connection, deliveries: Iterable[int]) -> list[DueRow]:
@@ -308,13 +327,13 @@ def known_of(
         if row.escalates is not None:
             escalating[row.escalates] = row.person
         if row.person not in known:
-            known[row.person] = Known(touches=[], consents={}, suppressions=[])
+            known[row.person] = Known([])
     persons = ids(sorted(known))
     _note_contacts(conn, known, persons, horizon)
     for person, channel, topic, state in fetch(conn, _CONSENTS, ("persons",), (persons,)):
-        known[person].consents[channel, topic] = state
+        known[person].consents = {**known[person].consents, (channel, topic): state}
     for person, kind, channel, scope, reason in fetch(conn, _SUPPRESSED, ("persons",), (persons,)):
-        known[person].suppressions.append((kind, SuppressionRow(channel=channel, scope=scope, reason=reason)))
+        known[person].suppressions = [*known[person].suppressions, (kind, SuppressionRow(channel=channel, scope=scope, reason=reason))]
     if escalating:
         _note_reactions(conn, known, rows, escalating, needs)
     if reached:
@@ -335,24 +354,25 @@ def _note_reactions(
     """What calls escalations off: reactions to what they go after, and a `where` that does not match the person."""
     listed = ids(sorted(known)), ids(sorted(escalating))
     for delivery, kind, at in fetch(conn, _REACTIONS, ("persons", "deliveries"), listed):
-        known[escalating[delivery]].reactions.setdefault(delivery, {})[kind] = at
+        one = known[escalating[delivery]]
+        one.reactions = {**one.reactions, delivery: {**one.reactions.get(delivery, {}), kind: at}}
     asked: dict[tuple[int, int, str], set[int]] = {}
     for row in rows:
         if row.escalates is not None and (key := (row.campaign, row.version, row.step)) in needs.conditions:
             asked.setdefault(key, set()).add(row.person)
     for key, persons in asked.items():
         for person in persons - members_matching(conn, needs.conditions[key], persons, needs.shop, needs.now, writes=not needs.reads):
-            known[person].left_out.add(key)
+            known[person].left_out |= {key}
 
 
 def _note_contacts(conn: Connection, known: Mapping[int, Known], persons: str, horizon: Instant) -> None:
     """Touches, claims that will become some, and days in audiences."""
-    for person, *touch in fetch(conn, _TOUCHES, ("persons", "horizon"), (persons, horizon)):
-        known[person].touches.append(Touch._make(touch))
-    for person, *touch in fetch(conn, _RESERVED, ("persons",), (persons,)):
-        known[person].touches.append(Touch._make(touch))
-    for person, *stay in fetch(conn, _STAYS, ("persons", "horizon"), (persons, horizon)):
-        known[person].stays.append((stay[0], stay[1], stay[2]))
+    for row in fetch(conn, _TOUCHES, ("persons", "horizon"), (persons, horizon)):
+        known[row[0]].touches.append(Touch._make(row[1:]))
+    for row in fetch(conn, _RESERVED, ("persons",), (persons,)):
+        known[row[0]].touches.append(Touch._make(row[1:]))
+    for person, since, until, campaign in fetch(conn, _STAYS, ("persons", "horizon"), (persons, horizon)):
+        known[person].stays = [*known[person].stays, (since, until, campaign)]
 
 
 _PROFILES = select(s.profile.c.person, s.profile.c.orders, s.profile.c.discount_orders, s.profile.c.value).where(

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, case, func, insert, literal_column, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, case, func, insert, literal_column, select, update
 
 from daemon.journey.sequence import Standing
 from daemon.model.delivery import Instant, State
@@ -26,6 +26,7 @@ from daemon.store.tallies import Tallies
 from daemon.store.waves import lane_of, take_ids, wave_of
 
 ENDED = (WalkState.FINISHED.value, WalkState.EXITED.value, WalkState.CONVERTED.value, WalkState.MERGED.value)
+_ALL_STATES = ids((WalkState.OPEN.value, *ENDED))
 _W, _D, _R, _P = s.walk.c, s.delivery.c, s.recipient.c, s.profile.c
 
 
@@ -57,9 +58,22 @@ _LINES = (
 )  # fmt: skip
 
 
-_NEXT_LEFT = select(func.min(_W.campaign)).where(
-    _W.state == bindparam("state"), _W.campaign > bindparam("after"), _W.next_at.is_not(None)
+_STATES = func.json_each(bindparam("states")).table_valued("value", name="states")
+_CAMPAIGNS = func.json_each(bindparam("campaigns")).table_valued("value", name="campaigns")
+
+
+def _first_after(state: ColumnElement[Any], campaign: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The next campaign that has walks of a state with something to come: one step in the index."""
+    found = select(func.min(_W.campaign)).where(_W.state == state, _W.campaign > campaign, _W.next_at.is_not(None))
+    return found.scalar_subquery()
+
+
+_first_left = select(_STATES.c.value.label("state"), _first_after(_STATES.c.value, literal_column("-1")).label("campaign"))
+_left = _first_left.cte("lefts", recursive=True)
+_left = _left.union_all(
+    select(_left.c.state, _first_after(_left.c.state, _left.c.campaign)).where(_left.c.campaign.is_not(None))
 )
+_ALL_LEFT = select(_left.c.campaign).where(_left.c.campaign.is_not(None)).distinct()
 _LEFT = select(s.campaign.c.id, s.campaign.c.name, s.campaign.c.version, s.campaign.c.status).where(in_list(s.campaign.c.id, "campaigns"))
 
 
@@ -67,19 +81,20 @@ def lines(conn: Connection) -> list[Line]:
     """All campaigns with walks that are not archived and done: those whose standing job is open, and those whose walks outlive it."""
     found = [Line._make((*row[:-1], bool(row[-1]))) for row in fetch(conn, _LINES)]
     standing = {line.campaign for line in found}
-    left: set[int] = set()
-    for state in (WalkState.OPEN.value, *ENDED):
-        after = -1
-        while (number := fetch(conn, _NEXT_LEFT, ("state", "after"), (state, after))[0][0]) is not None:
-            left.add(number)
-            after = number
+    left = {number for (number,) in fetch(conn, _ALL_LEFT, ("states",), (_ALL_STATES,))}
     if left := left - standing:
         rest = sorted(fetch(conn, _LEFT, ("campaigns",), (ids(sorted(left)),)))
         found += [Line(0, number, name, version, "", 0, status, runs=False) for number, name, version, status in rest]
     return found
 
 
-_NEXT = select(func.min(_W.next_at)).where(_W.state == bindparam("state"), _W.campaign == bindparam("campaign"), _W.next_at.is_not(None))
+_NEXT = (
+    select(func.min(_W.next_at))
+    .where(_W.state == _STATES.c.value, _W.campaign == _CAMPAIGNS.c.value, _W.next_at.is_not(None))
+    .scalar_subquery()
+)
+_ALL_PAIRS = _CAMPAIGNS.join(_STATES, literal_column("1") == literal_column("1"))
+_EACH_NEXT = select(_CAMPAIGNS.c.value, _STATES.c.value, _NEXT).select_from(_ALL_PAIRS)
 
 
 class Awaited(NamedTuple):
@@ -92,24 +107,23 @@ class Awaited(NamedTuple):
     fresh: Instant | None
 
 
-_FRESH = select(func.min(s.trigger_event.c.due_at)).where(s.trigger_event.c.campaign == bindparam("campaign"))
+_FRESH = select(func.min(s.trigger_event.c.due_at)).where(s.trigger_event.c.campaign == _CAMPAIGNS.c.value).scalar_subquery()
+_EACH_FRESH = select(_CAMPAIGNS.c.value, _FRESH)
 
 
 def awaited(conn: Connection) -> list[Awaited]:
-    """What waits, and until when: an index look-up a line and state."""
+    """What waits, and until when: an index look-up a line and state, all in three statements, since it is asked all the time."""
+    there = lines(conn)
+    campaigns = ids([line.campaign for line in there])
+    nexts = {(campaign, state): at for campaign, state, at in fetch(conn, _EACH_NEXT, ("campaigns", "states"), (campaigns, _ALL_STATES))}
+    fresh = dict(fetch(conn, _EACH_FRESH, ("campaigns",), (campaigns,)))
     found = []
-    for line in lines(conn):
-        going = _next_at(conn, WalkState.OPEN.value, line.campaign)
-        over = min((at for state in ENDED if (at := _next_at(conn, state, line.campaign)) is not None), default=None)
-        fresh = fetch(conn, _FRESH, ("campaign",), (line.campaign,))[0][0]
-        archived = line.status == "archived"
-        found.append(Awaited(line, going if line.runs or archived else None, over, fresh if line.runs or archived else None))
+    for line in there:
+        over = min((at for state in ENDED if (at := nexts[line.campaign, state]) is not None), default=None)
+        moves = line.runs or line.status == "archived"
+        going = nexts[line.campaign, WalkState.OPEN.value]
+        found.append(Awaited(line, going if moves else None, over, fresh[line.campaign] if moves else None))
     return found
-
-
-def _next_at(conn: Connection, state: str, campaign: int) -> Instant | None:
-    at: Instant | None = fetch(conn, _NEXT, ("state", "campaign"), (state, campaign))[0][0]
-    return at
 
 
 class Walking(NamedTuple):

@@ -112,7 +112,7 @@ CAPS = (
     _bug("loser-ends-for-want-of-a-slot", "Who loses a contest waits, or ends, as if the winner had surely gone.", RULES,
          ("daemon.policy.decide", "    if reason is Reason.YIELDED_TO_PRIORITY:\n", "    if reason is None:\n")),
     _bug("retry-outside-the-window", "A second try is not judged by the window.", ("machine", "stages", "simulation"),
-         ("daemon.dispatch.judge", "campaign.ignore_window or row.channel", "row.attempts > 0 or campaign.ignore_window or row.channel")),
+         ("daemon.dispatch.subject", "campaign.ignore_window or row.channel", "row.attempts > 0 or campaign.ignore_window or row.channel")),
 )  # fmt: skip
 
 PLANNING = (
@@ -330,7 +330,7 @@ WALKS = (
     _bug("exit-unguarded", "An event that ends a walk does not stop what is claimed of it.", WALK_LAYER,
          (EVENTS, " | concerned.ended)\n", ")\n")),
     _bug("ended-walk-claimed", "What waits of a walk that has ended is sent.", WALK_LAYER,
-         ("daemon.dispatch.judge", 'if (reason := REASONS_OF_ENDS.get(row.walk_state or "")) is not None:', "if (reason := REASONS_OF_ENDS.get(row.step)) is not None:")),
+         ("daemon.dispatch.subject", 'if (reason := REASONS_OF_ENDS.get(row.walk_state or "")) is not None:', "if (reason := REASONS_OF_ENDS.get(row.step)) is not None:")),
     _bug("exit-overwritten", "A move that was decided before an exit undoes it.", WALK_LAYER,
          (WALKING, "    moves = [move for move in moves if stands.get(move.walk.id) == (move.walk.state, move.walk.next_at)]\n",
           "    moves = [move for move in moves if move.walk.id in stands]\n")),

@@ -52,7 +52,7 @@ def judge(
     body = inline_version("j", InlineMessage(channel="email", purpose="marketing", subject="s", text="t")).to_json()
     judgement = judging.bind(plans, {"email": "relay"} if providers is None else providers, {"email"}, NOW)
     judgement.prepare(frozenset({(1, 1)}), lambda campaign, version: body)
-    empty = Known(touches=[], consents={}, suppressions=[])
+    empty = Known([])
     return judgement(rows, {row.person: known or empty for row in rows}, frozenset())
 
 
@@ -137,7 +137,7 @@ def test_a_channel_whose_providers_all_fail_waits() -> None:
 )
 def test_a_suppression_stops_the_channels_it_names(channel: str, scope: str, reason: str, expected: Reason | None) -> None:
     """Of the address's kind, or all of them; another channel's suppression does not concern this one."""
-    known = Known(touches=[], consents={}, suppressions=[("email", SuppressionRow(channel=channel, scope=scope, reason=reason))])
+    known = Known([], suppressions=[("email", SuppressionRow(channel=channel, scope=scope, reason=reason))])
     [item] = judge([due(1)], known=known)
     assert item.decision.reason is expected
 
@@ -171,7 +171,7 @@ def test_a_version_that_this_release_cannot_read_holds_its_deliveries() -> None:
     plans = PlanBook({})
     judgement = Judging(Rules(window=OPEN), {"email": "email"}, {}).bind(plans, {"email": "relay"}, {"email"}, NOW)
     judgement.prepare(frozenset({(1, 1)}), lambda campaign, version: '{"form": 99}')
-    [held] = judgement([due(1)], {1: Known(touches=[], consents={}, suppressions=[])}, frozenset())
+    [held] = judgement([due(1)], {1: Known([])}, frozenset())
     assert (held.state, held.decision.reason) == (State.HELD, Reason.RENDER_ERROR)
 
 
@@ -205,7 +205,7 @@ def test_a_warm_up_that_is_used_up_puts_the_rest_off_to_the_next_day() -> None:
     body = inline_version("j", InlineMessage(channel="email", purpose="marketing", subject="s", text="t")).to_json()
     judgement = judging.bind(PlanBook({}), {"email": "relay"}, {"email"}, NOW)
     judgement.prepare(frozenset({(1, 1)}), lambda campaign, version: body)
-    found = judgement(rows, {row.person: Known(touches=[], consents={}, suppressions=[]) for row in rows}, frozenset())
+    found = judgement(rows, {row.person: Known([]) for row in rows}, frozenset())
     assert [item.decision.verdict for item in found] == [Verdict.SEND, Verdict.SEND, Verdict.DEFER, Verdict.DROP]
     later, ended = found[2].decision, found[3].decision
     assert (later.reason, later.until, later.rule and later.rule[0]) == (Reason.RATE_LIMITED, NOW + HOUR, "warm_up.relay")

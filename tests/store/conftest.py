@@ -12,7 +12,7 @@ from sqlalchemy import Connection, insert, select, text
 from daemon.model.delivery import Decision, State, Verdict
 from daemon.store import engine as engines
 from daemon.store import schema as s
-from daemon.store.claim import Claimed, ClaimResult, Judged, claim_due
+from daemon.store.claim import Claimed, ClaimResult, Judged, Settle, claim_due
 from daemon.store.due import put_due
 from daemon.store.facts import DueRow, Known
 from daemon.store.flight import Flights, Kind, Result, Step, last_commit
@@ -76,7 +76,8 @@ class World:
         return await self.store.write(Lane.CLAIM, self.claim_now, n, share=share)
 
     def claim_now(
-        self, conn: Connection, n: int = 100, *, share: Callable[[Sequence[DueLane]], Sequence[tuple[int, int]]] | None = None, contest: bool = True
+        self, conn: Connection, n: int = 100, *, share: Callable[[Sequence[DueLane]], Sequence[tuple[int, int]]] | None = None, contest: bool = True,
+        settle: Settle | None = None,
     ) -> ClaimResult:  # fmt: skip
         """At `now`, or at the last commit where that is later: each commit has an instant of its own."""
         self.epoch += 1
@@ -84,6 +85,7 @@ class World:
         return claim_due(
             conn, now=max(self.now, highest), owner=1, epoch=self.epoch, horizon=0, share=share or (lambda lanes: [(x.id, n) for x in lanes]),
             judge=self._judge, contest=contest, prepare=lambda versions, fetch: None, mint=mint,
+            settle=settle,
         )  # fmt: skip
 
     async def step(self, outcomes: Sequence[Result] = (), grants: Sequence[Claimed] = ()) -> frozenset[int]:

@@ -5,18 +5,23 @@ Each is a class of its own, made for one provider of one rehearsal, since the da
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 from daemon.clock import to_instant
 from daemon.dispatch.door import AudienceDoor
 from daemon.model.delivery import Instant
+from daemon.store.claim import Claimed
 from plugins.contract import Accepted, Capabilities, Channel, Context, Message, Session
 from plugins.feedback import Price, Prices
 from plugins.loader import LoadedChannel
 
 BATCH = 4000
+ACCEPTED = Accepted()
+Counted = Callable[[tuple[str, str, str], int], object]
+"""(campaign, step, channel), and how many messages of it."""
 
 
 class Sent(NamedTuple):
@@ -40,53 +45,82 @@ class Sent(NamedTuple):
     offer_ends: Instant | None = None
 
 
-def silent(loaded: LoadedChannel, took: Callable[[Sent], object]) -> LoadedChannel:
-    """The same provider with a channel that takes everything. The door to audiences stays what it is: its acts are rows of the store."""
+def silent(loaded: LoadedChannel, took: Callable[[Sent], object], counted: Counted | None = None) -> LoadedChannel:
+    """The same provider with a channel that takes everything. The door to audiences stays what it is: its acts are rows of the store.
+    `counted`: messages are not read, and only counted."""
     if issubclass(loaded.channel_class, AudienceDoor):
         return loaded
-    return replace(loaded, channel_class=_make(loaded, took))
+    return replace(loaded, channel_class=_make(loaded, took, counted))
 
 
-def _make(loaded: LoadedChannel, took: Callable[[Sent], object]) -> type[Channel]:
+def _make(loaded: LoadedChannel, took: Callable[[Sent], object], counted: Counted | None) -> type[Channel]:
     real = loaded.channel_class
     spend = getattr(loaded.settings, "daily_spend", None)
     longest = getattr(getattr(real, "capabilities", None), "max_text", None)
+    of_class = {
+        "name": real.name, "channel": loaded.channel, "address": loaded.address, "settings_type": real.settings_type,
+        "capabilities": Capabilities(concurrency=1, batch=BATCH, unit=BATCH, max_text=longest, daily_spend=spend),
+        "wire": _Wire(loaded, took, counted),
+    }  # fmt: skip
+    base = _Priced if spend is not None and hasattr(real, "price") else _Silent
+    return cast("type[Channel]", type("Silent", (base,), of_class))
 
-    class Silent:
-        name, channel, settings_type = real.name, loaded.channel, real.settings_type
-        address = ""  # no destination is slow, or needs to be known
-        capabilities = Capabilities(concurrency=1, batch=BATCH, unit=BATCH, max_text=longest, daily_spend=spend)
 
-        def __init__(self) -> None:
-            self.pricing = _pricing(loaded)
+class _Wire(NamedTuple):
+    """In whose place a channel stands, and whom it tells."""
 
-        async def start(self, context: Context[Any]) -> None:
-            self.clock = context.clock
+    loaded: LoadedChannel
+    took: Callable[[Sent], object]
+    counted: Counted | None
 
-        async def send(self, batch: Sequence[Message], session: Session) -> None:
-            granted = await session.handover([message.id for message in batch])
-            at = to_instant(self.clock.now())
-            accepted = Accepted()
-            for message in batch:
-                if message.id in granted:
-                    session.report(message.id, accepted)
-                    price = self.pricing(message) if self.pricing else None
-                    took(Sent(
-                        message.id, message.recipient, message.campaign, message.step, message.variant, loaded.channel, loaded.provider,
-                        at, *((price.parts, price.amount, price.currency) if price else ()),
-                    ))  # fmt: skip
 
-        async def stop(self) -> None:
-            """There is nothing to end."""
+class _Silent:
+    """Answers at once (`dispatch.at_once`). `_make` gives it the provider's own names and limits."""
 
-    if spend is None or not hasattr(real, "price"):
-        return cast("type[Channel]", Silent)
+    wire: ClassVar[_Wire]
 
-    class Priced(Silent):
-        def price(self, message: Message) -> Price:
-            return self.pricing(message) if self.pricing else Price()
+    def __init__(self) -> None:
+        self.pricing = _pricing(self.wire.loaded)
+        self.reads = self.wire.counted is None or self.pricing is not None
 
-    return cast("type[Channel]", Priced)
+    async def start(self, context: Context[Any]) -> None:
+        self.clock = context.clock
+
+    def answer(self, message: Message) -> Accepted:
+        return ACCEPTED
+
+    def took(self, claimed: Sequence[Claimed], messages: Sequence[Message], at: Instant) -> None:
+        if not self.reads and self.wire.counted is not None:
+            for (campaign, step), n in Counter([(one.row.campaign_name, one.row.step) for one in claimed]).items():
+                self.wire.counted((campaign, step, self.wire.loaded.channel), n)
+        for message in messages:
+            self.wire.took(self._sent(message, at))
+
+    async def send(self, batch: Sequence[Message], session: Session) -> None:
+        """The way of any channel, for whoever does not ask at once."""
+        granted = await session.handover([message.id for message in batch])
+        at = to_instant(self.clock.now())
+        for message in batch:
+            if message.id in granted:
+                session.report(message.id, ACCEPTED)
+                self.wire.took(self._sent(message, at))
+
+    def _sent(self, message: Message, at: Instant) -> Sent:
+        price, loaded = self.pricing(message) if self.pricing else None, self.wire.loaded
+        return Sent(
+            message.id, message.recipient, message.campaign, message.step, message.variant, loaded.channel, loaded.provider, at,
+            *((price.parts, price.amount, price.currency) if price else ()),
+        )  # fmt: skip
+
+    async def stop(self) -> None:
+        """There is nothing to end."""
+
+
+class _Priced(_Silent):
+    """Of a provider whose spending is limited."""
+
+    def price(self, message: Message) -> Price:
+        return self.pricing(message) if self.pricing else Price()
 
 
 def _pricing(loaded: LoadedChannel) -> Callable[[Message], Price] | None:

@@ -6,7 +6,7 @@ were started now, and the calendar says the rest.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -86,13 +86,14 @@ class _Seen:
     """What the channels of the rehearsal took of the campaign."""
 
     campaign: str
-    tell: Any
+    tell: Callable[[Sent], object] | None
     first: Instant | None = None
     last: Instant | None = None
     people: set[str] = field(default_factory=set)
 
     def took(self, sent: Sent) -> None:
-        self.tell(sent)
+        if self.tell is not None:
+            self.tell(sent)
         if sent.campaign == self.campaign:
             self.first = sent.at if self.first is None else min(self.first, sent.at)
             self.last = sent.at if self.last is None else max(self.last, sent.at)

@@ -23,6 +23,7 @@ from daemon.app.main import Daemon
 from daemon.app.ports import Pace, Ports
 from daemon.app.setup import Setup
 from daemon.clock import to_instant
+from daemon.dispatch.stop_file import make_stop_file, remove_stop_file
 from daemon.errors import HomingError
 from daemon.ids import decode_id
 from daemon.model.audience import AUDIENCE
@@ -72,7 +73,7 @@ class Wish:
     database: bool = True
     words: bool = True
     crowd: Crowd | None = None
-    took: Callable[[Sent], object] = lambda _: None
+    took: Callable[[Sent], object] | None = None
     progress: Callable[[date], object] = lambda _: None
     prepare: Callable[[Daemon], Awaitable[None]] | None = None
     finish: Callable[[Daemon], Awaitable[None]] | None = None
@@ -87,8 +88,7 @@ def rehearse(setup: Setup, wish: Wish) -> Calendar:
         file = CopiedFile(homing.database if wish.database else None, Path(folder))
         try:
             file.do(make_ready, to_instant(wish.start))
-            gc.collect()
-            gc.freeze()  # what a crowd has in store is not looked through again and again
+            gc.freeze()  # what stands (modules, what a crowd has in store) is not looked through again and again
             with no_sockets():
                 main = functools.partial(_live, setup=setup, wish=wish, file=file)
                 return simulate(wish.seed, main, start=wish.start, shuffle=False, step_limit=sys.maxsize).result
@@ -145,7 +145,9 @@ class Rehearsal:
         self.verdicts = Verdicts(world.clock)
         self.today: Counter[str] = Counter()
         self.happened: Counter[str] = Counter()
-        channels = tuple(silent(loaded, self._took) for loaded in setup.loading.channels)
+        unread = not wish.words and wish.crowd is None and wish.took is None
+        counted = self._counted if unread else None
+        channels = tuple(silent(loaded, self._took, counted) for loaded in setup.loading.channels)
         loading = replace(setup.loading, channels=channels, audiences=())
         config = replace(setup.config, notify=())  # a copy tells nobody
         self.setup = replace(setup, config=config, loading=loading, segments=asked_for(setup))
@@ -162,6 +164,8 @@ class Rehearsal:
 
     async def run(self) -> Calendar:
         process, ears = Process(self.world.loop, 1), _Ears()
+        state = self.setup.config.homing.state_dir
+        make_stop_file(state, "until the first day begins", self.world.disk)  # what went before it would be counted nowhere
         daemon = Daemon(self.setup, lambda: self.setup, self._ports(process), ears, functools.partial(Notifier, environ={}, pid=1))
         main = process.run(daemon.run(), "daemon")
         try:
@@ -172,7 +176,10 @@ class Rehearsal:
                     line._writer = WordlessWriter()
             if self.wish.campaign is not None:
                 await self._start(daemon, self.wish.campaign)
-            for part in (self._prepared, self._days, self._finished):
+            await self._until(main, self._prepared(daemon))
+            remove_stop_file(state, self.world.disk)
+            daemon.sending.wake()
+            for part in (self._days, self._finished):
                 await self._until(main, part(daemon))
             if daemon.supervisor is not None:
                 daemon.supervisor.request_stop("the rehearsal is over")
@@ -195,7 +202,6 @@ class Rehearsal:
         if self.wish.prepare is not None:
             await self.wish.prepare(daemon)
             self.calendar.people = self.file.do(people)
-            self.verdicts.today.clear()
 
     async def _finished(self, daemon: Daemon) -> None:
         if self.wish.finish is not None:
@@ -206,7 +212,6 @@ class Rehearsal:
         if shown["status"] != CampaignStatus.ACTIVE.value:
             self.calendar.notes.append(f"campaign {name} is {shown['status']}: rehearsed as if it were started")
             await daemon.opened.store.write(Lane.EXIT, set_campaign_status, name, CampaignStatus.ACTIVE)
-            daemon.sending.wake()
 
     # -- days
 
@@ -220,7 +225,7 @@ class Rehearsal:
             self._close(today, before, after)
             before = after
             self.wish.progress(today)
-            if number % COLLECT_DAYS == 0:
+            if (number + 1) % COLLECT_DAYS == 0:
                 gc.collect()  # it is off while a world lives, so that finalizers run where the seed says
         self.calendar.final = before
 
@@ -263,7 +268,8 @@ class Rehearsal:
             counted.clear()
 
     def _took(self, sent: Sent) -> None:
-        self.wish.took(sent)
+        if self.wish.took is not None:
+            self.wish.took(sent)
         if self.wish.crowd is not None:
             carried = self.file.do(given, decode_id(sent.delivery) or 0)
             self.wish.crowd.received(
@@ -272,3 +278,11 @@ class Rehearsal:
         if self.wish.campaign in (None, sent.campaign):
             self.today[sent.channel] += 1
             self.calendar.took(sent)
+
+    def _counted(self, what: tuple[str, str, str], n: int) -> None:
+        """As many messages, without a look at them."""
+        campaign, _, channel = what
+        if self.wish.campaign in (None, campaign):
+            self.today[channel] += n
+            self.calendar.sent[what] += n
+            self.calendar.parts[channel] += n

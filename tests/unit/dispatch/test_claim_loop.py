@@ -39,12 +39,12 @@ def claim(answers: Callable[[World], list[ClaimResult]], deeds: Callable[[ClaimL
     """When the loop asked, while the deeds were done to it and its line (which has `free` places)."""
 
     async def main(world: World) -> list[float]:
-        line = SimpleNamespace(kind="email", provider="relay", free=10, available=lambda: True)
+        line = SimpleNamespace(kind="email", provider="relay", channel=None, free=10, available=lambda: True)
         line.room = lambda: line.free
         store = Claims(world, answers(world))
         loop = ClaimLoop(
             store=cast("Any", store), clock=world.clock, gate=Gate(Path("/state/stop"), exists=lambda _: False), fair=Fair({}),
-            judging=Judging(cast("Rules", SimpleNamespace(caps=(), horizon=0)), {}, {}), plans=PlanBook({}),
+            judging=Judging(cast("Rules", SimpleNamespace(caps=(), horizon=0, country_windows={})), {}, {}), plans=PlanBook({}),
             lines={"relay": cast("Line", line)}, owner=1, log=QuietLog(), metrics=Metrics(world.clock), poll_seconds=100.0, room_seconds=50.0,
         )  # fmt: skip
         running = asyncio.ensure_future(loop.run())
