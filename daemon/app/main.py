@@ -155,7 +155,7 @@ class Daemon:
         self.walking = WalkStage(
             store=world.store, clock=self.clock, ids=self.ids, log=self.log, config=self.setup.config, rules=self.setup.rules,
             signals=self.signals, standing=self._standing, shop=lambda: shop_of(self.setup.config), released=self.sending.wake,
-            scarce=self._scarce, trusted=opened.gate.trusted,
+            scarce=self._scarce, trusted=opened.gate.trusted, costs=lambda: self.setup.costs,
             poll_seconds=max(MOST_SECONDS, self.ports.pace.poll_seconds), gather_seconds=self.ports.pace.walk_seconds,
         )  # fmt: skip
         self.segmentation = Segmentation(

@@ -51,6 +51,12 @@ class Setup:
         """What value and tiers are counted by."""
         return shop_of(self.config)
 
+    @property
+    def costs(self) -> dict[str, float]:
+        """Channel -> what a message over its first provider costs by the config; those without a `cost` are not in it."""
+        first = {each.channel: self.config.providers.get(each.provider) for each in reversed(self.loading.channels)}
+        return {channel: float(table.cost) for channel, table in first.items() if table is not None and table.cost}
+
 
 def read_setup(path: Path, environ: Mapping[str, str], *, lenient: bool = False) -> Setup:
     """Read and check it all. ConfigError holds every problem found, each with its file and line. `lenient`: mistakes of campaigns and

@@ -16,9 +16,10 @@ from daemon.content.version import CampaignVersion
 from daemon.journey import sequence
 from daemon.journey.sequence import End, Facts, Look, Plan, Standing
 from daemon.journey.timing import best_hour, recent
+from daemon.journey.worth import Prices, below_cost
 from daemon.model.audience import AUDIENCE
 from daemon.model.campaign import Campaign, Mode, Step
-from daemon.model.delivery import DAY, Instant
+from daemon.model.delivery import DAY, Decision, Instant, Reason, Verdict
 from daemon.model.expression import Expression
 from daemon.model.journey import ACT_CHANNELS, Variant, WalkState
 from daemon.policy.dates import campaign_life
@@ -30,6 +31,7 @@ from daemon.policy.spread import due_stretch
 from daemon.policy.subject import Candidate, PersonFacts
 from daemon.policy.window import SEARCH
 from daemon.policy.zones import phone_country, zone_country
+from daemon.store.claim import decision_json
 from daemon.store.walking import Due, Moved, Walking
 
 HORIZON = 30 * DAY
@@ -77,8 +79,8 @@ class Route:
         preference = parse_prefer(tuple(campaign.prefer))
         return cls(campaign=campaign, window=window, preference=preference, acts=acts, conditions=conditions)
 
-    def move(self, walk: Walking, known: Known, rules: Rules, now: Instant) -> Moved:
-        """What becomes of an open walk."""
+    def move(self, walk: Walking, known: Known, rules: Rules, now: Instant, prices: Prices | None = None) -> Moved:
+        """What becomes of an open walk. `prices`: by which its messages have to be worth their cost."""
         if known.inside:
             return Moved(walk, None, state=WalkState.EXITED, reason=f"segment {known.inside[0]}")
         if walk.last.accepted_at is not None and walk.step in self.acts:  # no contact: no gap counts from it
@@ -99,6 +101,7 @@ class Route:
                 return Moved(walk, None, step=passed, state=state, reason=reason, asks=asks)
             case Plan(step=step, variant=variant):
                 due = self._due(walk, step, variant, self._ranks(walk, known, rules, now), rules, now)
+                due = [self._worth_it(walk, step, variant, one, rules, prices) for one in due] if prices is not None else due
                 until = max((one.expires_at if one.not_before is not None else now for one in due), default=now)
                 at = sequence.look_after(here, self.campaign, step, until, facts, now)
                 name = variant.name if variant is not None else None
@@ -151,6 +154,16 @@ class Route:
                 by = act.provider if act is not None else None
                 found.append(Due(channel, first, min(stretch.limit, first + step.valid), provider=by))
         return found
+
+    def _worth_it(self, walk: Walking, step: Step, variant: Variant | None, due: Due, rules: Rules, prices: Prices) -> Due:
+        """What brings less than it costs ends now, with the numbers."""
+        facts = below_cost(self.campaign, step, variant, due.channel, {"orders": walk.orders, "value": walk.value}, prices)
+        if facts is None or due.not_before is None:
+            return due
+        decision = Decision(
+            verdict=Verdict.DROP, reason=Reason.BELOW_COST, rule=("value", rules.version), facts=facts, checks=(("value", Verdict.DROP),)
+        )
+        return due._replace(not_before=None, reason=Reason.BELOW_COST.value, decision=decision_json(decision))
 
     def _candidate(self, step: Step | None, channel: str, now: Instant) -> Candidate:
         """A message of this campaign, whoever it goes to."""

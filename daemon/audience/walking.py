@@ -21,6 +21,7 @@ from daemon.errors import StoreUnavailableError
 from daemon.ids import Ids
 from daemon.journey.profile import Shop
 from daemon.journey.timing import MEMORY
+from daemon.journey.worth import Prices
 from daemon.model.campaign import Campaign, Step
 from daemon.model.delivery import DAY, HOUR, SECOND, Instant
 from daemon.model.journey import WalkState
@@ -72,17 +73,19 @@ class WalkStage(Service):
     def __init__(
         self, *, store: Writes, clock: Clock, ids: Ids, log: Log, config: Config, rules: Rules, signals: Signals | None = None,
         standing: Callable[[], Sequence[Standing]], shop: Callable[[], Shop], released: Callable[[], None] = lambda: None,
+        costs: Callable[[], Mapping[str, float]] = dict,
         poll_seconds: float = MOST_SECONDS, gather_seconds: float = 0.0,
         scarce: Callable[[], str | None] = lambda: None, trusted: Callable[[], bool] = lambda: True,
     ) -> None:  # fmt: skip
         """`standing()`: the campaigns that the catalogue has now; `shop()`: what tiers and days are by; `released()` when rows fell due
-        (dispatch); `scarce()`: why nothing may be planned now; `trusted()`: the clock is."""
+        (dispatch); `costs()`: of a message over each channel that has a price; `scarce()`: why nothing may be planned now; `trusted()`:
+        the clock is."""
         super().__init__("walking")
         self._store, self._clock, self._ids, self._log, self._released = store, clock, ids, log, released
         self._signals = signals or Signals.off()
         self._standing, self._config, self._rules, self._poll_seconds = standing, config, rules, poll_seconds
         self._scarce, self._trusted, self._shop, self._gather_seconds = scarce, trusted, shop, gather_seconds
-        self._bell = asyncio.Event()
+        self._costs, self._bell = costs, asyncio.Event()
         self._routes: dict[tuple[int, int], Route | None] = {}
         self._prepared = self._put_off = False
         self._moving, self._settling = (Stride(clock.monotonic, first=100, least=20, most=MOST_ROWS) for _ in range(2))
@@ -207,12 +210,13 @@ class WalkStage(Service):
         walks = await self._store.read(due_walks, line.campaign, [WalkState.OPEN.value], now, self._moving.rows())
         known = await self._know(line, walks, asking)
         moves: list[Moved] = []
+        prices = Prices(self._shop(), float(self._config.shop.margin), self._costs())
         for walk in walks:
             route = await self._route(line.campaign, walk.version)
             if route is None:
                 moves.append(Moved(walk, now + HOUR))
             else:
-                moves.append(route.move(walk, known[walk.id], self._rules, now))
+                moves.append(route.move(walk, known[walk.id], self._rules, now, prices))
         act = self._moving.timed(move_walks, len(moves))
         due = await self._store.write(Lane.BULK, act, line, moves, asking, now, self._ids.rng().getrandbits(ID_BITS))
         if due:

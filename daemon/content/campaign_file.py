@@ -15,7 +15,7 @@ from daemon.config.values import BadValue, one_of, parse_name
 from daemon.content.campaign_checks import check_parts
 from daemon.content.campaign_enrol import read_after, read_enrol, read_exit, read_goal, read_survey
 from daemon.content.campaign_offers import read_offers
-from daemon.content.campaign_steps import check_audiences, read_audiences, read_steps
+from daemon.content.campaign_steps import check_audiences, read_audiences, read_steps, share_by_tier
 from daemon.content.campaign_table import (
     Report,
     Surroundings,
@@ -33,6 +33,7 @@ from daemon.content.campaign_table import (
 )
 from daemon.errors import Problem, nearest
 from daemon.model.campaign import OWN_HOUR, Campaign, CampaignStatus, Purpose
+from daemon.model.journey import Worth
 
 __all__ = ["NAME", "Surroundings", "WhereChecker", "WindowChecker", "read_campaign"]
 
@@ -83,6 +84,7 @@ def _campaign(name: str, document: Mapping[str, Any], report: Report) -> Campaig
         audiences=read_audiences(top),
         after=read_after(top),
         survey=read_survey(top, name),
+        value=_value(top.inner("value")),
     )
     top.close()
     check_audiences(campaign, report)
@@ -99,6 +101,16 @@ def _holdout(table: Table | None) -> float:
     held = table.take("share", share, 0.0)
     table.close()
     return held
+
+
+def _value(table: Table | None) -> Worth | None:
+    if table is None:
+        return None
+    table.need("expect")
+    nothing: Mapping[str, float] = {}
+    expect = table.take("expect", share_by_tier, nothing)
+    table.close()
+    return Worth(expect=expect) if expect else None
 
 
 def _utm(table: Table | None) -> Mapping[str, str]:

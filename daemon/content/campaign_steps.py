@@ -125,6 +125,18 @@ def offer_by_tier(value: Any) -> Mapping[str, str]:
     return {tier: parse_name(name) for tier, name in value.items()}
 
 
+def share_by_tier(value: Any) -> Mapping[str, float]:
+    """`expect = 0.02`, or a table from tier to share with a default."""
+    if not isinstance(value, dict):
+        return {DEFAULT_TIER: share(value)}
+    for tier in value:
+        if tier not in TIERS:
+            raise BadValue(f'no tier "{tier}" (there are {", ".join(TIERS)})', nearest(tier, TIERS))
+    if DEFAULT_TIER not in value:
+        raise BadValue("needs default: what of the other tiers?")
+    return {tier: share(each) for tier, each in value.items()}
+
+
 def _season(table: Table | None) -> Season | None:
     if table is None:
         return None

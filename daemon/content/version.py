@@ -23,7 +23,7 @@ INLINE_STEP = "message"
 INLINE_PREFIX = "job:"
 
 _FORM = 1
-_NEWER = ("enrol", "goal", "exit", "prefer", "holdout", "offers", "after", "survey")
+_NEWER = ("enrol", "goal", "exit", "prefer", "holdout", "offers", "after", "survey", "value")
 _NEWER_OF_STEP = ("day", "delay", "offer", "experiment", "act", "where", "subject", "hours", "season")
 
 

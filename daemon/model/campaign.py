@@ -10,7 +10,22 @@ from typing import Any
 
 from daemon.model.audience import AudienceRule
 from daemon.model.delivery import DAY, HOUR
-from daemon.model.journey import BY_JOBS, NO_EXIT, NOTHING_AFTER, Act, After, Enrol, Exit, Experiment, Goal, Offer, Season, Survey, Variant
+from daemon.model.journey import (
+    BY_JOBS,
+    NO_EXIT,
+    NOTHING_AFTER,
+    Act,
+    After,
+    Enrol,
+    Exit,
+    Experiment,
+    Goal,
+    Offer,
+    Season,
+    Survey,
+    Variant,
+    Worth,
+)
 
 
 class Purpose(StrEnum):
@@ -132,10 +147,12 @@ class Campaign:
     after: After = NOTHING_AFTER
     survey: Survey | None = None
     """What its question's answers are, for the reports."""
+    value: Worth | None = None
+    """What its messages have to be worth."""
 
     @property
     def has_walks(self) -> bool:
         """Is there more to it than one message a job's row: then each enrolment is a row of its own (ADR 0010)?"""
         more = len(self.steps) > 1 or not self.enrol.jobs or self.goal is not None or self.exit != NO_EXIT
         steps = any(step.offer or step.experiment or step.act or step.where or step.season for step in self.steps)
-        return more or steps or self.holdout > 0 or self.after != NOTHING_AFTER
+        return more or steps or self.holdout > 0 or self.after != NOTHING_AFTER or self.value is not None

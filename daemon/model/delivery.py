@@ -83,6 +83,7 @@ class Reason(StrEnum):
     COMPLAINED = "complained"
     ERASED = "erased"
     MERGED = "merged"
+    BELOW_COST = "below_cost"
     NO_ADDRESS = "no_address"
     INVALID_ADDRESS = "invalid_address"
     EXITED = "exited"
@@ -149,6 +150,7 @@ REASONS: Mapping[Reason, ReasonRule] = {
     Reason.BOUNCED: ReasonRule(_X, State.DROPPED, "the address bounced; bring a new one"),
     Reason.COMPLAINED: ReasonRule(_X, State.DROPPED, "the recipient complained; never contact again"),
     Reason.ERASED: ReasonRule(_X, State.DROPPED, "the recipient was erased"),
+    Reason.BELOW_COST: ReasonRule(_X, State.DROPPED, "the recipient is expected to bring less than the message costs: `[value]` of the campaign"),
     Reason.MERGED: ReasonRule(_X, State.DROPPED, "the recipient was merged into another, whose own messages go on"),
     Reason.NO_ADDRESS: ReasonRule(_X, State.DROPPED, "the recipient has no address for this channel"),
     Reason.INVALID_ADDRESS: ReasonRule(_X, State.DROPPED, "correct the address in the source and drop a new job"),

@@ -222,6 +222,14 @@ class After:
     finish: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worth:
+    """`expect`: tier -> the share of its people whom one message is expected to bring back: who would bring less than his message costs
+    gets none."""
+
+    expect: Mapping[str, float]
+
+
 class SurveyKind(StrEnum):
     NPS = "nps"
     CSAT = "csat"

@@ -51,6 +51,7 @@ ENDED: Mapping[str, str] = {
     Reason.CAMPAIGN_ENDED: "Not sent: the campaign has ended.",
     Reason.WINDOW_NEVER_OPENS: "Not sent: no instant before its end on {expires} is inside all windows that apply.",
     Reason.OFFER_EXPIRED: "Not sent: its offer {offer} is over, or as good as.",
+    Reason.BELOW_COST: "Not sent: it costs {cost} and is expected to bring {brings}: {expect} of an order of {order}, margin {margin}.",
     Reason.OPERATOR: "Not sent: an operator cancelled it.",
     Reason.TEST_MODE: "Not sent: test sends go to test addresses only.",
 }

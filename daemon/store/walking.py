@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, bindparam, case, func, insert, literal_column, select, update
 
 from daemon.journey.sequence import Standing
-from daemon.model.delivery import Instant, State
+from daemon.model.delivery import REASONS, Instant, Reason, State
 from daemon.model.job import JobState
 from daemon.model.journey import WalkState, way_of
 from daemon.store import schema as s
@@ -251,14 +251,15 @@ def reactions(conn: Connection, persons: Iterable[int]) -> dict[int, set[tuple[s
 
 
 class Due(NamedTuple):
-    """A delivery to be planned. `not_before` None: no instant before `expires_at` is allowed; it ends now, with `reason`. `provider`: by
-    this one alone."""
+    """A delivery to be planned. `not_before` None: no instant before `expires_at` is allowed; it ends now, with `reason` and what
+    was decided (JSON). `provider`: by this one alone."""
 
     channel: str
     not_before: Instant | None
     expires_at: Instant
     reason: str = ""
     provider: str | None = None
+    decision: str | None = None
 
 
 class Asking(NamedTuple):
@@ -299,6 +300,7 @@ _MOVE_NAMES = ("b_id", "b_state", "b_step", "b_step_at", "b_next", "b_first", "b
 _INSERT = insert(s.delivery)
 _NAMES = (
     "id", "wave", "person", "job", "version", "variant", "state", "reason", "lane", "not_before", "expires_at", "vars", "ended_at", "walk",
+    "decision",
 )  # fmt: skip
 _THERE = select(_D.person).where(_D.wave == bindparam("wave"), in_list(_D.person, "persons"))
 
@@ -379,10 +381,11 @@ def _plan(conn: Connection, line: Line, moves: Sequence[Moved], now: Instant, bi
             if walk.person in there:
                 continue
             late = due.not_before is None
-            state = State.EXPIRED if late else State.DUE
+            state = REASONS[Reason(due.reason)].state if late else State.DUE
             rows.append((
                 number, wave, walk.person, line.job, walk.version, move.variant, state.value, due.reason or None, lane,
                 due.expires_at if due.not_before is None else due.not_before, due.expires_at, walk.vars, now if late else None, walk.id,
+                due.decision,
             ))  # fmt: skip
             tallies.add(line.job, state, due.reason if late else "")
             number += 1

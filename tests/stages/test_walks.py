@@ -16,7 +16,7 @@ from daemon.content.version import CampaignVersion
 from daemon.dispatch.work import Plan
 from daemon.model.campaign import CampaignStatus, Step
 from daemon.model.delivery import DAY, HOUR, MINUTE
-from daemon.model.journey import Act, After, Enrol, Exit, Experiment, Goal, Late, Trigger, Variant
+from daemon.model.journey import Act, After, Enrol, Exit, Experiment, Goal, Late, Offer, OfferKind, Part, Trigger, Variant, Worth
 from daemon.reports.explain import render_text
 from daemon.store.campaigns import body_of
 from daemon.store.held import HeldWhere, release_some_held
@@ -504,6 +504,35 @@ async def test_an_act_is_done_by_the_provider_that_it_names(opening: Opening) ->
     done = await world.inner.sql("SELECT state, provider FROM delivery ORDER BY id")
     assert done == [("accepted", "crm"), ("accepted", "list")]
     assert await world.inner.sql("SELECT channel FROM wave ORDER BY id") == [("webhook",), ("export",)]
+
+
+async def test_who_is_expected_to_bring_less_than_his_message_costs_gets_none(opening: Opening) -> None:
+    """By his own orders, the shop's margin, the offer of the step and what the campaign expects of his tier; the walk goes on, `explain` has
+    the numbers. Nothing is known of who never ordered, nor of what has no price: they are written to."""
+    steps = [
+        Step(name="hello", channels=("email",), day=0), Step(name="offer", channels=("email",), delay=DAY, offer={"default": "half"}),
+        Step(name="text", channels=("sms",), delay=DAY),
+    ]  # fmt: skip
+    offers = {"half": Offer(name="half", rank=0, parts=(Part(kind=OfferKind.PERCENT, value=50),), valid=7 * DAY)}
+    worth = Worth(expect={"default": 0.01, "high": 0.5})
+    version = campaign(steps=steps, offers=offers, exit=Exit(events=("Support Ticket Opened",)), enrol=Enrol(jobs=True, anchor="entered"), value=worth)
+    world = await opening(version, config=CONFIG + "[shop]\nmargin = 0.6\n")
+    world.stage._costs = lambda: {"email": 0.1}
+    for name, orders in (("c-1", (10,)), ("c-2", (40,)), ("c-3", (1, 600, 5))):
+        for number, revenue in enumerate(orders):
+            await world.happen(ORDER, name, ago=(50 + number) * DAY, id=f"{name} {number}", order_id=f"{name} {number}", revenue=revenue)
+    await world.drop(*(person(f"c-{n}") for n in range(1, 5)))
+    await world.go(8 * DAY)
+    low = ("dropped", "below_cost")
+    assert await world.steps("c-1") == [("hello", *low), ("offer", *low), ("text", "accepted", None)]  # 0.06 and 0.01 for 0.10
+    assert await world.steps("c-2") == [("hello", "accepted", None), ("offer", *low), ("text", "accepted", None)]  # 0.24 and 0.04
+    assert [state for _, state, _ in await world.steps("c-3")] == ["accepted"] * 3
+    assert [state for _, state, _ in await world.steps("c-4")] == ["accepted"] * 3
+    [told] = await world.inner.sql("SELECT decision FROM delivery WHERE reason = 'below_cost' AND person = :p", p=person_id("c-2"))
+    facts = json.loads(told[0])["facts"]
+    assert facts == {"tier": "low", "order": 40, "margin": 0.1, "expect": 0.01, "brings": 0.04, "cost": 0.1}
+    found = await world.explain("c-2")
+    assert "it costs 0.1 and is expected to bring 0.04" in str(found)
 
 
 # audiences

@@ -19,9 +19,10 @@ from daemon.errors import NotFoundError, nearest
 from daemon.intake.tracker import shop_of
 from daemon.journey.profile import MICROS
 from daemon.journey.tiers import tier_of
+from daemon.journey.worth import discount_of
 from daemon.model.campaign import Campaign
 from daemon.model.delivery import DAY, Instant
-from daemon.model.journey import DEFAULT_TIER, Offer, OfferKind
+from daemon.model.journey import DEFAULT_TIER, Offer
 from daemon.policy.feasible import Infeasible, Need, infeasible, needs
 from daemon.policy.hours import parse_window
 from daemon.simulate.rehearsal.calendar import Calendar
@@ -169,7 +170,7 @@ def _margins(setup: Setup, campaign: Campaign, worth: Mapping[str, Worth], each:
     for tier, known in sorted(worth.items()):
         order = known.value / MICROS / known.orders if known.orders else 0.0
         plain = order * share
-        offered = plain - order * max((_discount(offer, order) for offer in _offers(campaign, tier)), default=0.0)
+        offered = plain - order * max((discount_of(offer, order) for offer in _offers(campaign, tier)), default=0.0)
         found.append(Margin(
             tier, known.people, round(order, 2), round(plain, 2), round(offered, 2), round(each, 4), each / offered if offered > 0 else None
         ))  # fmt: skip
@@ -179,16 +180,3 @@ def _margins(setup: Setup, campaign: Campaign, worth: Mapping[str, Worth], each:
 def _offers(campaign: Campaign, tier: str) -> list[Offer]:
     names = {step.offer.get(tier, step.offer.get(DEFAULT_TIER, "")) for step in campaign.steps}
     return [offer for name, offer in campaign.offers.items() if name in names]
-
-
-def _discount(offer: Offer, order: float) -> float:
-    """What it takes off an order of this worth, as a share of it: percent and amounts; what else an offer costs is not known here."""
-    share = 0.0
-    for part in offer.parts:
-        if part.kind is OfferKind.PERCENT or part.kind is OfferKind.CASHBACK:
-            share += (part.value or 0.0) / 100
-        elif part.kind is OfferKind.TIERED:
-            share += max((value for value, over in part.tiers if over <= order), default=0.0) / 100
-        elif part.kind in (OfferKind.AMOUNT, OfferKind.CREDIT) and order > 0:
-            share += min((part.value or 0.0) / order, 1.0)
-    return min(share, 1.0)

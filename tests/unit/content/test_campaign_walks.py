@@ -31,6 +31,7 @@ from daemon.model.journey import (
     SurveyKind,
     Trigger,
     Variant,
+    Worth,
 )
 from daemon.policy.window import parse_window
 
@@ -133,6 +134,8 @@ name = "winback-{{ tier }}-{{ band }}-{{ offer.name }}"
 [after]
 goal = "post_reactivation"
 finish = "sunset"
+[value]
+expect = { default = 0.02, high = 0.05 }
 [survey]
 kind = "csat"
 scale = "1-5"
@@ -167,6 +170,7 @@ def test_every_key_of_the_contract_is_read() -> None:
     assert campaign.prefer == ("tue-thu 09:00-12:00", "own")
     assert campaign.holdout == 0.1
     assert campaign.after == After(goal="post_reactivation", finish="sunset")
+    assert campaign.value == Worth(expect={"default": 0.02, "high": 0.05})
     assert campaign.survey == Survey(name="how-was-it", kind=SurveyKind.CSAT, low=1, high=5)
     assert campaign.has_walks
 
@@ -283,6 +287,10 @@ def test_digest_of_a_campaign_that_uses_nothing_of_it_is_what_it_was() -> None:
         (ENROL + STEP + "[holdout]\nshare = 1.5\n", "campaign.toml:8: holdout.share: must be a share between 0 and 1"),
         ('purpose = "transactional"\n' + ENROL + STEP + "[holdout]\nshare = 0.1\n", "campaign.toml:8: holdout: is for marketing"),
         (ENROL + STEP + "[after]\nfinish = 'moon'\n", "campaign.toml:8: after.finish: must be"),
+        (ENROL + STEP + "[value]\n", "campaign.toml:7: value.expect: missing"),
+        (ENROL + STEP + "[value]\nexpect = 2\n", "campaign.toml:8: value.expect: must be a share between 0 and 1"),
+        (ENROL + STEP + "[value]\nexpect = { high = 0.5 }\n", "campaign.toml:8: value.expect: needs default"),
+        (ENROL + STEP + "[value]\nexpect = { default = 0.1, hihg = 0.5 }\n", 'campaign.toml:8: value.expect: no tier "hihg"'),
         (ENROL + STEP + "[survey]\nscale = '0-7'\n", "campaign.toml:8: survey.scale: must be"),
         (ENROL + STEP + "[survey]\nkind = 'reason'\nscale = '0-10'\n", "campaign.toml:9: survey.scale: a survey of the kind"),
         (ENROL + STEP + "[window]\nprefer = ['tue 9']\n", "campaign.toml:8: window.prefer: "),
