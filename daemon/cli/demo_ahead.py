@@ -16,6 +16,7 @@ from daemon.cli import screen
 from daemon.cli.context import Cli
 from daemon.cli.rehearse import show
 from daemon.clock import SystemClock
+from daemon.ids import encode_id
 from daemon.model.campaign import CampaignStatus
 from daemon.sandbox.shop import Shop
 from daemon.sandbox.shop.crowd import ShopCrowd
@@ -79,9 +80,9 @@ def look_ahead(cli: Cli, folder: Path, days: int, offset: int) -> Mapping[str, A
         await daemon.segmentation.service.evaluate(list(daemon.setup.segments.by_name))
 
     async def finish(daemon: Daemon) -> None:
-        for recipient, campaign, state, reason in (await daemon.opened.store.read(one_of_each, PLAYBOOK))[:EXPLAINED]:
+        for delivery, recipient, campaign, state, reason in (await daemon.opened.store.read(one_of_each, PLAYBOOK))[:EXPLAINED]:
             found = await daemon.doors.explainer.explain(recipient, campaign)
-            text = _told_of(found, state, reason)
+            text = _told_of(found, encode_id(delivery)) or state
             told.append((f"{state}{': ' if reason else ''}{reason}", f"{recipient} in {campaign}", text))
 
     campaigns = {name: version.campaign for name, version in setup.catalogue.versions.items()}
@@ -94,11 +95,10 @@ def look_ahead(cli: Cli, folder: Path, days: int, offset: int) -> Mapping[str, A
     return {**calendar.as_json(), "seconds": round(seconds, 1), "explained": [list(each) for each in told]}
 
 
-def _told_of(found: Mapping[str, Any], state: str, reason: str) -> str:
-    """The sentence of the delivery that has this fate, and of no other one of the same person."""
-    alike = [each for walk in found["enrolments"] for each in walk["deliveries"] if each["state"] == state]
-    best = next((each for each in alike if (each.get("reason") or "") == (reason or "")), alike[0] if alike else {})
-    return str(best.get("text") or state)
+def _told_of(found: Mapping[str, Any], delivery: str) -> str:
+    """The sentence of this delivery, and of no other one of the same person."""
+    all_of_them = (each for walk in found["enrolments"] for each in walk["deliveries"])
+    return next((str(each.get("text") or "") for each in all_of_them if each["id"] == delivery), "")
 
 
 def _furnish(folder: Path) -> Path:

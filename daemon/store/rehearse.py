@@ -182,8 +182,9 @@ def worth_by_tier(
     return found
 
 
-def one_of_each(conn: Connection, campaigns: Sequence[str]) -> list[tuple[str, str, str, str]]:
-    """(recipient, campaign, state, reason) of the newest delivery of each fate in these campaigns; reason "" = none. For a demo's eyes."""
+def one_of_each(conn: Connection, campaigns: Sequence[str]) -> list[tuple[int, str, str, str, str]]:
+    """(delivery, recipient, campaign, state, reason) of the newest delivery of each fate in these campaigns; reason "" = none. For a
+    demo's eyes."""
     d, last = s.delivery.c, func.max(s.delivery.c.id)
     newest = (
         select(last.label("id"), d.state, func.coalesce(d.reason, "").label("reason"))
@@ -194,14 +195,14 @@ def one_of_each(conn: Connection, campaigns: Sequence[str]) -> list[tuple[str, s
         .subquery()
     )
     query = (
-        select(s.recipient.c.key, s.campaign.c.name, newest.c.state, newest.c.reason)
+        select(newest.c.id, s.recipient.c.key, s.campaign.c.name, newest.c.state, newest.c.reason)
         .join(s.delivery, s.delivery.c.id == newest.c.id)
         .join(s.wave, s.wave.c.id == s.delivery.c.wave)
         .join(s.campaign, s.campaign.c.id == s.wave.c.campaign)
         .join(s.recipient, s.recipient.c.id == s.delivery.c.person)
         .order_by(newest.c.state, newest.c.reason)
     )
-    return [(key, name, state, reason) for key, name, state, reason in conn.execute(query)]
+    return [(number, key, name, state, reason) for number, key, name, state, reason in conn.execute(query)]
 
 
 class Given(NamedTuple):

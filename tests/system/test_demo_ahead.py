@@ -35,12 +35,10 @@ def test_each_channel_of_the_playbook_has_a_provider_in_the_look_ahead(tmp_path:
 
 
 def test_the_sentence_of_a_fate_is_that_of_its_own_message() -> None:
-    """Somebody has several messages: the one that was dropped is explained, and not the one that was sent."""
+    """Somebody has several messages of one fate: the one that was picked is explained, and no other."""
     deliveries = [
-        {"state": "accepted", "reason": None, "text": "Sent."}, {"state": "dropped", "reason": "sunset", "text": "Let go."},
-        {"state": "dropped", "reason": "converted", "text": "Came back."},
+        {"id": "d-1", "state": "due", "reason": "window_closed", "text": "Waits until Monday."}, {"id": "d-2", "state": "dropped", "text": "Let go."},
+        {"id": "d-3", "state": "due", "reason": "window_closed", "text": "Waits until Friday."},
     ]  # fmt: skip
-    found = {"enrolments": [{"deliveries": deliveries}]}
-    assert _told_of(found, "dropped", "converted") == "Came back."
-    assert _told_of(found, "accepted", "") == "Sent."
-    assert _told_of(found, "expired", "late") == "expired"
+    found = {"enrolments": [{"deliveries": deliveries[:2]}, {"deliveries": deliveries[2:]}]}
+    assert [_told_of(found, id) for id in ("d-3", "d-1", "d-9")] == ["Waits until Friday.", "Waits until Monday.", ""]

@@ -59,6 +59,17 @@ def test_available_is_what_reserve_gives_at_once() -> None:
     assert bucket.available(START + SECOND) == 10
 
 
+@pytest.mark.parametrize("rate", [None, 3.0, 700.0])
+def test_many_are_taken_as_one_after_the_other(rate: float | None) -> None:
+    """For what has gone all at once."""
+    once, by_and_by = Bucket(rate=rate), Bucket(rate=rate)
+    for now, n in ((5 * SECOND, 7), (6 * SECOND, 0), (MINUTE, 400)):
+        once.take(now, n)
+        for _ in range(n):
+            by_and_by.reserve(now)
+    assert once == by_and_by
+
+
 def test_burst_is_what_an_idle_bucket_lets_go_at_once() -> None:
     """And at least one message, however low the rate; an unlimited bucket has none."""
     assert [Bucket(rate=rate).burst(START) for rate in (120.0, 0.5)] == [12, 1]

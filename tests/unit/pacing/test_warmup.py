@@ -84,6 +84,17 @@ def test_groups_have_ceilings_beside_the_providers() -> None:
     assert mine.full("other.example", NOON, {ALL: 198}) is not None
 
 
+def test_what_goes_to_no_domain_counts_once() -> None:
+    """A text message has none: it comes under the provider's ceiling, and not under it again as its own group."""
+    mine = ration()
+    for _ in range(199):
+        mine.hold("")
+        mine.send("", NOON)
+    assert mine.full("", NOON, {}) is None
+    mine.hold("")
+    assert mine.full("", NOON, {}) is not None
+
+
 def test_counts_are_kept_over_a_restart() -> None:
     """Of the same day; those of a day before are nothing to the next."""
     mine = ration()
