@@ -61,6 +61,9 @@ auth_token = { file = "nobody.token" }
 from = "+15005550006"
 countries = ["ID", "MY", "IR"]
 prices = { ID = 0.04, MY = 0.03, "*" = 0.05 }
+[providers.calls]
+plugin = "export"
+folder = "calls"
 """
 
 

@@ -9,6 +9,7 @@ import pytest
 from daemon.app.setup import read_setup
 from daemon.cli.context import Cli
 from daemon.cli.demo_ahead import PLAYBOOK, _furnish, _told_of, look_ahead
+from daemon.model.journey import ACT_CHANNELS
 
 
 @pytest.mark.slow
@@ -29,8 +30,10 @@ def test_playbook_lives_over_the_made_up_shop(tmp_path: Path, capsys: pytest.Cap
 def test_each_channel_of_the_playbook_has_a_provider_in_the_look_ahead(tmp_path: Path) -> None:
     """Nothing is held for want of one; only for push nobody there has a browser, so mail takes its place."""
     setup = read_setup(_furnish(tmp_path), {})
-    wanted = {channel for version in setup.catalogue.versions.values() for step in version.campaign.steps for channel in step.every_channel}
-    assert "sms" in wanted
+    steps = [step for version in setup.catalogue.versions.values() for step in version.campaign.steps]
+    wanted = {channel for step in steps for channel in step.every_channel}
+    wanted |= {ACT_CHANNELS[step.act.kind] for step in steps if step.act is not None and step.act.kind in ACT_CHANNELS}
+    assert wanted >= {"sms", "export"}
     assert wanted - {"push"} <= {loaded.channel for loaded in setup.loading.channels}
 
 
