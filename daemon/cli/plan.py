@@ -55,6 +55,12 @@ def _show(made: Plan) -> None:
     _show_needs(made)
     if made.cost:
         screen.say(f"Cost of all messages: {made.cost:,.2f} {made.currency}")
+    if len(made.spending) > 1 or any(each.budget is not None for each in made.spending):
+        rows = [
+            (s.channel, f"{s.cost:,.2f}", f"{s.share:.0%}", "-" if s.budget is None else f"{s.budget:.0%}{', over' if s.over else ''}")
+            for s in made.spending
+        ]
+        screen.table(("channel", "cost", "of all", "at most"), rows)
     if made.margins:
         screen.say()
         heads = ("tier", "people", "an order", "its margin", "with the offer", "messages each", "pays from")

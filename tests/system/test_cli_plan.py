@@ -110,6 +110,19 @@ def test_sms_cost_what_their_segments_cost_in_their_country(homing: CliWorld) ->
     assert (plan["cost"], plan["calendar"]["cost"]) == (30, [{"channel": "sms", "currency": "USD", "amount": 30}])
 
 
+def test_plan_says_which_channel_is_over_its_share_of_the_cost(homing: CliWorld) -> None:
+    """`[shop] budget`: a campaign over two channels, a cent an e-mail and nine a call; nothing is refused for it."""
+    with_config(homing, '[providers.pages]\nplugin = "export"\nfolder = "calls"\ncost = 0.09\n', 'currency = "USD"', 'currency = "USD"\nbudget = { export = 0.3, email = 0.7 }')
+    file = homing.folder / "campaigns" / "sequence" / "campaign.toml"
+    file.write_text(SEQUENCE.replace('name = "second"\nday = 60\nchannels = ["email"]', 'name = "second"\nday = 46\ntask = { text = "Call" }'), encoding="utf-8")
+    file.with_name("second.email.liquid").unlink()
+    homing.ok("enqueue", "lapsed-45", str(homing.job("a", [row(f"c-{n}") for n in range(4)], campaign="sequence")))
+    plan = homing.ok("plan", "sequence")
+    told = {each["channel"]: (each["cost"], each["share"], each["budget"], each["over"]) for each in plan["spending"]}
+    assert told == {"email": (0.04, 0.1, 0.7, False), "export": (0.36, 0.9, 0.3, True)}
+    assert "30%, over" in homing("plan", "sequence").out
+
+
 def test_cap_that_the_sequence_uses_up_refuses_plan_and_start(homing: CliWorld) -> None:
     """Exit 77 with the step and the reason; nothing is started. With a cap that it keeps to, both go."""
     with_config(homing, '[[cap]]\nname = "monthly"\nlimit = 1\nrolling = "30d"\n')

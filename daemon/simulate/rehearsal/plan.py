@@ -48,6 +48,19 @@ class Margin(NamedTuple):
     pays_from: float | None
 
 
+class Spending(NamedTuple):
+    """Of a channel: what its messages cost, in the shop's currency, which share of all that is, and which it should be at most."""
+
+    channel: str
+    cost: float
+    share: float
+    budget: float | None
+
+    @property
+    def over(self) -> bool:
+        return self.budget is not None and self.share > self.budget
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """`audience`: members of the segment that it enrols, as last evaluated, or messages that wait. `first`, `finish`: instants of its
@@ -66,6 +79,7 @@ class Plan:
     cost: float = 0.0
     currency: str = ""
     margins: Sequence[Margin] = ()
+    spending: Sequence[Spending] = ()
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -74,6 +88,7 @@ class Plan:
             "needs": [{**each._asdict(), "finish": _text(each.finish)} for each in self.needs],
             "first": _text(self.first), "finish": _text(self.finish), "cost": round(self.cost, 4), "currency": self.currency,
             "margins": [each._asdict() for each in self.margins],
+            "spending": [{**each._asdict(), "over": each.over} for each in self.spending],
             "calendar": self.calendar.as_json() if self.calendar is not None else None,
         }  # fmt: skip
 
@@ -118,11 +133,13 @@ def make_plan(setup: Setup, name: str, wish: Wish) -> Plan:
         return plan
     seen = _Seen(name, wish.took)
     calendar = rehearse(setup, replace(wish, days=days, campaign=name, took=seen.took))
-    cost = _cost(setup, calendar)
+    costs = _costs(setup, calendar)
+    cost = sum(costs.values())
     each = cost / len(seen.people) if seen.people else 0.0
     return replace(
         plan, calendar=calendar, first=seen.first, finish=seen.last, cost=cost, currency=setup.config.shop.currency,
         margins=_margins(setup, campaign, worth, each),
+        spending=_spending(costs, setup.config.shop.budget),
     )  # fmt: skip
 
 
@@ -150,18 +167,27 @@ def _ask(
             file.close()
 
 
-def _cost(setup: Setup, calendar: Calendar) -> float:
-    """All messages in the shop's currency: by the plugins' prices where they have some, else by `cost` of the provider."""
+def _costs(setup: Setup, calendar: Calendar) -> dict[str, float]:
+    """All messages by channel, in the shop's currency: by the plugins' prices where they have some, else by `cost` of the provider."""
     shop = setup.config.shop
-    total = 0.0
-    priced = {channel for channel, _ in calendar.cost}
-    for (_, currency), amount in calendar.cost.items():
-        total += amount * (1.0 if currency == shop.currency else float(shop.rates.get(currency, 0.0)))
+    found: dict[str, float] = {}
+    for (channel, currency), amount in calendar.cost.items():
+        rate = 1.0 if currency == shop.currency else float(shop.rates.get(currency, 0.0))
+        found[channel] = found.get(channel, 0.0) + amount * rate
+    priced = set(found)
     for channel, load in serving(setup).items():
         table = setup.config.providers.get(load.provider)
         if channel not in priced and table is not None:
-            total += float(table.cost) * sum(n for (_, _, over), n in calendar.sent.items() if over == channel)
-    return total
+            found[channel] = float(table.cost) * sum(n for (_, _, over), n in calendar.sent.items() if over == channel)
+    return found
+
+
+def _spending(costs: Mapping[str, float], budget: Mapping[str, float]) -> list[Spending]:
+    total = sum(costs.values())
+    return [
+        Spending(channel, round(cost, 4), round(cost / total, 4), budget.get(channel))
+        for channel, cost in sorted(costs.items()) if cost > 0
+    ]  # fmt: skip
 
 
 def _margins(setup: Setup, campaign: Campaign, worth: Mapping[str, Worth], each: float) -> list[Margin]:
