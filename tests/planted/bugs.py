@@ -215,6 +215,8 @@ CHANNELS = (
          ("daemon.store.follow", " if row[0] >= unfollowed)", " if row[0] >= 0)")),
     _bug("escalated-in-spite-of-a-click", "A click does not call the escalation off.", FOLLOWING,
          ("daemon.dispatch.channels", "if kind in step.escalate.unless]", "if kind not in step.escalate.unless]")),
+    _bug("escalated-to-everybody", "An escalation goes to those, too, whom it is not for.", FOLLOWING,
+         ("daemon.dispatch.channels", "    elif (row.campaign, row.version, row.step) in known.left_out:\n", "    elif rules is None:\n")),
     _bug("escalated-while-clicking", "A click between claim and handover does not stop the escalation.", FOLLOWING,
          ("daemon.store.feedback", "    if report.human and report.kind in REACTIONS:\n", "    if report.human and report.kind in ():\n")),
 )  # fmt: skip
@@ -276,6 +278,7 @@ SEGMENTS = (
          (MEANING, "*([_E.at > _NOW - period] if period is not None else [])", "")),
 )  # fmt: skip
 
+PLAYBOOK = ("playbook",)
 OFFERS_LAYER, OFFER, ISSUES, ARMS, TRIAL = ("offers",), "daemon.journey.offer", "daemon.store.issues", "daemon.journey.arms", "daemon.journey.trial"
 OFFERS = (
     _bug("code-given-twice", "A code that was set aside is the next one for somebody else.", OFFERS_LAYER,
@@ -305,6 +308,15 @@ OFFERS = (
          ("daemon.policy.decide", "        last = offer.ends_at - offer.min_left\n", "        last = offer.ends_at\n")),
     _bug("cancelled-order-redeems", "An order that was cancelled has used the code up.", OFFERS_LAYER,
          ("daemon.store.redemptions", """in_list(_R.code, "codes"), _R.cancelled == literal_column("0"))""", 'in_list(_R.code, "codes"))')),
+    _bug("friends-code-is-an-offer", "A code to pass on keeps its owner's other offers waiting.", PLAYBOOK,
+         (OFFER, "    had = [issue for issue in had if not issue.apart]\n", "")),
+    _bug("friends-code-without-end", "A code that is passed on brings rewards after its end.", PLAYBOOK,
+         ("daemon.store.referrals", " and owner.since <= use.at and (owner.ends is None or use.at < owner.ends):\n", " and owner.since <= use.at:\n")),
+    _bug("ads-outlive-the-offer", "An audience keeps those whose offer is over.", PLAYBOOK,
+         ("daemon.store.walks", "for person, offer, ends in rows if ends is None or ends > now}", "for person, offer, ends in rows}"),
+         ("daemon.store.walks", "                until = min((at for at in (until, over) if at is not None), default=None)\n", "                until = until if over else None\n")),
+    _bug("countdown-promises-more", "The image shows a minute that there is not.", PLAYBOOK,
+         ("daemon.web.countdown", "max(0, ends_at - now) // MINUTE", "-(-max(0, ends_at - now) // MINUTE)")),
     _bug("arm-drawn-anew", "Each look at a person draws its arm again.", OFFERS_LAYER,
          (ARMS, "hashlib.blake2b(person.to_bytes(8), digest_size=8, key=_key(salt)).digest()", "__import__('os').urandom(8)")),
     _bug("arms-of-one-hash", "All experiments draw by the same hash.", OFFERS_LAYER,

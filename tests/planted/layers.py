@@ -55,6 +55,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "audiences": ("tests/store/test_audiences.py", "tests/stages/test_audiences.py"),
     "walks": ("tests/unit/journey/test_sequence.py", "tests/stages/test_walks.py", "tests/stages/test_walk_odds.py"),
     "keeping": ("tests/store/test_retention.py", "tests/stages/test_forgetting.py"),
+    "playbook": tuple(f"tests/stages/test_{name}.py" for name in ("referrals", "playbook_lapse", "countdown")),
     "notices": ("tests/stages/test_notices.py",),
     "simulation": (),
 }
