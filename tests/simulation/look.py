@@ -22,7 +22,7 @@ _EACH = (
     "WHERE NOT EXISTS (SELECT 1 FROM delivery d JOIN wave v ON v.id = d.wave WHERE v.campaign = w.campaign AND d.walk = w.id)"
 )
 """What a walk plans is of the job that began it; one that has planned nothing yet is as a planned delivery."""
-_OVER = (
+_ON_ITS_WAY = (
     "SELECT (SELECT count(*) FROM due) + (SELECT count(*) FROM flight) + (SELECT count(*) FROM delivery WHERE state IN ('planned', 'due'))"
     " + (SELECT count(*) FROM walk WHERE state = 'planned' OR (state = 'open' AND step IS NULL))"
 )
@@ -85,12 +85,15 @@ def receipts(conn: Connection) -> list[Counted]:
     ]
 
 
-def is_over(conn: Connection, keys: Collection[str]) -> bool:
-    """Every job has come, is expanded (or will never be), and nothing of it is on its way."""
+def is_planned(conn: Connection, keys: Collection[str]) -> bool:
+    """Every job has come and is expanded, or will never be."""
     jobs = _ask(conn, _JOBS)
-    if {row[0] for row in jobs} != set(keys) or any(not row[6] and row[1] not in ("failed", "cancelled") for row in jobs):
-        return False
-    return not _ask(conn, _OVER)[0][0]
+    return {row[0] for row in jobs} == set(keys) and all(row[6] or row[1] in ("failed", "cancelled") for row in jobs)
+
+
+def on_its_way(conn: Connection) -> int:
+    """How much is not over."""
+    return int(_ask(conn, _ON_ITS_WAY)[0][0])
 
 
 def taken(events: Iterable[Event]) -> set[Intent]:

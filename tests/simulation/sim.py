@@ -12,7 +12,7 @@ import contextvars
 import functools
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from daemon.app.main import Daemon
@@ -29,10 +29,10 @@ from daemon.service import Signals
 from daemon.simulate import MemoryFile, Process, QuietLog, StoreFaults, World, make_ports
 from daemon.web.operations import Selection
 from tests.simulation import look
-from tests.simulation.events import Acked, Asked, Bought, End, Event, Fault, Resolved, Seen, Suppressed, Switch
+from tests.simulation.events import Acked, Asked, Bought, End, Event, Fault, Resolved, Row, Seen, Suppressed, Switch
 from tests.simulation.relay import BEHAVIOURS, RECORDED_SECONDS, Sea
 from tests.simulation.shop import QUEUES, STATE, setup_of
-from tests.simulation.workload import DEATHS, FaultPlan, JobPlan, Plan, utc
+from tests.simulation.workload import DEATHS, ROWS, FaultPlan, JobPlan, Plan, utc
 
 T = TypeVar("T")
 
@@ -41,7 +41,9 @@ NEW = tuple(STATE / "spool" / queue / "new" for queue in QUEUES)
 HOT_SECONDS = 30.0
 """For so long after something happened the daemon and the operators look around often."""
 BUYERS = 0.15
-"""Share of the addresses named to a relay whose people buy about then."""
+"""Share of the addresses named to a relay whose people would buy about then."""
+STRANGERS = 0.2
+"""Of those of them whom no walk concerns, the share that does: it ends nothing, but all that waits for them is decided anew."""
 HOT_TICK = 60.0
 """How often the daemon does so then when nothing calls it."""
 IDLE = 3600.0
@@ -125,6 +127,8 @@ class Sim:
     async def _buy(self, recipient: str, wait: float) -> None:
         await asyncio.sleep(wait)
         jobs = look.walks(self.file.conn, recipient)
+        if not jobs and self.buying.random() >= STRANGERS:
+            return
         message = {"type": "track", "userId": recipient, "event": "Order Completed", "messageId": f"{recipient} {self.true()}"}
         if await self.deed(lambda daemon: daemon.tracker.take([message])) is not None:
             self.note(Bought(at=self.true(), recipient=recipient, jobs=jobs))
@@ -526,13 +530,24 @@ class Sim:
         self.note(End(at=self.true(), states=look.ended(self.file.conn), errors=tuple(errors)))
 
     async def _until_ended(self) -> None:
-        keys = {job.key for job in self.plan.jobs}
+        keys, spare = [job.key for job in self.plan.jobs], dict(self.plan.spare)
         while self.world.loop.time() < END_SECONDS:
             await asyncio.sleep(120 if self.world.loop.time() < self.hot_until else IDLE)
             if self.up.is_set():
                 await self.release_held()
-                if look.is_over(self.file.conn, keys):
+                if not look.is_planned(self.file.conn, keys):
+                    continue
+                if (missing := ROWS - len(look.published(self.file.conn))) > 0:
+                    keys.append(await self._ask_others(f"j{len(keys)}", missing, spare))
+                elif not look.on_its_way(self.file.conn):
                     return
+
+    async def _ask_others(self, key: str, count: int, spare: dict[str, Sequence[Row]]) -> str:
+        """A job in place of what was cancelled before it was planned: the key under which it was dropped."""
+        queue = max(spare, key=lambda queue: (len(spare[queue]), queue))
+        rows, spare[queue] = tuple(spare[queue][:count]), spare[queue][count:]
+        await self.drop(JobPlan(at=0.0, key=key, queue=queue, door="spool", rows=rows, expected=None, blank=frozenset()))
+        return key
 
 
 async def _call(what: Callable[[Daemon], Awaitable[T]], daemon: Daemon) -> T:

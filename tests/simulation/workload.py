@@ -17,8 +17,8 @@ from tests.simulation.events import Row
 from tests.simulation.relay import BEHAVIOURS
 from tests.simulation.shop import QUEUES, VARIANTS
 
-ROWS = 204
-"""At least; as many more as a queue may have for each that is cancelled, whose rows may never be planned."""
+ROWS = 200
+"""At least so many deliveries. Those of a queue that is cancelled may never be planned: others are then asked for in their place."""
 JOBS = 4
 """There are at least so many jobs, of at most 60 rows: faults are tied to one of the first."""
 PEOPLE = 90
@@ -91,6 +91,8 @@ class Plan:
     variant: int
     pipelining: bool
     jobs: tuple[JobPlan, ...]
+    spare: Mapping[str, Sequence[Row]]
+    """Queue -> people whom none of its jobs names."""
     faults: tuple[FaultPlan, ...]
     ways: Mapping[str, float]
     unsubscribe: float
@@ -103,13 +105,11 @@ def draw_plan(seed: int) -> Plan:
     start = datetime.fromisoformat(rng.choice(STARTS)) + timedelta(seconds=rng.uniform(0, 150))
     faults = _draw_faults(rng)
     stopping = random.Random(f"cancelled {seed}")
-    ends = stopping.random() < CANCELLED_SHARE
-    queues = {int(fault.draw * len(QUEUES)) for fault in faults if fault.kind == "cancel_queue"}
-    jobs = _draw_jobs(rng, start, ROWS + PEOPLE * min(len(queues) + ends, 2))
-    faults += _draw_stop_after_cancel(stopping, jobs) if ends else ()
+    jobs, spare = _draw_jobs(rng, start)
+    faults += _draw_stop_after_cancel(stopping, jobs) if stopping.random() < CANCELLED_SHARE else ()
     ways = {name: rng.uniform(0.01, 0.03) for name in rng.sample(BEHAVIOURS, rng.randint(1, 6))}
     return Plan(
-        seed=seed, start=start, variant=rng.randrange(len(VARIANTS)), pipelining=rng.random() < 0.75, jobs=jobs,
+        seed=seed, start=start, variant=rng.randrange(len(VARIANTS)), pipelining=rng.random() < 0.75, jobs=jobs, spare=spare,
         faults=faults, ways=ways, unsubscribe=rng.choice((0.0, 0.03, 0.1)),
     )  # fmt: skip
 
@@ -132,15 +132,16 @@ def _draw_people(rng: random.Random, start: datetime) -> list[Row]:
     return people
 
 
-def _draw_jobs(rng: random.Random, start: datetime, least: int) -> tuple[JobPlan, ...]:
+def _draw_jobs(rng: random.Random, start: datetime) -> tuple[tuple[JobPlan, ...], Mapping[str, Sequence[Row]]]:
+    """And whom each queue has left."""
     people = _draw_people(rng, start)
     free = {queue: rng.sample(people, len(people)) for queue in QUEUES}
     jobs: list[JobPlan] = []
     total = 0
-    while total < least:
+    while total < ROWS:
         fresh = [queue for queue, left in free.items() if len(left) >= 40]
         queue = rng.choice(fresh or [queue for queue, left in free.items() if left])
-        count = min(rng.randint(40, 60), max(least - total, 5))
+        count = min(rng.randint(40, 60), max(ROWS - total, 5))
         rows, free[queue] = tuple(free[queue][:count]), free[queue][count:]
         total += len(rows)
         at = 0.0 if not jobs else jobs[-1].at + rng.choice((0.0, rng.uniform(0, 2), rng.uniform(0, 200), rng.uniform(0, 9000)))
@@ -150,7 +151,7 @@ def _draw_jobs(rng: random.Random, start: datetime, least: int) -> tuple[JobPlan
         jobs.append(JobPlan(
             at=at, key=f"j{len(jobs)}", queue=queue, door=rng.choice(("spool", "spool", "http")), rows=rows, expected=expected, blank=blank,
         ))  # fmt: skip
-    return tuple(jobs)
+    return tuple(jobs), free
 
 
 def _draw_faults(rng: random.Random) -> tuple[FaultPlan, ...]:
