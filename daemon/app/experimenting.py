@@ -51,9 +51,11 @@ class Experimenting(Service):
     async def round(self) -> int:
         """Look at all that were not looked at for a day. Returns how many."""
         now = self._clock.instant()
-        known = {(one.campaign, one.step, one.trial): one for _, one in await self._store.read(results) if one.slice == ALL}
         looked = 0
-        for number, _, newest in await self._store.read(running):
+        if not (under_way := await self._store.read(running)):
+            return looked
+        known = {(one.campaign, one.step, one.trial): one for _, one in await self._store.read(results) if one.slice == ALL}
+        for number, _, newest in under_way:
             for trial in trials_of(number, newest, await self._store.read(versions_of, number)):
                 before = known.get((number, trial.step, trial.digest))
                 if before is None or (before.decided_at is None and now - before.looked_at >= LOOK):

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -53,8 +54,10 @@ class CampaignVersion:
         return _spell({"form": _FORM, "campaign": _campaign_to_plain(self.campaign), "digest": self.digest, "files": dict(self.files)})
 
     @staticmethod
+    @lru_cache(maxsize=16)
     def from_json(text: str) -> CampaignVersion:
-        """What `to_json` gave, equal to the original. ValueError for a form that this release does not know."""
+        """What `to_json` gave, equal to the original. ValueError for a form that this release does not know. Several rooms read the same
+        one after the other: dispatch, walks, expansion."""
         plain = json.loads(text)
         if plain.get("form") != _FORM:
             raise ValueError(f"a campaign version of form {plain.get('form')!r} is unknown to this release")

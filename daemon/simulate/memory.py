@@ -27,7 +27,7 @@ from daemon.store.writer import Lane, Store, _Answer, _answer, _Call
 P = ParamSpec("P")
 T = TypeVar("T")
 
-BEFORE = (0.00005, 0.008)
+BEFORE = (0.00005, 0.03)
 AFTER = (0.00005, 0.005)
 """Seconds that an act waits for its turn, and that its caller waits for the answer after the commit: a slow disk, on which what several
 connections ask for comes together in one commit, as it does in production."""

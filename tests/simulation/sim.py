@@ -50,7 +50,7 @@ IDLE = 3600.0
 """How often those around the daemon look when nothing happens."""
 LOOK = 7200.0
 """How often the daemon looks around when nothing calls it."""
-GATHER = 40.0
+GATHER = 120.0
 """What falls due within so long is claimed together."""
 END_SECONDS = 60 * 3600.0
 """By then all work must have ended: the longest life is 26 h, and it begins at the last drop."""
@@ -530,14 +530,16 @@ class Sim:
         self.note(End(at=self.true(), states=look.ended(self.file.conn), errors=tuple(errors)))
 
     async def _until_ended(self) -> None:
-        keys, spare = [job.key for job in self.plan.jobs], dict(self.plan.spare)
+        keys, spare, counted = [job.key for job in self.plan.jobs], dict(self.plan.spare), 0
         while self.world.loop.time() < END_SECONDS:
             await asyncio.sleep(120 if self.world.loop.time() < self.hot_until else IDLE)
             if self.up.is_set():
                 await self.release_held()
                 if not look.is_planned(self.file.conn, keys):
                     continue
-                if (missing := ROWS - len(look.published(self.file.conn))) > 0:
+                missing = ROWS - len(look.published(self.file.conn)) if counted < len(keys) else 0
+                counted = len(keys)
+                if missing > 0:
                     keys.append(await self._ask_others(f"j{len(keys)}", missing, spare))
                 elif not look.on_its_way(self.file.conn):
                     return
