@@ -8,6 +8,7 @@ from collections.abc import Callable
 from daemon.app.experimenting import Experimenting
 from daemon.app.noticing import Noticing
 from daemon.app.offering import SECONDS, Offering
+from daemon.app.recommending import SECONDS as COUNTING_SECONDS
 from daemon.app.recommending import Recommending
 from daemon.app.sending import World
 from daemon.config.load import Config
@@ -38,7 +39,9 @@ class Bookkeeping:
         self._services: list[Service] = [
             self.notices,
             Offering(store=world.store, clock=world.clock, log=world.log, woken=woken, seconds=max(SECONDS, poll_seconds), trusted=trusted),
-            Recommending(store=world.store, clock=world.clock, log=world.log, trusted=trusted),
+            Recommending(
+                store=world.store, clock=world.clock, log=world.log, seconds=max(COUNTING_SECONDS, poll_seconds), trusted=trusted,
+            ),
             Experimenting(
                 store=world.store, clock=world.clock, log=world.log, metrics=metrics, shop=lambda: shop_of(config()),
                 margin=lambda: config().shop.margin,
