@@ -16,7 +16,8 @@ from types import MappingProxyType
 from daemon.config.locate import find_line, locate_keys
 from daemon.config.values import BadValue, parse_name
 from daemon.content.campaign_file import NAME, Surroundings, read_campaign
-from daemon.content.names import SUFFIX, fault_of_name, read_template_name
+from daemon.content.mjml import html_of
+from daemon.content.names import MJML, SUFFIX, SUFFIXES, fault_of_name, read_template_name
 from daemon.content.render import compile_version
 from daemon.content.template_file import MAX_FILE, normalise_text
 from daemon.content.version import CampaignVersion, inline_campaign
@@ -120,12 +121,15 @@ def _read_files(folder: Path) -> tuple[dict[str, str], list[Problem]]:
     """The text of `campaign.toml` and of each template."""
     files: dict[str, str] = {}
     problems: list[Problem] = []
-    entries = sorted(entry for entry in folder.iterdir() if entry.name == NAME or entry.name.endswith(SUFFIX))
+    entries = sorted(entry for entry in folder.iterdir() if entry.name == NAME or entry.name.endswith(SUFFIXES))
     for entry in entries[:MAX_FILES]:
         try:
             with entry.open("rb") as file:
                 content = file.read(4 * MAX_FILE + 1)
             files[entry.name] = normalise_text(content.decode())
+            if entry.name.endswith(MJML):
+                files[entry.name], found = html_of(entry.name, files[entry.name])
+                problems += found
         except OSError as error:
             problems.append(Problem(where=f"{entry.name}:1", key="", what=f"cannot be read: {os.strerror(error.errno or errno.EIO)}"))
         except UnicodeDecodeError as error:

@@ -137,6 +137,11 @@ def needs_of(parts: Iterable[Part]) -> Iterator[Need]:
     return iter(sorted(found, key=lambda need: (need.line, need.variable)))
 
 
+def check_part(file: TemplateFile, source: Source) -> None:
+    """Note what is wrong with the Liquid of a part that is not compiled as it stands."""
+    _compile(file, source, html=True)
+
+
 def _compile(file: TemplateFile, source: Source, *, html: bool) -> Part | None:
     """Parse one part and look through it; None if it does not parse."""
     try:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from daemon.content.names import SUFFIXES
 from daemon.content.plain import to_plain
 from daemon.content.version import CampaignVersion
 from daemon.model.campaign import Campaign
@@ -26,7 +27,7 @@ def differences(old: CampaignVersion, new: CampaignVersion) -> list[str]:
         found += [f"~ {kind} {name}: {line}" for name in one if name in two for line in _changes(one[name], two[name], ("rank",))]
         if kind == "step" and [name for name in one if name in two] != [name for name in two if name in one]:
             found.append(f"~ order of steps: {', '.join(one)} -> {', '.join(two)}")
-    words = [name for name in {**old.files, **new.files} if name.endswith(".liquid") and old.files.get(name) != new.files.get(name)]
+    words = [name for name in {**old.files, **new.files} if name.endswith(SUFFIXES) and old.files.get(name) != new.files.get(name)]
     return found + [f"~ words of {name} (these are always the newest)" for name in sorted(words)]
 
 
