@@ -120,7 +120,7 @@ def plan_of(seed: int, others: int) -> Plan:
         for n in range(others + others // SHARE)
     ]  # fmt: skip
     job = JobPlan(at=0, key="j0", queue="lapsed", door="spool", rows=tuple(rows), expected=len(rows), blank=frozenset())
-    return Plan(seed=seed, start=START, variant=0, pipelining=True, jobs=(job,), faults=(), ways={}, unsubscribe=0.0)
+    return Plan(seed=seed, start=START, variant=0, pipelining=True, jobs=(job,), spare={}, faults=(), ways={}, unsubscribe=0.0)
 
 
 async def _live(world: World, plan: Plan, file: MemoryFile, shape: Shape | None) -> Found:
