@@ -47,6 +47,8 @@ RESTS = ENDS | {"in_doubt", "held"}
 OPEN = frozenset({"planned", "due", "claimed", "handed_over"})
 ON_RECORD = frozenset({"store_broken", "ended", "ended_full"})
 """Ends at which what the daemon knew was not written down, whatever was open then."""
+CUT_SHORT = "cut_short"
+"""Told to stop a second time, it waits for no answers any more: what is open then may end in doubt, as at a kill."""
 
 
 class Book(Protocol):
@@ -162,7 +164,7 @@ def _doubts(case: Case) -> Iterator[str]:
     own = [intent for intent, (state, _) in case.end.states.items() if state == "in_doubt" and intent not in by_relay]
     allowed = 0
     for event in case.events:
-        if isinstance(event, Fault) and (event.ended or event.kind in ON_RECORD):
+        if isinstance(event, Fault) and (event.ended or event.kind in ON_RECORD or event.kind == CUT_SHORT):
             allowed += case.pool if event.kind in ON_RECORD else min(event.connections, case.pool)
     if len(own) > allowed:
         yield f"I4 {len(own)} doubts are the daemon's own, {allowed} connections were open when it died: {own[:5]}"

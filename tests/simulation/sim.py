@@ -380,6 +380,8 @@ class Sim:
             supervisor.request_stop("SIGTERM")
             if fault.draw < 0.2:
                 await asyncio.sleep(fault.seconds)
+                if self.process.alive:  # it waits no longer for answers: what is on its way now ends in doubt, as at a kill
+                    self.note(Fault(at=self.true(), kind="cut_short", connections=self._unwritten()))
                 supervisor.request_stop("SIGTERM")
 
     async def _silence(self, fault: FaultPlan) -> None:
