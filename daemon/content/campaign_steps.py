@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from daemon.config.values import BadValue, kind, one_of, parse_name, text
@@ -119,19 +119,21 @@ def offer_by_tier(value: Any) -> Mapping[str, str]:
         return {DEFAULT_TIER: parse_name(value)}
     if not isinstance(value, dict) or not value:
         raise BadValue(f'must be an offer\'s name or a table by tier such as {{ default = "back15" }}, not {kind(value)}')
-    for tier in value:
+    _check_tiers(value)
+    return {tier: parse_name(name) for tier, name in value.items()}
+
+
+def _check_tiers(found: Iterable[str]) -> None:
+    for tier in found:
         if tier not in TIERS:
             raise BadValue(f'no tier "{tier}" (there are {", ".join(TIERS)})', nearest(tier, TIERS))
-    return {tier: parse_name(name) for tier, name in value.items()}
 
 
 def share_by_tier(value: Any) -> Mapping[str, float]:
     """`expect = 0.02`, or a table from tier to share with a default."""
     if not isinstance(value, dict):
         return {DEFAULT_TIER: share(value)}
-    for tier in value:
-        if tier not in TIERS:
-            raise BadValue(f'no tier "{tier}" (there are {", ".join(TIERS)})', nearest(tier, TIERS))
+    _check_tiers(value)
     if DEFAULT_TIER not in value:
         raise BadValue("needs default: what of the other tiers?")
     return {tier: share(each) for tier, each in value.items()}

@@ -6,12 +6,12 @@ campaigns and in the record of experiments.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from daemon.config.locate import TomlError, read_toml
+from daemon.config.read_file import read_file
 from daemon.config.values import BadValue, kind, one_of, parse_name
 from daemon.content.campaign_table import Report, Table, short_text, step_name, whole
 from daemon.errors import ConfigError, Problem
@@ -46,18 +46,10 @@ class Idea:
 def load_roadmap(folder: Path) -> tuple[Idea, ...]:
     """The ideas of the folder of campaigns; none if there is no file. ConfigError with every problem."""
     path = folder / FILE
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
+    content = read_file(path, MOST_BYTES)
+    if content is None:
         return ()
-    except OSError as error:
-        raise ConfigError([Problem(where=f"{path}:1", key="", what=f"cannot be read: {os.strerror(error.errno or 0)}")]) from None
-    if len(content) > MOST_BYTES:
-        raise ConfigError([Problem(where=f"{path}:1", key="", what=f"has {len(content)} bytes; at most {MOST_BYTES} are read")])
-    try:
-        ideas, problems = read_roadmap(content.decode(), str(path))
-    except UnicodeDecodeError as error:
-        raise ConfigError([Problem(where=f"{path}:1", key="", what=f"is not UTF-8: {error.reason} at byte {error.start}")]) from None
+    ideas, problems = read_roadmap(content, str(path))
     if problems:
         raise ConfigError(problems)
     return ideas

@@ -6,13 +6,12 @@ with `imported = true`.
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from daemon.config.locate import TomlError, find_line, read_toml
+from daemon.config.read_file import read_file
 from daemon.config.values import BadValue, parse_name, text
 from daemon.content.campaign_table import Report, Table, flag
 from daemon.content.expression import ExpressionError, parse_expression
@@ -29,19 +28,10 @@ DAILY = "06:00"
 
 def load_segments(path: Path) -> Segments:
     """The segments of a file; none if there is no file. ConfigError with every problem."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
+    content = read_file(path, MOST_BYTES, "the file of segments ")
+    if content is None:
         return Segments()
-    except OSError as error:
-        what = f"the file of segments cannot be read: {os.strerror(error.errno or errno.EIO)}"
-        raise ConfigError([Problem(where=f"{path}:1", key="", what=what)]) from None
-    if len(content) > MOST_BYTES:
-        raise ConfigError([Problem(where=f"{path}:1", key="", what=f"has {len(content)} bytes; at most {MOST_BYTES} are read")])
-    try:
-        segments, problems = read_segments(content.decode(), str(path))
-    except UnicodeDecodeError as error:
-        raise ConfigError([Problem(where=f"{path}:1", key="", what=f"is not UTF-8: {error.reason} at byte {error.start}")]) from None
+    segments, problems = read_segments(content, str(path))
     if problems:
         raise ConfigError(problems)
     return segments

@@ -12,7 +12,6 @@ from typing import Protocol, runtime_checkable
 
 from daemon.dispatch.line import Line
 from daemon.dispatch.work import Envelope, PlanBook
-from daemon.ids import encode_id
 from daemon.model.delivery import Instant
 from daemon.store.at_once import Answer, Products
 from daemon.store.claim import Claimed, Profiles
@@ -97,13 +96,7 @@ class AtOnce:
         return Answer(told.line.result_of(envelope, outcome), envelope.cost)
 
     def _envelope(self, one: Claimed, profiles: Profiles, products: Products) -> Envelope:
-        plan = self._plans.peek(one.row.campaign, one.row.version)
-        if plan is None:
-            raise LookupError(f"claimed without a plan: campaign {one.row.campaign_name}, version {one.row.version}")
-        person = one.row.person
-        return Envelope(
-            claimed=one, public_id=encode_id(one.row.delivery), plan=plan, profile=profiles.get(person), products=products.get(person, ()),
-        )  # fmt: skip
+        return self._plans.envelope(one, profiles.get(one.row.person), products.get(one.row.person, ()))
 
     def settle(self, now: Instant) -> None:
         """It is committed: the lines count it, and the channels are told."""

@@ -20,7 +20,6 @@ from daemon.dispatch.judge import Judging
 from daemon.dispatch.line import Line
 from daemon.dispatch.work import Envelope, PlanBook
 from daemon.errors import StoreUnavailableError
-from daemon.ids import encode_id
 from daemon.metrics import Metrics
 from daemon.model.delivery import SECOND
 from daemon.model.journey import ways_of
@@ -151,15 +150,8 @@ class ClaimLoop:
         by_provider: dict[str, list[Envelope]] = defaultdict(list)
         products = await self._products(result.claimed)
         for one in result.claimed:
-            plan = self._plans.peek(one.row.campaign, one.row.version)
-            if plan is None:
-                raise LookupError(f"claimed without a plan: campaign {one.row.campaign_name}, version {one.row.version}")
-            by_provider[one.provider].append(
-                Envelope(
-                    claimed=one, public_id=encode_id(one.row.delivery), plan=plan, profile=result.profiles.get(one.row.person),
-                    products=products.get(one.row.person, ()),
-                )
-            )  # fmt: skip
+            person = one.row.person
+            by_provider[one.provider].append(self._plans.envelope(one, result.profiles.get(person), products.get(person, ())))
         for provider, envelopes in by_provider.items():
             await self._lines[provider].put(envelopes)
 

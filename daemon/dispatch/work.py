@@ -14,6 +14,7 @@ from daemon.content.expression import parse_expression
 from daemon.content.render import Renderer
 from daemon.content.version import CampaignVersion
 from daemon.errors import ConfigError
+from daemon.ids import encode_id
 from daemon.journey.arms import digest_of
 from daemon.journey.sequence import hours_of
 from daemon.model.campaign import Campaign, Step
@@ -108,6 +109,14 @@ class PlanBook:
         """Do the words of this one (its version's, or the newest loaded) name what is recommended?"""
         plans = (self.peek(row.campaign, row.version), self.peek(row.campaign, row.newest))
         return any(plan is not None and plan.renderer.wants_products for plan in plans)
+
+    def envelope(self, claimed: Claimed, profile: Mapping[str, Any] | None, products: Sequence[Product]) -> Envelope:
+        """What the claim has let go, with its plan, on its way to a sender."""
+        row = claimed.row
+        plan = self.peek(row.campaign, row.version)
+        if plan is None:
+            raise LookupError(f"claimed without a plan: campaign {row.campaign_name}, version {row.version}")
+        return Envelope(claimed=claimed, public_id=encode_id(row.delivery), plan=plan, profile=profile, products=products)
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from daemon.journey.profile import MICROS, Shop
+from daemon.journey.sequence import offer_of
 from daemon.journey.tiers import tier_of
 from daemon.model.campaign import Campaign, Step
 from daemon.model.journey import DEFAULT_TIER, Offer, OfferKind, Variant
@@ -44,8 +45,7 @@ def below_cost(
     if campaign.value is None or step.act is not None or cost <= 0 or orders <= 0:
         return None
     tier, order = tier_of(profile, prices.shop), (profile.get("value") or 0) / MICROS / orders
-    names = (variant.offer if variant is not None else None) or step.offer
-    offer = campaign.offers.get(names.get(tier, names.get(DEFAULT_TIER, "")))
+    offer = campaign.offers.get(offer_of(step, variant, tier) or "")
     margin = prices.margin - (discount_of(offer, order) if offer is not None else 0.0)
     expect = campaign.value.expect.get(tier, campaign.value.expect[DEFAULT_TIER])
     brings = max(order * margin, 0.0) * expect

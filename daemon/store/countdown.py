@@ -9,21 +9,17 @@ from daemon.store import schema as s
 from daemon.store.sql import fetch
 
 _D, _I = s.delivery.c, s.issue.c
-_ENDS = (
+_MESSAGE = (
     select(_I.ends_at, s.recipient.c.locale)
     .select_from(s.delivery)
     .join(s.wave, s.wave.c.id == _D.wave)
-    .join(s.issue, and_(_I.walk == _D.walk, _I.step == s.wave.c.step))
     .join(s.recipient, s.recipient.c.id == _D.person)
     .where(_D.id == bindparam("delivery"), _I.ends_at.is_not(None))
 )
+_ENDS = _MESSAGE.join(s.issue, and_(_I.walk == _D.walk, _I.step == s.wave.c.step))
 _AGAIN = (
-    select(_I.ends_at, s.recipient.c.locale)
-    .select_from(s.delivery)
-    .join(s.wave, s.wave.c.id == _D.wave)
-    .join(s.issue, and_(_I.person == _D.person, _I.campaign == s.wave.c.campaign))
-    .join(s.recipient, s.recipient.c.id == _D.person)
-    .where(_D.id == bindparam("delivery"), _I.ends_at.is_not(None), _I.person != 0, _I.reserved_at <= _D.handed_over_at)
+    _MESSAGE.join(s.issue, and_(_I.person == _D.person, _I.campaign == s.wave.c.campaign))
+    .where(_I.person != 0, _I.reserved_at <= _D.handed_over_at)
     .order_by(_I.id.desc())
     .limit(1)
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import NamedTuple
 
+from daemon.journey.events import Happening
 from daemon.model.delivery import Instant
 
 
@@ -17,3 +19,8 @@ class EventRow(NamedTuple):
     at: Instant
     properties: str | None = None
     seen: bool = True
+
+    @property
+    def happening(self) -> Happening:
+        """As the journey reads it."""
+        return Happening(self.name, self.at, self.id, json.loads(self.properties or "{}"))

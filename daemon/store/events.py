@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, literal_column, select, update
+from sqlalchemy import Connection, delete, func, insert, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from daemon.journey.events import CLICKED, FORBIDDING, OPENED, ORDER, UNSEEN, VISITS, WEIGHTY
@@ -25,7 +25,7 @@ from daemon.store.redemptions import note_orders
 from daemon.store.referrals import referrals_of
 from daemon.store.sql import fetch, ids, in_list, many, pour, pouring
 from daemon.store.sunset import bring_back
-from daemon.store.wake import wake
+from daemon.store.wake import raise_guards, wake
 
 MOST_NAMES = 10_000
 """Names of events. A sender that makes names of its data (one for each product) would fill the store with them."""
@@ -48,7 +48,6 @@ _COLUMNS = ("person", "name", "id", "at", "received_at", "properties")
 _KNOWN_NAMES = select(s.event_name.c.name, s.event_name.c.id).where(in_list(s.event_name.c.name, "names"))
 _INSERT_NAME = insert(s.event_name)
 _LAST_NAME = select(func.coalesce(func.max(s.event_name.c.id), 0))
-_RAISE = update(s.recipient).where(s.recipient.c.id == bindparam("b_person")).values(guard=s.recipient.c.guard + literal_column("1"))
 
 
 def take_events(conn: Connection, rows: Sequence[EventRow], shop: Shop, now: Instant) -> Taken:
@@ -77,7 +76,7 @@ def take_events(conn: Connection, rows: Sequence[EventRow], shop: Shop, now: Ins
     bring_back(conn, _bought(kept))
     concerned = note_happened(conn, kept, now)
     moved = sorted({row.person for row in kept if row.name in FORBIDDING} | concerned.ended)
-    many(conn, _RAISE, ("b_person",), [(person,) for person in moved])
+    raise_guards(conn, moved)
     woken = wake(conn, moved, now) if moved else 0
     if not codes or not (told := referrals_of(conn, codes, kept, now)):
         return Taken(how, woken, len(fresh), concerned.moved)

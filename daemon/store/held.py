@@ -276,10 +276,11 @@ def open_lanes(conn: Connection, wanted: Collection[Line]) -> dict[Line, int]:
     many(conn, _REOPEN, ("ids",), [(jobs,)])
     have = {(job, channel, priority): lane for job, channel, priority, lane in fetch(conn, _LANES_OF, ("ids",), (jobs,))}
     about = {job: rest for job, *rest in fetch(conn, _JOBS_OF, ("ids",), (jobs,))}
+    there = set(have.values())
     lanes: dict[Line, int] = {}
     for job, channel, former in sorted(wanted):
         queue, priority, campaign = about[job]
-        number = former if former in have.values() else have.get((job, channel, priority))
+        number = former if former in there else have.get((job, channel, priority))
         if number is None:
             number = (value(conn, _LAST_LANE) or 0) + 1
             many(conn, _NEW_LANE, _NEW_LANE_NAMES, [(number, queue, job, priority, channel, campaign)])

@@ -27,7 +27,7 @@ from daemon.store.preferences import inherit_preferences
 from daemon.store.products import inherit_bought
 from daemon.store.profiles import inherit_profile
 from daemon.store.push import inherit_subscriptions
-from daemon.store.recipients import free_zone_holds, person_id
+from daemon.store.recipients import KNOWN, KnownRow, free_zone_holds, person_id
 from daemon.store.redemptions import inherit_redemptions
 from daemon.store.segments import inherit_memberships
 from daemon.store.sql import fetch, ids, in_list, many
@@ -44,22 +44,7 @@ class Merged(NamedTuple):
     woken: int = 0
 
 
-class _Recipient(NamedTuple):
-    id: int
-    key: str
-    email: str | None
-    phone: str | None
-    zone: str | None
-    locale: str | None
-    country: str | None
-    traits: str | None
-    email_hash: bytes | None
-    phone_hash: bytes | None
-    erased: int
-
-
 _R = s.recipient.c
-_BOTH = select(*(_R[name] for name in _Recipient._fields)).where(in_list(_R.id, "ids"))
 _KNOWN: Select[Any] = select(literal_column("1")).select_from(s.merged).where(s.merged.c.person == bindparam("person"))
 _BECOME = insert(s.merged)
 _ON = update(s.merged).where(s.merged.c.survivor == bindparam("b_other")).values(survivor=bindparam("b_survivor"))
@@ -89,7 +74,7 @@ def merge(conn: Connection, previous: str, person: int, shop: Shop, now: Instant
     other = person_id(previous)
     if other == survivor or fetch(conn, _KNOWN, ("person",), (other,)):
         return None
-    found = {row[0]: _Recipient._make(row) for row in fetch(conn, _BOTH, ("ids",), (ids([other, survivor]),))}
+    found = {row[0]: KnownRow._make(row) for row in fetch(conn, KNOWN, ("ids",), (ids([other, survivor]),))}
     mine, theirs = found.get(survivor), found.get(other)
     if mine is None or mine.erased or (theirs is not None and (theirs.erased or theirs.key != previous)):
         return None
@@ -117,7 +102,7 @@ def merge(conn: Connection, previous: str, person: int, shop: Shop, now: Instant
     return Merged(sends.dropped, sends.ended, wake(conn, [other, survivor], now) + freed)
 
 
-def _filled(mine: _Recipient, theirs: _Recipient) -> _Recipient:
+def _filled(mine: KnownRow, theirs: KnownRow) -> KnownRow:
     """What the survivor is like from now on: its own words, and the other's where it had none. An address goes with its hash."""
     own, more = (json.loads(one.traits) if one.traits else {} for one in (mine, theirs))
     traits = json.dumps({**more, **own}, ensure_ascii=False, separators=(",", ":")) if more.keys() - own.keys() else mine.traits
@@ -144,7 +129,7 @@ _OF_THE_ADDRESS = frozenset({Reason.BOUNCED.value, Reason.INVALID_ADDRESS.value,
 """Suppressions that say something of an address and nothing of whose it is."""
 
 
-def _unite_wishes(conn: Connection, mine: _Recipient, theirs: _Recipient) -> None:
+def _unite_wishes(conn: Connection, mine: KnownRow, theirs: KnownRow) -> None:
     """Of two words on a channel and topic the later one counts, of two of one instant the stricter. Whoever asked not to be contacted
     under one address is not contacted under any of the two either."""
     said = {row[:2]: row[2:] for row in fetch(conn, _CONSENTS, ("person",), (mine.id,))}
@@ -182,7 +167,7 @@ _GONE = delete(s.event).where(_E.person == bindparam("b_person"))
 _REACTIONS = update(s.feedback).where(s.feedback.c.person == bindparam("b_other")).values(person=bindparam("b_survivor"))
 
 
-def _inherit_events(conn: Connection, theirs: _Recipient, mine: _Recipient, now: Instant) -> None:
+def _inherit_events(conn: Connection, theirs: KnownRow, mine: KnownRow, now: Instant) -> None:
     """What either did, both did: it ends the walks of either as if that had been known at once."""
     names = ids(sorted(ending_events(conn)))
     rows = [*_as_done_by(conn, theirs, mine, names), *_as_done_by(conn, mine, theirs, names)]
@@ -192,6 +177,6 @@ def _inherit_events(conn: Connection, theirs: _Recipient, mine: _Recipient, now:
     note_inherited(conn, rows, now)
 
 
-def _as_done_by(conn: Connection, one: _Recipient, other: _Recipient, names: str) -> Sequence[EventRow]:
+def _as_done_by(conn: Connection, one: KnownRow, other: KnownRow, names: str) -> Sequence[EventRow]:
     found = fetch(conn, _ENDING, ("person", "names"), (one.id, names))
     return [EventRow(other.id, other.key, name, number, at, said) for name, number, at, said in found]

@@ -21,7 +21,7 @@ from daemon.store.facts import PUSHED
 from daemon.store.merged import owner_of
 from daemon.store.sql import fetch, many, rows, value
 from daemon.store.unsubscribe import ADDRESS_KINDS, WITHDRAW, address_on, withdraw
-from daemon.store.wake import wake
+from daemon.store.wake import raise_guards, wake
 
 SOURCE = "preferences"
 CHANNELS = (*ADDRESS_KINDS, *sorted(PUSHED))
@@ -76,7 +76,6 @@ _SET = (
         updated_at=bindparam("b_now"),
     )
 )  # fmt: skip
-_RAISE = update(s.recipient).where(_R.id == bindparam("b_id")).values(guard=_R.guard + literal_column("1"))
 _BACK = delete(s.consent).where(
     _C.person == bindparam("b_person"), _C.channel == bindparam("b_channel"), _C.topic == bindparam("b_topic"), _C.source == SOURCE,
 )  # fmt: skip
@@ -130,7 +129,7 @@ def set_preferences(conn: Connection, delivery: int, wish: Wish, now: Instant) -
     locale = row.locale if wish.locale is None else wish.locale
     names = ("b_id", "b_paused", "b_weekly", "b_locale", "b_traits", "b_now")
     many(conn, _SET, names, [(row.id, wish.paused_until, int(wish.weekly), locale, text, now)])
-    many(conn, _RAISE, ("b_id",), [(row.id,)])
+    raise_guards(conn, [row.id])
     return wake(conn, [row.id], now)
 
 

@@ -21,6 +21,7 @@ from daemon.store import schema as s
 from daemon.store.merged import owner_of
 from daemon.store.recipients import person_id
 from daemon.store.sql import fetch, ids, in_list, many
+from daemon.store.wake import raise_guards
 
 MOST = 10
 """Subscriptions of one person; a further one takes the place of that which was seen longest ago."""
@@ -82,7 +83,6 @@ _SAY = _consent.on_conflict_do_update(
 """Who wants no more is believed whatever the clock says: it may have been ahead when the consent was given."""
 _C = s.consent.c
 _STANDS = select(_C.state).where(_C.person == bindparam("person"), _C.channel == bindparam("channel"), _C.topic == ANY)
-_RAISE = update(s.recipient).where(s.recipient.c.id == bindparam("b_person")).values(guard=s.recipient.c.guard + literal_column("1"))
 REMOVE = delete(s.push_subscription).where(_T.hash == bindparam("b_hash"))
 """For `flight`: one that its push service says is gone."""
 
@@ -147,7 +147,7 @@ def leave(conn: Connection, endpoint: str, *, channel: str, now: Instant, source
     if person is None:
         return False
     conn.execute(REMOVE, {"b_hash": hash})
-    conn.execute(_RAISE, {"b_person": person})
+    raise_guards(conn, [person])
     if not _count(conn, person):
         _say(conn, person, channel, "withdrawn", now, source, None)
     return True
@@ -178,7 +178,7 @@ def leave_all(conn: Connection, key: str, *, channel: str, now: Instant, source:
     if conn.execute(select(s.recipient.c.id).where(s.recipient.c.id == person, s.recipient.c.key == key)).first() is None:
         return None
     removed = forget(conn, [person])
-    conn.execute(_RAISE, {"b_person": person})
+    raise_guards(conn, [person])
     _say(conn, person, channel, "withdrawn", now, source, None)
     return removed
 
@@ -201,7 +201,7 @@ def _place(conn: Connection, asked: Subscribing, person: int, created_at: Instan
         "hash": hash, "person": person, "address": asked.address, "family": asked.family, "created_at": created_at, "last_seen_at": now,
     })  # fmt: skip
     if before is not None and before != person:
-        conn.execute(_RAISE, {"b_person": before})
+        raise_guards(conn, [before])
     return before
 
 

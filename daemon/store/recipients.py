@@ -58,7 +58,9 @@ class PlanRow(NamedTuple):
     consents: Mapping[str, Mapping[str, Any]] | None
 
 
-class _Known(NamedTuple):
+class KnownRow(NamedTuple):
+    """What a recipient is like, as its row has it."""
+
     id: int
     key: str
     email: str | None
@@ -72,10 +74,7 @@ class _Known(NamedTuple):
     erased: int
 
 
-_KNOWN = select(
-    s.recipient.c.id, s.recipient.c.key, s.recipient.c.email, s.recipient.c.phone, s.recipient.c.zone, s.recipient.c.locale,
-    s.recipient.c.country, s.recipient.c.traits, s.recipient.c.email_hash, s.recipient.c.phone_hash, s.recipient.c.erased,
-).where(in_list(s.recipient.c.id, "ids"))  # fmt: skip
+KNOWN = select(*(s.recipient.c[name] for name in KnownRow._fields)).where(in_list(s.recipient.c.id, "ids"))
 _INSERT = pouring(s.recipient, (
     "id", "key", "email", "phone", "zone", "locale", "country", "traits", "email_hash", "phone_hash", "created_at", "updated_at",
 ))  # fmt: skip
@@ -123,7 +122,7 @@ class Upserted:
 
 def upsert_recipients(conn: Connection, rows: Sequence[PlanRow], now: Instant) -> Upserted:
     """Write what the rows name (each person at most once). What changes a send raises the guard and wakes what waits."""
-    known = {row[0]: _Known._make(row) for row in fetch(conn, _KNOWN, ("ids",), (ids([row[0] for row in rows]),))}
+    known = {row[0]: KnownRow._make(row) for row in fetch(conn, KNOWN, ("ids",), (ids([row[0] for row in rows]),))}
     fresh: list[tuple[Any, ...]] = []
     changed: list[tuple[Any, ...]] = []
     moved: list[int] = []
@@ -153,7 +152,7 @@ def upsert_recipients(conn: Connection, rows: Sequence[PlanRow], now: Instant) -
     return Upserted(collisions=frozenset(collisions), known=frozenset(known))
 
 
-def _grants(rows: Sequence[PlanRow], known: Mapping[int, _Known], collisions: set[int]) -> list[tuple[Any, ...]]:
+def _grants(rows: Sequence[PlanRow], known: Mapping[int, KnownRow], collisions: set[int]) -> list[tuple[Any, ...]]:
     """The consents that the rows bring; none for who was erased."""
     grants: list[tuple[Any, ...]] = []
     for row in rows:
@@ -164,10 +163,10 @@ def _grants(rows: Sequence[PlanRow], known: Mapping[int, _Known], collisions: se
     return grants
 
 
-def _merged(old: _Known, row: PlanRow) -> _Known:
+def _merged(old: KnownRow, row: PlanRow) -> KnownRow:
     """The row's values over the old ones; `old` itself if nothing differs."""
     named = row.named
-    new = _Known(
+    new = KnownRow(
         old.id, old.key,
         row.email if named & EMAIL else old.email,
         row.phone if named & PHONE else old.phone,
@@ -193,7 +192,7 @@ def _merge_traits(old: str | None, named: str) -> str | None:
 _spell = functools.partial(json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode)
 
 
-def _may_forbid(old: _Known, new: _Known) -> bool:
+def _may_forbid(old: KnownRow, new: KnownRow) -> bool:
     """Does the change touch an address, or what the window rests on (zone, country, quiet hours)?"""
     if (old.email, old.phone, old.zone, old.country) != (new.email, new.phone, new.zone, new.country):
         return True

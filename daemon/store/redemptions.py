@@ -52,7 +52,7 @@ def note_orders(conn: Connection, rows: Iterable[EventRow]) -> set[str]:
     told = []
     for row in orders:
         if row.name == ORDER and row.properties is not None and '"coupon"' in row.properties:
-            happened = _happening(row)
+            happened = row.happening
             told += [(code, order_key(happened), row.person, row.at) for code in coupons_of(happened.properties)]
     many(conn, _TELL, ("code", "order_key", "person", "at"), told)
     touched = {code for code, _, _, _ in told} | _flag(conn, sorted({row.person for row in orders}))
@@ -70,10 +70,6 @@ def inherit_redemptions(conn: Connection, other: int, person: int) -> None:
     codes = {code for _, code, *_ in fetch(conn, _MINE, ("persons",), (ids([person]),))}
     if codes := codes | _flag(conn, [person]):
         restate(conn, sorted(codes))
-
-
-def _happening(row: EventRow) -> Happening:
-    return Happening(row.name, row.at, row.id, json.loads(row.properties or "{}"))
 
 
 def _flag(conn: Connection, persons: Sequence[int]) -> set[str]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, literal_column, or_, select
 
-from daemon.journey.events import ORDER, REFERRED, UNREFERRED, Happening, event_id
+from daemon.journey.events import ORDER, REFERRED, UNREFERRED, event_id
 from daemon.journey.profile import order_key
 from daemon.model.delivery import Instant
 from daemon.store import schema as s
@@ -65,12 +65,9 @@ def referrals_of(conn: Connection, codes: Collection[str], kept: Iterable[EventR
         if use.person != owner.person and owner.since <= use.at and (owner.ends is None or use.at < owner.ends):
             uses.setdefault((use.code, use.person), []).append(use)
     orders = dict(fetch(conn, _ORDERS, ("persons",), (ids(sorted({friend for _, friend in uses})),)))
-    said = {(row.person, order_key(happened)): happened.properties for row in kept if (happened := _order(row)) is not None}
+    told = [(row.person, row.happening) for row in kept if row.name == ORDER]
+    said = {(person, order_key(order)): order.properties for person, order in told}
     return [_event(shared[code], friend, mine, orders.get(friend, 0), said, now) for (code, friend), mine in sorted(uses.items())]
-
-
-def _order(row: EventRow) -> Happening | None:
-    return Happening(row.name, row.at, row.id, json.loads(row.properties or "{}")) if row.name == ORDER else None
 
 
 def _event(

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, literal_column, or_, select
 
 from daemon.model.delivery import Instant, Reason
 from daemon.store import schema as s
 from daemon.store.enrolling import walked_campaigns
 from daemon.store.sql import fetch, ids, in_list, many
 from daemon.store.suppressions import ANY_CHANNEL, MARKETING, SuppressionEntry, add_suppressions
-from daemon.store.wake import wake
+from daemon.store.wake import raise_guards, wake
 
 _R, _S, _W = s.recipient.c, s.suppression.c, s.walk.c
 _SUNSET: ColumnElement[str] = literal_column(f"'{Reason.SUNSET.value}'")
@@ -23,7 +23,6 @@ _HASHES = select(_R.id, _R.email_hash, _R.phone_hash).where(in_list(_R.id, "pers
 _BOUGHT = select(s.profile.c.person, s.profile.c.last_order_at).where(
     in_list(s.profile.c.person, "persons"), s.profile.c.last_order_at.is_not(None)
 )
-_RAISE = update(s.recipient).where(_R.id == bindparam("b_person")).values(guard=_R.guard + literal_column("1"))
 _SILENCED = (
     select(_R.id, _S.hash, _S.at)
     .join(s.suppression, or_(_S.hash == _R.email_hash, _S.hash == _R.phone_hash))
@@ -47,7 +46,7 @@ def let_go(conn: Connection, silent: Mapping[int, Instant], now: Instant) -> Non
     persons = [person for person, since in sorted(silent.items()) if bought.get(person, since) <= since]
     hashes = {hash for _, *found in fetch(conn, _HASHES, ("persons",), (ids(persons),)) for hash in found if hash is not None}
     add_suppressions(conn, [SuppressionEntry(hash, ANY_CHANNEL, MARKETING, Reason.SUNSET.value, now, "sunset") for hash in sorted(hashes)])
-    many(conn, _RAISE, ("b_person",), [(person,) for person in persons])
+    raise_guards(conn, persons)
     wake(conn, persons, now)
 
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, bindparam, or_, select
+from sqlalchemy import Connection, bindparam, literal_column, or_, select, update
 
 from daemon.model.delivery import Instant, Reason, State
 from daemon.store import schema as s
 from daemon.store.due import bring_forward
-from daemon.store.sql import fetch, ids, in_list
+from daemon.store.sql import fetch, ids, in_list, many
 
 WAITS_FOR_SLOT = frozenset({Reason.CAP_REACHED.value, Reason.YIELDED_TO_PRIORITY.value})
 
@@ -54,6 +54,14 @@ _WAITING_ALONE = (
     .where(s.lane.c.person.is_not(None), in_list(s.lane.c.person, "persons"), s.due.c.not_before > bindparam("now"), *_TIMELY)
 )
 """In the lanes of jobs of one recipient."""
+
+
+_RAISE = update(s.recipient).where(s.recipient.c.id == bindparam("b_person")).values(guard=s.recipient.c.guard + literal_column("1"))
+
+
+def raise_guards(conn: Connection, persons: Iterable[int]) -> None:
+    """What is claimed of these persons, and not handed over yet, is not handed over any more but decided anew."""
+    many(conn, _RAISE, ("b_person",), [(person,) for person in persons])
 
 
 def waiting_campaigns(conn: Connection) -> list[int]:

@@ -243,7 +243,7 @@ PEOPLE = (
          ("daemon.store.settling", "(one.walk.state, one.walk.ended_at, one.walk.next_at, one.walk.person)]",
           "(one.walk.state, one.walk.ended_at, one.walk.next_at, stands[one.walk.id][3])]")),
     _bug("purchase-unguarded", "A purchase does not stop what is claimed.", PEOPLE_LAYER,
-         (EVENTS, '    many(conn, _RAISE, ("b_person",), [(person,) for person in moved])\n', "")),
+         (EVENTS, "    raise_guards(conn, moved)\n", "")),
     _bug("last-told-order-counts", "An order that is told twice is what was told last.", PEOPLE_LAYER,
          ("daemon.journey.profile", "            told.setdefault(key, row)\n", "            told[key] = row\n")),
     _bug("events-in-order-of-arrival", "Events count in the order in which they came.", PEOPLE_LAYER,

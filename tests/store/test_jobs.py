@@ -192,7 +192,7 @@ async def test_hot_statements_use_their_indexes(world: World) -> None:
     from daemon.store import enrolling, recipients, release
 
     values = {"ids": "[1]", "waves": "[1]", "persons": "[1]", "job": 1, "after": 0, "last": 9, "n": 5, "lane": 1}
-    statements = (recipients._KNOWN, recipients._ZONE_HOLDS, enrolling._BEFORE, release._PLANNED, release._UNDUE, release._DUE_OF_JOB)
+    statements = (recipients.KNOWN, recipients._ZONE_HOLDS, enrolling._BEFORE, release._PLANNED, release._UNDUE, release._DUE_OF_JOB)
 
     def plans(conn: Any) -> list[str]:
         texts: list[str] = []

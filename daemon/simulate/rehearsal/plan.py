@@ -18,11 +18,12 @@ from daemon.clock import iso, to_instant
 from daemon.errors import NotFoundError, nearest
 from daemon.intake.tracker import shop_of
 from daemon.journey.profile import MICROS
+from daemon.journey.sequence import offer_of
 from daemon.journey.tiers import tier_of
 from daemon.journey.worth import discount_of
 from daemon.model.campaign import Campaign
 from daemon.model.delivery import DAY, Instant
-from daemon.model.journey import DEFAULT_TIER, Offer
+from daemon.model.journey import Offer
 from daemon.policy.feasible import Infeasible, Need, infeasible, needs
 from daemon.policy.hours import parse_window
 from daemon.simulate.rehearsal.calendar import Calendar
@@ -204,5 +205,5 @@ def _margins(setup: Setup, campaign: Campaign, worth: Mapping[str, Worth], each:
 
 
 def _offers(campaign: Campaign, tier: str) -> list[Offer]:
-    names = {step.offer.get(tier, step.offer.get(DEFAULT_TIER, "")) for step in campaign.steps}
+    names = {offer_of(step, None, tier) for step in campaign.steps}
     return [offer for name, offer in campaign.offers.items() if name in names]
