@@ -42,6 +42,8 @@ PRODUCTS = [{"name": "Aruna", "category": "tea", "price": 12}]
 JAKARTA = ZoneInfo("Asia/Jakarta")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EVERY_CHANNEL = {"email": "email", "sms": "phone", "export": "recipient", "webhook": "recipient"}
+Opening = Callable[..., Any]
+"""The fixture `opening`: makes a world with these campaigns of the playbook."""
 
 
 class Letter(NamedTuple):

@@ -2,32 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from daemon.content.version import CampaignVersion
 from daemon.model.campaign import Campaign, CampaignStatus, Step
 from daemon.model.delivery import DAY, HOUR, MINUTE
 from daemon.model.journey import Enrol, Exit, Experiment, Trigger, Variant
-from tests.stages.playbook_world import ORDER, PlaybookWorld, whole
-
-Opening = Callable[..., Any]
-
-
-@pytest.fixture
-async def opening(tmp_path: Path) -> AsyncIterator[Opening]:
-    worlds: list[PlaybookWorld] = []
-
-    async def make(*campaigns: Any) -> PlaybookWorld:
-        worlds.append(await PlaybookWorld.of(tmp_path, *campaigns))
-        return worlds[-1]
-
-    yield make
-    for world in worlds:
-        await world.close()
+from tests.stages.playbook_world import ORDER, Opening, whole
 
 
 def code_in(text: str, head: str) -> str:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import date, datetime
-from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -17,22 +14,7 @@ from daemon.model.delivery import DAY, HOUR
 from daemon.model.journey import Season
 from daemon.store.feedback import Report, hear
 from daemon.store.writer import Lane
-from tests.stages.playbook_world import ORDER, VERSIONS, PlaybookWorld, local, whole
-
-Opening = Callable[..., Any]
-
-
-@pytest.fixture
-async def opening(tmp_path: Path) -> AsyncIterator[Opening]:
-    worlds: list[PlaybookWorld] = []
-
-    async def make(*campaigns: Any) -> PlaybookWorld:
-        worlds.append(await PlaybookWorld.of(tmp_path, *campaigns))
-        return worlds[-1]
-
-    yield make
-    for world in worlds:
-        await world.close()
+from tests.stages.playbook_world import ORDER, VERSIONS, Opening, PlaybookWorld, local, whole
 
 
 class Ads:

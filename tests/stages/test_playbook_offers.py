@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from daemon.content.version import CampaignVersion
 from daemon.model.campaign import Campaign, CampaignStatus, Step
 from daemon.model.delivery import DAY, HOUR
 from daemon.model.journey import Enrol, Exit, Experiment, Offer, OfferKind, Part, Trigger, Variant
-from tests.stages.playbook_world import ORDER, PlaybookWorld, whole
+from tests.stages.playbook_world import ORDER, Opening, whole
 
-Opening = Callable[..., Any]
 BY_HAND = {"enrol": Enrol(trigger=Trigger(event="Asked"), anchor="event"), "exit": Exit(events=(ORDER,)), "status": CampaignStatus.ACTIVE}
-
-
-@pytest.fixture
-async def opening(tmp_path: Path) -> AsyncIterator[Opening]:
-    worlds: list[PlaybookWorld] = []
-
-    async def make(*campaigns: Any) -> PlaybookWorld:
-        worlds.append(await PlaybookWorld.of(tmp_path, *campaigns))
-        return worlds[-1]
-
-    yield make
-    for world in worlds:
-        await world.close()
 
 
 async def test_each_tier_climbs_its_own_ladder_and_seekers_get_another_thing(opening: Opening) -> None:

@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from daemon.content.version import CampaignVersion
 from daemon.model.campaign import Campaign, CampaignStatus, Step
 from daemon.model.delivery import DAY
 from daemon.model.journey import Enrol, Exit, Trigger
-from tests.stages.playbook_world import ORDER, SEGMENTS, PlaybookWorld, whole
+from tests.stages.playbook_world import ORDER, SEGMENTS, Opening, PlaybookWorld, whole
 
-Opening = Callable[..., Any]
 BANDS = ("lapsed_early", "lapsed_mid", "lapsed_late", "lapsed_deep")
-
-
-@pytest.fixture
-async def opening(tmp_path: Path) -> AsyncIterator[Opening]:
-    worlds: list[PlaybookWorld] = []
-
-    async def make(*campaigns: Any) -> PlaybookWorld:
-        worlds.append(await PlaybookWorld.of(tmp_path, *campaigns))
-        return worlds[-1]
-
-    yield make
-    for world in worlds:
-        await world.close()
 
 
 async def inside(world: PlaybookWorld, *segments: str) -> dict[str, set[str]]:

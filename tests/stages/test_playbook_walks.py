@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from daemon.content.version import CampaignVersion
 from daemon.model.delivery import DAY, HOUR, MINUTE
 from daemon.model.journey import Season
-from tests.stages.playbook_world import ORDER, PRODUCTS, VERSIONS, PlaybookWorld, started, whole
+from tests.stages.playbook_world import ORDER, PRODUCTS, VERSIONS, Opening, started, whole
 
 PEOPLE = tuple(f"c-{number}" for number in range(1, 4))
-Opening = Callable[..., Any]
-
-
-@pytest.fixture
-async def opening(tmp_path: Path) -> AsyncIterator[Opening]:
-    worlds: list[PlaybookWorld] = []
-
-    async def make(*names: str | CampaignVersion) -> PlaybookWorld:
-        worlds.append(await PlaybookWorld.of(tmp_path, *names))
-        return worlds[-1]
-
-    yield make
-    for world in worlds:
-        await world.close()
 
 
 async def test_three_mails_end_in_silence(opening: Opening) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +34,21 @@ def mint(pattern: str, walk: int, step: str, turn: int) -> str:
     return pattern.replace("########", f"{walk:04}{turn:04}")
 
 
-@pytest.fixture(scope="module")
-def conn() -> Iterator[Connection]:
-    """Of a store of its own in memory, for the acts alone."""
+@contextmanager
+def in_memory() -> Iterator[Connection]:
+    """A store of its own."""
     engine = engines.open_writer(None)
     engines.prepare(engine)
     with engine.connect() as conn:
         yield conn
     engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def conn() -> Iterator[Connection]:
+    """Of a store in memory, for the acts alone; one for a file of tests."""
+    with in_memory() as conn:
+        yield conn
 
 
 def everybody_may(row: DueRow) -> Decision:

@@ -17,7 +17,6 @@ from daemon.journey.profile import Shop
 from daemon.journey.recommend import products_of
 from daemon.model.delivery import DAY
 from daemon.model.product import Product
-from daemon.store import engine as engines
 from daemon.store.erase import erase_recipient
 from daemon.store.event_row import EventRow
 from daemon.store.events import take_events
@@ -26,18 +25,15 @@ from daemon.store.merge import merge
 from daemon.store.migrate import upgrade
 from daemon.store.products import put_products, recommended
 from daemon.store.recipients import person_id
-from tests.store.conftest import NOW
+from tests.store.conftest import NOW, in_memory
 
 SHELF = [Product(key, key.title(), category="tea" if key.startswith("tea") else "cups") for key in ("tea-1", "tea-2", "tea-3", "cup-1", "cup-2")]
 
 
 @pytest.fixture
 def conn() -> Iterator[Connection]:
-    engine = engines.open_writer(None)
-    engines.prepare(engine)
-    with engine.connect() as conn:
+    with in_memory() as conn:
         yield conn
-    engine.dispose()
 
 
 def order(conn: Connection, who: str, *products: Any, days: int = 10, id: str | None = None) -> None:
