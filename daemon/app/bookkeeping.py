@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from daemon.app.arriving import Arriving
 from daemon.app.experimenting import Experimenting
 from daemon.app.noticing import Noticing
 from daemon.app.offering import SECONDS, Offering
@@ -26,11 +27,11 @@ ROUND_SECONDS = 0.5
 
 class Bookkeeping:
     """`config()`: the one in force; `woken`: deliveries that waited are due; `changed`: the same, from a door; `trusted()`: the
-    clock is."""
+    clock is; `walks`: some may begin, or have ended."""
 
     def __init__(
         self, world: World, *, metrics: Metrics, config: Callable[[], Config], woken: Callable[[], object], changed: Callable[[], None],
-        poll_seconds: float = SECONDS, trusted: Callable[[], bool] = lambda: True,
+        walks: Callable[[], None], poll_seconds: float = SECONDS, trusted: Callable[[], bool] = lambda: True,
     ) -> None:  # fmt: skip
         self.offers = Stocking(store=world.store, clock=world.clock, changed=changed)
         self.products = Catalogue(store=world.store, clock=world.clock)
@@ -41,6 +42,10 @@ class Bookkeeping:
             Offering(store=world.store, clock=world.clock, log=world.log, woken=woken, seconds=max(SECONDS, poll_seconds), trusted=trusted),
             Recommending(
                 store=world.store, clock=world.clock, log=world.log, seconds=max(COUNTING_SECONDS, poll_seconds), trusted=trusted,
+            ),
+            Arriving(
+                store=world.store, clock=world.clock, log=world.log, shop=lambda: shop_of(config()), walks=walks,
+                seconds=max(COUNTING_SECONDS, poll_seconds), trusted=trusted,
             ),
             Experimenting(
                 store=world.store, clock=world.clock, log=world.log, metrics=metrics, shop=lambda: shop_of(config()),

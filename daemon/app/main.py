@@ -267,7 +267,7 @@ class Daemon:
         self.revaluing = Revaluing(store=world.store, clock=self.clock, log=self.log, shop=lambda: shop_of(self.setup.config))
         self.books = Bookkeeping(
             world, metrics=self.metrics, config=lambda: self.setup.config, woken=self.sending.wake, changed=self._changed,
-            poll_seconds=self.ports.pace.poll_seconds, trusted=self.opened.gate.trusted,
+            walks=self.walking.poke, poll_seconds=self.ports.pace.poll_seconds, trusted=self.opened.gate.trusted,
         )  # fmt: skip
         self.people = People(
             store=world.store, pepper=self.pepper, clock=self.clock, log=self.log, tracker=self.tracker, woken=self.sending.wake

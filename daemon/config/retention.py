@@ -22,4 +22,5 @@ class RetentionTable(Table):
     reason_history: Kept = Field(400, description="why a delivery waited")
     delivery: Kept = Field(400, description="of a delivery that has ended: its variables and last decision; the rest stays")
     job: Kept = Field(400, description="of a finished job: the list of its bad rows; the rest stays")
+    wanted: Kept = Field(90, description="who looked at which product; for what is back in stock")
     spend: Kept = Field(400, description="what a day cost, by provider")

@@ -19,6 +19,8 @@ TICKET_OPENED, TICKET_CLOSED = "Support Ticket Opened", "Support Ticket Closed"
 SURVEY = "Survey Answered"
 REFERRED, UNREFERRED = "Referral Completed", "Referral Undone"
 """Of Homing itself: somebody else bought with the code that was passed on; all of it was cancelled or refunded."""
+RESTOCKED, ARRIVED = "Product Restocked", "Product Arrived"
+"""Of Homing itself, after an import of the catalogue (`store.arrivals`)."""
 PAGE, SCREEN = "Page Viewed", "Screen Viewed"
 OPENED, CLICKED = "Email Opened", "Email Link Clicked"
 """Of mail that others sent; Homing's own opens and clicks come as feedback."""
@@ -30,10 +32,12 @@ VISITS = frozenset({
     PAGE, SCREEN, "Product Viewed", "Product Clicked", "Product List Viewed", "Products Searched", "Product Added", "Product Removed",
     "Cart Viewed", "Checkout Started", "Application Opened", "Store Entered",
 })  # fmt: skip
+WANTING = frozenset({"Product Viewed", "Product Clicked", "Product Added", "Product Added to Wishlist"})
+"""Those of one product by which a person shows that it wants it."""
 UNSEEN = frozenset({
     REFUND, CANCELLED_ORDER, RENEWED, CANCELLED, TICKET_CLOSED, OPENED, "Ad Impression", "Email Delivered", "Email Bounced",
     "Email Marked as Spam", "Unsubscribed", "Application Uninstalled", "Push Notification Received", "Segment Entered", "Segment Left",
-    REFERRED, UNREFERRED,
+    REFERRED, UNREFERRED, RESTOCKED, ARRIVED,
 })  # fmt: skip
 """What is done to a person, by a machine, or in leaving: no sign that the person is about."""
 FORBIDDING = frozenset({ORDER, STARTED, RENEWED, TICKET_OPENED})

@@ -19,7 +19,7 @@ from daemon.store import schema as s
 from daemon.store.event_row import EventRow
 from daemon.store.exits import note_happened
 from daemon.store.merged import survivors_of
-from daemon.store.products import forget_bought, note_bought
+from daemon.store.products import forget_products, note_bought, note_wanted
 from daemon.store.profiles import Sight, note_sights, remake
 from daemon.store.redemptions import note_orders
 from daemon.store.referrals import referrals_of
@@ -73,6 +73,7 @@ def take_events(conn: Connection, rows: Sequence[EventRow], shop: Shop, now: Ins
     remake(conn, {row.person for row in kept if row.name in WEIGHTY}, shop, now)
     codes = note_orders(conn, kept)
     note_bought(conn, kept)
+    note_wanted(conn, kept)
     bring_back(conn, _bought(kept))
     concerned = note_happened(conn, kept, now)
     moved = sorted({row.person for row in kept if row.name in FORBIDDING} | concerned.ended)
@@ -151,4 +152,4 @@ def forget_events(conn: Connection, persons: Sequence[int]) -> None:
     who: dict[str, Any] = {"persons": ids(persons)}
     conn.execute(delete(s.event).where(in_list(s.event.c.person, "persons")), who)
     conn.execute(delete(s.alias).where(in_list(s.alias.c.person, "persons")), who)
-    forget_bought(conn, persons)
+    forget_products(conn, persons)

@@ -24,7 +24,7 @@ from daemon.store.issues import inherit_issues
 from daemon.store.merge_sends import inherit_sends
 from daemon.store.merged import AWAY, owner_of
 from daemon.store.preferences import inherit_preferences
-from daemon.store.products import inherit_bought
+from daemon.store.products import inherit_products
 from daemon.store.profiles import inherit_profile
 from daemon.store.push import inherit_subscriptions
 from daemon.store.recipients import KNOWN, KnownRow, free_zone_holds, person_id
@@ -90,7 +90,7 @@ def merge(conn: Connection, previous: str, person: int, shop: Shop, now: Instant
     _inherit_events(conn, theirs, mine, now)
     many(conn, _REACTIONS, ("b_other", "b_survivor"), [(other, survivor)])
     inherit_profile(conn, other, survivor, shop, now)
-    inherit_bought(conn, other, survivor)
+    inherit_products(conn, other, survivor)
     inherit_preferences(conn, other, survivor)
     inherit_issues(conn, other, survivor)
     inherit_redemptions(conn, other, survivor)

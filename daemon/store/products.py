@@ -1,5 +1,5 @@
-"""The catalogue, who bought what of it, and what may be named to whom. An import and an order come in by lanes of their own; reading is
-for who makes messages: a few statements for all persons of a claim.
+"""The catalogue, who bought and who wanted what of it, and what may be named to whom. An import and an order come in by lanes of their own;
+reading is for who makes messages: a few statements for all persons of a claim.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from sqlalchemy import Connection, bindparam, case, delete, func, literal_column, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from daemon.journey.events import ORDER
-from daemon.journey.recommend import ALL, anchors, products_of, recommend
+from daemon.journey.events import ORDER, WANTING
+from daemon.journey.recommend import ALL, anchors, key_of, products_of, recommend
 from daemon.model.delivery import Instant
 from daemon.model.product import Bought, Product
 from daemon.store import schema as s
@@ -21,7 +21,7 @@ from daemon.store.sql import fetch, ids, in_list, many
 
 CHANGED = "catalogue_changed"
 """In `meta`: when an import changed the catalogue last."""
-_P, _B = s.product.c, s.bought.c
+_P, _B, _W = s.product.c, s.bought.c, s.wanted.c
 _put = upsert(s.product)
 _NAMES = ("key", *Product._fields[1:], "added_at")
 _PUT = _put.on_conflict_do_update(
@@ -33,6 +33,11 @@ _buy = upsert(s.bought)
 _BUY = _buy.on_conflict_do_update(
     index_elements=[_B.person, _B.product], set_={"at": _buy.excluded.at}, where=_buy.excluded.at > _B.at
 )  # fmt: skip
+_want = upsert(s.wanted)
+_WANT = _want.on_conflict_do_update(
+    index_elements=[_W.person, _W.product], set_={"at": _want.excluded.at}, where=_want.excluded.at > _W.at
+)  # fmt: skip
+_THERE = select(_P.key).where(in_list(_P.key, "keys"))
 _MINE = (
     select(_B.person, _B.product, _B.at, _P.category)
     .outerjoin(s.product, _P.key == _B.product)
@@ -68,20 +73,38 @@ def note_bought(conn: Connection, rows: Iterable[EventRow]) -> None:
     many(conn, _BUY, ("person", "product", "at"), [(person, key, at) for (person, key), at in sorted(lines.items())])
 
 
+def note_wanted(conn: Connection, rows: Iterable[EventRow]) -> None:
+    """New events, some of them of a product that somebody looks at: who wants what. Of the catalogue only: a browser may name anything."""
+    found: dict[tuple[int, str], Instant] = {}
+    for row in rows:
+        if row.name in WANTING and row.properties is not None and (key := key_of(json.loads(row.properties))) is not None:
+            found[row.person, key] = max(row.at, found.get((row.person, key), row.at))
+    if found:
+        there = {key for (key,) in fetch(conn, _THERE, ("keys",), (ids(sorted({key for _, key in found})),))}
+        lines = [(person, key, at) for (person, key), at in sorted(found.items()) if key in there]
+        many(conn, _WANT, ("person", "product", "at"), lines)
+
+
 _LINES = select(_B.product, _B.at).where(_B.person == bindparam("person"))
+_WISHES = select(_W.product, _W.at).where(_W.person == bindparam("person"))
 _UNBOUGHT = delete(s.bought).where(_B.person == bindparam("b_person"))
 
+_UNWANTED = delete(s.wanted).where(_W.person == bindparam("b_person"))
 
-def inherit_bought(conn: Connection, other: int, survivor: int) -> None:
-    """What either bought, the survivor did."""
+
+def inherit_products(conn: Connection, other: int, survivor: int) -> None:
+    """What either bought or wanted, the survivor did."""
     rows = [(survivor, *row) for row in fetch(conn, _LINES, ("person",), (other,))]
     many(conn, _BUY, ("person", "product", "at"), rows)
     many(conn, _UNBOUGHT, ("b_person",), [(other,)])
+    many(conn, _WANT, ("person", "product", "at"), [(survivor, *row) for row in fetch(conn, _WISHES, ("person",), (other,))])
+    many(conn, _UNWANTED, ("b_person",), [(other,)])
 
 
-def forget_bought(conn: Connection, persons: Sequence[int]) -> None:
+def forget_products(conn: Connection, persons: Sequence[int]) -> None:
     """The persons were erased."""
-    conn.execute(delete(s.bought).where(in_list(_B.person, "persons")), {"persons": ids(persons)})
+    for table in (s.bought, s.wanted):
+        conn.execute(delete(table).where(in_list(table.c.person, "persons")), {"persons": ids(persons)})
 
 
 def recommended(conn: Connection, persons: Iterable[int], now: Instant) -> dict[int, list[Product]]:

@@ -117,6 +117,7 @@ SHELVES: Mapping[str, _Shelf] = {
     ),
     "job": _shelf(s.job, and_(_J.finished_at.is_not(None), _J.finished_at < _BEFORE, _J.errors.is_not(None)),
                   end=update(s.job).values(errors=null(), errors_omitted=_J.rejected)),
+    "wanted": _shelf(s.wanted, s.wanted.c.at < _BEFORE),
     "spend": _shelf(s.spend, _S.day * _DAY < _BEFORE - _DAY),
 }  # fmt: skip
 """By the names of the keys of `[retention]`."""

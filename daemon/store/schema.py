@@ -35,7 +35,7 @@ segment_run, category_cycle = schema_segments.segment_run, schema_segments.categ
 issue, code, code_pool, redemption = schema_offers.issue, schema_offers.code, schema_offers.code_pool, schema_offers.redemption
 experiment_result = schema_offers.experiment_result
 notice, notice_target = schema_notices.notice, schema_notices.notice_target
-product, bought = schema_products.product, schema_products.bought
+product, bought, wanted = schema_products.product, schema_products.bought, schema_products.wanted
 product_pair, bestseller = schema_products.product_pair, schema_products.bestseller
 
 meta = _table("meta", _text("key", key=True), _text("value"), clustered=True)

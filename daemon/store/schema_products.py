@@ -32,6 +32,9 @@ bought = _table(
 )  # fmt: skip
 """Who bought what, when last; of orders that name their products. The index: who bought a product lately, without another look."""
 
+wanted = _table("wanted", _int("person", key=True), _text("product", key=True), _int("at"), clustered=True)
+"""Who looked at which product of the catalogue, or put it into a basket or on a list, when last."""
+
 product_pair = _table("product_pair", _text("product", key=True), _int("place", key=True), _text("other"), clustered=True)
 """What people who bought a product bought as well; place 0 fits best."""
 

@@ -61,6 +61,11 @@ def bought(conn: Connection, who: str) -> list[tuple[str, int]]:
     return [(product, (NOW - at) // DAY) for product, at in rows]
 
 
+def wanted(conn: Connection, who: str) -> list[tuple[str, int]]:
+    rows = conn.execute(text("SELECT product, at FROM wanted WHERE person = :who ORDER BY product"), {"who": person_id(who)})
+    return [(product, (NOW - at) // DAY) for product, at in rows]
+
+
 def names(conn: Connection, who: str) -> list[str]:
     return [each.key for each in recommended(conn, [person_id(who)], NOW).get(person_id(who), [])]
 
@@ -83,6 +88,22 @@ def test_who_was_merged_bought_what_either_did(conn: Connection) -> None:
     assert merge(conn, "anna", person_id("ann"), Shop(), NOW) is not None
     assert bought(conn, "ann") == [("cup-1", 10), ("tea-1", 10), ("tea-2", 30)]
     assert bought(conn, "anna") == []
+
+
+def test_what_was_wanted_is_of_the_catalogue_and_goes_the_way_of_its_person(conn: Connection) -> None:
+    """The last look counts, whatever order looks come in; a product that the shop has not is nobody's wish; merged and erased as all else."""
+    put_products(conn, SHELF, NOW)
+    for who, name, product, days in (
+        ("ann", "Product Viewed", "tea-1", 9), ("ann", "Product Added", "tea-1", 20), ("ann", "Product Viewed", "none", 1),
+        ("anna", "Product Clicked", "tea-1", 4), ("anna", "Product Added to Wishlist", "cup-1", 30), ("anna", "Product Removed", "cup-2", 1),
+    ):  # fmt: skip
+        row = EventRow(person_id(who), who, name, event_id(f"{who} {name} {product}"), NOW - days * DAY, json.dumps({"product_id": product}))
+        take_events(conn, [row], Shop(), NOW)
+    assert wanted(conn, "ann") == [("tea-1", 9)]
+    assert merge(conn, "anna", person_id("ann"), Shop(), NOW) is not None
+    assert (wanted(conn, "ann"), wanted(conn, "anna")) == ([("cup-1", 30), ("tea-1", 4)], [])
+    erase_recipient(conn, "ann", now=NOW, source="test")
+    assert wanted(conn, "ann") == []
 
 
 def test_two_products_go_together_when_the_same_people_buy_them(conn: Connection) -> None:

@@ -36,7 +36,7 @@ PLAYBOOK = {
     "standard": [45, 60, 90], "high_value": [30, 45, 60, 80, 100], "deep_lapse": [180, 195, 215], "cart": [], "replenish": [0],
     "post_reactivation": [3, 10, 20, 30], "season": [100, 115], "nps": [], "inactive": [30, 60, 90], "welcome": [], "birthday": [0, 10],
     "contract": [-30, -7, 3, 20], "second_purchase": [30, 40], "engagement": [], "browsed": [], "store_visit": [], "detractors": [],
-    "referral": [2], "referral_reward": [],
+    "referral": [2], "referral_reward": [], "back_in_stock": [], "new_arrivals": [],
 }  # fmt: skip
 FACTS = replace(
     gather(CONFIG, SEGMENTS, audience=50_000), traits=["first_name"], rates={"email": 50.0, "sms": 10.0},
