@@ -18,6 +18,7 @@ from plugins.grant import Grant, current_grant
 from plugins.http import CONNECT_SECONDS, TOTAL_SECONDS, Origin, Target
 from plugins.http_session import KEEPALIVE_SECONDS, AddressRefusedError, NotConnectedError, is_public
 
+READ_BYTES = 16 * 1024
 MOST_HEAD = 32 * 1024
 MOST_BODY = 16 * 1024
 
@@ -34,12 +35,14 @@ class WireReply(NamedTuple):
     body: bytes
 
 
-class _Line(asyncio.Protocol):
-    """One connection: one request at a time."""
+class _Line(asyncio.BufferedProtocol):
+    """One connection: one request at a time. `room`: what is read comes in there, and is taken out at once, so all lines share it: by
+    itself asyncio takes a quarter of a megabyte for each read."""
 
-    __slots__ = ("_buffer", "_reply", "_wanted", "idle_since", "reusable", "transport")
+    __slots__ = ("_buffer", "_reply", "_room", "_wanted", "idle_since", "reusable", "transport")
 
-    def __init__(self) -> None:
+    def __init__(self, room: memoryview) -> None:
+        self._room = room
         self.transport: asyncio.Transport | None = None
         self.reusable = True
         self.idle_since = 0.0
@@ -58,11 +61,14 @@ class _Line(asyncio.Protocol):
             self.transport.write(request)
         return self._reply
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._room
+
+    def buffer_updated(self, count: int) -> None:
         if self._reply is None or self._reply.done():  # nobody asked: such a line is not used again
             self.close()
             return
-        self._buffer += data
+        self._buffer += self._room[:count]
         try:
             reply = self._read()
         except ValueError:
@@ -94,16 +100,19 @@ class _Line(asyncio.Protocol):
         return WireReply(status, headers, body[:MOST_BODY])
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._end(error or ConnectionResetError("the connection was closed before an answer came"))
+
+    def overdue(self) -> None:
+        """No whole answer in time."""
+        self._end(TimeoutError("no answer in time"))
+
+    def _end(self, error: Exception) -> None:
+        """Nothing more comes."""
         if self._buffer and self._reply is not None and not self._reply.done():  # its status may have come, and be worth an answer
             with suppress(ValueError):
                 if (reply := self._read(ended=True)) is not None:
                     self._reply.set_result(reply)
-        self.reusable = False
-        self._fail(error or ConnectionResetError("the connection was closed before an answer came"))
-
-    def overdue(self) -> None:
-        """No answer in time."""
-        self._fail(TimeoutError("no answer in time"))
+        self._fail(error)
 
     def _fail(self, error: Exception) -> None:
         reply, self._reply = self._reply, None
@@ -162,10 +171,13 @@ class Wire:
 
     def __init__(
         self, *, dns: Dns, clock: Clock, origins: frozenset[Origin], total_seconds: float = TOTAL_SECONDS,
-        connect_seconds: float = CONNECT_SECONDS,
+        connect_seconds: float = CONNECT_SECONDS, agent: str | None = "homing",
     ) -> None:  # fmt: skip
+        """`agent`: the User-Agent; None: each request brings its own."""
+        self._agent = "" if agent is None else f"User-Agent: {agent}\r\n"
         self._dns, self._clock, self._origins = dns, clock, origins
         self._total, self._connect = total_seconds, connect_seconds
+        self._room = memoryview(bytearray(READ_BYTES))
         self._idle: dict[tuple[str, int], list[_Line]] = {}
         self._busy: dict[_Line, float] = {}
         """Lines that wait for an answer, and until when by the loop's time: the oldest first, since all wait equally long."""
@@ -182,7 +194,7 @@ class Wire:
         if grant is not None and grant.expired:
             self._keep(target, line)
             raise NotConnectedError(f"the grant ran out before {target.authority} could be reached")
-        start = f"POST {target.path} HTTP/1.1\r\nHost: {target.authority}\r\nUser-Agent: homing\r\nContent-Length: {len(body)}\r\n"
+        start = f"POST {target.path} HTTP/1.1\r\nHost: {target.authority}\r\n{self._agent}Content-Length: {len(body)}\r\n"
         answer = line.ask(b"".join((start.encode("ascii"), head, b"\r\n", body)), wanted)
         self._await(line)
         try:
@@ -263,8 +275,9 @@ class Wire:
         for address, port in found:
             try:
                 _, line = await loop.create_connection(
-                    _Line, address, port, ssl=self._secured() if target.tls else None, server_hostname=target.host if target.tls else None
-                )
+                    lambda: _Line(self._room), address, port, ssl=self._secured() if target.tls else None,
+                    server_hostname=target.host if target.tls else None,
+                )  # fmt: skip
             except OSError as error:
                 failed = error
             else:

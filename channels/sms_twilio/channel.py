@@ -66,10 +66,12 @@ class TwilioChannel(SimpleChannel[Settings]):
     async def open(self) -> None:
         from channels.sms_twilio.client import Messages
 
-        self._messages = Messages(self.http, self.settings)
+        self._messages = Messages(self.context)
 
     async def close(self) -> None:
-        self._messages = None
+        if self._messages is not None:
+            self._messages.close()
+            self._messages = None
 
     async def send(self, batch: Sequence[Message], session: Session) -> None:
         """What Twilio must not get is reported without asking leave; the rest goes one by one (see `SimpleChannel`)."""

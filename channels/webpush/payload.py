@@ -6,7 +6,7 @@ Head lines of the template: title, icon, image, url, actions, urgency (`plugins.
 from __future__ import annotations
 
 import json
-from typing import Any
+from json.encoder import encode_basestring
 
 from channels.webpush.encrypt import MAX_PLAIN
 from plugins import Message
@@ -23,17 +23,18 @@ def compose(message: Message, tag: str) -> bytes:
     title = head.get("title") or message.subject or body[:60]
     if message.test and head.get("title"):
         title = f"[TEST] {title}"
-    shown: dict[str, Any] = {"title": title, "body": body, "tag": tag, "id": message.id}
+    text = encode_basestring  # a fourth of what the encoder takes for an object
+    shown = f'{{"title":{text(title)},"body":{text(body)},"tag":{text(tag)},"id":{text(message.id)}'
     if message.token is not None:
-        shown["token"] = message.token
+        shown += f',"token":{text(message.token)}'
     for key in LINKS:
         if value := head.get(key):
-            shown[key] = link_of(key, value)
+            shown += f',"{key}":{text(link_of(key, value))}'
     if actions := head.get("actions"):
-        shown["actions"] = actions_of(actions)
+        shown += f',"actions":{_spell(actions_of(actions))}'
     if message.locale:
-        shown["lang"] = message.locale
-    plain = _spell(shown).encode("utf-8", "replace")
+        shown += f',"lang":{text(message.locale)}'
+    plain = f"{shown}}}".encode("utf-8", "replace")
     if len(plain) > MAX_PLAIN:
         raise BadPayload("too_large", f"{len(plain)} octets with its links; a push takes {MAX_PLAIN}")
     return plain

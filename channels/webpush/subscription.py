@@ -16,6 +16,10 @@ from typing import Any, NamedTuple
 from channels.webpush.hosts import AllowList, BadEndpoint, Endpoint
 
 MAX_TEXT = 4096
+_own = re.compile(
+    r'\{"endpoint":"([A-Za-z0-9._~!$&\'()*+,;=:@%/?-]+)","keys":\{"p256dh":"([A-Za-z0-9_-]{87})","auth":"([A-Za-z0-9_-]{22})"\}\}'
+)
+"""As `spell` writes it, of an endpoint without anything that JSON would escape: what nearly all texts out of the store are."""
 _canonical = re.compile(r"(?:[A-Za-z0-9_-]{4})*(?:[A-Za-z0-9_-]{2,3})?")
 _OLD = bytes.maketrans(b"-_", b"+/")
 
@@ -37,6 +41,9 @@ def read(text: str, allowed: AllowList) -> Subscription:
     """BadSubscription if it is none, or not of a push service that is allowed (now)."""
     if len(text) > MAX_TEXT:
         raise BadSubscription("is longer than any subscription")
+    if (match := _own.fullmatch(text)) is not None:
+        endpoint, public, auth = match.groups()
+        return _subscription(text, endpoint, _plain(public, b"="), _plain(auth, b"=="), allowed)
     try:
         data = json.loads(text)
     except (ValueError, RecursionError):
@@ -51,11 +58,14 @@ def read_object(data: Mapping[str, Any], allowed: AllowList, text: str = "") -> 
     endpoint, keys = data.get("endpoint"), data.get("keys")
     if not isinstance(endpoint, str) or not isinstance(keys, dict):
         raise BadSubscription("has no endpoint or no keys")
+    return _subscription(text, endpoint, _octets(keys.get("p256dh"), "p256dh"), _octets(keys.get("auth"), "auth"), allowed)
+
+
+def _subscription(text: str, endpoint: str, public: bytes, auth: bytes, allowed: AllowList) -> Subscription:
     try:
         where = allowed.check(endpoint)
     except BadEndpoint as error:
         raise BadSubscription(f"endpoint {error}") from None
-    public, auth = _octets(keys.get("p256dh"), "p256dh"), _octets(keys.get("auth"), "auth")
     if len(public) != 65 or public[0] != 4:
         raise BadSubscription("keys.p256dh is not 65 octets of an uncompressed point")
     if len(auth) != 16:
@@ -92,12 +102,16 @@ def encode(octets: bytes) -> str:
 def decode(text: str) -> bytes:
     """base64url with or without padding, also in the old alphabet. ValueError."""
     if _canonical.fullmatch(text) is not None:  # what we have written ourselves
-        return binascii.a2b_base64(text.encode("ascii").translate(_OLD) + b"=" * (-len(text) % 4))
+        return _plain(text, b"=" * (-len(text) % 4))
     plain = text.rstrip("=").replace("+", "-").replace("/", "_")
     try:
         return base64.b64decode(plain + "=" * (-len(plain) % 4), altchars=b"-_", validate=True)
     except binascii.Error as error:
         raise ValueError(str(error)) from error
+
+
+def _plain(text: str, padding: bytes) -> bytes:
+    return binascii.a2b_base64(text.encode("ascii").translate(_OLD) + padding)
 
 
 def _octets(value: object, name: str) -> bytes:

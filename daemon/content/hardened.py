@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from io import StringIO
-from typing import Any, ClassVar, TextIO
+from typing import Any, ClassVar, NamedTuple, TextIO
 
 from babel import Locale
 from liquid import BoundTemplate, Environment, RenderContext
@@ -45,8 +44,7 @@ MAX_LIST = 10_000
 MAX_BITS = 128
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class Setting(NamedTuple):
     """What the filters of one render need to know of the recipient and the shop."""
 
     locale: Locale

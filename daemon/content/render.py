@@ -38,10 +38,11 @@ from daemon.model.journey import ACT_CHANNELS
 _DEFAULT = Locale.parse(DEFAULT_LANGUAGE)
 _ODD_VALUES = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What the library's filters let through when a recipient's value is not what the template expects."""
+MILLISECOND = 1000
+"""What `now` is told to templates in, so that messages of a batch share one datetime."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rendered:
+class Rendered(NamedTuple):
     """One message. `head`: `preheader` and other head lines, `from`, `from_name`, `reply_to`. `locale`: the variant taken."""
 
     subject: str
@@ -183,9 +184,9 @@ class Renderer:
         """The variables of the template that a recipient of this locale would get."""
         return self._choose((step, variant, channel), locale)[0].needs
 
-    def reads(self, root: str, step: str, channel: str, locale: str | None, *, variant: str | None = None) -> bool:
-        """Whether that template reads a variable of this name, so that what costs something is made only for who asks."""
-        return root in self._choose((step, variant, channel), locale)[0].roots
+    def roots(self, step: str, channel: str, locale: str | None, *, variant: str | None = None) -> frozenset[str]:
+        """The first words of all that this template reads, so that what costs something is made only for who asks."""
+        return self._choose((step, variant, channel), locale)[0].roots
 
     def render(
         self,
@@ -207,7 +208,7 @@ class Renderer:
         setting = Setting(
             locale=language,
             zone=zone_of(zone),
-            now=None if now is None else to_datetime(now),
+            now=None if now is None else to_datetime(now - now % MILLISECOND),
             currency=self.currency,
         )
         names = {
@@ -219,7 +220,7 @@ class Renderer:
         head = {key: self._head_line(compiled, key, part, names, setting) for key, part in compiled.head.items()}
         html = self._run(compiled, compiled.html, names, setting) if compiled.html else []
         text = self._run(compiled, compiled.text, names, setting)
-        if not any(piece.strip() for piece in text):
+        if all(map(str.isspace, filter(None, text))):
             raise RenderError(Reason.RENDER_ERROR, "the message is empty", template=compiled.file, line=compiled.text.source.lines[0])
         subject = head.pop("subject", "")
         return Rendered(

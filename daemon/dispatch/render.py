@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from daemon.clock import Clock, to_datetime
 from daemon.content.offer_words import offer_variables
-from daemon.content.render import Rendered, RenderError
+from daemon.content.render import MILLISECOND, Rendered, RenderError
 from daemon.content.variables import build_variables
 from daemon.dispatch.words import product_words, profile_words
 from daemon.dispatch.work import Envelope, Plan, PlanBook
@@ -27,6 +27,9 @@ from daemon.store.claim import decision_json
 from daemon.store.flight import Kind, Result
 from daemon.store.issues import Reserved
 from plugins.contract import Message
+
+_ADDRESSES = frozenset({"email", "phone", "recipient"})
+"""Kinds of address that a row has under their names."""
 
 
 class MessageWriter:
@@ -69,11 +72,12 @@ class MessageWriter:
             profile = profile_words(envelope.profile, self._shop(), now, knows_tier="tier" in recipient.traits)
         words = json.loads(row.vars) if row.vars else {}
         more: dict[str, object] = {}
-        if plan.renderer.reads("recommendations", row.step, row.channel, row.locale, variant=row.variant):
+        roots = plan.renderer.roots(row.step, row.channel, row.locale, variant=row.variant)
+        if "recommendations" in roots:
             more |= product_words(envelope.products, row.locale, plan.renderer.currency)
-        if plan.renderer.reads("preferences_url", row.step, row.channel, row.locale, variant=row.variant):
+        if "preferences_url" in roots:
             more["preferences_url"] = self._links.preferences_url(row.delivery)
-        if plan.renderer.reads("push_join_token", row.step, row.channel, row.locale, variant=row.variant):
+        if "push_join_token" in roots:
             more["push_join_token"] = self._links.join_token(row.person, now / SECOND)
         variables = build_variables(recipient, words, unsubscribe_url=link, now=now, profile=profile, more=more)
         zone = row.zone or (envelope.zone.split(",")[0] if envelope.zone else None)
@@ -81,18 +85,16 @@ class MessageWriter:
             variables["event"] = json.loads(row.event)
         if (carried := envelope.claimed.offer) is not None:
             variables["offer"] = _offer(carried, (envelope.plan, plan), row.locale, zone)
-            counts = plan.renderer.reads("countdown_url", row.step, row.channel, row.locale, variant=row.variant)
-            if counts and carried.ends_at is not None:
+            if "countdown_url" in roots and carried.ends_at is not None:
                 variables["countdown_url"] = self._links.countdown_url(row.delivery)
         made = plan.renderer.render(row.step, row.channel, row.locale, variables, variant=row.variant, zone=zone, now=now)
         return made, link
 
     def _message(self, envelope: Envelope, rendered: Rendered, link: str, now: Instant) -> Message:
         row = envelope.claimed.row
-        addresses = {"email": row.email, "phone": row.phone, "recipient": row.recipient}
         kind = self._kinds.get(row.channel, "recipient")
-        push = tuple(address.text for address in envelope.claimed.push) if kind == "push" else ()
-        address = (push[0] if push else addresses.get(kind)) or ""
+        push = tuple([address.text for address in envelope.claimed.push]) if kind == "push" else ()
+        address = (push[0] if push else getattr(row, kind) if kind in _ADDRESSES else None) or ""
         return Message(
             id=envelope.public_id,
             address=address,
@@ -108,7 +110,7 @@ class MessageWriter:
             html_pieces=rendered.html_pieces,
             head=rendered.head,
             unsubscribe_url=link if envelope.plan.campaign.purpose is Purpose.MARKETING else None,
-            created_at=to_datetime(now),
+            created_at=to_datetime(now - now % MILLISECOND),
             expires_at=to_datetime(envelope.claimed.closes),
             ttl=max(0.0, (envelope.claimed.closes - now) / SECOND),
             attempt=row.attempts + 1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import tracemalloc
 from pathlib import Path
@@ -39,6 +40,25 @@ async def test_a_service_sends_in_place_of_a_number_and_a_key_signs_in(tmp_path:
     assert "StatusCallback" not in dict(fields)
 
 
+async def test_a_request_names_the_sdk_and_asks_for_no_packed_answer(tmp_path: Path) -> None:
+    """One User-Agent, which is the SDK's own; nobody here would unpack an answer."""
+    asked: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server, staged(tmp_path, base_url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as stage:
+        await stage.outcome()
+    (head,) = asked
+    fields = [line.partition(": ")[::2] for line in head.split("\r\n")[1:] if line]
+    assert len(fields) == len({name.lower() for name, _ in fields})
+    found = dict(fields)
+    assert found["User-Agent"].startswith("twilio-python/")
+    assert (found["Accept-Encoding"], found["Content-Type"]) == ("identity", "application/x-www-form-urlencoded")
+
+
 REFUSED: dict[str, Outcome] = {
     "91211": Rejected(scope="address", code="21211"),
     "91614": Rejected(scope="address", code="21614"),
@@ -61,9 +81,9 @@ REFUSED: dict[str, Outcome] = {
 DOUBTS = {
     "70500": "20500",
     "70504": "timeout",
-    "70408": "ServerDisconnectedError",
-    "70530": "ReplyTooLargeError",
-    "70531": "ReplyTooLargeError",
+    "70408": "ConnectionResetError",
+    "70530": "garbage",
+    "70531": "garbage",
     "70540": "garbage",
 }
 """Fault -> the code of the doubt: taken, and not answered as it should be."""

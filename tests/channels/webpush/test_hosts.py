@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from channels.webpush.hosts import WELL_KNOWN, AllowList, BadEndpoint
 from channels.webpush.settings import Settings
-from channels.webpush.subscription import BadSubscription, encode, read, read_strictly
+from channels.webpush.subscription import BadSubscription, encode, read, read_object, read_strictly, spell
 from plugins import Secret
 from plugins.testing.push_peer import VAPID_KEY, PushPeer
 
@@ -117,6 +119,25 @@ def test_one_subscription_has_one_spelling() -> None:
     kept = read_strictly(plain, DEFAULT)
     assert kept == read_strictly(dressed, DEFAULT)
     assert kept[0] == read(kept[1], DEFAULT).endpoint.url == "https://fcm.googleapis.com/x"
+
+
+@given(
+    st.from_regex(r"https://fcm\.googleapis\.com/[!-~]{0,30}", fullmatch=True), st.binary(min_size=64, max_size=64),
+    st.binary(min_size=16, max_size=16), st.booleans(),
+)  # fmt: skip
+def test_the_usual_spelling_is_read_as_json_would_be(endpoint: str, point: bytes, auth: bytes, spaced: bool) -> None:
+    """The short way, for texts as we write them, gives what the long one gives, and refuses the same."""
+    text = spell(endpoint, b"\x04" + point, auth)
+    text = text.replace(":{", ": {") if spaced else text
+    try:
+        expected: object = read_object(json.loads(text), DEFAULT, text)
+    except BadSubscription as error:
+        expected = str(error)
+    try:
+        found: object = read(text, DEFAULT)
+    except BadSubscription as error:
+        found = str(error)
+    assert found == expected
 
 
 @pytest.mark.parametrize("text", ["", "x", "[]", "5", '{"endpoint": 5}', '{"endpoint": "https://fcm.googleapis.com/x", "keys": []}', "[" * 5000])

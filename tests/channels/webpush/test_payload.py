@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from channels.webpush.encrypt import MAX_PLAIN
 from channels.webpush.payload import BadPayload, compose, urgency
@@ -35,6 +38,13 @@ def test_without_a_title_the_subject_stands_in_and_then_the_body() -> None:
     """A job's own message has a subject."""
     assert json.loads(compose(message(head={}, subject="Hi"), "t"))["title"] == "Hi"
     assert json.loads(compose(message(head={}), "t"))["title"] == "Hello m1, come back."
+
+
+@given(st.text(max_size=40), st.text(st.characters(), min_size=1, max_size=40))
+def test_any_words_come_out_as_they_went_in(title: str, body: str) -> None:
+    """Quotes, backslashes, control characters, letters beyond the first plane."""
+    shown = json.loads(compose(replace(message(head={"title": title} if title else {}), text_pieces=(body,)), body))
+    assert (shown["title"], shown["body"], shown["tag"]) == (title or body.strip()[:60], body.strip(), body)
 
 
 @pytest.mark.parametrize("link", ["javascript:alert(1)", "data:text/html,x", "//evil.example", "file:///etc/passwd", "shop.example.com", "https://", "https:// x"])

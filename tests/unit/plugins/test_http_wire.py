@@ -169,6 +169,16 @@ async def test_no_answer_in_time_is_a_timeout() -> None:
         assert len(server.requests) == 1
 
 
+async def test_a_status_whose_words_do_not_come_in_time_is_an_answer() -> None:
+    """That it was refused is sure, whatever was to be said of it; the connection is not used again."""
+    refused = [b"HTTP/1.1 400 Bad Request\r\nContent-Length: 9\r\n\r\nno"]
+    async with peer(refused, [OK]) as server, wire(server.port, seconds=0.1) as client:
+        reply = await client.post(at(server.port), b"", b"x", WANTED)
+        assert (reply.status, reply.body) == (400, b"no")
+        await client.post(at(server.port), b"", b"x")
+        assert server.connections == 2
+
+
 async def test_each_request_has_its_own_time_under_one_timer() -> None:
     """One that is answered lets the timer go on to the next; those that are not end in the order in which they left, each after as long."""
     ended: list[tuple[int, float]] = []
