@@ -58,8 +58,8 @@ _ACCEPTED = (
 def settle_at_once(
     conn: Connection, sends: Sequence[Send], profiles: Profiles, *, answers: Answers, now: Instant, owner: int,
     names_products: Callable[[DueRow], bool] = lambda _: False,
-) -> Sequence[Send]:  # fmt: skip
-    """Bring those to their end of which `answers` says what it is, and return the others (store.claim.Settle)."""
+) -> tuple[Sequence[Send], bool]:  # fmt: skip
+    """Bring those to their end of which `answers` says what it is; what is left of them (store.claim.Settle)."""
     taken: list[tuple[Send, Answer]] = []
     told: list[tuple[Send, Answer]] = []
     rest: list[Send] = []
@@ -76,7 +76,7 @@ def settle_at_once(
         _accept(conn, taken, now)
     if told:
         _record(conn, told, now, owner)
-    return rest
+    return rest, bool(told) or any(answer.result is not None and answer.result.then is not None for _, answer in taken)
 
 
 def _accept(conn: Connection, taken: Sequence[tuple[Send, Answer]], now: Instant) -> None:

@@ -77,7 +77,8 @@ class Send(NamedTuple):
 
 Profiles = Mapping[int, Mapping[str, Any]]
 """Person -> what its events add up to."""
-Settle = Callable[[Connection, Sequence[Send], Profiles], Sequence[Send]]
+Settle = Callable[[Connection, Sequence[Send], Profiles], tuple[Sequence[Send], bool]]
+"""(what goes, profiles) -> what is left to be claimed; may the ends of the rest have made something due in another lane?"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,11 +180,16 @@ def claim_due(
     if sends:
         counts[Verdict.SEND, None] = len(sends)
     profiles = _profiles(conn, sends, wants_profile)
+    followed = any(item.then is not None for item in judged)
     if settle is not None and sends:
-        sends = settle(conn, sends, profiles)
+        sends, also = settle(conn, sends, profiles)
+        followed = followed or also
     write_flights(conn, sends, now, owner)
     next_due = lanes.next_due
-    for head in heads_of(conn, drained) if over else ():  # a verdict may have put something back to due, even at once
+    if over and followed:  # in a lane that may be new (on another channel), even at once
+        lanes = first_lanes(conn, now)
+        over, next_due = not lanes.due, lanes.next_due
+    for head in heads_of(conn, drained) if over and not followed else ():  # a verdict may have put something back to due, even at once
         over = over and head > now
         next_due = head if next_due is None else min(next_due, head)
     return ClaimResult(

@@ -17,6 +17,7 @@ from daemon.store.claim import Claimed, ClaimResult, Judged, Settle, claim_due
 from daemon.store.due import put_due
 from daemon.store.facts import DueRow, Known
 from daemon.store.flight import Flights, Kind, Result, Step, last_commit
+from daemon.store.follow import Then
 from daemon.store.issues import Wanted
 from daemon.store.lanes import DueLane
 from daemon.store.recover import begin
@@ -69,13 +70,14 @@ class World:
         self.rivals: frozenset[int] = frozenset()
         self.uncapped = False
         self.offers: dict[int, Wanted] = {}
+        self.then: Then | None = None
 
     def _judge(self, rows: Sequence[DueRow], known: Any, rivals: frozenset[int]) -> Sequence[Judged]:
         self.seen_known, self.rivals = dict(known), rivals
         states = {Verdict.SEND: State.CLAIMED, Verdict.DEFER: State.DUE, Verdict.HOLD: State.HELD, Verdict.DROP: State.DROPPED}
         return [
             Judged(row=row, decision=(d := self.decide(row)), state=states[d.verdict], zone="Asia/Jakarta", provider="relay", address_hash=row.email_hash, uncapped=self.uncapped,
-                   offer=self.offers.get(row.delivery))
+                   offer=self.offers.get(row.delivery), then=self.then)
             for row in rows
             if row.delivery not in rivals
         ]  # fmt: skip

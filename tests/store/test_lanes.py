@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,9 +11,12 @@ from sqlalchemy import Connection, insert
 
 from daemon.model.delivery import Decision, Reason, Verdict
 from daemon.store import schema as s
+from daemon.store.at_once import Answer, settle_at_once
 from daemon.store.care import check_rows
+from daemon.store.claim import Claimed
 from daemon.store.due import bring_forward, put_due, take_due
-from daemon.store.flight import Kind, Step
+from daemon.store.flight import Kind, Result, Step
+from daemon.store.follow import Then
 from daemon.store.lanes import MAX_LANES, first_lanes
 from daemon.store.wake import wake
 from daemon.store.writer import Lane
@@ -58,6 +62,26 @@ async def test_heads_are_true_after_claims_outcomes_and_waking(world: World) -> 
     rest = await world.claim()
     await world.step([], rest.claimed)
     assert await problems(world) == []
+
+
+async def test_a_claim_sees_what_it_made_due_on_another_channel(world: World) -> None:
+    """What takes the place of a dropped message is due now, in a lane that the claim did not look at: it is not drained. An escalation of what
+    was accepted at once is the next thing due."""
+    await world.store.write(Lane.BULK, add_job, 1, people=[1])
+    world.decide = lambda _: Decision(verdict=Verdict.DROP, reason=Reason.NO_ADDRESS)
+    world.then = Then([("sms", NOW)], LATER - NOW)
+    assert not (await world.claim()).drained
+    world.then, world.decide = None, lambda _: Decision(verdict=Verdict.SEND, closes=LATER)
+    assert [one.row.channel for one in (await world.claim()).claimed] == ["sms"]
+    await world.store.write(Lane.BULK, add_job, 9, people=[2], first_id=50)
+
+    def accepted(going: Sequence[Claimed], *_: Any) -> Sequence[Answer]:
+        then = Then([("sms", NOW + 900)], LATER - NOW, escalates=True)
+        return [Answer(Result(one.row.delivery, one.epoch, Kind.ACCEPTED, then=then)) for one in going]
+
+    settle = partial(settle_at_once, answers=accepted, now=NOW, owner=1)
+    found = await world.store.write(Lane.CLAIM, partial(world.claim_now, settle=settle))
+    assert (found.drained, found.next_due) == (True, NOW + 900)
 
 
 def _crowd(conn: Connection, lanes: int) -> None:

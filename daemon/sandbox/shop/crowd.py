@@ -125,3 +125,8 @@ class ShopCrowd:
             at, _, kind, delivery = heapq.heappop(self._answers)
             found.append((kind, delivery, at * SECOND))
         return found
+
+    def next_at(self) -> int | None:
+        """The first instant of what is still to come; None: nothing is."""
+        heads = [heap[0][0] * SECOND for heap in (self._events, self._answers) if heap]
+        return min(heads, default=None)

@@ -16,7 +16,8 @@ Feedback = tuple[str, str, Instant]
 
 
 class Crowd(Protocol):
-    """`received`: a message arrived. The others give what has happened up to `now` and was not given before, in order of time."""
+    """`received`: a message arrived. `events` and `feedback` give what has happened up to `now` and was not given before, in order of time;
+    `next_at` says when the first of what they have not given happens, None: nothing will by itself."""
 
     def received(self, sent: Sent) -> None: ...
 
@@ -25,3 +26,5 @@ class Crowd(Protocol):
         ...
 
     def feedback(self, now: Instant) -> Sequence[Feedback]: ...
+
+    def next_at(self) -> Instant | None: ...

@@ -6,6 +6,7 @@ Who wants it says what in a `Wish`. All runs in the thread of the caller and ret
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import gc
 import sys
@@ -145,6 +146,8 @@ class Rehearsal:
         self.verdicts = Verdicts(world.clock)
         self.today: Counter[str] = Counter()
         self.happened: Counter[str] = Counter()
+        self.answering = asyncio.Event()
+        """The crowd has got something."""
         unread = not wish.words and wish.crowd is None and wish.took is None
         counted = self._counted if unread else None
         channels = tuple(silent(loaded, self._took, counted) for loaded in setup.loading.channels)
@@ -233,12 +236,24 @@ class Rehearsal:
         return to_instant(datetime.combine(day, midnight.min, self.zone))
 
     async def _live_until(self, daemon: Daemon, end: Instant) -> None:
-        """With a crowd, an hour at a time: what it does comes in after each."""
-        clock = self.world.clock
+        """With a crowd, an hour at a time: what it does comes in after each. To the second (`grain`), it comes in when it is done."""
+        clock, crowd = self.world.clock, self.wish.crowd
         while (now := clock.instant()) < end:
-            await asyncio.sleep((min(now + FEED, end) if self.wish.crowd else end) / SECOND - now / SECOND)
-            if self.wish.crowd is not None:
-                await self._feed(daemon, self.wish.crowd)
+            if crowd is not None and self.wish.grain < 1:
+                await self._next_act(crowd, now, end)
+            else:
+                await asyncio.sleep((min(now + FEED, end) if crowd else end) / SECOND - now / SECOND)
+            if crowd is not None:
+                await self._feed(daemon, crowd)
+
+    async def _next_act(self, crowd: Crowd, now: Instant, end: Instant) -> None:
+        """Until the crowd does something, or gets something to answer."""
+        self.answering.clear()
+        at = crowd.next_at()
+        wait = end - now if at is None else min(max(at - now, 0), end - now)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait / SECOND):
+                await self.answering.wait()
 
     async def _feed(self, daemon: Daemon, crowd: Crowd) -> None:
         now = self.world.clock.instant()
@@ -275,6 +290,7 @@ class Rehearsal:
             self.wish.crowd.received(
                 sent._replace(occurrence=carried.occurrence, offer=carried.offer, code=carried.code, offer_ends=carried.ends_at)
             )
+            self.answering.set()
         if self.wish.campaign in (None, sent.campaign):
             self.today[sent.channel] += 1
             self.calendar.took(sent)
