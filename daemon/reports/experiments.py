@@ -123,7 +123,7 @@ class Counting:
             if crossed([{"": arm} for one in walks if (arm := HELD_OUT if one.held_out else one.arm) is not None]):
                 self.crossed += 1
                 continue
-            self.began = first.entered_at if self.began is None else min(self.began, first.entered_at)
+            self.began = first.reached_at if self.began is None else min(self.began, first.reached_at)
             name = HELD_OUT if first.held_out else first.arm or ""
             if name in self.drawn:
                 self.drawn[name] += 1
