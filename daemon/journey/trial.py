@@ -128,8 +128,8 @@ def ratio_evidence(counts: Sequence[int], shares: Sequence[float], concentration
 def judge(
     arms: Sequence[Arm], shares: Mapping[str, float], *, least: int, age: int, alpha: float = ALPHA, drawn: Mapping[str, int] | None = None
 ) -> Verdict:
-    """What the arms' numbers say. `age`: microseconds since the step came for the first person; `least`: people in each arm before a winner;
-    `drawn`: of each arm, all who were drawn by the hash, where `arms` has not all of them (one tier, or without the crossed)."""
+    """What the arms' numbers say. `age`: microseconds since the step came for the first person; `least`: people in each arm before a
+    winner; `drawn`: of each arm, all who were drawn by the hash, where `arms` has not all of them (one tier, or without the crossed)."""
     counts = [drawn[arm.name] if drawn else arm.people for arm in arms]
     ratio = ratio_evidence(counts, [shares[arm.name] for arm in arms])
     pairs = list(combinations(arms, 2))
