@@ -212,7 +212,7 @@ class Daemon:
             store=world.store, bodies=bodies, config=config, rules=self.setup.rules, disk=self.disk, clock=self.clock, ids=self.ids,
             executor=self.ports.reading, log=self.log, signals=self.signals, expanded=self._expanded, released=self._released,
             metrics=self.metrics, poll_seconds=self.ports.pace.poll_seconds, scarce=self._scarce,
-            commits=lambda: self.opened.store.commits,
+            commits=lambda: self.opened.store.commits, give_way=self.opened.store.give_way,
         )  # fmt: skip
         self.intake = Intake(
             store=world.store, config=config, folder=folder, disk=self.disk, clock=self.clock, ids=self.ids, executor=self.ports.files,

@@ -82,9 +82,11 @@ class Expansion(Service):
         poll_seconds: float = POLL_SECONDS,
         scarce: Callable[[], str | None] = lambda: None,
         commits: Callable[[], int] = lambda: 0,
+        give_way: Callable[[], None] = lambda: None,
     ) -> None:
         """`expanded()` when a job's receipt is final (spool), `released()` when rows fell due (dispatch). `executor` has one
-        thread of its own: bodies are read in it. `commits()`: the store's transactions so far, by which it rests when others are busy."""
+        thread of its own: bodies are read in it, and let others at the writer go first by `give_way()`. `commits()`: the store's
+        transactions so far, by which it rests when others are busy."""
         super().__init__("expansion")
         self._store, self._bodies, self._disk, self._clock, self._ids = store, bodies, disk, clock, ids
         self._executor, self._log = executor, log
@@ -98,7 +100,7 @@ class Expansion(Service):
         self._put_off = False
         self._scarce = scarce
         self._planning, self._releasing = Stride(clock.monotonic), Stride(clock.monotonic)
-        self._courtesy = Courtesy(clock, commits)
+        self._courtesy, self._give_way = Courtesy(clock, commits), give_way
         self._config, self._rules = config, rules
 
     def configure(self, config: Config, rules: Rules) -> None:
@@ -224,7 +226,7 @@ class Expansion(Service):
     async def _read(self, expanding: _Expanding) -> bool:
         """A piece of the first pass. False = this job's turn ends."""
         planning = expanding.planning
-        chunk = await self._executor.run(planning.read_some)
+        chunk = await self._executor.run(planning.read_some, self._give_way)
         if await self._breaks_off(planning, chunk):
             return False
         if chunk.ended or planning.full:

@@ -148,6 +148,9 @@ class SimStore(Store):
     def wal_bytes(self) -> int:
         return 0
 
+    def give_way(self) -> None:
+        """Nothing runs beside what runs."""
+
     async def close(self) -> None:
         """Finish what waits. The file stays."""
         self._stopping = True

@@ -16,6 +16,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+from daemon.app.interpreter import SWITCH_SECONDS
 from daemon.intake.accept import Arrival
 from daemon.intake.parse import Format
 from tests.stages.intake_world import IntakeWorld
@@ -73,7 +74,7 @@ async def measure(rows: int, format: Format, folder: Path) -> dict[str, float]:
 
 
 def one(rows: int, format: str) -> int:
-    sys.setswitchinterval(0.0005)
+    sys.setswitchinterval(SWITCH_SECONDS)
     with tempfile.TemporaryDirectory() as folder:
         print(json.dumps(asyncio.run(measure(rows, Format(format), Path(folder) / "state"))))
     return 0

@@ -40,8 +40,8 @@ async def world(tmp_path: Path) -> AsyncIterator[IntakeWorld]:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tiny runs, batches and turns, so that a few rows go through everything."""
     for module, name, value in (
-        (planning, "READ_ROWS", 3), (planning, "RUN_ROWS", 7), (planning, "PLAN_ROWS", 4), (expand, "RELEASE_ROWS", 5), (expand, "SWEEP_ROWS", 3),
-        (expand, "TURN", 2),
+        (planning, "READ_ROWS", 3), (planning, "PIECE_ROWS", 1), (planning, "RUN_ROWS", 7), (planning, "PLAN_ROWS", 4),
+        (expand, "RELEASE_ROWS", 5), (expand, "SWEEP_ROWS", 3), (expand, "TURN", 2),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, value)
 
@@ -193,6 +193,17 @@ async def test_scratch_files_that_are_lost_are_made_again(world: IntakeWorld) ->
     assert view.deliveries == {"due": 20}
     receipt = view.receipt
     assert (receipt.rows, receipt.accepted, receipt.duplicate, receipt.rejected, len(receipt.errors)) == (26, 20, 3, 3, 7)
+
+
+async def test_reading_gives_way_every_few_rows(world: IntakeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever else wants the writer is not kept waiting until a thousand rows are read."""
+    gave: list[int] = []
+    monkeypatch.setattr(planning, "PIECE_ROWS", 4)
+    monkeypatch.setattr(world.expansion, "_give_way", lambda: gave.append(1))
+    await world.drop(job(10))
+    await world.settle()
+    assert (await world.job(JOB)).deliveries == {"due": 10}
+    assert len(gave) == 3
 
 
 @pytest.mark.usefixtures("small")

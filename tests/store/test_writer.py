@@ -20,6 +20,7 @@ from sqlalchemy import Connection, insert, select
 from daemon.errors import StateHeldError, StoreBrokenError, StoreUnavailableError
 from daemon.pacing.stride import Stride
 from daemon.store import schema as s
+from daemon.store import writer
 from daemon.store.engine import BUSY_MILLISECONDS, StateLock
 from daemon.store.expansion_end import end_expansion, fail_job
 from daemon.store.jobs import accept_job, finish_jobs
@@ -119,6 +120,38 @@ async def test_handovers_without_end_do_not_keep_an_unsubscribe_waiting(store: S
     free.set()
     await asyncio.gather(first, *waiting)
     assert order == ["unsubscribe", "handover 0", "handover 1", "handover 2"]
+
+
+@pytest.mark.parametrize(("lane", "waits"), [(Lane.HANDOVER, True), (Lane.EXIT, True), (Lane.INTAKE, True), (Lane.BULK, False)])
+async def test_bulk_work_gives_way_while_others_want_the_writer(
+    store: Store, monkeypatch: pytest.MonkeyPatch, lane: Lane, waits: bool
+) -> None:
+    """From the moment they ask until they are answered; not for work of its own kind."""
+    monkeypatch.setattr(writer, "GIVE_WAY_SECONDS", 10.0)
+    begun, free = threading.Event(), threading.Event()
+
+    def busy(_conn: Connection) -> None:
+        begun.set()
+        free.wait(10)
+
+    asked = asyncio.ensure_future(store.write(lane, busy))
+    await asyncio.to_thread(begun.wait, 10)
+    giving = asyncio.ensure_future(asyncio.to_thread(store.give_way))
+    done, _ = await asyncio.wait([giving], timeout=0.05 if waits else 10)
+    assert bool(done) is not waits
+    free.set()
+    await asyncio.gather(asked, giving)
+
+
+async def test_bulk_work_goes_on_beside_a_writer_that_never_rests(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Giving way has an end."""
+    monkeypatch.setattr(writer, "GIVE_WAY_SECONDS", 0.001)
+    free = threading.Event()
+    asked = asyncio.ensure_future(store.write(Lane.HANDOVER, lambda _conn: free.wait(10)))
+    await asyncio.sleep(0)
+    await asyncio.wait_for(asyncio.to_thread(store.give_way), 5)
+    free.set()
+    await asked
 
 
 async def test_a_cancelled_call_may_still_have_committed(store: Store) -> None:
