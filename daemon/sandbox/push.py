@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import hashlib
 import hmac
 import json
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.clock import Clock, iso
-from daemon.sandbox.closing import settle, stop_accepting
+from plugins.testing.listening import Listener
 
 RETRY_AFTER = 7
 MAX_BODY = 4096
@@ -76,8 +75,7 @@ class PushService:
         self.tell: Callable[[Push], object] | None = None
         """Called with each push that is taken."""
         self._browsers: dict[int, str | None] = {}
-        self._server: asyncio.Server | None = None
-        self._open: set[asyncio.Task[None]] = set()
+        self._listener: Listener | None = None
 
     @property
     def origin(self) -> str:
@@ -85,20 +83,15 @@ class PushService:
 
     async def start(self) -> None:
         """OSError if the port is taken."""
-        if self._server is None:
-            self._server = await asyncio.start_server(self._accept, self._host, self.port)
-            self.port = self._server.sockets[0].getsockname()[1]
+        if self._listener is None:
+            listener = Listener(self._converse)
+            self.port = await listener.start(self._host, self.port)
+            self._listener = listener
 
     async def stop(self) -> None:
-        server, self._server = self._server, None
-        if server is None:
-            return
-        await stop_accepting(server)
-        for task in list(self._open):
-            task.cancel()
-        if self._open:
-            await asyncio.wait(self._open)
-        await settle()
+        if self._listener is not None:
+            await self._listener.stop()
+            self._listener = None
 
     def new_subscription(self, fault: str | None = None, *, key: str | None = None) -> dict[str, Any]:
         """What `PushSubscription.toJSON()` gives a page. `key`: the application server key that it is bound to, base64url."""
@@ -125,21 +118,10 @@ class PushService:
 
         return ec.derive_private_key(self._scalar(number), ec.SECP256R1()), hashlib.sha256(self._seed + b"auth %d" % number).digest()[:16]
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is not None:
-            self._open.add(task)
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        try:
-            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
-                while await self._serve(reader, writer):
-                    await writer.drain()
-        except asyncio.CancelledError:
-            pass  # `stop` ends it
-        finally:
-            if task is not None:
-                self._open.discard(task)
-            writer.close()
+        while await self._serve(reader, writer):
+            await writer.drain()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """One request; False when the connection is to be closed."""

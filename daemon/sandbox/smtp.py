@@ -15,8 +15,8 @@ from typing import Any
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from daemon.clock import Clock
-from daemon.sandbox.closing import settle, stop_accepting
 from daemon.sandbox.mailbox import Mailbox
+from plugins.testing.listening import settle, stop_accepting
 
 MAX_BYTES = 32 * 1024 * 1024
 SLOW_SECONDS = 2.0

@@ -8,7 +8,6 @@ their own: four methods. `http_peer` and `smtp_peer` are the two that speak over
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
+
+from plugins.testing.listening import Listener
 
 
 class Behaviour(StrEnum):
@@ -122,8 +123,7 @@ class ServerPeer(ABC):
         self.behaviour = Behaviour.TAKES
         self.port = 0
         self._acts: list[Act] = []
-        self._server: asyncio.Server | None = None
-        self._conversations: set[asyncio.Task[None]] = set()
+        self._listener = Listener(self.converse)
 
     @abstractmethod
     async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -138,42 +138,22 @@ class ServerPeer(ABC):
 
     async def start(self) -> None:
         self._acts = []
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=1 << 24)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self.port = await self._listener.start(limit=1 << 24)
         if self.behaviour is Behaviour.AWAY:  # the port was free a moment ago and nobody listens there now
-            self._server.close()
+            await self._listener.stop()
 
     async def stop(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        for conversation in list(self._conversations):
-            conversation.cancel()
-        if self._conversations:
-            await asyncio.wait(self._conversations, timeout=1.0)
+        await self._listener.stop()
 
     def seen(self) -> Sequence[Act]:
         return self._acts
 
     def connections(self) -> int:
         """How many conversations are open."""
-        return len(self._conversations)
+        return self._listener.conversations
 
     def new_act(self, data: bytes = b"") -> Act:
         """Note that an act begins."""
         act = Act(bytearray(data))
         self._acts.append(act)
         return act
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101  # a callback of start_server runs in a task
-        self._conversations.add(task)
-        try:
-            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
-                await self.converse(reader, writer)
-        except asyncio.CancelledError:
-            pass  # `stop` ends the conversation; a cancelled task of start_server would be logged as an error
-        finally:
-            self._conversations.discard(task)
-            writer.close()

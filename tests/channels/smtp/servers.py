@@ -21,6 +21,8 @@ from typing import Any
 from aiosmtpd.smtp import SMTP as Aiosmtpd
 from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword
 
+from plugins.testing.listening import Listener, stop_accepting
+
 Answer = str | tuple[str, ...]
 """What to do at a phase. `"250 ok"`: say it. `"drop"`: close. `"rst"`: reset. `"hang"`: say nothing, stay. `"drip 250 ok"`: byte by
 byte, 20 ms apart, without an end. `"late 250 ok"`: after 40 ms. `"raw ..."`: these characters as they are. A tuple: one after
@@ -89,8 +91,7 @@ class Peer:
 
     def __post_init__(self) -> None:
         self._used: dict[str, int] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
+        self._listener = Listener(self._converse)
 
     @property
     def keeps_waiting(self) -> bool:
@@ -108,32 +109,22 @@ class Peer:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
         listening.bind(("127.0.0.1", self.port))
         context = self.context if self.implicit else None
-        self._server = await asyncio.start_server(self._accept, sock=listening, limit=2**14, ssl=context)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self.port = await self._listener.start(sock=listening, limit=2**14, ssl=context)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._listener.stop()
 
     async def hang_up(self) -> None:
         """Close every open connection and wait until that is done; go on listening."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._listener.hang_up()
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        task = asyncio.ensure_future(_Conversation(self, reader, writer, self.connections).run())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        await _Conversation(self, reader, writer, self.connections).run()
 
     def answer(self, phase: str, recipient: str) -> Answer:
         for key, script in ((f"{recipient}/{phase}", self.by_recipient.get(recipient, {})), (phase, self.script)):
@@ -357,7 +348,7 @@ async def aiosmtpd_server(
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
-        server.close()
+        await stop_accepting(server)
         for session in sessions:
             if session.transport is not None:
                 session.transport.abort()

@@ -17,6 +17,7 @@ from plugins.grant import Grant
 from plugins.http import Origin, Target
 from plugins.http_session import AddressRefusedError, NotConnectedError
 from plugins.http_wire import BadReplyError, Wire
+from plugins.testing.listening import Listener
 
 OK = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"
 WANTED = frozenset({400})
@@ -57,33 +58,27 @@ class Peer:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        try:
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-                self.requests.append(head + await reader.readexactly(length))
-                for piece in self.scripts.pop(0) if self.scripts else (OK,):
-                    if piece is None:
-                        return
-                    writer.write(piece)
-                    await writer.drain()
-                    await asyncio.sleep(0.005)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            return
-        finally:
-            writer.close()
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+            self.requests.append(head + await reader.readexactly(length))
+            for piece in self.scripts.pop(0) if self.scripts else (OK,):
+                if piece is None:
+                    return
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(0.005)
 
 
 @asynccontextmanager
 async def peer(*scripts: Sequence[bytes | None], tls: ssl.SSLContext | None = None) -> AsyncIterator[Peer]:
     made = Peer(*scripts)
-    server = await asyncio.start_server(made.serve, "127.0.0.1", 0, ssl=tls)
-    made.port = server.sockets[0].getsockname()[1]
+    listener = Listener(made.serve)
+    made.port = await listener.start(ssl=tls)
     try:
         yield made
     finally:
-        server.close()
-        await asyncio.sleep(0.01)
+        await listener.stop()
 
 
 @asynccontextmanager
