@@ -26,7 +26,8 @@ OPENED, CLICKED = "Email Opened", "Email Link Clicked"
 """Of mail that others sent; Homing's own opens and clicks come as feedback."""
 
 ORDERS = frozenset({ORDER, REFUND, CANCELLED_ORDER})
-WEIGHTY = ORDERS | {STARTED, RENEWED, CANCELLED, TICKET_OPENED, TICKET_CLOSED, SURVEY, OPENED, CLICKED}
+REACTIONS = frozenset({OPENED, CLICKED})
+WEIGHTY = ORDERS | REACTIONS | {STARTED, RENEWED, CANCELLED, TICKET_OPENED, TICKET_CLOSED, SURVEY}
 """Those from which a profile is made anew, all of a person's together."""
 VISITS = frozenset({
     PAGE, SCREEN, "Product Viewed", "Product Clicked", "Product List Viewed", "Products Searched", "Product Added", "Product Removed",

@@ -19,7 +19,7 @@ from daemon.model.journey import WalkState
 from daemon.store import schema as s
 from daemon.store.event_row import EventRow
 from daemon.store.filters import passes
-from daemon.store.sql import fetch, ids, in_list, many
+from daemon.store.sql import fetch, ids, in_list, many, value
 
 
 class Kind(StrEnum):
@@ -124,6 +124,15 @@ _MADE = select(_U.event).distinct()
 def ending_events(conn: Connection) -> list[str]:
     """Names of the events of which some campaign makes something."""
     return [event for (event,) in fetch(conn, _MADE)]
+
+
+_FIRST = select(func.min(_W.since_at)).where(_W.watched == literal_column("1"), _W.person == bindparam("person"))
+
+
+def watched_since(conn: Connection, person: int, now: Instant) -> Instant | None:
+    """What happened until then ends none of the person's walks; None: he has none that an event may end."""
+    since: Instant | None = value(conn, _FIRST, ("person",), (person,))
+    return None if since is None else min(since, now - DAY)  # of a clock that was ahead: `_not_ahead`
 
 
 def note_inherited(conn: Connection, rows: Sequence[EventRow], now: Instant) -> None:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, bindparam, delete, insert, literal_column, null, select, update
+from sqlalchemy import BigInteger, ColumnElement, Connection, Select, bindparam, delete, insert, literal_column, null, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from daemon.journey.profile import Shop
@@ -19,7 +19,7 @@ from daemon.model.delivery import Instant, Reason
 from daemon.store import schema as s
 from daemon.store.audiences import inherit_stays
 from daemon.store.event_row import EventRow
-from daemon.store.exits import ending_events, note_inherited
+from daemon.store.exits import ending_events, note_inherited, watched_since
 from daemon.store.issues import inherit_issues
 from daemon.store.merge_sends import inherit_sends
 from daemon.store.merged import AWAY, owner_of
@@ -155,28 +155,34 @@ def _unite_wishes(conn: Connection, mine: KnownRow, theirs: KnownRow) -> None:
 
 _E = s.event.c
 _COLUMNS = ("person", "name", "id", "at", "received_at", "properties")
-_EVENTS = select(*(_E[name] for name in _COLUMNS)).where(_E.person == bindparam("person"))
+_MOVED: ColumnElement[int] = bindparam("b_survivor", type_=BigInteger)
+_KEEP = (
+    insert(s.event)
+    .prefix_with("OR IGNORE")
+    .from_select(_COLUMNS, select(_MOVED, *(_E[name] for name in _COLUMNS[1:])).where(_E.person == bindparam("b_other")))
+)
 _ENDING = (
     select(s.event_name.c.name, _E.id, _E.at, _E.properties)
     .join(s.event_name, s.event_name.c.id == _E.name)
-    .where(_E.person == bindparam("person"), in_list(s.event_name.c.name, "names"))
+    .where(_E.person == bindparam("person"), in_list(s.event_name.c.name, "names"), _E.at > bindparam("since"))
     .order_by(_E.at, _E.id)
 )
-_KEEP = upsert(s.event).on_conflict_do_nothing()
 _GONE = delete(s.event).where(_E.person == bindparam("b_person"))
 _REACTIONS = update(s.feedback).where(s.feedback.c.person == bindparam("b_other")).values(person=bindparam("b_survivor"))
 
 
 def _inherit_events(conn: Connection, theirs: KnownRow, mine: KnownRow, now: Instant) -> None:
     """What either did, both did: it ends the walks of either as if that had been known at once."""
-    names = ids(sorted(ending_events(conn)))
-    rows = [*_as_done_by(conn, theirs, mine, names), *_as_done_by(conn, mine, theirs, names)]
-    moved: list[Any] = [(mine.id, *row[1:]) for row in fetch(conn, _EVENTS, ("person",), (theirs.id,))]
-    many(conn, _KEEP, _COLUMNS, moved)
+    rows = [*_as_done_by(conn, theirs, mine, now), *_as_done_by(conn, mine, theirs, now)]
+    many(conn, _KEEP, ("b_survivor", "b_other"), [(mine.id, theirs.id)])
     many(conn, _GONE, ("b_person",), [(theirs.id,)])
     note_inherited(conn, rows, now)
 
 
-def _as_done_by(conn: Connection, one: KnownRow, other: KnownRow, names: str) -> Sequence[EventRow]:
-    found = fetch(conn, _ENDING, ("person", "names"), (one.id, names))
+def _as_done_by(conn: Connection, one: KnownRow, other: KnownRow, now: Instant) -> Sequence[EventRow]:
+    """What of one's may end a walk of the other."""
+    since = watched_since(conn, other.id, now)
+    if since is None:
+        return ()
+    found = fetch(conn, _ENDING, ("person", "names", "since"), (one.id, ids(sorted(ending_events(conn))), since))
     return [EventRow(other.id, other.key, name, number, at, said) for name, number, at, said in found]

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, literal_column, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from daemon.journey.events import CLICKED, OPENED, ORDERS, WEIGHTY, Happening
-from daemon.journey.profile import Shop, Standing, add_up, in_order, orders_of, score
+from daemon.journey.events import CLICKED, OPENED, ORDERS, REACTIONS, WEIGHTY, Happening
+from daemon.journey.profile import SCORE_PERIOD, Shop, Standing, add_up, in_order, orders_of, score
 from daemon.model.delivery import Instant
 from daemon.store import schema as s
 from daemon.store.meta import get_meta, set_meta
@@ -44,7 +44,7 @@ _MAKE = _put.on_conflict_do_update(index_elements=[_P.person], set_={name: _put.
 _WEIGHTY = (
     select(_E.person, s.event_name.c.name, _E.at, _E.id, _E.properties)
     .join(s.event_name, s.event_name.c.id == _E.name)
-    .where(in_list(_E.person, "persons"), in_list(_E.name, "names"))
+    .where(in_list(_E.person, "persons"), in_list(_E.name, "names"), _E.at > bindparam("since"))
 )
 _NAMES = select(s.event_name.c.id).where(in_list(s.event_name.c.name, "names"))
 _KINDS: tuple[ColumnElement[str], ...] = (literal_column("'opened'"), literal_column("'clicked'"))
@@ -63,7 +63,7 @@ def note_sights(conn: Connection, sights: Mapping[int, Sight]) -> None:
 def remake(conn: Connection, persons: Iterable[int], shop: Shop, now: Instant) -> dict[int, Standing]:
     """Make the profiles of these persons anew from all that is known of them."""
     wanted = sorted(set(persons))
-    known = weighty_events(conn, wanted)
+    known = _weighty_now(conn, wanted, now)
     reactions = reactions_of(conn, wanted)
     made: dict[int, Standing] = {}
     rows: list[tuple[Any, ...]] = []
@@ -113,7 +113,7 @@ def note_reaction(conn: Connection, person: int, kind: str, at: Instant, now: In
 
 def rescore(conn: Connection, persons: Sequence[int], now: Instant) -> None:
     """Count the engagement of these persons anew."""
-    events, reactions = weighty_events(conn, persons), reactions_of(conn, persons)
+    events, reactions = _weighty_now(conn, persons, now), reactions_of(conn, persons)
     rows = [(person, *_score(events.get(person, ()), reactions.get(person, ()), now)) for person in persons]
     many(conn, _RESCORE, ("person", "score", "score_until"), rows)
 
@@ -135,12 +135,26 @@ def age_scores(conn: Connection, now: Instant, limit: int) -> int:
 
 def weighty_events(conn: Connection, persons: Sequence[int]) -> dict[int, list[Happening]]:
     """All events of these persons from which their profiles are made."""
-    names = [number for (number,) in fetch(conn, _NAMES, ("names",), (ids(sorted(WEIGHTY)),))]
     found: dict[int, list[Happening]] = {}
-    if names:
-        for person, name, at, number, said in fetch(conn, _WEIGHTY, ("persons", "names"), (ids(persons), ids(sorted(names)))):
-            found.setdefault(person, []).append(Happening(name, at, number, json.loads(said) if said else {}))
+    _find(conn, persons, WEIGHTY, found)
     return found
+
+
+def _weighty_now(conn: Connection, persons: Sequence[int], now: Instant) -> dict[int, list[Happening]]:
+    """Those of them that count as of `now`: of opens and clicks the score's period, since there may be tens of thousands."""
+    found: dict[int, list[Happening]] = {}
+    _find(conn, persons, WEIGHTY - REACTIONS, found)
+    _find(conn, persons, REACTIONS, found, now - SCORE_PERIOD)
+    return found
+
+
+def _find(conn: Connection, persons: Sequence[int], names: frozenset[str], found: dict[int, list[Happening]], since: Instant = -1) -> None:
+    """Add those of these names after `since`."""
+    numbers = [number for (number,) in fetch(conn, _NAMES, ("names",), (ids(sorted(names)),))]
+    if not numbers:
+        return
+    for person, name, at, number, said in fetch(conn, _WEIGHTY, ("persons", "names", "since"), (ids(persons), ids(sorted(numbers)), since)):
+        found.setdefault(person, []).append(Happening(name, at, number, json.loads(said) if said else {}))
 
 
 def reactions_of(conn: Connection, persons: Sequence[int]) -> dict[int, list[tuple[str, Instant]]]:
@@ -193,6 +207,6 @@ def read_profile(conn: Connection, person: int, now: Instant) -> dict[str, Any] 
         return None
     found = dict(row)
     if found["score_until"] is not None and found["score_until"] <= now:
-        events = weighty_events(conn, [person]).get(person, [])
+        events = _weighty_now(conn, [person], now).get(person, [])
         found["score"], found["score_until"] = _score(events, reactions_of(conn, [person]).get(person, ()), now)
     return found

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, insert, select, text
 
 from daemon.journey.events import event_id
-from daemon.journey.profile import Shop
+from daemon.journey.profile import POINTS, Shop
 from daemon.model.audience import MemberState
 from daemon.model.delivery import DAY, HOUR
 from daemon.model.journey import WalkState
@@ -148,6 +148,47 @@ def test_the_survivor_keeps_its_own_and_takes_what_it_lacks(store: Connection) -
     assert (who.key, who.email, who.phone, who.zone, dict(who.traits)) == (B, "b@x.example", "+1", "Asia/Tokyo", {"name": "Bob", "size": 4})
     row = store.execute(select(s.recipient).where(s.recipient.c.id == person_id(A))).one()
     assert (row.email, row.phone, row.traits, row.erased, row.email_hash, row.guard) == (None, None, None, 2, b"a", 1)
+
+
+def test_the_number_of_statements_does_not_follow_the_number_of_events(store: Connection) -> None:
+    """They are moved by the store itself: one who has tens of thousands does not hold the writer for a second."""
+    raw: Any = store.connection.dbapi_connection
+    counts = []
+    for number in (3, 300):
+        empty(store)
+        for key in (A, B):
+            person(store, key)
+            tell(store, *(did(key, "Email Opened", f"{key}-{n}", NOW - n * HOUR) for n in range(number)))
+        said: list[str] = []
+        raw.set_trace_callback(said.append)
+        become(store, A, B)
+        raw.set_trace_callback(None)
+        counts.append(len(said))
+        assert store.execute(select(s.event.c.person)).scalars().all() == [person_id(B)] * 2 * number
+    assert counts[0] == counts[1]
+
+
+def test_opens_count_for_the_score_as_long_as_its_period_lasts(store: Connection) -> None:
+    """Those before it are not even looked at."""
+    person(store, A)
+    person(store, B)
+    tell(store, *(did(key, "Email Opened", f"{key}-{days}", NOW - days * DAY) for key in (A, B) for days in (1, 29, 31, 400)))
+    become(store, A, B)
+    row = store.execute(select(s.profile)).one()
+    assert (row.person, row.score, row.score_until) == (person_id(B), 4 * POINTS["opened"], NOW + DAY)
+
+
+@pytest.mark.parametrize(("at", "state"), [(NOW - 10 * DAY, "open"), (NOW - 8 * DAY, "converted")])
+def test_what_the_other_did_since_a_walk_began_ends_it(store: Connection, at: int, state: str) -> None:
+    """And nothing that was before."""
+    store.execute(insert(s.campaign).values(id=1, name="c1", status="active", version=1))
+    store.execute(insert(s.campaign_event).values(event="Order Completed", kind=Use.GOAL.value, campaign=1))
+    for key in (A, B):
+        person(store, key)
+    walk(store, 1, 1, B)
+    tell(store, did(A, "Order Completed", "m", at, order_id="o"))
+    become(store, A, B)
+    assert store.execute(select(s.walk.c.state)).scalar() == state
 
 
 def test_chains_cycles_and_repetition(store: Connection) -> None:
