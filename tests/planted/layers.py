@@ -142,6 +142,7 @@ def _in_child(layer: str, bug: Bug | None, only: str | None, *, chance: bool) ->
     os.dup2(silence, 1)
     os.dup2(silence, 2)
     with tempfile.TemporaryDirectory(prefix="homing-planted-") as folder:
+        tempfile.tempdir = folder  # this process ends without tidying up
         os.environ |= {"HYPOTHESIS_STORAGE_DIRECTORY": folder, "HOMING_MACHINE": "120x40", "HOMING_MACHINE_RAW": "1"}
         try:
             if bug is not None:
