@@ -292,7 +292,8 @@ class Daemon:
 
         def bind(now: Instant) -> Judgement:
             sending = self.sending
-            return Judging(self.setup.rules, self.kinds, {}).bind(plans, sending.serving(), sending.ways(), now, sending.resting(now))
+            judging = Judging(self.setup.rules, self.kinds, {}, budgets=self.setup.budgets)
+            return judging.bind(plans, sending.serving(), sending.ways(), now, sending.resting(now))
 
         return Explaining(store=world.store, clock=world.clock, bind=bind, rules=lambda: self.setup.rules, gate=opened.gate.reasons)
 

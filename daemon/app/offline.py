@@ -178,6 +178,6 @@ def _explaining(setup: Setup, store: Store, gate: Gate, clock: Clock) -> Explain
     serving = ways_of((loaded.channel, loaded.provider) for loaded in setup.loading.channels)
 
     def bind(now: Instant) -> Judgement:
-        return Judging(setup.rules, kinds, {}).bind(plans, serving, set(serving), now)
+        return Judging(setup.rules, kinds, {}, budgets=setup.budgets).bind(plans, serving, set(serving), now)
 
     return Explaining(store=store, clock=clock, bind=bind, rules=lambda: setup.rules, gate=gate.reasons)

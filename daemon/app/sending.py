@@ -209,6 +209,7 @@ class Sending(Service):
             self._setup.rules, kinds, {name: line.portion.limits for name, line in self.lines.items()},
             {name: line.destinations for name, line in self.lines.items()},
             {name: line.portion.ration for name, line in self.lines.items() if line.portion.ration}, self._setup.shop, self._links,
+            self._setup.budgets,
         )  # fmt: skip
         self._loop = ClaimLoop(
             store=self._world.store, clock=self._world.clock, gate=self._gate, fair=Fair({n: q.weight for n, q in config.queues.items()}),

@@ -18,6 +18,7 @@ from daemon.dispatch.door import PROVIDER, AudienceDoor
 from daemon.errors import ConfigError, Problem, nearest
 from daemon.intake.tracker import shop_of
 from daemon.journey.profile import Shop
+from daemon.journey.worth import Budgets
 from daemon.model.audience import AUDIENCE
 from daemon.model.campaign import CampaignStatus
 from daemon.model.segment import Segments
@@ -56,6 +57,11 @@ class Setup:
         """Channel -> what a message over its first provider costs by the config; those without a `cost` are not in it."""
         first = {each.channel: self.config.providers.get(each.provider) for each in reversed(self.loading.channels)}
         return {channel: float(table.cost) for channel, table in first.items() if table is not None and table.cost}
+
+    @property
+    def budgets(self) -> Budgets:
+        """What messages cost, and which share of a campaign's budget each channel may use."""
+        return Budgets(self.costs, self.config.shop.budget)
 
 
 def read_setup(path: Path, environ: Mapping[str, str], *, lenient: bool = False) -> Setup:

@@ -324,7 +324,7 @@ class ShopTable(Table):
     rates: Mapping[Annotated[str, BeforeValidator(_currency)], Positive] = Field({}, description="one unit of another currency")
     cac: Number = Field(0, description="what a new customer costs")
     margin: Share = Field(1, description="share of revenue that is margin")
-    budget: Mapping[Name, Share] = Field({}, description="by channel: at most this share of a campaign's cost; `homing plan` tells")
+    budget: Mapping[Name, Share] = Field({}, description="by channel: at most this share of a campaign's cost, or of its `[value] budget`")
     tiers: Mapping[Name, TierTable] = Field(
         {"high": TierTable(orders=3, value=500), "low": TierTable(orders=1, value=100)},
         description="high: at least both; low: at most orders and less than value; medium: the rest",

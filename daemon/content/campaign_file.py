@@ -22,6 +22,7 @@ from daemon.content.campaign_table import (
     Table,
     WhereChecker,
     WindowChecker,
+    amount,
     flag,
     hours,
     mailbox,
@@ -106,11 +107,13 @@ def _holdout(table: Table | None) -> float:
 def _value(table: Table | None) -> Worth | None:
     if table is None:
         return None
-    table.need("expect")
+    if "budget" not in table.table:
+        table.need("expect")
     nothing: Mapping[str, float] = {}
     expect = table.take("expect", share_by_tier, nothing)
+    budget = table.take("budget", amount, None)
     table.close()
-    return Worth(expect=expect) if expect else None
+    return Worth(expect=expect, budget=budget) if expect or budget is not None else None
 
 
 def _utm(table: Table | None) -> Mapping[str, str]:

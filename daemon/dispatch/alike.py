@@ -98,6 +98,9 @@ class Alike:
             return None
         if row.step in plan.acts or row.step in plan.named or (row.walk is not None and (plan.campaign.offers or plan.waiting)):
             return None
+        newest = self._plans.peek(row.campaign, row.newest)
+        if newest is not None and newest.campaign.value is not None and newest.campaign.value.budget is not None:
+            return None  # each takes its part of what is left
         person = facts_of(row, known, self._address_kinds)._replace(touches=())
         candidate = candidate_of(row, plan)._replace(expires_at=self._far)
         decision = decide(candidate, person, self._rules, self._now)

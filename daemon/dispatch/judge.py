@@ -11,12 +11,14 @@ from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from daemon.dispatch.alike import Alike
+from daemon.dispatch.budgeting import Budgeting
 from daemon.dispatch.channels import elsewhere, not_needed
 from daemon.dispatch.offering import Offering, minting
 from daemon.dispatch.subject import candidate_of, facts_of
 from daemon.dispatch.turns import waits_for_turn
 from daemon.dispatch.work import PlanBook
 from daemon.journey.profile import Shop
+from daemon.journey.worth import Budgets
 from daemon.links import CODES, Links
 from daemon.model.delivery import SECOND, Decision, Instant, Reason, State, Verdict
 from daemon.model.expression import Expression
@@ -51,6 +53,7 @@ class Resting(NamedTuple):
 
 
 _SHOP = Shop()
+_NO_BUDGETS = Budgets()
 
 
 class Judging:
@@ -59,12 +62,13 @@ class Judging:
     def __init__(
         self, rules: Rules, kinds: Mapping[str, str], limits: Mapping[str, Limits] | None = None,
         crowds: Mapping[str, Destinations] | None = None, rations: Mapping[str, Ration] | None = None,
-        shop: Shop = _SHOP, links: Links | None = None,
+        shop: Shop = _SHOP, links: Links | None = None, budgets: Budgets = _NO_BUDGETS,
     ) -> None:  # fmt: skip
         """By provider: `limits` of destinations, `crowds`: what is on its way to each of them, for those that are slow, `rations`: what a
-        warm-up allows. `shop`: what the tiers of recipients are counted by; `links`: has the secret that codes of offers are made from."""
+        warm-up allows. `shop`: what the tiers of recipients are counted by; `links`: has the secret that codes of offers are made from;
+        `budgets`: what messages cost, and what each channel may use of a campaign's budget."""
         self.limits, self.crowds, self.rations = limits or {}, crowds or {}, rations or {}
-        self.rules, self.shop = rules, shop
+        self.rules, self.shop, self.budgets = rules, shop, budgets
         self.mint: Mint = minting(links.secret(CODES)) if links is not None else no_codes
         self.kinds = {**dict.fromkeys(ACT_CHANNELS.values(), "recipient"), **ADDRESS_OF, **kinds}
         self.pushed: AbstractSet[str] = frozenset(channel for channel, kind in self.kinds.items() if kind == "push")
@@ -95,6 +99,7 @@ class Judgement:
         self._rationed: dict[str, int] = {}
         """Of each ceiling of a warm-up, what this claim has taken."""
         self._offering = Offering(judging.shop)
+        self._budgeting = Budgeting(judging.budgets, plans)
         self._wanting: dict[tuple[int, int, int], bool] = {}
         self.horizon = now - max(judging.rules.horizon, OWN.reach)
         self.contest = bool(judging.rules.caps)
@@ -107,6 +112,7 @@ class Judgement:
         push, offers = [], []
         pools: set[str] = set()
         trials: set[int] = set()
+        budgets: set[int] = set()
         conditions: dict[tuple[int, int, str], Expression] = {}
         for campaign, version in sorted(versions):
             plan = self._plans.get(campaign, version, fetch)
@@ -119,9 +125,11 @@ class Judgement:
                 pools.update(offer.pool for offer in plan.campaign.offers.values() if offer.pool is not None)
             if plan.waiting:
                 trials.add(campaign)
+            if self._budgeting.asks(campaign, version) is not None:
+                budgets.add(campaign)
             conditions |= {(campaign, version, step): expression for step, expression in plan.escalating.items()}
         self._plans.trim(len(versions))
-        return Needs(push, offers, frozenset(pools), sorted(trials), conditions, self._judging.shop, self._now)
+        return Needs(push, offers, frozenset(pools), sorted(trials), conditions, self._judging.shop, self._now, budgets=sorted(budgets))
 
     def wants_profile(self, row: DueRow) -> bool:
         """Do the words of this one (its version's, or the newest loaded) say what a profile knows?"""
@@ -201,6 +209,9 @@ class Judgement:
             decision = self._serve(row, decision, provider, facts)
             if candidate.held_out and decision.verdict is Verdict.SEND:
                 decision = ghost_of(decision)
+        cost = None
+        if decision.verdict is Verdict.SEND:
+            decision, cost = self._budgeting.look(row, decision, known)
         then = None
         if decision.verdict is Verdict.DROP:
             plan = self._plans.peek(row.campaign, row.version)
@@ -209,7 +220,7 @@ class Judgement:
         digest = row.email_hash if kind == "email" else row.phone_hash if kind == "phone" else None
         uncapped = candidate.transactional and bool(self._judging.rules.caps)
         push = known.push if kind == "push" else ()
-        return Judged(row, decision, state_after(decision), candidate.topic, label, provider, digest, uncapped, push, then)
+        return Judged(row, decision, state_after(decision), candidate.topic, label, provider, digest, uncapped, push, then, cost=cost)
 
     def _serve(self, row: DueRow, decision: Decision, provider: str, facts: PersonFacts) -> Decision:
         """A Send stands only if a provider serves the channel and the destination's bucket has room."""

@@ -23,6 +23,24 @@ class Prices(NamedTuple):
     costs: Mapping[str, float]
 
 
+class Budgets(NamedTuple):
+    """`costs`: as in `Prices`. `shares`: channel -> the share of a campaign's budget that it may use at most."""
+
+    costs: Mapping[str, float] = {}
+    shares: Mapping[str, float] = {}
+
+
+def over_budget(budget: float, share: float | None, cost: int, spent: int, over_channel: int) -> Mapping[str, Any] | None:
+    """The numbers by which one more message would exceed the campaign's budget, or the share of it that its channel has; None: it fits.
+    `cost`, `spent` (by all channels), `over_channel`: millionths."""
+    if spent + cost > round(budget * MICROS):
+        return {"of": "the campaign", "limit": budget, "spent": spent / MICROS, "cost": cost / MICROS}
+    if share is not None and over_channel + cost > round(budget * share * MICROS):
+        limit = round(budget * share, 6)
+        return {"of": "its channel", "limit": limit, "spent": over_channel / MICROS, "cost": cost / MICROS, "share": share}
+    return None
+
+
 def discount_of(offer: Offer, order: float) -> float:
     """What it takes off an order of this worth, as a share of it: percent and amounts; what else an offer costs is not known here."""
     share = 0.0
@@ -42,7 +60,7 @@ def below_cost(
     """The numbers by which a message is not worth its cost; None: it is, or nobody knows: a campaign that does not ask, a channel without
     a price, somebody without orders. `profile`: `orders`, and `value` in millionths."""
     cost, orders = prices.costs.get(channel, 0.0), profile.get("orders") or 0
-    if campaign.value is None or step.act is not None or cost <= 0 or orders <= 0:
+    if campaign.value is None or not campaign.value.expect or step.act is not None or cost <= 0 or orders <= 0:
         return None
     tier, order = tier_of(profile, prices.shop), (profile.get("value") or 0) / MICROS / orders
     offer = campaign.offers.get(offer_of(step, variant, tier) or "")

@@ -84,6 +84,7 @@ class Reason(StrEnum):
     ERASED = "erased"
     MERGED = "merged"
     BELOW_COST = "below_cost"
+    OVER_BUDGET = "over_budget"
     NO_ADDRESS = "no_address"
     INVALID_ADDRESS = "invalid_address"
     EXITED = "exited"
@@ -151,6 +152,7 @@ REASONS: Mapping[Reason, ReasonRule] = {
     Reason.COMPLAINED: ReasonRule(_X, State.DROPPED, "the recipient complained; never contact again"),
     Reason.ERASED: ReasonRule(_X, State.DROPPED, "the recipient was erased"),
     Reason.BELOW_COST: ReasonRule(_X, State.DROPPED, "the recipient is expected to bring less than the message costs: `[value]` of the campaign"),
+    Reason.OVER_BUDGET: ReasonRule(_H, State.HELD, "raise `budget` in the campaign's `[value]`, or the channel's share in `[shop] budget`; then `homing held release`"),
     Reason.MERGED: ReasonRule(_X, State.DROPPED, "the recipient was merged into another, whose own messages go on"),
     Reason.NO_ADDRESS: ReasonRule(_X, State.DROPPED, "the recipient has no address for this channel"),
     Reason.INVALID_ADDRESS: ReasonRule(_X, State.DROPPED, "correct the address in the source and drop a new job"),

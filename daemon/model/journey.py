@@ -225,9 +225,10 @@ class After:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worth:
     """`expect`: tier -> the share of its people whom one message is expected to bring back: who would bring less than his message costs
-    gets none."""
+    gets none; empty: nobody is asked. `budget`: what all messages of the campaign may cost together, in the shop's currency."""
 
-    expect: Mapping[str, float]
+    expect: Mapping[str, float] = field(default_factory=dict)
+    budget: float | None = None
 
 
 class SurveyKind(StrEnum):

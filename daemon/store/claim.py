@@ -27,6 +27,7 @@ from daemon.store.facts import NO_NEEDS, PUSHED, DueRow, Known, Needs, due_rows,
 from daemon.store.follow import Then, follow
 from daemon.store.issues import Reserved, Wanted, no_codes, reserve
 from daemon.store.lanes import DueLane, first_lanes, heads_of
+from daemon.store.outlay import Cost, set_aside
 from daemon.store.profiles import read_profiles
 from daemon.store.push import PushAddress
 from daemon.store.sql import fetch, ids, in_list, many
@@ -53,6 +54,8 @@ class Judged(NamedTuple):
     """Of a Send: the offer that it carries, to be set aside."""
     variant: str | None = None
     """The winner of an experiment that it waited for."""
+    cost: Cost | None = None
+    """Of a Send of a campaign with a budget: what is to be set aside."""
 
 
 class Claimed(NamedTuple):
@@ -258,6 +261,8 @@ def write_verdicts(conn: Connection, judged: Sequence[Judged], *, now: Instant, 
         decided.append((row.delivery, state.value, said, not_before, now, decision_json(decision), key, ended))
         history.append((row.delivery, reason.value, now, now, 1))
     many(conn, _VARIANT, ("b_id", "b_variant"), [(item.row.delivery, item.variant) for item in judged if item.variant is not None])
+    if costs := [item.cost for item in judged if item.cost is not None and item.decision.verdict is send]:
+        set_aside(conn, costs)
     put_due(conn, again)
     many(conn, _DECIDED, _DECIDED_NAMES, decided)
     many(conn, _HISTORY, _HISTORY_NAMES, history)

@@ -25,6 +25,7 @@ from daemon.store import schema as s
 from daemon.store.codes import free_codes
 from daemon.store.experiments import decided
 from daemon.store.issues import issues_of
+from daemon.store.outlay import Outlay, outlay_of
 from daemon.store.push import PushAddress, push_addresses
 from daemon.store.segment_sql import members_matching
 from daemon.store.sql import fetch, ids, in_list
@@ -110,7 +111,7 @@ class Holdings(NamedTuple):
 
 class Needs(NamedTuple):
     """What has to be known for some (campaign, version) pairs beside: `push` may turn to a push channel, `offers` have offers, with codes
-    of these `pools`. `trials`: campaigns of which some people wait for the winner of an experiment. `conditions`: (campaign, version, step)
+    of these `pools`. Of campaigns: `trials` has people who wait for a winner, `budgets` a budget. `conditions`: (campaign, version, step)
     -> whom its escalation is for, asked at `now`, with the tiers of `shop`; `reads`: nothing may be written for it."""
 
     push: Collection[tuple[int, int]] = ()
@@ -121,11 +122,10 @@ class Needs(NamedTuple):
     shop: Shop = Shop()
     now: Instant = 0
     reads: bool = False
+    budgets: Collection[int] = ()
 
 
 NO_NEEDS = Needs()
-
-
 _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 
@@ -142,7 +142,7 @@ class Known:
     as much).
     """
 
-    __slots__ = ("consents", "holdings", "left_out", "push", "reactions", "stays", "suppressions", "touches", "won")
+    __slots__ = ("consents", "holdings", "left_out", "outlay", "push", "reactions", "stays", "suppressions", "touches", "won")
 
     def __init__(
         self, touches: list[Touch], consents: Mapping[tuple[str, str], str] = _NOTHING,
@@ -151,6 +151,7 @@ class Known:
         self.touches, self.consents, self.suppressions, self.stays = touches, consents, suppressions, stays
         self.push: Sequence[PushAddress] = ()
         self.holdings: Holdings | None = None
+        self.outlay: Outlay | None = None
         self.won: Mapping[tuple[int, str, str], str] = _NOTHING
         self.reactions: Mapping[int, Mapping[str, Instant]] = _NOTHING
         self.left_out: AbstractSet[tuple[int, int, str]] = frozenset()
@@ -341,11 +342,20 @@ def known_of(
             known[person].push = addresses
     if needs.offers:
         _note_holdings(conn, known, rows, needs)
+    _note_for_all(conn, known, rows, needs)
+    return known
+
+
+def _note_for_all(conn: Connection, known: Mapping[int, Known], rows: Sequence[DueRow], needs: Needs) -> None:
+    """What is the same for all persons."""
     if needs.trials:
         won = {(campaign, *key): arm for campaign in needs.trials for key, arm in decided(conn, campaign).items()}
         for one in known.values():
             one.won = won
-    return known
+    if needs.budgets:
+        outlay = outlay_of(conn, needs.budgets, [row.delivery for row in rows])
+        for one in known.values():
+            one.outlay = outlay
 
 
 def _note_reactions(

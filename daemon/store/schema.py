@@ -34,6 +34,7 @@ segment, segment_member = schema_segments.segment, schema_segments.segment_membe
 segment_run, category_cycle = schema_segments.segment_run, schema_segments.category_cycle
 issue, code, code_pool, redemption = schema_offers.issue, schema_offers.code, schema_offers.code_pool, schema_offers.redemption
 experiment_result = schema_offers.experiment_result
+outlay, outlaid = schema_offers.outlay, schema_offers.outlaid
 notice, notice_target = schema_notices.notice, schema_notices.notice_target
 product, bought, wanted = schema_products.product, schema_products.bought, schema_products.wanted
 product_pair, bestseller = schema_products.product_pair, schema_products.bestseller

@@ -92,3 +92,9 @@ experiment_result = _table(
 """What an experiment came to. `trial`: digest of its arms and metric, so that another experiment on the same step is another one.
 `slice` "": all its people, else those of a tier. `body`: JSON of hypothesis, arms, numbers, as of `looked_at`; a decision is never taken
 back by a later look."""
+
+outlay = _table("outlay", _int("campaign", key=True), _text("channel", key=True), _int("micros"), clustered=True)
+"""What the messages of campaigns with a budget cost so far, set aside by their claims; in millionths of the shop's currency."""
+
+outlaid = _table("outlaid", _int("delivery", key=True))
+"""The deliveries that are counted in `outlay`."""

@@ -13,6 +13,7 @@ from daemon.dispatch.offering import minting
 from daemon.dispatch.outcome import to_result
 from daemon.dispatch.work import Envelope, PlanBook
 from daemon.ids import encode_id
+from daemon.journey.worth import Budgets
 from daemon.model.campaign import Campaign, CampaignStatus, Step
 from daemon.policy.rules import Rules, compile_rules
 from daemon.reports.explain import Explaining
@@ -69,6 +70,7 @@ class SeveralWorld:
         self.rules: Rules = compile_rules(inner.config)
         self.kinds = dict(KINDS)
         self.serving = dict(SERVING)
+        self.budgets = Budgets()
         self.plans = PlanBook({})
         self.flights = Flights(lambda: inner.clock.wall, lambda now, highest: False)
         self.epoch = 0
@@ -89,7 +91,7 @@ class SeveralWorld:
         await self.inner.settle()
 
     def bind(self, now: int) -> Judgement:
-        return Judging(self.rules, self.kinds, {}).bind(self.plans, self.serving, set(self.serving), now)
+        return Judging(self.rules, self.kinds, {}, budgets=self.budgets).bind(self.plans, self.serving, set(self.serving), now)
 
     async def claim(self) -> ClaimResult:
         self.epoch += 1

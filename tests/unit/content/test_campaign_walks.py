@@ -136,6 +136,7 @@ goal = "post_reactivation"
 finish = "sunset"
 [value]
 expect = { default = 0.02, high = 0.05 }
+budget = 500
 [survey]
 kind = "csat"
 scale = "1-5"
@@ -170,7 +171,7 @@ def test_every_key_of_the_contract_is_read() -> None:
     assert campaign.prefer == ("tue-thu 09:00-12:00", "own")
     assert campaign.holdout == 0.1
     assert campaign.after == After(goal="post_reactivation", finish="sunset")
-    assert campaign.value == Worth(expect={"default": 0.02, "high": 0.05})
+    assert campaign.value == Worth(expect={"default": 0.02, "high": 0.05}, budget=500.0)
     assert campaign.survey == Survey(name="how-was-it", kind=SurveyKind.CSAT, low=1, high=5)
     assert campaign.has_walks
 
@@ -288,6 +289,7 @@ def test_digest_of_a_campaign_that_uses_nothing_of_it_is_what_it_was() -> None:
         ('purpose = "transactional"\n' + ENROL + STEP + "[holdout]\nshare = 0.1\n", "campaign.toml:8: holdout: is for marketing"),
         (ENROL + STEP + "[after]\nfinish = 'moon'\n", "campaign.toml:8: after.finish: must be"),
         (ENROL + STEP + "[value]\n", "campaign.toml:7: value.expect: missing"),
+        (ENROL + STEP + "[value]\nbudget = 0\n", "campaign.toml:8: value.budget: must be a number greater than 0"),
         (ENROL + STEP + "[value]\nexpect = 2\n", "campaign.toml:8: value.expect: must be a share between 0 and 1"),
         (ENROL + STEP + "[value]\nexpect = { high = 0.5 }\n", "campaign.toml:8: value.expect: needs default"),
         (ENROL + STEP + "[value]\nexpect = { default = 0.1, hihg = 0.5 }\n", 'campaign.toml:8: value.expect: no tier "hihg"'),
