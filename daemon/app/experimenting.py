@@ -16,9 +16,9 @@ from daemon.journey.profile import Shop
 from daemon.journey.trial import Finding
 from daemon.metrics import Metrics
 from daemon.model.delivery import DAY, HOUR, SECOND
-from daemon.reports.experiments import ALL, Counting, Trial, trials_of
+from daemon.reports.experiments import Counting, Trial, trials_of
 from daemon.service import Service
-from daemon.store.experiments import Result, keep_results, results, running, told_of_orders, tried, versions_of
+from daemon.store.experiments import Result, keep_results, looks, running, told_of_orders, tried, versions_of
 from daemon.store.writer import Lane, Writes
 from plugins.contract import Log
 
@@ -39,6 +39,7 @@ class Experimenting(Service):
         self._store, self._clock, self._log, self._metrics = store, clock, log, metrics
         self._shop, self._margin, self._decided = shop, margin, decided
         self._alarmed: set[tuple[int, str, str]] = set()
+        self._trials: dict[tuple[int, int], list[Trial]] = {}
 
     async def run(self) -> None:
         self.mark_ready()
@@ -52,19 +53,29 @@ class Experimenting(Service):
         """Look at all that were not looked at for a day. Returns how many."""
         now = self._clock.instant()
         looked = 0
-        if not (under_way := await self._store.read(running)):
+        if not (under_way := await self.under_way()):
             return looked
-        known = {(one.campaign, one.step, one.trial): one for _, one in await self._store.read(results) if one.slice == ALL}
-        for number, _, newest in under_way:
-            for trial in trials_of(number, newest, await self._store.read(versions_of, number)):
-                before = known.get((number, trial.step, trial.digest))
-                if before is None or (before.decided_at is None and now - before.looked_at >= LOOK):
-                    await self.look(trial)
-                    looked += 1
+        known = {(one.campaign, one.step, one.trial): one for one in await self._store.read(looks)}
+        for trial in under_way:
+            before = known.get((trial.campaign, trial.step, trial.digest))
+            if before is None or (before.decided_at is None and now - before.looked_at >= LOOK):
+                await self.look(trial)
+                looked += 1
         if looked:
-            found = [one.finding for _, one in await self._store.read(results) if one.slice == ALL]
+            found = [one.finding for one in await self._store.read(looks)]
             self._metrics.experiments({finding.value: 0 for finding in Finding} | Counter(found))
         return looked
+
+    async def under_way(self) -> list[Trial]:
+        """What is tried now. The versions of a campaign are read once for each that becomes its newest."""
+        kept: dict[tuple[int, int], list[Trial]] = {}
+        for number, newest in await self._store.read(running):
+            trials = self._trials.get((number, newest))
+            if trials is None:
+                trials = trials_of(number, newest, await self._store.read(versions_of, number))
+            kept[number, newest] = trials
+        self._trials = kept
+        return [trial for trials in kept.values() for trial in trials]
 
     async def look(self, trial: Trial) -> list[Result]:
         """Count all people of an experiment, and keep what that says."""

@@ -46,6 +46,8 @@ MOST_SECONDS = 60.0
 MOST_ROWS = 500
 ARCHIVED = "archived"
 NEVER = 1 << 62
+Seen = tuple[Sequence[Awaited], frozenset[int]]
+"""What waits, and the campaigns that have not taken all members of their segment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +89,7 @@ class WalkStage(Service):
         self._scarce, self._trusted, self._shop, self._gather_seconds = scarce, trusted, shop, gather_seconds
         self._costs, self._bell = costs, asyncio.Event()
         self._routes: dict[tuple[int, int], Route | None] = {}
+        self._seen: Seen | None = None
         self._prepared = self._put_off = False
         self._moving, self._settling = (Stride(clock.monotonic, first=100, least=20, most=MOST_ROWS) for _ in range(2))
 
@@ -106,9 +109,12 @@ class WalkStage(Service):
     async def run(self) -> None:
         self.mark_ready()
         while not self.stopping.is_set():
-            self._bell.clear()
-            next_at = await self._try_round()
+            seen, self._seen = self._seen, None
+            if seen is None:
+                self._bell.clear()
+            next_at = await self._try_round(seen)
             if next_at is None or next_at > self._clock.instant():
+                self._seen = None
                 self._signals.emit("idle")
                 await self._pause(next_at)
 
@@ -122,7 +128,7 @@ class WalkStage(Service):
         except TimeoutError:
             return
 
-    async def _try_round(self) -> Instant | None:
+    async def _try_round(self, seen: Seen | None) -> Instant | None:
         """A store out of reach ends the round, not the daemon: everything is a row that is still due. A clock that jumped ahead would
         walk everybody through to the end, for good."""
         if not self._trusted():
@@ -130,7 +136,7 @@ class WalkStage(Service):
         try:
             if (why := self._scarce()) is not None:
                 raise StoreUnavailableError(why)
-            next_at = await self.round()
+            next_at = await self.round(seen)
         except StoreUnavailableError as error:
             if not self._put_off:
                 self._log.error("walking_put_off", error=str(error))
@@ -139,15 +145,15 @@ class WalkStage(Service):
         self._put_off = False
         return next_at
 
-    async def round(self) -> Instant | None:
-        """A turn for each campaign. Returns when something is to be done next: in the past, if there is more now."""
+    async def round(self, seen: Seen | None = None) -> Instant | None:
+        """A turn for each campaign. Returns when something is to be done next: in the past, if there is more now. `seen`: what the round
+        before, which this one follows at once, saw at its end."""
         if not self._prepared:
             wanted = [(one.name, one.queue, one.priority) for one in self._standing()]
             await self._store.write(Lane.BULK, open_standing, wanted, self._clock.instant())
             self._prepared = True
-        waits = await self._store.read(awaited)
+        waits, entering = seen or await self._look()
         asking = await self._asking(waits)
-        entering = await self._entering(waits)
         done = 0
         for one in waits:
             if self.stopping.is_set():
@@ -155,13 +161,17 @@ class WalkStage(Service):
             done += await self._turn(one, asking.get(one.line.name, ()))
             if one.line.campaign in entering:
                 done += await self._enrol_members(one.line)
-        if done:
-            waits = await self._store.read(awaited)
+        if done or entering:
+            self._seen = waits, entering = await self._look()
         times = [at for one in waits for at in (one.going, one.over, one.fresh) if at is not None]
         next_at = min(times, default=None)
-        if await self._entering(waits):
+        if entering:
             return self._clock.instant()
         return next_at if done or next_at is None else max(next_at, self._clock.instant() + SECOND)
+
+    async def _look(self) -> Seen:
+        waits = await self._store.read(awaited)
+        return waits, await self._entering(waits)
 
     async def _turn(self, one: Awaited, asking: Sequence[Asking]) -> int:
         """What is due of a campaign, a bounded part of it. Returns how much was done."""

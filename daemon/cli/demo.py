@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from daemon.cli.demo_report import Outcome
 
 
-@command("demo", short_help="The whole of it on sample data, in a minute or two.")
+@command("demo", short_help="The whole of it on sample data; see --days.")
 @click.option("--keep", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Work in the new folder DIR and leave it.")
 @click.option("--at", metavar="TIME", help="Set the demo's clock to this instant (RFC 3339), to see another hour of the day.")
-@click.option("--days", type=click.IntRange(0, 400), default=0, help="First live so many days of the playbook ahead, in virtual time.")
+@click.option("--days", type=click.IntRange(0, 400), default=0, help="First live so many days of the playbook ahead, in virtual time (120: about a minute).")
 @click.option("--stay", is_flag=True, help="Leave daemon and inbox running until ^C.")
 def demo(cli: Cli, keep: Path | None, at: str | None, days: int, stay: bool) -> None:
     """Run the real daemon on the shipped sample against local providers of mail, SMS, web push and advertising audiences, and show what
     was sent, what waits until when, and what was dropped, and why.
 
     2,000 people in Jakarta, Kuala Lumpur, Tehran and unknown zones get mail, 222 of the best customers a push or an SMS; five jobs
-    through spool, command line and HTTP. Needs no config and no network. Exit code 1 if a provider's log shows a message that should
-    not have come.
+    through spool, command line and HTTP. Needs no config and no network, and takes about a minute. Exit code 1 if a provider's log
+    shows a message that should not have come.
     """
     offset = _offset(at)
     if keep is not None and keep.exists() and any(keep.iterdir()):

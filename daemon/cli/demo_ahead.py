@@ -18,6 +18,7 @@ from daemon.cli.rehearse import show
 from daemon.clock import SystemClock
 from daemon.ids import encode_id
 from daemon.model.campaign import CampaignStatus
+from daemon.model.delivery import State
 from daemon.sandbox.shop import Shop
 from daemon.sandbox.shop.crowd import ShopCrowd
 from daemon.sandbox.shop.moving_in import move_in
@@ -28,8 +29,7 @@ from daemon.store.rehearse import one_of_each
 from daemon.store.writer import Lane
 
 SIZE, SEED = 2_000, 2026
-PLAYBOOK = ("standard", "high_value", "cart", "replenish", "season", "deep_lapse", "post_reactivation", "nps")
-EXPLAINED = 8
+WAITS = "waits"
 CONFIG = """\
 [homing]
 state_dir = "var"
@@ -73,20 +73,22 @@ def look_ahead(cli: Cli, folder: Path, days: int, offset: int) -> Mapping[str, A
     began = clock.monotonic()
     today = datetime.combine(clock.now().date(), midnight.min, UTC)
     setup = read_setup(_furnish(folder), {})
+    playbook = sorted(setup.catalogue.versions)
     shop = Shop(SEED, SIZE, today)
     told: list[tuple[str, str, str]] = []
 
     async def prepare(daemon: Daemon) -> None:
         await move_in(shop, daemon)
-        for name in PLAYBOOK:
+        for name in playbook:
             await daemon.opened.store.write(Lane.EXIT, set_campaign_status, name, CampaignStatus.ACTIVE)
         await daemon.segmentation.service.evaluate(list(daemon.setup.segments.by_name))
 
     async def finish(daemon: Daemon) -> None:
-        for delivery, recipient, campaign, state, reason in (await daemon.opened.store.read(one_of_each, PLAYBOOK))[:EXPLAINED]:
+        for delivery, recipient, campaign, state, reason in await daemon.opened.store.read(one_of_each, playbook):
             found = await daemon.doors.explainer.explain(recipient, campaign)
             text = _told_of(found, encode_id(delivery)) or state
-            told.append((f"{state}{': ' if reason else ''}{reason}", f"{recipient} in {campaign}", text))
+            fate = WAITS if state == State.DUE else f"{state}: {reason}" if reason else state  # why one waits now, the text says
+            told.append((fate, f"{recipient} in {campaign}", text))
 
     campaigns = {name: version.campaign for name, version in setup.catalogue.versions.items()}
     crowd = ShopCrowd(shop, campaigns, days + 1)
@@ -111,8 +113,7 @@ def _furnish(folder: Path) -> Path:
     (place / "nobody.token").write_text("0" * 32, encoding="utf-8")  # a rehearsal calls nobody; a config without a token is none
     (place / "nobody.token").chmod(0o600)
     shutil.copy(Path(str(resources.files("daemon.sandbox") / "segments.toml")), place / "segments.toml")
-    for name in PLAYBOOK:
-        shutil.copytree(sample_campaigns() / name, place / "campaigns" / name, dirs_exist_ok=True)
+    shutil.copytree(sample_campaigns(), place / "campaigns", dirs_exist_ok=True)
     return place / "config.toml"
 
 

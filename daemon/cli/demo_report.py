@@ -23,8 +23,10 @@ from daemon.store.operate import DeliveryLine, delivery_lines
 SHOWN_ERRORS = 4
 WAITS = "waits"
 RETRY = "told to come later"
+TURN = "its turn"
 SAYINGS: Mapping[str, str] = {
     RETRY: "the provider asked for patience; tried again by itself",
+    TURN: "ends by itself when the recipient's own window opens, or a little later: not all go at that instant",
     "in_doubt": "the provider failed after the message: never sent again; `homing doubt list`",
     "accepted": "the provider took it",
 }
@@ -84,7 +86,7 @@ async def collect(stage: Stage, people: Sequence[Person], jobs: Sequence[SampleJ
 def what_became(line: DeliveryLine) -> tuple[str, str]:
     """(column, reason) of one delivery in the tables."""
     if line.state == "due":
-        return WAITS, line.reason or (RETRY if line.attempts else "window_closed")
+        return WAITS, line.reason or (RETRY if line.attempts else TURN)
     return line.state, line.reason or ""
 
 
@@ -93,7 +95,7 @@ def one_of_each(lines: Sequence[DeliveryLine], people: Mapping[str, Person]) -> 
     found: dict[str, DeliveryLine] = {}
     for line in lines:
         state, reason = what_became(line)
-        place = f", {people[line.recipient].place}" if state == WAITS and reason == "window_closed" else ""
+        place = f", {people[line.recipient].place}" if (state, reason) == (WAITS, TURN) else ""
         found.setdefault(f"{state}{': ' if reason else ''}{reason}{place}", line)
     return dict(sorted(found.items()))
 
@@ -156,7 +158,7 @@ def _places(outcome: Outcome) -> None:
         state, reason = what_became(line)
         column = {"accepted": "sent", WAITS: "waiting"}.get(state, state if state in ("held", "in_doubt") else "not sent")
         tallies[place][column] += 1
-        if reason == "window_closed":
+        if reason in (TURN, "window_closed"):
             until[place] = min(until.get(place, line.not_before), line.not_before)
     rows: list[Sequence[screen.Cell]] = []
     for place in sorted(tallies, key=lambda name: (name.startswith("unknown"), name)):
@@ -197,6 +199,8 @@ def _reasons(outcome: Outcome) -> None:
         remedy = REASONS[Reason(reason)].remedy if reason in set(Reason) else SAYINGS.get(reason or state, "")
         rows.append((state, reason or "-", n, until, remedy))
     screen.table(("what", "why", "count", "goes on", "what to do"), rows)
+    accepted = sum(receipt["accepted"] for receipt in outcome.receipts)
+    screen.say(f"{len(outcome.lines):,} messages for {accepted:,} accepted rows: whom one channel cannot reach gets one on the next.")
 
 
 def _judgement(outcome: Outcome) -> None:

@@ -48,7 +48,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "rehearse": ("daemon.cli.rehearse:rehearse", "The coming days, lived ahead on a copy of the store."),
     "world": ("daemon.cli.world:world", "A made-up shop to try things with."),
     "sandbox": ("daemon.cli.sandbox:sandbox", "Local mail, SMS, push and ad providers with an inbox page."),
-    "demo": ("daemon.cli.demo:demo", "The whole of it on sample data, in a minute or two."),
+    "demo": ("daemon.cli.demo:demo", "The whole of it on sample data; see --days."),
 }
 """Name -> (where the command is, its one line in `homing --help`)."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import zoneinfo
 from datetime import UTC, datetime, time, timedelta
+from functools import lru_cache
 from typing import Any
 
 from daemon.clock import to_datetime, to_instant
@@ -35,6 +36,7 @@ def parse_every(value: Any) -> str:
     return written
 
 
+@lru_cache(maxsize=512)
 def next_due(every: str, after: Instant, zone: str) -> Instant | None:
     """The first time of the schedule later than `after`; None: only on demand."""
     if every == DEMAND:

@@ -7,7 +7,7 @@ transaction failed would not be known.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from daemon.dispatch.line import Line
@@ -50,11 +50,11 @@ class _Told:
 
 
 class AtOnce:
-    """One claim's. `lines`: by provider."""
+    """One claim's. `lines`: those with room whose channels are such."""
 
-    def __init__(self, lines: Mapping[str, Line], plans: PlanBook) -> None:
+    def __init__(self, lines: Sequence[tuple[Line, AnswersAtOnce]], plans: PlanBook) -> None:
         self._plans = plans
-        self._told = {name: _Told(line, line.channel) for name, line in lines.items() if isinstance(line.channel, AnswersAtOnce)}
+        self._told = {line.provider: _Told(line, channel) for line, channel in lines}
 
     def __bool__(self) -> bool:
         """There are such channels."""

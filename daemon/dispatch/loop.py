@@ -66,7 +66,7 @@ class ClaimLoop:
         self._gather_seconds = gather_seconds
         self._store, self._clock, self._gate, self._fair, self.judging, self._plans = store, clock, gate, fair, judging, plans
         self._lines = dict(lines)
-        self._at_once = any(isinstance(line.channel, AnswersAtOnce) for line in self._lines.values())
+        self._at_once = {name: line.channel for name, line in self._lines.items() if isinstance(line.channel, AnswersAtOnce)}
         self._owner, self._log, self._metrics = owner, log, metrics
         self._woken = asyncio.Event()
         self._epoch = owner << 32
@@ -130,7 +130,7 @@ class ClaimLoop:
         def share(lanes: Sequence[DueLane]) -> Sequence[tuple[int, int]]:
             return self._fair.share(lanes, _want({lane.channel for lane in lanes}, providers, rooms, known))
 
-        at_once = AtOnce({line.provider: line for line in available} if self._at_once else {}, self._plans)
+        at_once = AtOnce([(line, self._at_once[line.provider]) for line in available if line.provider in self._at_once], self._plans)
         result = await self._store.write(
             Lane.CLAIM, claim_due, now=now, owner=self._owner, epoch=self._epoch, horizon=judge.horizon, share=share, judge=judge,
             contest=judge.contest, prepare=judge.prepare, pushed=judge.pushed, wants_profile=judge.wants_profile,

@@ -104,18 +104,27 @@ def in_order(happenings: Iterable[Happening]) -> list[Happening]:
 def orders_of(rows: Sequence[Happening], shop: Shop = Shop()) -> list[Order]:  # noqa: B008 - a constant
     """The orders in the order of their instants. `rows` in order; an order told twice (by page and by server) counts once, as the earlier
     one says; a cancelled one does not count."""
-    told: dict[str, Happening] = {}
     refunds: dict[str, list[Happening]] = {}
+    for row in rows:
+        if row.name == e.REFUND:
+            refunds.setdefault(order_key(row), []).append(row)
+    return [_order(key, row, refunds.get(key, ()), shop) for key, row in _told(rows).items()]
+
+
+def ordered_at(happenings: Iterable[Happening]) -> list[Instant]:
+    """The instants of `orders_of`, of rows in any order, without what they were worth."""
+    return [row.at for row in _told(in_order(row for row in happenings if row.name in e.ORDERS)).values()]
+
+
+def _told(rows: Iterable[Happening]) -> dict[str, Happening]:
+    told: dict[str, Happening] = {}
     gone: set[str] = set()
     for row in rows:
-        key = _key(row, "order_id")
         if row.name == e.ORDER:
-            told.setdefault(key, row)
-        elif row.name == e.REFUND:
-            refunds.setdefault(key, []).append(row)
+            told.setdefault(order_key(row), row)
         elif row.name == e.CANCELLED_ORDER:
-            gone.add(key)
-    return [_order(key, row, refunds.get(key, ()), shop) for key, row in told.items() if key not in gone]
+            gone.add(order_key(row))
+    return {key: row for key, row in told.items() if key not in gone} if gone else told
 
 
 def _order(key: str, row: Happening, refunds: Sequence[Happening], shop: Shop) -> Order:

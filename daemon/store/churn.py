@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from sqlalchemy import Connection, bindparam, literal_column, select, update
 
 from daemon.journey.alive import History, Model, p_alive
-from daemon.journey.events import ORDER, ORDERS, VISITS
+from daemon.journey.events import ORDER, VISITS
 from daemon.journey.logistic import Logistic, probability
-from daemon.journey.profile import in_order, orders_of
+from daemon.journey.profile import ordered_at
 from daemon.journey.signs import MONTH, signs_of
 from daemon.journey.signs import NAMES as SIGNS
 from daemon.model.delivery import DAY, Instant
@@ -55,7 +55,7 @@ def order_times(conn: Connection, after: int, limit: int) -> tuple[list[list[Ins
     of persons are hashes, so that any stretch of them is a fair sample."""
     persons = [person for (person,) in fetch(conn, _BUYERS, ("after", "limit"), (after, limit))]
     known = weighty_events(conn, persons)
-    found = [[order.at for order in orders_of(in_order(row for row in known.get(person, ()) if row.name in ORDERS))] for person in persons]
+    found = [ordered_at(known.get(person, ())) for person in persons]
     return [times for times in found if times], persons[-1] if len(persons) == limit else None
 
 

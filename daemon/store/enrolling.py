@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -99,12 +99,15 @@ _INSERT = pouring(s.walk, (
 
 def enrol(
     conn: Connection, entry: Entry, entrants: Sequence[Entrant], now: Instant, *, job: int | None = None,
-    state: WalkState = WalkState.OPEN,
+    state: WalkState = WalkState.OPEN, undone: Callable[[Sequence[int]], Container[int]] = lambda _: (),
 ) -> Entered:  # fmt: skip
-    """Begin a walk for each who may enter, in order of the entrants. Each person at most once. `state` PLANNED: it stands still."""
+    """Begin a walk for each who may enter, in order of the entrants. Each person at most once. `state` PLANNED: it stands still.
+    `undone(persons)`: those of these, who may, whose reason to enter is over."""
     persons = sorted({one.person for one in entrants})
     walked = _walked(conn, entry, persons, now)
-    anchors = _anchors(conn, entry.anchor, ids(persons))
+    free = [person for person in persons if walked.get(person, 1) is not None]  # most of a segment walk, or walked, already
+    over = undone(free)
+    anchors = _anchors(conn, entry.anchor, ids(free)) if free else {}
     number = first = (value(conn, _LAST) or 0) + 1
     how: list[str] = []
     rows: list[tuple[object, ...]] = []
@@ -112,6 +115,9 @@ def enrol(
         occurrence = walked.get(person, 1)
         if occurrence is None:
             how.append(Reason.ALREADY_ENROLLED.value)
+            continue
+        if person in over:
+            how.append(Reason.EXITED.value)
             continue
         anchor = at if entry.anchor == EVENT else now if entry.anchor == ENTERED else anchors.get(person)
         begun = entry.begin(person, anchor, now)
@@ -145,12 +151,15 @@ _BEFORE = select(s.delivery.c.person, s.delivery.c.wave, s.delivery.c.state, s.d
 )
 
 
-def deliveries_before(conn: Connection, campaign: int, persons: Iterable[int]) -> dict[int, list[Before]]:
-    """The persons' earlier deliveries in this campaign."""
+_BEFORE_WALKS = _BEFORE.where(s.delivery.c.walk.is_(None))
+
+
+def deliveries_before(conn: Connection, campaign: int, persons: Collection[int], *, walks: bool = True) -> dict[int, list[Before]]:
+    """The persons' earlier deliveries in this campaign; `walks` False: those that were of no walk."""
     occurrences: dict[int, int] = dict(fetch(conn, _OCCURRENCES, ("b_campaign",), (campaign,)))
     found: dict[int, list[Before]] = defaultdict(list)
-    if occurrences:
-        for person, wave, *rest in fetch(conn, _BEFORE, ("waves", "persons"), (ids(occurrences), ids(persons))):
+    if occurrences and persons:
+        for person, wave, *rest in fetch(conn, _BEFORE if walks else _BEFORE_WALKS, ("waves", "persons"), (ids(occurrences), ids(persons))):
             found[person].append(Before(occurrences[wave], *rest))
     return found
 
@@ -165,12 +174,12 @@ def _walked(conn: Connection, entry: Entry, persons: Sequence[int], now: Instant
         is_open = state in (WalkState.OPEN.value, WalkState.PLANNED.value)
         may = taken_back or may_enter(None if is_open else ended, entry.again, now)
         latest[person] = (max(number, occurrence), free and may)
-    for person, messages in deliveries_before(conn, entry.campaign, persons).items():
+    unwalked = [person for person in persons if person not in latest or latest[person][1]]
+    for person, messages in deliveries_before(conn, entry.campaign, unwalked, walks=False).items():
         for one in messages:
-            if one.walk is None:
-                number, free = latest.get(person, (0, True))
-                may = one.state == State.CANCELLED.value or (one.state in FINAL and may_enter(one.ended_at, entry.again, now))
-                latest[person] = (max(number, one.occurrence), free and may)
+            number, free = latest.get(person, (0, True))
+            may = one.state == State.CANCELLED.value or (one.state in FINAL and may_enter(one.ended_at, entry.again, now))
+            latest[person] = (max(number, one.occurrence), free and may)
     return {person: number + 1 if free else None for person, (number, free) in latest.items()}
 
 

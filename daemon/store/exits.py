@@ -238,9 +238,10 @@ def undone_at(conn: Connection, campaign: int, persons: Iterable[int], after: In
     for name, filter in fetch(conn, _ENDS, ("campaign",), (campaign,)):
         filters[name].append(filter)
     found: dict[int, Instant] = {}
-    if not filters:
+    wanted = sorted(set(persons))
+    if not filters or not wanted:
         return found
-    given = ids(sorted(set(persons))), ids(sorted(filters)), after
+    given = ids(wanted), ids(sorted(filters)), after
     for person, name, at, properties in fetch(conn, _SINCE, ("persons", "names", "after"), given):
         if any(passes(filter, properties) for filter in filters[name]):
             found[person] = max(at, found.get(person, at))

@@ -166,6 +166,25 @@ def results(conn: Connection, campaign: str | None = None) -> list[tuple[str, Re
     return [(row[0], Result._make(row[1:])) for row in conn.execute(query)]
 
 
+class Look(NamedTuple):
+    """What is known of one experiment over all people, without the figures."""
+
+    campaign: int
+    step: str
+    trial: str
+    finding: str
+    looked_at: Instant
+    decided_at: Instant | None
+
+
+_LOOKS = select(*(_R[name] for name in Look._fields)).where(_R.slice == literal_column("''"))
+
+
+def looks(conn: Connection) -> list[Look]:
+    """Of all experiments that were ever looked at."""
+    return [Look(*row) for row in fetch(conn, _LOOKS)]
+
+
 _DECIDED = select(_R.step, _R.trial, _R.winner).where(
     _R.campaign == bindparam("campaign"), _R.slice == literal_column("''"), _R.winner.is_not(null())
 )
@@ -179,21 +198,18 @@ def decided(conn: Connection, campaign: int) -> dict[tuple[str, str], str]:
 _VERSIONS = select(s.campaign_version.c.version, s.campaign_version.c.body).where(s.campaign_version.c.campaign == bindparam("campaign"))
 _V = s.campaign_version.c
 _CAMPAIGNS = (
-    select(s.campaign.c.id, s.campaign.c.name, s.campaign.c.version)
-    .join(s.campaign_version, and_(_V.campaign == s.campaign.c.id, _V.version == s.campaign.c.version))
+    select(s.campaign.c.id, s.campaign.c.version)
     .where(
         s.campaign.c.status != literal_column("'draft'"), s.campaign.c.status != literal_column("'archived'"),
         s.campaign.c.name.not_like(literal_column("'job:%'")),
-        func.instr(_V.body, literal_column("'\"experiment\":{'")) > literal_column("0"),
     )
     .order_by(s.campaign.c.id)
 )  # fmt: skip
 
 
-def running(conn: Connection) -> list[tuple[int, str, int]]:
-    """(id, name, newest version) of the campaigns that have begun, are not archived and try something. The thousands that inline jobs
-    make are not looked at."""
-    return [(number, name, version) for number, name, version in fetch(conn, _CAMPAIGNS)]
+def running(conn: Connection) -> list[tuple[int, int]]:
+    """(id, newest version) of the campaigns that have begun and are not archived. The thousands that inline jobs make are not looked at."""
+    return [(number, version) for number, version in fetch(conn, _CAMPAIGNS)]
 
 
 _TRYING = (

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, literal_column, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from daemon.journey.events import CLICKED, OPENED, ORDERS, REACTIONS, WEIGHTY, Happening
-from daemon.journey.profile import SCORE_PERIOD, Shop, Standing, add_up, in_order, orders_of, score
+from daemon.journey.events import CLICKED, OPENED, REACTIONS, WEIGHTY, Happening
+from daemon.journey.profile import SCORE_PERIOD, Shop, Standing, add_up, ordered_at, score
 from daemon.model.delivery import Instant
 from daemon.store import schema as s
 from daemon.store.meta import get_meta, set_meta
@@ -149,12 +149,12 @@ def _weighty_now(conn: Connection, persons: Sequence[int], now: Instant) -> dict
 
 
 def _find(conn: Connection, persons: Sequence[int], names: frozenset[str], found: dict[int, list[Happening]], since: Instant = -1) -> None:
-    """Add those of these names after `since`."""
+    """Add those of these names after `since`; of opens and clicks nothing is read of what they say."""
     numbers = [number for (number,) in fetch(conn, _NAMES, ("names",), (ids(sorted(names)),))]
     if not numbers:
         return
     for person, name, at, number, said in fetch(conn, _WEIGHTY, ("persons", "names", "since"), (ids(persons), ids(sorted(numbers)), since)):
-        found.setdefault(person, []).append(Happening(name, at, number, json.loads(said) if said else {}))
+        found.setdefault(person, []).append(Happening(name, at, number, json.loads(said) if said and name not in REACTIONS else {}))
 
 
 def reactions_of(conn: Connection, persons: Sequence[int]) -> dict[int, list[tuple[str, Instant]]]:
@@ -167,7 +167,7 @@ def reactions_of(conn: Connection, persons: Sequence[int]) -> dict[int, list[tup
 
 def _score(events: Sequence[Happening], reactions: Iterable[tuple[str, Instant]], now: Instant) -> tuple[int, Instant | None]:
     reactions = list(reactions)
-    orders = [order.at for order in orders_of(in_order(row for row in events if row.name in ORDERS))]
+    orders = ordered_at(events)
     clicks = [row.at for row in events if row.name == CLICKED] + [at for kind, at in reactions if kind == "clicked"]
     opens = [row.at for row in events if row.name == OPENED] + [at for kind, at in reactions if kind == "opened"]
     return score(orders, clicks, opens, now)

@@ -175,11 +175,17 @@ def accept_restore(conn: Connection, nonce: str) -> None:
     set_meta(conn, "nonce", nonce)
 
 
-_TOO_OLD = (
-    select(s.touch.c.person, s.touch.c.at, s.touch.c.delivery)
+LAST_PERSON = (1 << 63) - 1
+_STRETCH = (
+    select(s.touch.c.person)
     .where(s.touch.c.person > bindparam("after"))
     .order_by(s.touch.c.person)
-    .limit(500)
+    .offset(499)
+    .limit(1)
+)
+_TOO_OLD = (
+    select(s.touch.c.person, s.touch.c.at, s.touch.c.delivery)
+    .where(s.touch.c.person > bindparam("after"), s.touch.c.person <= bindparam("upto"), s.touch.c.at < bindparam("before"))
 )
 _DELETE_TOUCH = delete(s.touch).where(
     s.touch.c.person == bindparam("b_person"), s.touch.c.at == bindparam("b_at"), s.touch.c.delivery == bindparam("b_id")
@@ -187,16 +193,15 @@ _DELETE_TOUCH = delete(s.touch).where(
 
 
 def prune_touches(conn: Connection, now: Instant, kept: int, after: int) -> int | None:
-    """Delete touches that are `kept` microseconds old, a stretch of persons at a time. Returns the cursor, None at the end.
+    """Delete touches that are `kept` microseconds old, of a stretch of persons who have some 500. Returns the cursor, None at the end.
 
     The age is counted to the last step commit, if that is before `now`: a clock that is ahead must not make caps forget.
     """
     before = min(now, last_commit(conn)[1]) - kept
-    rows = conn.execute(_TOO_OLD, {"after": after}).all()
-    gone = many(conn, _DELETE_TOUCH, ("b_person", "b_at", "b_id"), [tuple(row) for row in rows if row[1] < before])
-    if len(rows) < 500:
-        return None
-    return int(rows[-1][0]) - (1 if gone and rows[0][0] != rows[-1][0] else 0)  # the last person's rows may go on
+    upto: int | None = value(conn, _STRETCH, ("after",), (after,))
+    given = after, LAST_PERSON if upto is None else upto, before
+    many(conn, _DELETE_TOUCH, ("b_person", "b_at", "b_id"), fetch(conn, _TOO_OLD, ("after", "upto", "before"), given))
+    return upto
 
 
 _V = s.campaign_version.c

@@ -15,7 +15,7 @@ from daemon.model.delivery import Instant
 from daemon.store import schema as s
 from daemon.store.enrolling import Entrant, Entry, enrol
 from daemon.store.exits import undone_at
-from daemon.store.meta import get_meta, set_meta
+from daemon.store.meta import get_meta, get_metas, set_meta
 from daemon.store.sql import fetch, ids, in_list
 
 _S, _M, _R = s.segment.c, s.segment_member.c, s.recipient.c
@@ -38,17 +38,12 @@ class _Place(NamedTuple):
     after: int | None
 
 
-def _place(conn: Connection, campaign: int) -> _Place | None:
-    kept = get_meta(conn, f"entering:{campaign}")
-    if kept is None:
-        return None
-    segment, at, after = kept.split()
-    return _Place(int(segment), int(at), None if after == "-" else int(after))
-
-
-def _goes_on(conn: Connection, campaign: int, segment: int, evaluated_at: Instant) -> _Place | None:
-    """Where to go on; None = nobody is new."""
-    place = _place(conn, campaign)
+def _goes_on(kept: str | None, segment: int, evaluated_at: Instant) -> _Place | None:
+    """Where to go on, by what is kept of the campaign's last page; None = nobody is new."""
+    place = None
+    if kept is not None:
+        number, at, after = kept.split()
+        place = _Place(int(number), int(at), None if after == "-" else int(after))
     if place is not None and place.segment == segment and place.after is not None:
         return place
     if place is not None and place.segment == segment and place.at >= evaluated_at:
@@ -61,20 +56,26 @@ def unentered(conn: Connection, wanted: Sequence[tuple[int, str]]) -> frozenset[
     if not wanted:
         return frozenset()
     known = {name: rest for name, *rest in fetch(conn, _EVALUATED, ("names",), (ids(sorted({name for _, name in wanted})),))}
+    kept = get_metas(conn, [_key(campaign) for campaign, _ in wanted])
     return frozenset(
-        campaign for campaign, name in wanted if name in known and _goes_on(conn, campaign, *known[name]) is not None
+        campaign for campaign, name in wanted if name in known and _goes_on(kept.get(_key(campaign)), *known[name]) is not None
     )
+
+
+def _key(campaign: int) -> str:
+    return f"entering:{campaign}"
 
 
 def enrol_members(conn: Connection, entry: Entry, segment: str, now: Instant, limit: int) -> tuple[int, int]:
     """The next members enter. Returns (how many were looked at, how many entered)."""
     found = fetch(conn, _EVALUATED, ("names",), (ids([segment]),))
-    place = _goes_on(conn, entry.campaign, found[0][1], found[0][2]) if found else None
+    place = _goes_on(get_meta(conn, _key(entry.campaign)), found[0][1], found[0][2]) if found else None
     if place is None:
         return 0, 0
     persons = [person for (person,) in fetch(conn, _PAGE, ("segment", "after", "n"), (place.segment, place.after, limit))]
-    undone = undone_at(conn, entry.campaign, persons, place.at)
-    entered = enrol(conn, entry, [Entrant(person) for person in persons if person not in undone], now)
+    entered = enrol(
+        conn, entry, [Entrant(person) for person in persons], now, undone=lambda free: undone_at(conn, entry.campaign, free, place.at)
+    )
     after = str(persons[-1]) if len(persons) == limit else "-"
-    set_meta(conn, f"entering:{entry.campaign}", f"{place.segment} {place.at} {after}")
+    set_meta(conn, _key(entry.campaign), f"{place.segment} {place.at} {after}")
     return len(persons), entered.how.count("entered")

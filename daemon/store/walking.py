@@ -64,8 +64,8 @@ _CAMPAIGNS = func.json_each(bindparam("campaigns")).table_valued("value", name="
 
 def _first_after(state: ColumnElement[Any], campaign: ColumnElement[Any]) -> ColumnElement[Any]:
     """The next campaign that has walks of a state with something to come: one step in the index."""
-    found = select(func.min(_W.campaign)).where(_W.state == state, _W.campaign > campaign, _W.next_at.is_not(None))
-    return found.scalar_subquery()
+    found = select(_W.campaign).where(_W.state == state, _W.campaign > campaign, _W.next_at.is_not(None))
+    return found.order_by(_W.campaign).limit(literal_column("1")).scalar_subquery()  # half of what min() takes
 
 
 _first_left = select(_STATES.c.value.label("state"), _first_after(_STATES.c.value, literal_column("-1")).label("campaign"))
@@ -73,28 +73,29 @@ _left = _first_left.cte("lefts", recursive=True)
 _left = _left.union_all(
     select(_left.c.state, _first_after(_left.c.state, _left.c.campaign)).where(_left.c.campaign.is_not(None))
 )
-_ALL_LEFT = select(_left.c.campaign).where(_left.c.campaign.is_not(None)).distinct()
+_first = select(_W.next_at).where(_W.state == _left.c.state, _W.campaign == _left.c.campaign, _W.next_at.is_not(None))
+_FIRST = _first.order_by(_W.next_at).limit(literal_column("1")).scalar_subquery()
+_NEXTS = select(_left.c.campaign, _left.c.state, _FIRST).where(_left.c.campaign.is_not(None))
 _LEFT = select(s.campaign.c.id, s.campaign.c.name, s.campaign.c.version, s.campaign.c.status).where(in_list(s.campaign.c.id, "campaigns"))
 
 
 def lines(conn: Connection) -> list[Line]:
     """All campaigns with walks that are not archived and done: those whose standing job is open, and those whose walks outlive it."""
+    return _lines(conn, _nexts(conn))
+
+
+def _nexts(conn: Connection) -> dict[tuple[int, str], Instant]:
+    """(campaign, state) -> when the first of its walks in that state is to be looked at, where there is one."""
+    return {(campaign, state): at for campaign, state, at in fetch(conn, _NEXTS, ("states",), (_ALL_STATES,))}
+
+
+def _lines(conn: Connection, nexts: Iterable[tuple[int, str]]) -> list[Line]:
     found = [Line._make((*row[:-1], bool(row[-1]))) for row in fetch(conn, _LINES)]
     standing = {line.campaign for line in found}
-    left = {number for (number,) in fetch(conn, _ALL_LEFT, ("states",), (_ALL_STATES,))}
-    if left := left - standing:
+    if left := {campaign for campaign, _ in nexts} - standing:
         rest = sorted(fetch(conn, _LEFT, ("campaigns",), (ids(sorted(left)),)))
         found += [Line(0, number, name, version, "", 0, status, runs=False) for number, name, version, status in rest]
     return found
-
-
-_NEXT = (
-    select(func.min(_W.next_at))
-    .where(_W.state == _STATES.c.value, _W.campaign == _CAMPAIGNS.c.value, _W.next_at.is_not(None))
-    .scalar_subquery()
-)
-_ALL_PAIRS = _CAMPAIGNS.join(_STATES, literal_column("1") == literal_column("1"))
-_EACH_NEXT = select(_CAMPAIGNS.c.value, _STATES.c.value, _NEXT).select_from(_ALL_PAIRS)
 
 
 class Awaited(NamedTuple):
@@ -112,16 +113,18 @@ _EACH_FRESH = select(_CAMPAIGNS.c.value, _FRESH)
 
 
 def awaited(conn: Connection) -> list[Awaited]:
-    """What waits, and until when: an index look-up a line and state, all in three statements, since it is asked all the time."""
-    there = lines(conn)
-    campaigns = ids([line.campaign for line in there])
-    nexts = {(campaign, state): at for campaign, state, at in fetch(conn, _EACH_NEXT, ("campaigns", "states"), (campaigns, _ALL_STATES))}
-    fresh = dict(fetch(conn, _EACH_FRESH, ("campaigns",), (campaigns,)))
+    """What waits, and until when: an index look-up a line and state that there are, since it is asked all the time."""
+    nexts = _nexts(conn)
+    there = _lines(conn, nexts)
+    fresh = dict(fetch(conn, _EACH_FRESH, ("campaigns",), (ids([line.campaign for line in there]),)))
+    overs: dict[int, Instant] = {}
+    for (campaign, state), at in nexts.items():
+        if state in ENDED:
+            overs[campaign] = min(at, overs.get(campaign, at))
     found = []
     for line in there:
-        over = min((at for state in ENDED if (at := nexts[line.campaign, state]) is not None), default=None)
         moves = line.runs or line.status == "archived"
-        going = nexts[line.campaign, WalkState.OPEN.value]
+        going, over = nexts.get((line.campaign, WalkState.OPEN.value)), overs.get(line.campaign)
         found.append(Awaited(line, going if moves else None, over, fresh[line.campaign] if moves else None))
     return found
 

@@ -23,7 +23,7 @@ from daemon.model.journey import Experiment, Goal, Metric, Variant
 from daemon.reports.experiments import trials_of
 from daemon.reports.named import Reporting
 from daemon.store import schema as s
-from daemon.store.experiments import decided, results, running
+from daemon.store.experiments import decided, results
 from daemon.store.sql import many
 from daemon.store.writer import Lane
 from tests.stages.intake_world import IntakeWorld
@@ -118,7 +118,7 @@ async def test_a_winner_is_named_kept_and_not_looked_at_again(world: World) -> N
     assert await world.inner.sql("SELECT * FROM experiment_result") == before
 
 
-async def test_campaigns_without_one_are_not_read(world: World) -> None:
+async def test_campaigns_without_one_are_not_looked_at(world: World) -> None:
     """Only those that try something, have begun, and are no inline job's."""
     await world.fill([*people("product", 5, 1)], campaign())
     plain = CampaignVersion.of(Campaign(name="plain", steps=(Step(name="offer", channels=("email",)),)), {}).to_json()
@@ -133,7 +133,7 @@ async def test_campaigns_without_one_are_not_read(world: World) -> None:
             conn.execute(insert(s.campaign_version).values(campaign=number, version=1, digest="d", body=body, loaded_at=1))
 
     await world.inner.store.write(Lane.BULK, write)
-    assert await world.inner.store.read(running) == [(9, "back", 1), (23, "bare", 1)]
+    assert [trial.campaign for trial in await world.service.under_way()] == [9, 23]
 
 
 async def test_an_undecided_one_is_looked_at_daily(world: World) -> None:
