@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @command("demo", short_help="The whole of it on sample data; see --days.")
 @click.option("--keep", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Work in the new folder DIR and leave it.")
 @click.option("--at", metavar="TIME", help="Set the demo's clock to this instant (RFC 3339), to see another hour of the day.")
-@click.option("--days", type=click.IntRange(0, 400), default=0, help="First live so many days of the playbook ahead, in virtual time (120: about a minute).")
+@click.option("--days", type=click.IntRange(0, 400), default=0, help="First live so many days of the playbook ahead (120: a minute).")
 @click.option("--stay", is_flag=True, help="Leave daemon and inbox running until ^C.")
 def demo(cli: Cli, keep: Path | None, at: str | None, days: int, stay: bool) -> None:
     """Run the real daemon on the shipped sample against local providers of mail, SMS, web push and advertising audiences, and show what
