@@ -338,7 +338,7 @@ WALKS = (
     _bug("undone-trigger-begins", "What undid a trigger before it was looked at does not count.", WALK_LAYER,
          ("daemon.store.triggers", "        if word is None and undone.get(one.person, one.at) > one.at:\n", "        if word is None and one.person < 0:\n")),
     _bug("bought-since-the-evaluation", "Who bought after his segment was evaluated enters its campaign all the same.", WALK_LAYER,
-         ("daemon.store.segment_entry", "[Entrant(person) for person in persons if person not in undone]", "[Entrant(person) for person in persons]")),
+         ("daemon.store.segment_entry", "undone_at(conn, entry.campaign, free, place.at)", "()")),
     _bug("exit-unguarded", "An event that ends a walk does not stop what is claimed of it.", WALK_LAYER,
          (EVENTS, " | concerned.ended)\n", ")\n")),
     _bug("ended-walk-claimed", "What waits of a walk that has ended is sent.", WALK_LAYER,
