@@ -22,7 +22,7 @@ ARGS ?=
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name what; do printf '  %-14s%s\n' "$$name" "$$what"; done
 
-demo: $(READY_TO_RUN)  ## live 120 days of the playbook ahead, then run the real daemon on the shipped sample against local providers (two minutes; four on a busy machine)
+demo: $(READY_TO_RUN)  ## live 120 days of the playbook ahead, then run the real daemon on the shipped sample against local providers (a minute; five on a busy machine)
 	$(VENV)/bin/homing demo --days 120 $(ARGS)
 
 test: $(READY_TO_TEST)  ## run all tests, in two processes

@@ -245,7 +245,7 @@ PEOPLE = (
     _bug("purchase-unguarded", "A purchase does not stop what is claimed.", PEOPLE_LAYER,
          (EVENTS, "    raise_guards(conn, moved)\n", "")),
     _bug("last-told-order-counts", "An order that is told twice is what was told last.", PEOPLE_LAYER,
-         ("daemon.journey.profile", "            told.setdefault(key, row)\n", "            told[key] = row\n")),
+         ("daemon.journey.profile", "            told.setdefault(order_key(row), row)\n", "            told[order_key(row)] = row\n")),
     _bug("events-in-order-of-arrival", "Events count in the order in which they came.", PEOPLE_LAYER,
          ("daemon.journey.profile", "    return sorted(happenings, key=lambda row: (row.at, row.name in _ENDING, row.name, row.id))\n",
           "    return list(happenings)\n")),
