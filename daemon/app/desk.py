@@ -101,7 +101,7 @@ class Desk:
 
     async def _set_paused(self, name: str, *, paused: bool) -> Json:
         await self._known_queue(name)
-        await self._store.write(Lane.EXIT, operate.set_queue_paused, name, paused=paused)
+        await self._store.write(Lane.EXIT, operate.set_queue_paused, name, self._clock.instant(), paused=paused)
         self._hooks.wake()
         return self._queue(name, await self._known_queue(name))
 
@@ -137,7 +137,7 @@ class Desk:
         return shown(facts)
 
     async def _set_status(self, name: str, status: CampaignStatus) -> Json:
-        await self._store.write(Lane.EXIT, operate.set_campaign_status, name, status)
+        await self._store.write(Lane.EXIT, operate.set_campaign_status, name, status, self._clock.instant())
         self._hooks.wake()
         return listed(await self._facts(name))
 

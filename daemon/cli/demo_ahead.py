@@ -80,7 +80,7 @@ def look_ahead(cli: Cli, folder: Path, days: int, offset: int) -> Mapping[str, A
     async def prepare(daemon: Daemon) -> None:
         await move_in(shop, daemon)
         for name in playbook:
-            await daemon.opened.store.write(Lane.EXIT, set_campaign_status, name, CampaignStatus.ACTIVE)
+            await daemon.opened.store.write(Lane.EXIT, set_campaign_status, name, CampaignStatus.ACTIVE, clock.instant())
         await daemon.segmentation.service.evaluate(list(daemon.setup.segments.by_name))
 
     async def finish(daemon: Daemon) -> None:

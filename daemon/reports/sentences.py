@@ -157,7 +157,22 @@ class Teller:
         template = ENDED.get(reason) or f"Not sent: {_remedy(reason)}."
         if reason == Reason.NOT_NEEDED and "where" in facts:
             template = "Not sent: what follows over this channel is only for those with {where}."
+        if reason == Reason.LATE:
+            template, facts = self._late(template, facts)
         return template.format_map(_Facts(self._words(facts, channel, None), expires=self.when(expires)))
+
+    def _late(self, template: str, facts: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+        """A pause does not make a message's life longer; who asked for it, and when."""
+        if facts.get("waited_for") == Reason.PAUSED_BY_RECIPIENT:
+            asked = self.when(self._instant(facts.get("until")))
+            return "Not sent: the recipient asked for a pause until {until}, which is after its end on {expires}.", {"until": asked}
+        if "paused_at" not in facts:
+            return template, facts
+        kind = next(kind for kind in ("campaign", "queue", "job") if kind in facts)
+        began, went_on = (self._instant(facts.get(key)) for key in ("paused_at", "resumed_at"))
+        time = f"is paused since {self.when(began)}" if went_on is None else f"was paused from {self.when(began)} to {self.when(went_on)}"
+        words = {"kind": kind, "name": facts[kind], "time": time}
+        return "Not sent: the {kind} {name} {time}, and its end on {expires} fell into that.", words
 
     def held(self, reason: str, facts: Mapping[str, Any]) -> str:
         """Waits for an operator or for data."""

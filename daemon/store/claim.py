@@ -28,6 +28,7 @@ from daemon.store.follow import Then, follow
 from daemon.store.issues import Reserved, Wanted, no_codes, reserve
 from daemon.store.lanes import DueLane, first_lanes, heads_of
 from daemon.store.outlay import Cost, set_aside
+from daemon.store.pauses import pauses_over
 from daemon.store.profiles import read_profiles
 from daemon.store.push import PushAddress
 from daemon.store.sql import fetch, ids, in_list, many
@@ -177,7 +178,7 @@ def claim_due(
     if len(rows) != len(heads):
         mine = {row.delivery for row in rows}
         raise LookupError(f"due rows without a delivery: {[head[2] for head in heads if head[2] not in mine][:5]}")
-    sends: Sequence[Send] = write_verdicts(conn, judged, now=now, epoch=epoch, mint=mint)
+    sends: Sequence[Send] = write_verdicts(conn, name_pauses(conn, judged, now), now=now, epoch=epoch, mint=mint)
     others = [item.decision for item in judged if item.decision.verdict is not Verdict.SEND]
     counts: Counter[tuple[Verdict, Reason | None]] = Counter([(decision.verdict, decision.reason) for decision in others])
     if sends:
@@ -219,6 +220,19 @@ def _count_anew(conn: Connection, persons: Collection[int]) -> Collection[int]:
     """What is claimed for these persons already, and must respect the caps, was judged with one touch less in its count than there
     will be: it loses its leave, and is decided anew. Returns those whose guard was raised."""
     return {person for (person,) in fetch(conn, _COUNT_ANEW, ("persons",), (ids(sorted(persons)),))} if persons else ()
+
+
+def name_pauses(conn: Connection, judged: Sequence[Judged], now: Instant) -> Sequence[Judged]:
+    """What is late because its campaign, queue or job was paused says so in its facts."""
+    late = [item.row for item in judged if item.decision.reason is Reason.LATE and item.row.expires_at <= now]
+    over = pauses_over(conn, late) if late else {}
+    if not over:
+        return judged
+    return [
+        item if (pause := over.get(item.row.delivery)) is None
+        else item._replace(decision=item.decision._replace(facts={**item.decision.facts, **pause}))
+        for item in judged
+    ]  # fmt: skip
 
 
 def write_verdicts(conn: Connection, judged: Sequence[Judged], *, now: Instant, epoch: int, mint: Mint = no_codes) -> list[Send]:

@@ -22,7 +22,7 @@ from daemon.errors import StateHeldError, StoreBrokenError, StoreUnavailableErro
 from daemon.store import failures
 from daemon.store.schema import metadata
 
-SCHEMA_VERSION = "0021"
+SCHEMA_VERSION = "0022"
 """The migration that adds up to `schema.metadata`."""
 
 OLDEST_SQLITE = (3, 33)

@@ -20,6 +20,7 @@ from daemon.model.job import JobState, Receipt, RowError
 from daemon.store import schema as s
 from daemon.store.campaigns import Loaded, register
 from daemon.store.enrolling import STANDING, WALKS, refuse_standing
+from daemon.store.pauses import note_pause
 from daemon.store.sql import fetch, ids, in_list, many, rows, value
 from daemon.store.walk_jobs import count_again
 
@@ -242,11 +243,12 @@ def _present(conn: Connection, key: str) -> tuple[Any, JobState]:
     return row, JobState(row.state)
 
 
-def pause_job(conn: Connection, key: str) -> Receipt:
+def pause_job(conn: Connection, key: str, now: Instant) -> Receipt:
     """Nothing of it is sent until it is resumed; what is handed over may still go. A second time changes nothing."""
     row, state = _present(conn, key)
     if state in (JobState.RECEIVING, JobState.ACCEPTED):
         _set_state(conn, row, JobState.PAUSED)
+        note_pause(conn, "job", key, now, paused=True)
     elif state is JobState.HELD:
         raise GuardRefusedError(f'the job "{key}" is held ({row.reason}): nothing of it is sent, so there is nothing to pause')
     elif state is not JobState.PAUSED:
@@ -254,11 +256,12 @@ def pause_job(conn: Connection, key: str) -> Receipt:
     return _receipt(_present(conn, key)[0])
 
 
-def resume_job(conn: Connection, key: str) -> Receipt:
+def resume_job(conn: Connection, key: str, now: Instant) -> Receipt:
     """A paused job goes on. A second time changes nothing."""
     row, state = _present(conn, key)
     if state is JobState.PAUSED:
         _set_state(conn, row, JobState.ACCEPTED if row.expanded else JobState.RECEIVING)
+        note_pause(conn, "job", key, now, paused=False)
     elif state is JobState.HELD:
         remedy = f"check it, then `homing held release --job {key} --expect N`"
         raise GuardRefusedError(f'the job "{key}" is held ({row.reason}), not paused; {remedy}')

@@ -22,6 +22,7 @@ from daemon.store import schema as s
 from daemon.store.enrolling import WALKS
 from daemon.store.held import WAITING
 from daemon.store.jobs import cancel_job
+from daemon.store.pauses import note_pause
 from daemon.store.sql import fetch, value
 
 OPEN_JOBS = (JobState.RECEIVING.value, JobState.ACCEPTED.value, JobState.HELD.value, JobState.PAUSED.value)
@@ -95,11 +96,12 @@ def _earlier(a: Instant | None, b: Instant | None) -> Instant | None:
     return min((x for x in (a, b) if x is not None), default=None)
 
 
-def set_queue_paused(conn: Connection, name: str, *, paused: bool) -> None:
+def set_queue_paused(conn: Connection, name: str, now: Instant, *, paused: bool) -> None:
     """One row; pausing raises the queue's guard, so that nothing claimed before is handed over after."""
     statement = upsert(s.queue).values(name=name, paused=int(paused), guard=1)
     raised = {"paused": int(paused), "guard": s.queue.c.guard + 1}
     conn.execute(statement.on_conflict_do_update(index_elements=[s.queue.c.name], set_=raised))
+    note_pause(conn, "queue", name, now, paused=paused)
 
 
 def waiting_in_queue(conn: Connection, name: str) -> tuple[list[str], int]:
@@ -178,7 +180,7 @@ _MAY: Mapping[CampaignStatus, Sequence[CampaignStatus]] = {
 """New status -> the statuses it may follow."""
 
 
-def set_campaign_status(conn: Connection, name: str, status: CampaignStatus) -> None:
+def set_campaign_status(conn: Connection, name: str, status: CampaignStatus, now: Instant) -> None:
     """The operator's word; raises the campaign's guard. NotFoundError; GuardRefusedError if it may not follow the present one."""
     old = conn.execute(select(s.campaign.c.status).where(s.campaign.c.name == name)).scalar()
     if old is None:
@@ -187,6 +189,7 @@ def set_campaign_status(conn: Connection, name: str, status: CampaignStatus) -> 
         raise GuardRefusedError(_refusal(name, CampaignStatus(old), status))
     if old != status:
         conn.execute(update(s.campaign).where(s.campaign.c.name == name).values(status=status.value, guard=s.campaign.c.guard + 1))
+        note_pause(conn, "campaign", name, now, paused=status is CampaignStatus.PAUSED)
 
 
 def _refusal(name: str, old: CampaignStatus, new: CampaignStatus) -> str:

@@ -21,7 +21,7 @@ from daemon.model.delivery import Decision, Instant, State
 from daemon.store import schema as s
 from daemon.store.audit import Progress, read_progress
 from daemon.store.campaigns import body_of
-from daemon.store.claim import Judged
+from daemon.store.claim import Judged, name_pauses
 from daemon.store.doubts import count_doubts
 from daemon.store.facts import NO_NEEDS, DueRow, Known, Needs, due_rows, known_of
 from daemon.store.feedback import FeedbackRow, feedback_of
@@ -288,4 +288,5 @@ def _decide_now(conn: Connection, deliveries: Sequence[DeliveryRow], now: Instan
     known = known_of(conn, rows, verdicts.horizon, verdicts.pushed, needs._replace(reads=True))
     together = [row for row in rows if row.delivery in takeable]
     groups = [together, *([row] for row in rows if row.delivery not in takeable)]
-    return {item.row.delivery: item.decision for group in groups if group for item in verdicts(group, known, frozenset())}
+    judged = [item for group in groups if group for item in verdicts(group, known, frozenset())]
+    return {item.row.delivery: item.decision for item in name_pauses(conn, judged, now)}

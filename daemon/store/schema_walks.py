@@ -70,3 +70,6 @@ trigger_event = _table(
     Index("trigger_event_due", "campaign", "due_at"),
 )
 """What may enrol somebody and was not looked at yet: written with the event, gone with the walk. `due_at`: not before."""
+
+pause = _table("pause", _text("kind", key=True), _text("name", key=True), _int("since", key=True), _int("until", null=True), clustered=True)
+"""When something was paused. `kind`: campaign | queue | job, `name` its name or key; `until` null: it still is."""

@@ -11,6 +11,7 @@ from daemon.clock import Clock
 from daemon.errors import NotFoundError
 from daemon.intake.accept import Arrival
 from daemon.intake.parse import Format
+from daemon.model.delivery import Instant
 from daemon.model.job import JobState, Receipt
 from daemon.store.jobs import cancel_job, list_jobs, pause_job, read_job, resume_job
 from daemon.store.receipts import job_json, receipt_json
@@ -108,15 +109,15 @@ class JobsApi:
         return job_json(job)
 
     async def pause(self, call: Call) -> dict[str, Any]:
-        return await self._control(pause_job, call)
+        return await self._control(pause_job, call, self._clock.instant())
 
     async def resume(self, call: Call) -> dict[str, Any]:
-        return await self._control(resume_job, call)
+        return await self._control(resume_job, call, self._clock.instant())
 
     async def cancel(self, call: Call) -> dict[str, Any]:
         return await self._control(cancel_job, call)
 
-    async def _control(self, act: Any, call: Call) -> dict[str, Any]:
-        await self._store.write(Lane.EXIT, act, call.path["id"])
+    async def _control(self, act: Any, call: Call, *at: Instant) -> dict[str, Any]:
+        await self._store.write(Lane.EXIT, act, call.path["id"], *at)
         self._changed()
         return await self.show(call)

@@ -12,14 +12,17 @@ from daemon.clock import iso
 from daemon.dispatch.judge import Judgement, Judging
 from daemon.dispatch.work import PlanBook
 from daemon.errors import NotFoundError
+from daemon.model.campaign import CampaignStatus
 from daemon.model.delivery import DAY, HOUR, MINUTE, REASONS, SECOND, Decision, Reason, Verdict
 from daemon.policy.rules import compile_rules
+from daemon.policy.tz import utc_text
 from daemon.reports.explain import Explaining, render_text
 from daemon.reports.sentences import Teller
 from daemon.store.claim import claim_due, decision_json
 from daemon.store.feedback import Report, hear
 from daemon.store.flight import Flights, Kind, Result, Step
-from daemon.store.operate import set_queue_paused
+from daemon.store.jobs import pause_job, resume_job
+from daemon.store.operate import set_campaign_status, set_queue_paused
 from daemon.store.recover import begin
 from daemon.store.unsubscribe import unsubscribe
 from daemon.store.writer import Lane
@@ -267,8 +270,64 @@ async def test_who_waits_for_a_window_is_told_what_stops_it_besides(world: Expla
     assert (before["decision"], "Besides" in before["text"]) == ("defer", False)
     world.gate["kill_switch"] = "stop lies in the state folder"
     assert (await world.one("c-1"))["text"] == before["text"] + " Besides, all sending is stopped (kill_switch): see `homing status`."
-    await world.inner.store.write(Lane.EXIT, set_queue_paused, "lapsed-45", paused=True)
+    await world.inner.store.write(Lane.EXIT, set_queue_paused, "lapsed-45", NOW, paused=True)
     assert (await world.one("c-1"))["text"] == before["text"] + " Besides, the queue lapsed-45 is paused."
+
+
+async def _pause(world: ExplainWorld, kind: str, paused: bool) -> None:
+    now, write = world.inner.clock.wall, world.inner.store.write
+    match kind:
+        case "campaign":
+            await write(Lane.EXIT, set_campaign_status, "winback", CampaignStatus.PAUSED if paused else CampaignStatus.ACTIVE, now)
+        case "queue":
+            await write(Lane.EXIT, set_queue_paused, "lapsed-45", now, paused=paused)
+        case _:
+            await write(Lane.EXIT, pause_job if paused else resume_job, "j", now)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("campaign", "winback"), ("queue", "lapsed-45"), ("job", "j")])
+async def test_what_a_pause_made_late_says_so(world: ExplainWorld, kind: str, name: str) -> None:
+    """While it lasts, and after the claim that ended it: which pause, and from when to when."""
+    await world.drop(person())
+    clock, teller = world.inner.clock, Teller("Asia/Jakarta", NOW)
+    clock.wall = began = NOW + HOUR
+    await _pause(world, kind, True)
+    await _pause(world, kind, True)
+    clock.wall = NOW + 10 * DAY
+    found = await world.one("c-1")
+    assert found["text"].startswith(f"Will not be sent: the {kind} {name} is paused since {teller.when(began)}, and its end on ")
+    await _pause(world, kind, False)
+    went_on = clock.wall
+    clock.wall += HOUR
+    await world.claim()
+    found = await world.one("c-1")
+    assert (found["state"], found["reason"], found["facts"]["resumed_at"]) == ("expired", "late", utc_text(went_on))
+    assert found["text"].startswith(f"Not sent: the {kind} {name} was paused from {teller.when(began)} to {teller.when(went_on)}, and its end")
+
+
+async def test_what_is_late_beside_a_pause_is_not_laid_to_it(world: ExplainWorld) -> None:
+    """Its end came after the campaign had gone on again: something else was too slow."""
+    await world.drop(person())
+    for paused in (True, False):
+        await _pause(world, "campaign", paused)
+        world.inner.clock.wall += HOUR
+    world.inner.clock.wall = NOW + 10 * DAY
+    await world.claim()
+    found = await world.one("c-1")
+    assert (found["reason"], "paused_at" in found["facts"]) == ("late", False)
+    assert found["text"].startswith("Not sent: it could not go before its end on ")
+
+
+async def test_a_recipients_pause_past_the_end_is_named(world: ExplainWorld) -> None:
+    """The recipient asked for it: the sentence says who, and until when."""
+    await world.drop(person())
+    until = NOW + 30 * DAY
+    await world.inner.do(f"UPDATE recipient SET paused_until = {until}")
+    await world.claim()
+    found = await world.one("c-1")
+    assert (found["state"], found["reason"], found["facts"]["waited_for"]) == ("expired", "late", "paused_by_recipient")
+    asked = Teller("Asia/Jakarta", NOW).when(until)
+    assert found["text"].startswith(f"Not sent: the recipient asked for a pause until {asked}, which is after its end on ")
 
 
 async def test_an_unsubscribe_shows_at_once_and_after_the_drop(world: ExplainWorld) -> None:

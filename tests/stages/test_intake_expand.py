@@ -378,11 +378,11 @@ async def test_a_job_that_waits_for_its_instant(world: IntakeWorld) -> None:
 async def test_a_paused_job_is_read_but_not_released(world: IntakeWorld) -> None:
     """Resumed, it goes on; its receipt was final before."""
     await world.drop(job(12))
-    await world.store.write(Lane.INTAKE, pause_job, JOB)
+    await world.store.write(Lane.INTAKE, pause_job, JOB, NOW)
     await world.settle()
     view = await world.job(JOB)
     assert (view.receipt.state, view.expanded, view.deliveries) == (JobState.PAUSED, True, {"planned": 12})
-    await world.store.write(Lane.INTAKE, resume_job, JOB)
+    await world.store.write(Lane.INTAKE, resume_job, JOB, NOW)
     await world.settle()
     assert (await world.job(JOB)).deliveries == {"due": 12}
 

@@ -100,7 +100,7 @@ async def test_all_walks_of_an_archived_campaign_are_settled(opening: Opening) -
     await world.drop(*(person(each) for each in people), campaign="winback", id="job")
     await world.walk()
     for status in (CampaignStatus.PAUSED, CampaignStatus.ARCHIVED):
-        await world.inner.store.write(Lane.EXIT, set_campaign_status, "winback", status)
+        await world.inner.store.write(Lane.EXIT, set_campaign_status, "winback", status, world.inner.clock.wall)
     await world.walk()
     assert await world.inner.sql("SELECT state, settled, count(*) FROM walk GROUP BY 1, 2") == [("exited", 1, 130)]
     world.inner.clock.wall += 40 * DAY
@@ -111,7 +111,7 @@ async def test_all_walks_of_an_archived_campaign_are_settled(opening: Opening) -
 async def test_the_words_of_a_trigger_go_with_its_person(opening: Opening) -> None:
     """Also of one that waits for a paused campaign."""
     world = await opening(CART)
-    await world.inner.store.write(Lane.EXIT, set_campaign_status, "cart", CampaignStatus.PAUSED)
+    await world.inner.store.write(Lane.EXIT, set_campaign_status, "cart", CampaignStatus.PAUSED, world.inner.clock.wall)
     await told(world, (STARTED, 0), recipient="c-1")
     await told(world, (STARTED, 0), recipient="c-2")
     await world.inner.store.write(Lane.EXIT, lambda conn: erase_recipient(conn, "c-1", now=world.inner.clock.wall, source="test"))
@@ -155,7 +155,7 @@ async def test_a_campaign_that_is_brought_back_at_once_goes_on(opening: Opening)
     await world.drop(person("c-1"), campaign="winback", id="one")
     await world.walk()
     for status in (CampaignStatus.PAUSED, CampaignStatus.ARCHIVED):
-        await world.inner.store.write(Lane.EXIT, set_campaign_status, "winback", status)
+        await world.inner.store.write(Lane.EXIT, set_campaign_status, "winback", status, world.inner.clock.wall)
     await world.walk()
     assert (await world.inner.job("walks:winback")).receipt.state == "cancelled"
     await world.inner.do("UPDATE campaign SET status = 'active'")

@@ -186,10 +186,10 @@ async def test_a_pause_holds_and_the_gap_is_kept_after_it(opening: Opening) -> N
     world = await opening()
     await enter(world)
     await world.go()
-    await world.inner.store.write(Lane.EXIT, set_campaign_status, "winback", CampaignStatus.PAUSED)
+    await world.inner.store.write(Lane.EXIT, set_campaign_status, "winback", CampaignStatus.PAUSED, world.inner.clock.wall)
     await world.go(50 * DAY)
     assert await world.walks() == [("open", "reminder", None)]
-    await world.inner.store.write(Lane.EXIT, set_campaign_status, "winback", CampaignStatus.ACTIVE)
+    await world.inner.store.write(Lane.EXIT, set_campaign_status, "winback", CampaignStatus.ACTIVE, world.inner.clock.wall)
     await world.go()
     assert [step for step, _, _ in await world.steps()] == ["reminder", "offer"]
     await world.go(10 * DAY - HOUR)
@@ -202,10 +202,10 @@ async def test_an_exit_counts_while_the_campaign_is_paused(opening: Opening) -> 
     """Who buys is out."""
     world = await opening()
     await enter(world)
-    await world.inner.store.write(Lane.EXIT, set_queue_paused, "lapsed-45", paused=True)
+    await world.inner.store.write(Lane.EXIT, set_queue_paused, "lapsed-45", world.inner.clock.wall, paused=True)
     await world.go(HOUR)
     await world.happen(ORDER)
-    await world.inner.store.write(Lane.EXIT, set_queue_paused, "lapsed-45", paused=False)
+    await world.inner.store.write(Lane.EXIT, set_queue_paused, "lapsed-45", world.inner.clock.wall, paused=False)
     await world.go(60 * DAY)
     assert await world.walks() == [("converted", None, ORDER)]
     assert await world.steps() == []
@@ -217,7 +217,7 @@ async def test_an_archived_campaign_ends_its_walks_and_its_job(opening: Opening)
     await enter(world)
     await world.walk()
     for status in (CampaignStatus.PAUSED, CampaignStatus.ARCHIVED):
-        await world.inner.store.write(Lane.EXIT, set_campaign_status, "winback", status)
+        await world.inner.store.write(Lane.EXIT, set_campaign_status, "winback", status, world.inner.clock.wall)
     await world.walk()
     await world.inner.settle()
     assert await world.walks() == [("exited", "reminder", "archived")]

@@ -221,7 +221,7 @@ class StoreMachine(Machine):
             "cancel": (("receiving", "accepted", "paused", "held"), "cancelled"),
         }[how]
         with contextlib.suppress(GuardRefusedError):
-            self.do(act, job.key)
+            self.do(act, job.key, *([] if how == "cancel" else [self.now]))
         if job.state in from_:
             job.state, job.guard = to, job.guard + 1
             if how == "cancel":
@@ -248,14 +248,14 @@ class StoreMachine(Machine):
 
     @survives
     def order_a_queue(self, pick: int, paused: bool) -> None:
-        self.do(operate.set_queue_paused, QUEUES[pick], paused=paused)
+        self.do(operate.set_queue_paused, QUEUES[pick], self.now, paused=paused)
         queue = self.model.queues.setdefault(QUEUES[pick], Queue())
         queue.paused, queue.guard = paused, queue.guard + 1
 
     @survives
     def order_a_campaign(self, pick: int, status: CampaignStatus) -> None:
         campaign = self.model.campaigns[CAMPAIGNS[pick][0]]
-        self.do(operate.set_campaign_status, campaign.name, status)
+        self.do(operate.set_campaign_status, campaign.name, status, self.now)
         if campaign.status != status.value:
             campaign.status, campaign.guard = status.value, campaign.guard + 1
 

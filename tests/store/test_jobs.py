@@ -101,12 +101,12 @@ async def test_a_paused_job_is_not_claimed_and_what_is_claimed_is_not_handed_ove
     """One row with a raised guard; resumed, it goes on. Each a second time changes nothing."""
     await world.store.write(Lane.BULK, add_job, 1, people=[7, 8])
     [first, _] = (await world.claim()).claimed
-    await act(world, pause_job, "job-1")
-    assert (await act(world, pause_job, "job-1")).state is JobState.PAUSED
+    await act(world, pause_job, "job-1", NOW)
+    assert (await act(world, pause_job, "job-1", NOW)).state is JobState.PAUSED
     assert await world.step(grants=[first]) == frozenset()
     assert (await world.claim()).taken == 0
-    await act(world, resume_job, "job-1")
-    assert (await act(world, resume_job, "job-1")).state is JobState.ACCEPTED
+    await act(world, resume_job, "job-1", NOW)
+    assert (await act(world, resume_job, "job-1", NOW)).state is JobState.ACCEPTED
     assert len((await world.claim()).claimed) == 1
     assert await world.store.read(check_rows) == []
 
@@ -165,15 +165,15 @@ async def test_what_cannot_be_done_to_a_job_is_said(world: World) -> None:
     await world.store.write(Lane.BULK, add_job, 1, people=[7])
     for what in (pause_job, resume_job, cancel_job):
         with pytest.raises(NotFoundError):
-            await act(world, what, "nothing")
+            await act(world, what, "nothing", *([] if what is cancel_job else [NOW]))
     await world.sql("UPDATE job SET state = 'held', reason = 'count_mismatch'")
     for what in (pause_job, resume_job):
         with pytest.raises(GuardRefusedError, match="count_mismatch"):
-            await act(world, what, "job-1")
+            await act(world, what, "job-1", *([] if what is cancel_job else [NOW]))
     await world.sql("UPDATE job SET state = 'finished'")
     for what in (pause_job, resume_job, cancel_job):
         with pytest.raises(GuardRefusedError, match="finished"):
-            await act(world, what, "job-1")
+            await act(world, what, "job-1", *([] if what is cancel_job else [NOW]))
 
 
 async def test_jobs_are_listed_newest_first_in_pages(world: World) -> None:

@@ -239,11 +239,11 @@ def test_queue_facts_count_and_time(conn: Connection) -> None:
 
 def test_pausing_a_queue_raises_its_guard(conn: Connection) -> None:
     """What was claimed before the pause is refused at its handover; a queue without jobs can be paused too."""
-    operate.set_queue_paused(conn, "q1", paused=True)
-    operate.set_queue_paused(conn, "empty", paused=True)
+    operate.set_queue_paused(conn, "q1", NOW, paused=True)
+    operate.set_queue_paused(conn, "empty", NOW, paused=True)
     assert conn.execute(select(s.queue.c.paused, s.queue.c.guard).where(s.queue.c.name == "q1")).one() == (1, 1)
     assert operate.queue_facts(conn, NOW)["empty"].paused
-    operate.set_queue_paused(conn, "q1", paused=False)
+    operate.set_queue_paused(conn, "q1", NOW, paused=False)
     assert conn.execute(select(s.queue.c.paused, s.queue.c.guard).where(s.queue.c.name == "q1")).one() == (0, 2)
 
 
@@ -283,20 +283,20 @@ def test_campaign_status_follows_the_table(conn: Connection, old: str, new: str,
     """What may follow what; a refusal changes nothing and names the command that would help."""
     conn.execute(update(s.campaign).where(s.campaign.c.id == 1).values(status=old))
     if allowed:
-        operate.set_campaign_status(conn, "winback", CampaignStatus(new))
+        operate.set_campaign_status(conn, "winback", CampaignStatus(new), NOW)
     else:
         with pytest.raises(GuardRefusedError, match="winback"):
-            operate.set_campaign_status(conn, "winback", CampaignStatus(new))
+            operate.set_campaign_status(conn, "winback", CampaignStatus(new), NOW)
     status, guard = conn.execute(select(s.campaign.c.status, s.campaign.c.guard).where(s.campaign.c.id == 1)).one()
     assert (status, guard) == ((new, 6) if allowed else (old, 5))
 
 
 def test_same_status_again_is_no_change(conn: Connection) -> None:
     """Starting what runs is a success that raises no guard."""
-    operate.set_campaign_status(conn, "winback", CampaignStatus.ACTIVE)
+    operate.set_campaign_status(conn, "winback", CampaignStatus.ACTIVE, NOW)
     assert conn.execute(select(s.campaign.c.guard).where(s.campaign.c.id == 1)).scalar() == 5
     with pytest.raises(NotFoundError, match="homing campaigns list"):
-        operate.set_campaign_status(conn, "nothing", CampaignStatus.ACTIVE)
+        operate.set_campaign_status(conn, "nothing", CampaignStatus.ACTIVE, NOW)
 
 
 def test_backlog_counts_what_waits_in_open_jobs(conn: Connection) -> None:

@@ -214,7 +214,7 @@ class Rehearsal:
         shown: Any = await daemon.desk.show_campaign(name)
         if shown["status"] != CampaignStatus.ACTIVE.value:
             self.calendar.notes.append(f"campaign {name} is {shown['status']}: rehearsed as if it were started")
-            await daemon.opened.store.write(Lane.EXIT, set_campaign_status, name, CampaignStatus.ACTIVE)
+            await daemon.opened.store.write(Lane.EXIT, set_campaign_status, name, CampaignStatus.ACTIVE, daemon.clock.instant())
 
     # -- days
 
