@@ -3,6 +3,7 @@ it is shipped it does neither."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -156,3 +157,69 @@ async def test_a_cap_that_the_sequence_cannot_keep_lets_messages_end_unsent(tmp_
     assert world.got("c-1") == ["reminder"]
     assert [(step, state) for step, state, _ in await world.steps("c-1")][:2] == [("reminder", "accepted"), ("offer", "expired")]
     await world.close()
+
+
+async def test_an_offer_without_an_end_is_open_for_good(opening: Opening, mended: CampaignVersion) -> None:
+    """offer-without-end: a month after the mail of day 60 the code still holds; as shipped it is over after a week."""
+
+    def change(campaign: Campaign) -> Campaign:
+        endless = {name: replace(offer, valid=None) if name == "back15" else offer for name, offer in campaign.offers.items()}
+        return replace(steps(offer={"offer": {"default": "back15"}, "experiment": None})(campaign), offers=endless)
+
+    mistake = broken(change, lambda text: re.sub(r"\{\{[^}]*ends_at[^}]*\}\}", "soon", text))
+    assert "offer-without-end" in rules_of(mistake) - rules_of(mended)
+    world = await walked(await opening(mistake), 14)
+    assert world.got("c-1") == ["reminder", "offer"]
+    await world.live(12)
+    [(state, ends)] = await world.inner.sql("SELECT issue.state, issue.ends_at FROM issue JOIN recipient ON recipient.id = issue.person WHERE recipient.key = 'c-1' AND issue.step = 'offer'")
+    assert (state, ends) == ("open", None)
+
+
+async def test_the_same_offer_for_all_gives_the_best_no_more_than_anybody(opening: Opening, mended: CampaignVersion) -> None:
+    """same-offer-for-all: three orders of 60 or one, both are given fifteen percent; as shipped the medium tier gets twenty."""
+    mistake = broken(steps(offer={"offer": {"default": "back15"}, "experiment": None}, last={"offer": {"default": "back25"}}))
+    assert "same-offer-for-all" in rules_of(mistake) - rules_of(mended)
+    world = await opening(mistake, whole("post_reactivation"))
+    await world.bought(44, "c-1")
+    await world.bought(44, "c-2", orders=2, revenue=100)
+    await world.live(20)
+    given = dict(await world.inner.sql("SELECT recipient.key, issue.offer FROM issue JOIN recipient ON recipient.id = issue.person"))
+    assert given == {"c-1": "back15", "c-2": "back15"}
+
+
+@pytest.mark.parametrize("personal", [True, False])
+async def test_a_text_that_names_nobody_is_the_same_for_all(opening: Opening, mended: CampaignVersion, personal: bool) -> None:
+    """generic-text: two readers of two names get one text."""
+    version = mended if personal else broken(lambda campaign: campaign, impersonal)
+    assert ("generic-text" in rules_of(version)) != personal
+    world = await opening(version, whole("post_reactivation"))
+    await world.bought(44, "c-1", "c-2")
+    await world.know("c-2", first_name="Budi")
+    await world.live(4)
+    assert len(world.letters) == 2
+    assert len({each.message.text.split("http")[0] for each in world.letters}) == 1 + personal
+
+
+def impersonal(text: str) -> str:
+    """Without any word about its reader."""
+    return re.sub(r"\{\{ recipient\.[^}]*\}\}", "you", text)
+
+
+async def test_a_variable_that_nobody_has_holds_the_message(opening: Opening, mended: CampaignVersion) -> None:
+    """variable-nobody-has: nothing blank is sent; both wait for an operator."""
+    mistake = broken(lambda campaign: campaign, lambda text: text.replace("</div>", "{{ recipient.shoe_size }}</div>"))
+    assert "variable-nobody-has" in rules_of(mistake) - rules_of(mended)
+    world = await opening(mistake, whole("post_reactivation"))
+    await world.bought(44, "c-1")
+    with pytest.raises(AssertionError, match="shoe_size"):
+        await world.live(4)
+    assert world.letters == []
+
+
+async def test_an_sms_in_the_first_message_goes_to_who_is_a_month_away(opening: Opening, mended: CampaignVersion) -> None:
+    """sms-first: day 45 is a text message; as shipped the three are mails."""
+    mistake = broken(steps(reminder={"channels": ("sms",)}))
+    mistake = CampaignVersion.of(mistake.campaign, {**mistake.files, "reminder.sms.liquid": "Hi {{ recipient.first_name | default: 'you' }}. STOP"})
+    assert "sms-first" in rules_of(mistake) - rules_of(mended)
+    world = await walked(await opening(mistake, whole("post_reactivation")), 1)
+    assert {(each.step, each.message.channel) for each in world.letters} == {("reminder", "sms")}
