@@ -123,6 +123,15 @@ def test_plan_says_which_channel_is_over_its_share_of_the_cost(homing: CliWorld)
     assert "30%, over" in homing("plan", "sequence").out
 
 
+def test_plan_keeps_to_the_budget_of_the_campaign(homing: CliWorld) -> None:
+    """`[value] budget`: four people and two mails each for a cent; three cents are three mails, and the rest would be held."""
+    file = homing.folder / "campaigns" / "sequence" / "campaign.toml"
+    file.write_text(SEQUENCE.replace("[[step]]", "[value]\nbudget = 0.03\n[[step]]", 1), encoding="utf-8")
+    homing.ok("enqueue", "lapsed-45", str(homing.job("a", [row(f"c-{n}") for n in range(4)], campaign="sequence")))
+    plan = homing.ok("plan", "sequence")
+    assert plan["cost"] == 0.03
+
+
 def test_cap_that_the_sequence_uses_up_refuses_plan_and_start(homing: CliWorld) -> None:
     """Exit 77 with the step and the reason; nothing is started. With a cap that it keeps to, both go."""
     with_config(homing, '[[cap]]\nname = "monthly"\nlimit = 1\nrolling = "30d"\n')
