@@ -32,11 +32,11 @@ from daemon.store.campaigns import body_of
 from daemon.store.enrolling import Entry, open_standing
 from daemon.store.experiments import decided
 from daemon.store.habits import Habit, habits_of
-from daemon.store.segment_entry import enrol_members, unentered
+from daemon.store.segment_entry import enrol_members, look, unentered
 from daemon.store.settling import Settled, close_line, close_walks, settle_walks
 from daemon.store.triggers import take_triggers
-from daemon.store.walk_facts import inside_of, matching
-from daemon.store.walking import ENDED, Asking, Awaited, Line, Moved, Walking, awaited, due_walks, lines, move_walks, reactions
+from daemon.store.walk_facts import due_inside, matching
+from daemon.store.walking import ENDED, Asking, Awaited, Line, Moved, Walking, due_walks, lines, move_walks, reactions
 from daemon.store.waves import ID_BITS
 from daemon.store.writer import Lane, Writes
 from plugins.contract import Log
@@ -170,8 +170,13 @@ class WalkStage(Service):
         return next_at if done or next_at is None else max(next_at, self._clock.instant() + SECOND)
 
     async def _look(self) -> Seen:
-        waits = await self._store.read(awaited)
-        return waits, await self._entering(waits)
+        waits, entering = await self._store.read(look, self._wanted)
+        unknown = [one.line for one in waits if one.line.runs and (one.line.campaign, one.line.version) not in self._routes]
+        if unknown:
+            for line in unknown:
+                await self._route(line.campaign, line.version)
+            entering = await self._store.read(unentered, self._wanted(waits))
+        return waits, entering
 
     async def _turn(self, one: Awaited, asking: Sequence[Asking]) -> int:
         """What is due of a campaign, a bounded part of it. Returns how much was done."""
@@ -217,8 +222,10 @@ class WalkStage(Service):
     async def _go(self, line: Line, asking: Sequence[Asking]) -> int:
         """Some walks of a campaign move on."""
         now = self._clock.instant()
-        walks = await self._store.read(due_walks, line.campaign, [WalkState.OPEN.value], now, self._moving.rows())
-        known = await self._know(line, walks, asking)
+        newest = await self._route(line.campaign, line.version)
+        leaving = newest.campaign.exit.segments if newest is not None else ()
+        walks, inside = await self._store.read(due_inside, line.campaign, now, self._moving.rows(), leaving)
+        known = await self._know(line, walks, inside, asking)
         moves: list[Moved] = []
         prices = Prices(self._shop(), float(self._config.shop.margin), self._costs())
         for walk in walks:
@@ -234,20 +241,18 @@ class WalkStage(Service):
         self._signals.emit("walked", campaign=line.name)
         return len(moves)
 
-    async def _know(self, line: Line, walks: Sequence[Walking], asking: Sequence[Asking]) -> dict[int, Known]:
+    async def _know(
+        self, line: Line, walks: Sequence[Walking], inside: Mapping[int, Sequence[str]], asking: Sequence[Asking]
+    ) -> dict[int, Known]:
         """What is known of their people."""
         awaits: dict[str, int] = {}
         for one in asking:
             awaits[one.step] = min(one.after, awaits.get(one.step, one.after))
         persons = [walk.person for walk in walks]
-        newest = await self._route(line.campaign, line.version)
         routes = {version: await self._route(line.campaign, version) for version in sorted({walk.version for walk in walks})}
         reacted: Mapping[int, object] = {}
         if any(route is not None and route.campaign.after.finish is not None for route in routes.values()):
             reacted = await self._store.read(reactions, persons)
-        inside: Mapping[int, Sequence[str]] = {}
-        if newest is not None and newest.campaign.exit.segments:
-            inside = await self._store.read(inside_of, newest.campaign.exit.segments, persons)
         habits: Mapping[int, Habit] = {}
         if any(route is not None and route.preference.own for route in routes.values()):
             habits = await self._store.read(habits_of, persons, self._clock.instant() - MEMORY)
@@ -263,17 +268,17 @@ class WalkStage(Service):
             for walk in walks
         }  # fmt: skip
 
-    async def _entering(self, waits: Sequence[Awaited]) -> frozenset[int]:
-        """Campaigns that have not taken all members of their segment."""
+    def _wanted(self, waits: Sequence[Awaited]) -> list[tuple[int, str]]:
+        """Campaigns that take the members of a segment now, as far as their routes are known, and the segment."""
         wanted: list[tuple[int, str]] = []
         now = self._clock.instant()
         for one in waits:
-            route = await self._route(one.line.campaign, one.line.version) if one.line.runs else None
+            route = self._routes.get((one.line.campaign, one.line.version)) if one.line.runs else None
             if route is None or route.campaign.enrol.segment is None:
                 continue
             if opens_at(route.campaign) <= now < closes_at(route.campaign):
                 wanted.append((one.line.campaign, route.campaign.enrol.segment))
-        return await self._store.read(unentered, wanted) if wanted else frozenset()
+        return wanted
 
     async def _enrol_members(self, line: Line) -> int:
         """A page of the members of a campaign's segment enter."""

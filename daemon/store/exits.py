@@ -30,6 +30,9 @@ class Kind(StrEnum):
     TRIGGER = "trigger"
 
 
+_TRIGGER, _GOALS = Kind.TRIGGER.value, Kind.GOAL.value
+
+
 class Use(NamedTuple):
     """One row of `campaign_event`, without its campaign."""
 
@@ -147,7 +150,7 @@ def _keep_triggers(conn: Connection, kept: Iterable[EventRow], uses: Uses, now: 
         (campaign, row.person, row.at, now, row.name, row.properties)
         for row in kept
         for kind, campaign, filter in uses[row.name]
-        if kind == Kind.TRIGGER.value and passes(filter, row.properties)
+        if kind == _TRIGGER and passes(filter, row.properties)
     ]
     if not found:
         return False
@@ -168,7 +171,7 @@ def _end_walks(conn: Connection, kept: Iterable[EventRow], uses: Uses, now: Inst
     for row in kept:
         kinds: dict[int, set[str]] = defaultdict(set)
         for kind, campaign, filter in uses[row.name]:
-            if kind != Kind.TRIGGER.value and passes(filter, row.properties):
+            if kind != _TRIGGER and passes(filter, row.properties):
                 kinds[campaign].add(kind)
         if kinds:
             mine[row.person].append((row, kinds))
@@ -211,7 +214,7 @@ def end_of(walk: _Walk, told: Iterable[tuple[EventRow, set[str]]]) -> tuple[Endi
     for row, kinds in told:
         if row.at <= walk.since_at:
             continue
-        converts = Kind.GOAL.value in kinds and row.at >= walk.entered_at
+        converts = _GOALS in kinds and row.at >= walk.entered_at
         if converts:
             goal_at = row.at if goal_at is None else min(goal_at, row.at)
         ending = Ending(row.at, 0 if converts else 1, row.name)

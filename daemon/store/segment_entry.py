@@ -6,7 +6,7 @@ evaluation what would end a walk; who has become a member since is met after the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, select
@@ -17,6 +17,7 @@ from daemon.store.enrolling import Entrant, Entry, enrol
 from daemon.store.exits import undone_at
 from daemon.store.meta import get_meta, get_metas, set_meta
 from daemon.store.sql import fetch, ids, in_list
+from daemon.store.walking import Awaited, awaited
 
 _S, _M, _R = s.segment.c, s.segment_member.c, s.recipient.c
 _EVALUATED = select(_S.name, _S.id, _S.evaluated_at).where(in_list(_S.name, "names"), _S.evaluated_at.is_not(None))
@@ -64,6 +65,14 @@ def unentered(conn: Connection, wanted: Sequence[tuple[int, str]]) -> frozenset[
 
 def _key(campaign: int) -> str:
     return f"entering:{campaign}"
+
+
+def look(
+    conn: Connection, wanted: Callable[[Sequence[Awaited]], Sequence[tuple[int, str]]]
+) -> tuple[Sequence[Awaited], frozenset[int]]:  # fmt: skip
+    """What waits of all campaigns, and the `unentered` of those that `wanted` names."""
+    waits = awaited(conn)
+    return waits, unentered(conn, wanted(waits))
 
 
 def enrol_members(conn: Connection, entry: Entry, segment: str, now: Instant, limit: int) -> tuple[int, int]:

@@ -11,10 +11,12 @@ from sqlalchemy import Connection, bindparam, select
 from daemon.journey.profile import Shop
 from daemon.model.delivery import Instant
 from daemon.model.expression import Expression
+from daemon.model.journey import WalkState
 from daemon.store import schema as s
 from daemon.store.enrolling import walked_campaigns
 from daemon.store.segment_sql import members_matching
 from daemon.store.sql import fetch, ids, in_list
+from daemon.store.walking import Walking, due_walks
 
 _INSIDE = (
     select(s.segment_member.c.person, s.segment.c.name)
@@ -24,8 +26,15 @@ _INSIDE = (
 )
 
 
-def inside_of(conn: Connection, names: Collection[str], persons: Collection[int]) -> dict[int, list[str]]:
-    """Person -> which of these segments he is in, as they were last evaluated."""
+def due_inside(
+    conn: Connection, campaign: int, now: Instant, limit: int, names: Collection[str]
+) -> tuple[Sequence[Walking], Mapping[int, Sequence[str]]]:  # fmt: skip
+    """The open walks of a campaign that are to be looked at, and person -> which of these segments he is in, as last evaluated."""
+    walks = due_walks(conn, campaign, [WalkState.OPEN.value], now, limit)
+    return walks, _inside_of(conn, names, {walk.person for walk in walks})
+
+
+def _inside_of(conn: Connection, names: Collection[str], persons: Collection[int]) -> dict[int, list[str]]:
     found: dict[int, list[str]] = defaultdict(list)
     if names and persons:
         for person, name in fetch(conn, _INSIDE, ("names", "persons"), (ids(sorted(names)), ids(sorted(persons)))):
