@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from liquid import BoundTemplate
+from liquid.builtin.content import ContentNode
 from liquid.builtin.expressions import FilteredExpression
 from liquid.builtin.expressions.filtered import Filter
 from liquid.builtin.output import OutputNode
@@ -26,7 +27,7 @@ from daemon.content.hardened import HTML, OptionalPath, parse_template, walk_nod
 from daemon.content.locales import reads_rtl
 from daemon.content.quick import Quick, compile_quick
 from daemon.content.segments import Kind, MarkupError, Segment, Source, split_source
-from daemon.content.template_file import EMAIL, SMS, TemplateFile
+from daemon.content.template_file import EMAIL, SMS, TemplateFile, fault_of_head
 from daemon.content.variables import PROFILE_WORDS
 from daemon.errors import Problem, nearest
 
@@ -60,6 +61,8 @@ class Part:
     """What it reads from outside, once for each place."""
     quick: Quick | None = None
     """The fast form, where there is one."""
+    fixed: str | None = None
+    """What it says to everybody, if that is the same and may be said: no tag, no variable."""
 
     def line_of(self, error: LiquidError) -> int:
         offset = error.token.start_index if error.token and error.token.start_index >= 0 else 0
@@ -101,7 +104,7 @@ def compile_file(file: TemplateFile, *, channel: str, dress: Dress) -> Compiled 
     return Compiled(
         file=file.name,
         locale=dress.locale,
-        head={key: _quickened(part) for key, part in head.items() if part},
+        head={key: _fixed(_quickened(part)) for key, part in head.items() if part},
         html=_quickened(html) if html else None,
         text=_quickened(text),
         reads_rtl=reads_rtl(segment.text for segment in split_source(text.source.text) if segment.kind is Kind.TEXT),
@@ -119,6 +122,14 @@ def _of_profile(variable: Variable) -> bool:
 
 def _quickened(part: Part) -> Part:
     return replace(part, quick=compile_quick(part.template))
+
+
+def _fixed(part: Part) -> Part:
+    nodes = part.template.nodes
+    if not all(type(node) is ContentNode for node in nodes):
+        return part
+    text = "".join([node.text for node in nodes]).strip()  # type: ignore[attr-defined]
+    return replace(part, fixed=text) if text and fault_of_head(text) is None else part
 
 
 def needs_of(parts: Iterable[Part]) -> Iterator[Need]:

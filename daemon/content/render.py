@@ -228,6 +228,8 @@ class Renderer:
         )
 
     def _head_line(self, compiled: Compiled, key: str, part: Part, names: Mapping[str, object], setting: Setting) -> str:
+        if part.fixed is not None:
+            return part.fixed
         value = "".join(self._run(compiled, part, names, setting)).strip()
         line = part.source.lines[0]
         if not value:

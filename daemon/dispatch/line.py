@@ -256,10 +256,13 @@ class Line:
         if (domain := turn.open.pop(envelope.public_id, None)) is not None:
             self._in_hand -= 1
             self._ended_at(domain, seconds)
-            if self.capacity - self._held == self.capacity // 4:
+            capacity = self.capacity
+            if capacity - self._held == capacity // 4:
                 self._freed()  # room for a claim, long before a batch that hangs has ended
 
     def _ended_at(self, domain: str, seconds: float | None) -> None:
+        if not domain:
+            return
         self.destinations.let_go(domain)
         self.destinations.end(domain, seconds, self._clock.monotonic())
         if self.destinations.earned(domain):
@@ -312,20 +315,22 @@ class Line:
         if self._senders.idle and self._senders.busy < self._senders.places and self._ready:
             self._senders.call(1)
         self._metrics.outcome(self.provider, self.kind, type(outcome).__name__.lower())
-        if isinstance(outcome, Unknown):
-            self._log.warning("in_doubt", provider=self.provider, delivery=envelope.public_id, code=outcome.code, detail=outcome.detail)
-            self._troubled(outcome.code, outcome.detail)
-            turn.error()
-        elif isinstance(outcome, Deferred | Rejected) and outcome.scope == "operator":
-            self._stop(outcome)
-        elif isinstance(outcome, Deferred):
-            self.portion.deferred(envelope, outcome, now)
-            self._deferred(outcome, now, turn)
-        elif self.spare and seconds > CRAWL_SECONDS:
-            turn.error()  # an answer, but a crawling one, while another provider stands by
-        else:
-            self.trouble = None
-            self.breaker.succeeded(now)
+        match outcome:
+            case Unknown():
+                code, detail = outcome.code, outcome.detail
+                self._log.warning("in_doubt", provider=self.provider, delivery=envelope.public_id, code=code, detail=detail)
+                self._troubled(code, detail)
+                turn.error()
+            case Deferred() | Rejected() if outcome.scope == "operator":
+                self._stop(outcome)
+            case Deferred():
+                self.portion.deferred(envelope, outcome, now)
+                self._deferred(outcome, now, turn)
+            case _ if self.spare and seconds > CRAWL_SECONDS:
+                turn.error()  # an answer, but a crawling one, while another provider stands by
+            case _:
+                self.trouble = None
+                self.breaker.succeeded(now)
 
     def _troubled(self, code: str | None, detail: str | None) -> None:
         """What an operator reads of a provider that fails; until it answers again."""

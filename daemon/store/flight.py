@@ -126,7 +126,7 @@ _LEAVE = (
 )
 _HAND_OVER = (
     update(s.flight)
-    .where(s.flight.c.delivery == bindparam("b_id"))
+    .where(in_list(s.flight.c.delivery, "ids"))
     .values(handed_over=literal_column("1"), handed_over_at=bindparam("b_now"))
 )
 _INSERT_TOUCH = insert(s.touch)
@@ -134,7 +134,7 @@ _TOUCH_NAMES = ("person", "at", "delivery", "channel", "campaign", "topic", "zon
 _DELETE_TOUCH = delete(s.touch).where(
     s.touch.c.person == bindparam("b_person"), s.touch.c.at == bindparam("b_at"), s.touch.c.delivery == bindparam("b_id")
 )
-_DELETE_FLIGHT = delete(s.flight).where(s.flight.c.delivery == bindparam("b_id"))
+_DELETE_FLIGHTS = delete(s.flight).where(in_list(s.flight.c.delivery, "ids"))
 _HANDED_OVER_AT: ColumnElement[Any] = func.coalesce(
     bindparam("b_handed_over_at"), case((s.delivery.c.key == literal_column("'doubt'"), s.delivery.c.handed_over_at))
 )
@@ -182,7 +182,7 @@ class _Writes:
 
     def __init__(self, now: Instant) -> None:
         self.now = now
-        self.gone: list[tuple[int]] = []
+        self.gone: list[int] = []
         self.untouched: list[tuple[int, int, int]] = []
         self.touched: list[tuple[Any, ...]] = []
         self.freed: set[int] = set()
@@ -199,7 +199,8 @@ class _Writes:
         self.tallies = Tallies()
 
     def write(self, conn: Connection) -> None:
-        many(conn, _DELETE_FLIGHT, ("b_id",), self.gone)
+        if self.gone:
+            many(conn, _DELETE_FLIGHTS, ("ids",), [(ids(self.gone),)])
         many(conn, _DELETE_TOUCH, ("b_person", "b_at", "b_id"), self.untouched)
         many(conn, _INSERT_TOUCH, _TOUCH_NAMES, self.touched)
         many(conn, _RECORD, _RECORD_NAMES, self.recorded)
@@ -267,8 +268,9 @@ def grant(conn: Connection, wanted: AbstractSet[Claim], now: Instant, *, shut: b
             if (delivery, epoch) in wanted:
                 given.add((delivery, epoch))
                 granted.append((person, now, delivery, channel, campaign, topic, zone))
-    many(conn, _HAND_OVER, ("b_id", "b_now"), [(row[2], now) for row in granted])
-    many(conn, _INSERT_TOUCH, _TOUCH_NAMES, granted)
+    if granted:
+        many(conn, _HAND_OVER, ("ids", "b_now"), [(ids([row[2] for row in granted]), now)])
+        many(conn, _INSERT_TOUCH, _TOUCH_NAMES, granted)
     if refused := wanted - given:
         release(conn, refused, refused_at)
     return frozenset(given)
@@ -289,7 +291,7 @@ def release(conn: Connection, claims: AbstractSet[Claim], now: Instant) -> None:
 
 
 def back_to_due(writes: _Writes, flight: _Flight, at: Instant) -> None:
-    writes.gone.append((flight.delivery,))
+    writes.gone.append(flight.delivery)
     writes.freed.add(flight.person)
     writes.due.append((flight.lane, at, flight.delivery))
     key = "doubt" if flight.doubted else None
@@ -324,7 +326,7 @@ def _wordless(conn: Connection, told: Sequence[tuple[_Flight, Result]]) -> list[
 
 
 def _record_one(writes: _Writes, flight: _Flight, result: Result, now: Instant, tried: int) -> None:
-    writes.gone.append((flight.delivery,))
+    writes.gone.append(flight.delivery)
     writes.removed += [(hash,) for hash in result.gone]
     surely_failed = result.kind in (Kind.REJECTED, Kind.DEFERRED, Kind.HELD)
     if surely_failed:
