@@ -147,6 +147,16 @@ def test_too_long_a_head_line_holds() -> None:
     assert held("<p>x</p>", {"x": "a" * 10_000}, subject="{{ vars.x }}").reason is Reason.TOO_LARGE
 
 
+def test_a_head_line_that_is_the_same_for_all_is_made_once() -> None:
+    """Without a tag it is one text in every message, stripped as others are; with one it is each message's own."""
+    head = "title: Hello {{ recipient.first_name }}\nurl:  /sale {% comment %}until May{% endcomment %}\nicon: /i.png\n"
+    push = renderer({"": f"---\n{head}---\nBack.\n"}, channel="push")
+    one, other = (push.render("reminder", "push", None, {"recipient": {"first_name": name}, "vars": {}}) for name in ("Sari", "Budi"))
+    assert one.head == {"title": "Hello Sari", "url": "/sale", "icon": "/i.png"}
+    assert other.head == {"title": "Hello Budi", "url": "/sale", "icon": "/i.png"}
+    assert one.head["icon"] is other.head["icon"]
+
+
 def test_too_large_a_message_holds() -> None:
     """The size of a part is bounded."""
     assert held("{% for i in vars.list %}{{ i }}{% endfor %}", {"list": ["x" * 60_000] * 10}).reason is Reason.TOO_LARGE
