@@ -157,7 +157,7 @@ class WebPush:
         if message.id not in await session.handover([message.id]):
             return
         now = self._clock.now()
-        left = (message.expires_at - now).total_seconds()  # never past the close of the window
+        left = (message.expires_at - now).total_seconds()  # a push service may keep it so long: never past the close of the window
         if grant.expired or left <= 0:
             session.report(message.id, Deferred(nothing_sent=True, code="grant_expired"))
             return

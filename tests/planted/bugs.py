@@ -149,7 +149,7 @@ PUSH = (
     _bug("push-hosts-unanchored", "A push endpoint is judged by how its host ends, without the dot.", ("push",),
          ("channels.webpush.hosts", "            self._suffixes.append(entry[1:])\n", "            self._suffixes.append(entry[2:])\n")),
     _bug("push-outlives-the-window", "A push is kept by its service for as long as was left when it was rendered.", ("push",),
-         ("channels.webpush.channel", "        left = (message.expires_at - self._clock.now()).total_seconds()\n", "        left = message.ttl\n")),
+         ("channels.webpush.channel", "        left = (message.expires_at - now).total_seconds() ", "        left = message.ttl ")),
     _bug("push-doubt-sent-again", "A push without an answer is tried again.", ("push",),
          ("channels.webpush.channel", '            return Answer(subscription.text, "unknown", type(error).__name__,',
           '            return Answer(subscription.text, "later", type(error).__name__,')),
