@@ -150,7 +150,7 @@ class Daemon:
         )  # fmt: skip
         self.kinds = {loaded.channel: loaded.address for loaded in self.setup.loading.channels}
         self._compose_sending(world)
-        self.retargeting = Retargeting(world, self.setup, self.signals, self.opened.gate)
+        self.retargeting = Retargeting(world, self.setup, self.signals, self.opened.gate, self.ports.pace)
         self.sending.put_in_audience = self.retargeting.sync.wake
         self.walking = WalkStage(
             store=world.store, clock=self.clock, ids=self.ids, log=self.log, config=self.setup.config, rules=self.setup.rules,

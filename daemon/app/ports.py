@@ -16,8 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from daemon.audience.desired import EVERY_SECONDS
 from daemon.clock import Clock
 from daemon.disk import Disk, SystemDisk
+from daemon.dispatch.sync import LOOK_SECONDS
 from daemon.dns import Dns, SystemDns
 from daemon.executor import Executor, ThreadExecutor
 from daemon.ids import Ids, SystemIds
@@ -68,6 +70,10 @@ class Pace:
     """What falls due within so long is claimed together: a claim of one row costs nearly as much as one of twenty."""
     walk_seconds: float = 0.0
     """Walks that are to be moved within so long are moved together."""
+    audience_seconds: float = EVERY_SECONDS
+    """Who should be in which retargeting audience."""
+    sync_seconds: float = LOOK_SECONDS
+    """What the platforms have to be told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

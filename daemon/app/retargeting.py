@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from daemon.app.ports import Pace
 from daemon.app.sending import World
 from daemon.app.setup import Setup
 from daemon.audience.desired import Desired, Intent
@@ -36,15 +37,15 @@ def intent_of(setup: Setup) -> Intent:
 class Retargeting:
     """Both services and the way to them."""
 
-    def __init__(self, world: World, setup: Setup, signals: Signals, gate: Gate) -> None:
+    def __init__(self, world: World, setup: Setup, signals: Signals, gate: Gate, pace: Pace) -> None:
         self._world = world
         self.sync = AudienceSync(
             store=world.store, clock=world.clock, ids=world.ids, log=world.log, metrics=world.metrics, signals=signals,
-            holds=gate.reasons,
+            holds=gate.reasons, look_seconds=pace.sync_seconds,
         )  # fmt: skip
         self.desired = Desired(
             store=world.store, clock=world.clock, log=world.log, intent=intent_of(setup), changed=self.sync.wake, signals=signals,
-            holds=gate.reasons,
+            holds=gate.reasons, every_seconds=pace.audience_seconds,
         )  # fmt: skip
         self.sync.configure(self._openings(setup))
 

@@ -17,7 +17,7 @@ from daemon.cli import screen
 from daemon.cli.context import Cli, command
 
 if TYPE_CHECKING:
-    from daemon.simulate.rehearsal import Calendar, Crowd, Sent
+    from daemon.simulate.rehearsal import Calendar, Crowd, Day, Sent
 
 MOST_DAYS = 400
 FIRST_YEAR, LAST_YEAR = 1970, 2200
@@ -31,12 +31,14 @@ FIRST_YEAR, LAST_YEAR = 1970, 2200
 @click.option("--world", type=click.Path(path_type=Path, file_okay=False), help="A folder of `world generate`: its people act and answer.")
 @click.option("--exact", is_flag=True, help="To the second; slower. Otherwise what falls due within a minute goes together.")
 @click.option("--quick", is_flag=True, help="Render nothing; a template that holds its message back is not seen.")
+@click.option("--bounces", type=click.FloatRange(0, 1), default=0.0, metavar="SHARE", help="Of all addresses: dead (0.02 = 2 %).")
+@click.option("--refusals", type=click.FloatRange(0, 1), default=0.0, metavar="SHARE", help="Of all attempts: refused for now.")
 @click.option("--messages", type=click.File("w", encoding="utf-8"), help="Write each message as a line of JSON.")
 def rehearse(
     cli: Cli, days: int, start: str | None, seed: int, campaign: str | None, world: Path | None, exact: bool, quick: bool,
-    messages: IO[str] | None,
+    bounces: float, refusals: float, messages: IO[str] | None,
 ) -> None:  # fmt: skip
-    """Live the coming days ahead: the daemon's own stages over a copy of the store, with channels that take everything.
+    """Live the coming days ahead: the daemon's own stages over a copy of the store, with channels that let nothing out.
 
     Nothing is sent, no socket is opened, and nothing of the original is written to; a daemon may run meanwhile. The same seed over the same
     store gives the same answer.
@@ -49,6 +51,7 @@ def rehearse(
     began = beginning(start, setup.config.homing.default_zone)
     wish = Wish(
         days=days, start=began, seed=seed, campaign=campaign, grain=0.05 if exact else GRAIN_SECONDS, words=not quick,
+        bounces=bounces, refusals=refusals,
         crowd=None if world is None else crowd_of(world, setup.catalogue.versions, began + timedelta(days=days)), took=writer(messages),
     )  # fmt: skip
     calendar = rehearse(setup, wish)
@@ -96,25 +99,40 @@ def show(calendar: Calendar) -> None:
 
     days = [day for day in calendar.days if not day.empty]
     channels = sorted({channel for day in days for channel in day.sent})
-    heads = ("day", "planned", *channels, "capped", "held", "dropped", "expired", "waiting")
-    screen.table(heads, [_line(day, channels) for day in days], empty="nothing happens on these days")
+    refused = sorted({what for day in days for what in day.refused})
+    heads = ("day", "planned", *channels, *refused, "capped", "held", "dropped", "expired", "waiting")
+    screen.table(heads, [_line(day, channels, refused) for day in days], empty="nothing happens on these days")
     if any(sum(day.reasons(State.HELD).values()) < 0 for day in days):
         screen.say("held below 0: on that day more were let go than came to be held")
     _show_totals(calendar)
+    _show_audiences(calendar)
     for note in calendar.notes:
         screen.say(f"Note: {note}")
 
 
-def _line(day: Any, channels: Sequence[str]) -> Sequence[screen.Cell]:
+def _line(day: Day, channels: Sequence[str], refused: Sequence[str]) -> Sequence[screen.Cell]:
     from daemon.model.delivery import State
 
     ended = [sum(day.reasons(state).values()) for state in (State.HELD, State.DROPPED, State.EXPIRED)]
     named = _day(day.date)
-    return (named, day.planned, *(day.sent[channel] for channel in channels), day.capped, *ended, day.waiting)
+    went = *(day.sent[channel] for channel in channels), *(day.refused[what] for what in refused)
+    return (named, day.planned, *went, day.capped, *ended, day.waiting)
 
 
 def _day(day: date) -> str:
     return f"{day:%a %d %b %Y}"
+
+
+def _show_audiences(calendar: Calendar) -> None:
+    """Who would be told to the advertising platforms, on each day on which somebody moves."""
+    rows = [
+        (_day(day.date), key.name, key.provider, moved.added, moved.removed, moved.expired, moved.members)
+        for day in calendar.days
+        for key, moved in sorted(day.audiences.items())
+    ]
+    if rows:
+        screen.say()
+        screen.table(("day", "audience", "provider", "added", "removed", "expired", "members"), rows)
 
 
 def _show_totals(calendar: Calendar) -> None:

@@ -7,7 +7,7 @@ Claimed deliveries come in, wait in `ready` (never more than the senders hold in
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from daemon.clock import Clock, iso
@@ -286,14 +286,14 @@ class Line:
         """What is to be recorded of an outcome that came at once."""
         return to_result(envelope, outcome, self._clock.instant(), self._ids.rng())
 
-    def handed_at_once(self, handed: Sequence[Claimed], now: Instant, *, accepted: int, held: int, put_off: int) -> None:
-        """These were handed over in their claim's own transaction, and their channel has answered (`dispatch.at_once`); others came to
-        nothing before."""
+    def handed_at_once(self, handed: Sequence[Claimed], now: Instant, outcomes: Mapping[str, int], *, held: int, put_off: int) -> None:
+        """These were handed over in their claim's own transaction, and their channel has answered (`dispatch.at_once`) as `outcomes`
+        counts; others came to nothing before."""
         self.bucket.take(now, len(handed) + held + put_off)
         self.portion.handed((self._domain(one) for one in handed), now)
         self._metrics.granted(self.provider, len(handed), 0)
         self._metrics.held(self.provider, held)
-        for outcome, n in (("accepted", accepted), ("rejected", len(handed) - accepted)):
+        for outcome, n in sorted(outcomes.items()):
             self._metrics.outcome(self.provider, self.kind, outcome, n=n)
 
     def granted(self, granted: Sequence[Envelope], refused: int, at: int) -> None:

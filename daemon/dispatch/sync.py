@@ -29,7 +29,8 @@ from plugins.loader import LoadedAudience
 
 LOOK_SECONDS = 5.0
 STOP_SECONDS = 20.0
-CARE_SECONDS = 30.0
+CARE_LOOKS = 6
+"""Once in so many looks, what has stopped or is old is seen to."""
 FORGET_TURNS, FORGOTTEN = 120, 500
 KEPT = 60 * DAY
 """Members who left are kept so long: as touches are."""
@@ -89,7 +90,7 @@ class AudienceSync(Service):
             while not self.stopping.is_set():
                 self._care.clear()
                 await self._look_after()
-                await self._sleep(self._care, CARE_SECONDS if self._running or self.failed else None)
+                await self._sleep(self._care, CARE_LOOKS * self._look_seconds if self._running or self.failed else None)
         finally:
             await asyncio.gather(*(self._close(name) for name in list(self._running)))
 

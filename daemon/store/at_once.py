@@ -68,19 +68,18 @@ def settle_at_once(
     for send, answer in zip(sends, answers([send.claimed for send in sends], profiles, products), strict=True):
         if answer is None:
             rest.append(send)
-        elif (answer.result is None or answer.result.kind is Kind.ACCEPTED) and not send.claimed.row.doubted:
+        elif ((result := answer.result) is None or (result.kind is Kind.ACCEPTED and not result.gone)) and not send.claimed.row.doubted:
             taken.append((send, answer))
         else:
             told.append((send, answer))
-    if taken:
-        _accept(conn, taken, now)
+    followed = _accept(conn, taken, now) if taken else False
     if told:
         _record(conn, told, now, owner)
-    return rest, bool(told) or any(answer.result is not None and answer.result.then is not None for _, answer in taken)
+    return rest, followed or bool(told)
 
 
-def _accept(conn: Connection, taken: Sequence[tuple[Send, Answer]], now: Instant) -> None:
-    """What claim, handover and record leave of them."""
+def _accept(conn: Connection, taken: Sequence[tuple[Send, Answer]], now: Instant) -> bool:
+    """What claim, handover and record leave of them. Does something follow on another channel?"""
     touches: list[tuple[Any, ...]] = []
     by_provider: dict[str, list[int]] = defaultdict(list)
     opened: dict[int, Instant] = {}
@@ -107,6 +106,7 @@ def _accept(conn: Connection, taken: Sequence[tuple[Send, Answer]], now: Instant
     if opened:
         open_issues(conn, opened)
     follow(conn, followed, now)
+    return bool(followed)
 
 
 def _record(conn: Connection, told: Sequence[tuple[Send, Answer]], now: Instant, owner: int) -> None:

@@ -184,7 +184,7 @@ def claim_due(
     if sends:
         counts[Verdict.SEND, None] = len(sends)
     profiles = _profiles(conn, sends, wants_profile)
-    followed = any(item.then is not None for item in judged)
+    followed = bool(others) and any(item.then is not None for item in judged)
     if settle is not None and sends:
         sends, also = settle(conn, sends, profiles)
         followed = followed or also

@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Subquery, bindparam, delete, func, select, update
+from sqlalchemy import Connection, Subquery, bindparam, case, delete, func, select, update
 
 from daemon.errors import StoreUnavailableError
 from daemon.model.delivery import Instant
 from daemon.store import engine as engines
 from daemon.store import schema as s
+from daemon.store.audiences import EXPIRED
 from daemon.store.memory import MemoryFile
 from daemon.store.meta import set_meta
 from daemon.store.recover import save_gate
@@ -87,6 +88,38 @@ def standing(conn: Connection) -> Mapping[tuple[str, str, str], int]:
         .group_by(s.campaign.c.name, s.tally.c.state, s.tally.c.reason)
     )
     return {(name, state, reason): int(n) for name, state, reason, n in conn.execute(query) if n}
+
+
+class AudienceName(NamedTuple):
+    campaign: str
+    provider: str
+    name: str
+
+
+class Stood(NamedTuple):
+    """Of one audience: how many should be in now, and how many left since the last look, by themselves (`expired`) or not."""
+
+    members: int
+    removed: int
+    expired: int
+
+
+def stood(conn: Connection, since: Instant) -> Mapping[AudienceName, Stood]:
+    """All audiences that have, or had, members: who should be in, whatever the platforms were told. Left since then: `since` included."""
+    m = s.audience_member.c
+    left, over = (m.want == 0) & (m.left_at >= since), func.coalesce(m.reason, "") == EXPIRED
+    query = (
+        select(
+            func.coalesce(s.campaign.c.name, ""), s.audience.c.provider, s.audience.c.name, func.sum(m.want),
+            func.sum(case((left & ~over, 1), else_=0)), func.sum(case((left & over, 1), else_=0)),
+        )
+        .select_from(s.audience_member)
+        .join(s.audience, s.audience.c.id == m.audience)
+        .outerjoin(s.campaign, s.campaign.c.id == s.audience.c.campaign)
+        .group_by(s.audience.c.id)
+        .order_by(s.audience.c.id)
+    )  # fmt: skip
+    return {AudienceName(*row[:3]): Stood(*map(int, row[3:])) for row in conn.execute(query)}
 
 
 def people(conn: Connection) -> int:

@@ -40,16 +40,18 @@ _PAGE = (
     select(_D.person).where(_D.wave == bindparam("wave"), _D.person > bindparam("after")).order_by(_D.person).limit(bindparam("limit"))
 )  # fmt: skip
 _BOUGHT = func.coalesce(s.profile.c.last_order_at, literal_column("-1")) >= func.coalesce(s.job.c.received_at, literal_column(str(1 << 62)))
+_CAME_HOME = s.walk.c.goal_at.is_not(None) | (func.coalesce(s.profile.c.last_order_at, literal_column("-1")) > s.walk.c.entered_at)
 _ENDS = (
     select(
-        _D.person, _D.wave, _D.state, _D.ended_at, _D.handed_over_at, s.walk.c.state, s.walk.c.held_out, s.walk.c.ended_at
+        _D.person, _D.wave, _D.state, _D.ended_at, _D.handed_over_at, s.walk.c.state, s.walk.c.held_out, s.walk.c.ended_at, _CAME_HOME
     )
     .outerjoin(s.job, s.job.c.id == _D.job)
     .outerjoin(s.walk, s.walk.c.id == _D.walk)
     .outerjoin(s.profile, s.profile.c.person == _D.person)
     .where(in_list(_D.wave, "waves"), in_list(_D.person, "persons"), or_(~_BOUGHT, _D.walk.is_not(None)))
 )  # fmt: skip
-"""An order since the job came ends a walk, whatever its messages do: who has bought is not followed about."""
+"""An order since the job came ends a walk, whatever its messages do: who has bought is not followed about. A walk of its own ends by its
+exits; after its last step an order, or what it was for, ends its time in audiences."""
 _P = s.profile.c
 _PEOPLE = (
     select(_R.id, _R.traits, _R.country, _R.locale, _P.orders, _P.value, _P.last_order_at)
@@ -109,9 +111,10 @@ def walks_of(conn: Connection, waves: Mapping[int, str], persons: Collection[int
     mine = ids(sorted(wave for wave, step in waves.items() if step in wanted.steps))
     walks: dict[int, Instant] = {}
     rows = fetch(conn, _ENDS, ("waves", "persons"), (mine, ids(sorted(persons))))
-    for person, _, state, ended_at, handed_over_at, walk, held_out, over_at in rows:
+    for person, _, state, ended_at, handed_over_at, walk, held_out, over_at, came_home in rows:
         if walk is not None:
-            until = OPEN if walk == WalkState.OPEN else (over_at or 0) + wanted.stay if walk == WalkState.FINISHED else 0
+            stays = walk == WalkState.FINISHED and not came_home
+            until = OPEN if walk == WalkState.OPEN else (over_at or 0) + wanted.stay if stays else 0
             if not held_out and (until == OPEN or until > now) and walks.get(person) != OPEN:
                 walks[person] = until
         elif state in GOING:

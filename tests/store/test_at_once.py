@@ -20,7 +20,8 @@ from daemon.store.spend import Cost, add_costs
 from daemon.store.writer import Lane, Store
 from tests.store.conftest import NOW, World, add_job
 
-TABLES = ("delivery", "flight", "touch", "due", "attempt", "suppression", "spend", "reason_history", "recipient", "lane")
+TABLES = ("delivery", "flight", "touch", "due", "attempt", "suppression", "spend", "reason_history", "recipient", "lane", "push_subscription")
+GONE = b"a browser"
 HELD = '{"verdict":"hold"}'
 
 
@@ -43,6 +44,8 @@ def told(claimed: Claimed) -> Answer | None:
             return Answer(make(Kind.ACCEPTED, then=Then([("sms", NOW + 900)], 3_600_000_000, escalates=True)))
         case 6:
             return Answer(make(Kind.REJECTED, scope="message"), Cost("relay", 20_000, "USD", 10_000, 1))
+        case 7 if row.person % 3 == 0:
+            return Answer(make(Kind.ACCEPTED, gone=[GONE]))
     return None
 
 
@@ -52,6 +55,7 @@ def furnish(conn: Connection) -> None:
     add_job(conn, 2, people=[100, 101, 102], first_id=1000)
     conn.execute(update(s.delivery).where(s.delivery.c.id.between(3, 8)).values(key="doubt", handed_over_at=NOW - 9, attempts=1))
     conn.execute(insert(s.queue).values(name="q", paused=0, guard=3))
+    conn.execute(insert(s.push_subscription).values(hash=GONE, person=100, address="{}", created_at=NOW, last_seen_at=NOW))
 
 
 def content(conn: Connection) -> dict[str, list[str]]:
@@ -89,7 +93,7 @@ def some_may(row: Any) -> Decision:
 
 @pytest.mark.parametrize("uncapped", [False, True])
 async def test_at_once_leaves_what_the_long_way_leaves(uncapped: bool) -> None:
-    """Accepted, priced, refused, held, put off, followed, and not asked about at all: each table is the same, row by row."""
+    """Accepted, priced, refused, held, put off, followed, one with a dead browser, and not asked about at all: each table is the same, row by row."""
     left = []
     for way in (lambda world: at_once(world, lambda going, *_: [told(one) for one in going]), lambda world: by_and_by(world, told)):
         store = Store.open()
@@ -104,3 +108,4 @@ async def test_at_once_leaves_what_the_long_way_leaves(uncapped: bool) -> None:
     states = [state for state in ("accepted", "rejected", "held", "due", "in_doubt") if any(f"'{state}'" in row for row in left[0][0]["delivery"])]
     assert len(states) == 5
     assert left[0][1]
+    assert left[0][0]["push_subscription"] == []

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from daemon.app.main import Daemon
-from daemon.clock import Clock, iso, to_instant
+from daemon.clock import Clock, SystemClock, iso, to_instant
 from daemon.model.delivery import Instant
+from daemon.sandbox.ads import AdsServer
+from daemon.sandbox.house import Ports
 from daemon.sandbox.push import PushService
 from daemon.simulate.rehearsal import Feedback, Sent
 from daemon.store import engine as engines
@@ -25,13 +27,14 @@ Done = tuple[Instant, Mapping[str, Any]]
 SECONDS = 1_000_000
 FIRST, ORDERS, CARTS = 100, 60, 40
 """Recipients from this number on: those with an order long ago, of whom some order again, and those who leave a cart."""
+AUDIENCE = '[[audience]]\nproviders = ["meta"]\nname = "carts-{{ country }}"\n'
 CAMPAIGNS = {
     "pushed": 'priority = 50\n[enrol]\njobs = true\n[[step]]\nname = "nudge"\nchannels = ["push"]\nvalid = "20h"\n',
     "dormant": 'priority = 55\n[enrol]\nsegment = "dormant"\nanchor = "entered"\n[exit]\nevents = ["Order Completed"]\n'
     '[[step]]\nname = "asleep"\ndelay = "25m"\nchannels = ["email"]\nvalid = "20h"\n'
     'escalate = { to = ["sms", "push"], after = "3h" }\n',
     "cart": 'priority = 75\n[enrol]\ntrigger = { event = "Checkout Started", where = "value > 100" }\n[exit]\nevents = ["Order Completed"]\n'
-    '[[step]]\nname = "left"\ndelay = "90m"\nchannels = ["push", "email"]\nvalid = "12h"\n',
+    '[[step]]\nname = "left"\ndelay = "90m"\nchannels = ["push", "email"]\nvalid = "12h"\n' + AUDIENCE,
 }
 SEGMENTS = '[dormant]\nwhere = "orders >= 1 and days_since_order >= 30 and days_since_order < 60"\nevery = "*/20 * * * *"\n'
 
@@ -44,23 +47,26 @@ def browsers_of(service: PushService) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def provider(port: int, vapid: Path, service: PushService) -> str:
-    """Where the local push service will listen."""
-    vapid.write_text(service.vapid_private_key)
-    vapid.chmod(0o600)
+def providers(folder: Path, ports: Ports, service: PushService) -> str:
+    """Where the local push service and the advertising platforms will listen."""
+    platform = AdsServer(SystemClock(), port=ports.ads).meta_keys()
+    for name, secret in (("vapid", service.vapid_private_key), ("meta", platform["access_token"]), ("app", platform["app_secret"])):
+        (folder / name).write_text(secret)
+        (folder / name).chmod(0o600)
     return (
-        f'[providers.browsers]\nplugin = "webpush"\nvapid_private_key = {{ file = "{vapid}" }}\nsubject = "mailto:push@example.com"\n'
-        f'allow_hosts = ["http://127.0.0.1:{port}"]\n[queues.pushed]\n'
+        f'[providers.browsers]\nplugin = "webpush"\nvapid_private_key = {{ file = "{folder / "vapid"}" }}\nsubject = "mailto:push@example.com"\n'
+        f'allow_hosts = ["http://127.0.0.1:{ports.push}"]\n[queues.pushed]\n'
+        f'[providers.meta]\nplugin = "audience_meta"\nbase_url = "http://127.0.0.1:{ports.ads}"\naccount_id = "{platform["account_id"]}"\n'
+        f'access_token = {{ file = "{folder / "meta"}" }}\napp_secret = {{ file = "{folder / "app"}" }}\n'
     )
 
 
-def furnish(folder: Path, start: datetime, port: int, homing: CliWorld, rows: Sequence[dict[str, Any]], people: Sequence[dict[str, Any]]) -> None:
+def furnish(folder: Path, start: datetime, ports: Ports, homing: CliWorld, rows: Sequence[dict[str, Any]], people: Sequence[dict[str, Any]]) -> None:
     """`rows`: those whom a job of pushes names; `people`: those who become recipients by import."""
-    from daemon.clock import SystemClock
-
-    service = PushService(SystemClock(), port=port)
+    service = PushService(SystemClock(), port=ports.push)
     config = folder / "config.toml"
-    config.write_text(config.read_text() + provider(port, folder / "vapid", service))
+    told = config.read_text().replace("[consent]\n", '[consent]\naudience = "implied"\n')
+    config.write_text(told + providers(folder, ports, service))
     (folder / "segments.toml").write_text(SEGMENTS)
     for name, body in CAMPAIGNS.items():
         place = folder / "campaigns" / name

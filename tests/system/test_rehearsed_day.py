@@ -138,8 +138,8 @@ def furnish(folder: Path, ports: Ports, homing: CliWorld) -> None:
         homing.ok("enqueue", queue, str(path))
 
 
-async def live(folder: Path, providers: Ports, done: Sequence[Done]) -> None:
-    """The real day, on which people do these things."""
+async def live(folder: Path, providers: Ports, done: Sequence[Done]) -> dict[str, int]:
+    """The real day, on which people do these things. Returns how many are in which audience of the platform at its end."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, LeapingLoop)
     clock = LeapingClock(loop, START)
@@ -147,7 +147,9 @@ async def live(folder: Path, providers: Ports, done: Sequence[Done]) -> None:
     await sandbox.start()
     browsers_of(sandbox.push)
     setup = read_setup(folder / "config.toml", {})
-    pace = Pace(tick_seconds=60, observe_ticks=60, audit_seconds=3600, reconcile_seconds=3600, poll_seconds=60)
+    pace = Pace(
+        tick_seconds=60, observe_ticks=60, audit_seconds=3600, reconcile_seconds=3600, poll_seconds=60, audience_seconds=600, sync_seconds=600
+    )  # fmt: skip
     ports = replace(
         system_ports(clock, {}), pace=pace, signals=False, doors=False, open_store=open_counted, open_log=lambda _: QuietLog(), settle=lambda: None
     )  # fmt: skip
@@ -162,6 +164,7 @@ async def live(folder: Path, providers: Ports, done: Sequence[Done]) -> None:
     daemon.supervisor.request_stop("the day is over")
     await main
     await sandbox.stop()
+    return {name: len(rows) for (_, name), rows in sandbox.members().items()}
 
 
 def logged(folder: Path) -> Counter[Message]:
@@ -192,16 +195,17 @@ def logged(folder: Path) -> Counter[Message]:
 
 @pytest.mark.slow
 @pytest.mark.promise("P9")
-def test_rehearsed_day_is_the_real_day(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rehearsed_day_is_the_real_day(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Two hundred people in six places over three channels, two caps, windows of the shop, of a channel, of a campaign and of people: jobs,
     one of them walked; people who become dormant in the course of the day; carts that are left, and orders that come in time or too late;
     fall-back to another channel, and escalation. Every message of the day, to the minute."""
+    monkeypatch.setattr("plugins.http_session.KEEPALIVE_SECONDS", 3600.0)  # a session with an open connection looks at it so often
     smtp, sms, inbox, ads, push = free_ports(5)
     ports = Ports(smtp=smtp, sms=sms, inbox=inbox, ads=ads, push=push)
     homing = CliWorld(tmp_path, capsys)
     furnish(tmp_path, ports, homing)
     everybody = people(FIRST + ORDERS + CARTS)
-    furnish_more(tmp_path, START, push, homing, everybody[:90], everybody[FIRST:])
+    furnish_more(tmp_path, START, ports, homing, everybody[:90], everybody[FIRST:])
     rehearsed: Counter[Message] = Counter()
 
     def took(sent: Sent) -> None:
@@ -210,7 +214,7 @@ def test_rehearsed_day_is_the_real_day(tmp_path: Path, capsys: pytest.CaptureFix
     done = doings(START)
     calendar = rehearse(read_setup(tmp_path / "config.toml", {}), Wish(days=1, start=START, grain=0.05, took=took, crowd=Doers(done)))
     with asyncio.Runner(loop_factory=LeapingLoop) as runner:
-        runner.run(live(tmp_path, ports, done))
+        members = runner.run(live(tmp_path, ports, done))
     real = logged(tmp_path)
     steps = Counter((message.step, message.channel) for message in real.elements())
     assert {step for step, _ in steps} == {"hello", "invite", "offer", "first", "second", "nudge", "asleep", "left"}
@@ -220,4 +224,6 @@ def test_rehearsed_day_is_the_real_day(tmp_path: Path, capsys: pytest.CaptureFix
     reminded, (in_time, too_late) = {message.recipient for message in real if message.step == "left"}, ordered(done)
     assert not reminded & in_time
     assert reminded & too_late
+    assert sum(members.values()) > 15
+    assert {key.name: moved.members for key, moved in calendar.totals().audiences.items()} == members
     assert not {m: (rehearsed[m], real[m]) for m in sorted({*rehearsed, *real}) if rehearsed[m] != real[m]}

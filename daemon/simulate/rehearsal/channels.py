@@ -1,4 +1,5 @@
-"""Channels that accept everything at once, in the place of the configured ones: same provider, channel, kind of address and prices.
+"""Channels that answer at once, in the place of the configured ones: same provider, channel, kind of address and prices. They accept
+everything but what the rehearsal's `Fates` refuse.
 
 Each is a class of its own, made for one provider of one rehearsal, since the daemon makes its channels from classes.
 """
@@ -11,15 +12,17 @@ from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple, cast
 
 from daemon.clock import to_instant
+from daemon.dispatch.at_once import Said
 from daemon.dispatch.door import AudienceDoor
 from daemon.model.delivery import Instant
+from daemon.simulate.rehearsal.fates import Fates
 from daemon.store.claim import Claimed
-from plugins.contract import Accepted, Capabilities, Channel, Context, Message, Session
+from plugins.contract import Accepted, Capabilities, Channel, Context, Message, Rejected, Session
 from plugins.feedback import Price, Prices
 from plugins.loader import LoadedChannel
 
 BATCH = 4000
-ACCEPTED = Accepted()
+BOUNCED, REFUSED = "bounced", "refused"
 Counted = Callable[[tuple[str, str, str], int], object]
 """(campaign, step, channel), and how many messages of it."""
 
@@ -45,68 +48,91 @@ class Sent(NamedTuple):
     offer_ends: Instant | None = None
 
 
-def silent(loaded: LoadedChannel, took: Callable[[Sent], object], counted: Counted | None = None) -> LoadedChannel:
-    """The same provider with a channel that takes everything. The door to audiences stays what it is: its acts are rows of the store.
-    `counted`: messages are not read, and only counted."""
+class Wire(NamedTuple):
+    """Whom a channel tells, and what it refuses. `took`: of each message; `counted`: messages are not read, and only counted;
+    `refused(campaign, BOUNCED or REFUSED)`."""
+
+    took: Callable[[Sent], object]
+    refused: Callable[[str, str], object]
+    fates: Fates
+    counted: Counted | None = None
+
+
+def silent(loaded: LoadedChannel, wire: Wire) -> LoadedChannel:
+    """The same provider with a channel that lets nothing out. The door to audiences stays what it is: its acts are rows of the store."""
     if issubclass(loaded.channel_class, AudienceDoor):
         return loaded
-    return replace(loaded, channel_class=_make(loaded, took, counted))
+    return replace(loaded, channel_class=_make(loaded, wire))
 
 
-def _make(loaded: LoadedChannel, took: Callable[[Sent], object], counted: Counted | None) -> type[Channel]:
+def _make(loaded: LoadedChannel, wire: Wire) -> type[Channel]:
     real = loaded.channel_class
     spend = getattr(loaded.settings, "daily_spend", None)
     longest = getattr(getattr(real, "capabilities", None), "max_text", None)
     of_class = {
         "name": real.name, "channel": loaded.channel, "address": loaded.address, "settings_type": real.settings_type,
         "capabilities": Capabilities(concurrency=1, batch=BATCH, unit=BATCH, max_text=longest, daily_spend=spend),
-        "wire": _Wire(loaded, took, counted),
+        "loaded": loaded, "wire": wire,
     }  # fmt: skip
     base = _Priced if spend is not None and hasattr(real, "price") else _Silent
     return cast("type[Channel]", type("Silent", (base,), of_class))
 
 
-class _Wire(NamedTuple):
-    """In whose place a channel stands, and whom it tells."""
-
-    loaded: LoadedChannel
-    took: Callable[[Sent], object]
-    counted: Counted | None
-
-
 class _Silent:
-    """Answers at once (`dispatch.at_once`). `_make` gives it the provider's own names and limits."""
+    """Answers at once (`dispatch.at_once`). `_make` gives it the provider's own names and limits, and in whose place it stands."""
 
-    wire: ClassVar[_Wire]
+    loaded: ClassVar[LoadedChannel]
+    wire: ClassVar[Wire]
 
     def __init__(self) -> None:
-        self.pricing = _pricing(self.wire.loaded)
+        self.pricing = _pricing(self.loaded)
         self.reads = self.wire.counted is None or self.pricing is not None
+        self.refuses = bool(self.wire.fates)
 
     async def start(self, context: Context[Any]) -> None:
         self.clock = context.clock
 
-    def answer(self, message: Message) -> Accepted:
-        return ACCEPTED
+    def answer(self, claimed: Claimed) -> Said:
+        row, kind = claimed.row, self.loaded.address
+        if kind == "push":
+            addresses = [address.text for address in claimed.push]
+        else:
+            addresses = [address for address in ({"email": row.email, "phone": row.phone}.get(kind),) if address]
+        name = _named(row.recipient, row.campaign_name, row.step, row.channel)
+        return self.wire.fates.of(name, addresses, row.attempts + 1, each=kind == "push")
 
     def took(self, claimed: Sequence[Claimed], messages: Sequence[Message], at: Instant) -> None:
         if not self.reads and self.wire.counted is not None:
             for (campaign, step), n in Counter([(one.row.campaign_name, one.row.step) for one in claimed]).items():
-                self.wire.counted((campaign, step, self.wire.loaded.channel), n)
+                self.wire.counted((campaign, step, self.loaded.channel), n)
         for message in messages:
             self.wire.took(self._sent(message, at))
+
+    def refused(self, refused: Sequence[tuple[Claimed, Said]]) -> None:
+        for one, said in refused:
+            self._tell(one.row.campaign_name, said)
+
+    def _tell(self, campaign: str, said: Said) -> None:
+        self.wire.refused(campaign, BOUNCED if isinstance(said, Rejected) else REFUSED)
 
     async def send(self, batch: Sequence[Message], session: Session) -> None:
         """The way of any channel, for whoever does not ask at once."""
         granted = await session.handover([message.id for message in batch])
-        at = to_instant(self.clock.now())
+        at, each = to_instant(self.clock.now()), self.loaded.address == "push"
         for message in batch:
-            if message.id in granted:
-                session.report(message.id, ACCEPTED)
+            if message.id not in granted:
+                continue
+            addresses = message.addresses if self.loaded.address in ("email", "phone", "push") else ()
+            name = _named(message.recipient, message.campaign, message.step, message.channel)
+            said = self.wire.fates.of(name, addresses, message.attempt, each=each)
+            session.report(message.id, said)
+            if isinstance(said, Accepted):
                 self.wire.took(self._sent(message, at))
+            else:
+                self._tell(message.campaign, said)
 
     def _sent(self, message: Message, at: Instant) -> Sent:
-        price, loaded = self.pricing(message) if self.pricing else None, self.wire.loaded
+        price, loaded = self.pricing(message) if self.pricing else None, self.loaded
         return Sent(
             message.id, message.recipient, message.campaign, message.step, message.variant, loaded.channel, loaded.provider, at,
             *((price.parts, price.amount, price.currency) if price else ()),
@@ -114,6 +140,11 @@ class _Silent:
 
     async def stop(self) -> None:
         """There is nothing to end."""
+
+
+def _named(recipient: str, campaign: str, step: str, channel: str) -> str:
+    """A message by what does not hang on when it was planned, as its id does."""
+    return f"{recipient} {campaign} {step} {channel}"
 
 
 class _Priced(_Silent):

@@ -12,7 +12,7 @@ import gc
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from datetime import time as midnight
@@ -22,6 +22,7 @@ from zoneinfo import ZoneInfo
 
 from daemon.app.main import Daemon
 from daemon.app.ports import Pace, Ports
+from daemon.app.retargeting import intent_of
 from daemon.app.setup import Setup
 from daemon.clock import to_instant
 from daemon.dispatch.stop_file import make_stop_file, remove_stop_file
@@ -36,16 +37,17 @@ from daemon.service import Signals
 from daemon.simulate.memory import StoreFaults
 from daemon.simulate.ports import QuietLog, make_ports
 from daemon.simulate.process import Process
-from daemon.simulate.rehearsal.calendar import Calendar, Standing, Verdicts, close_day
-from daemon.simulate.rehearsal.channels import Sent, silent
+from daemon.simulate.rehearsal.calendar import Calendar, Moved, Standing, Verdicts, close_day, moves
+from daemon.simulate.rehearsal.channels import Sent, Wire, silent
 from daemon.simulate.rehearsal.crowd import Crowd
 from daemon.simulate.rehearsal.disk import OverlayDisk
+from daemon.simulate.rehearsal.fates import Fates
 from daemon.simulate.rehearsal.guard import no_sockets
 from daemon.simulate.rehearsal.wordless import WordlessWriter
 from daemon.simulate.world import World, simulate
 from daemon.store.feedback import Report, hear
 from daemon.store.operate import set_campaign_status
-from daemon.store.rehearse import CopiedFile, given, make_ready, people, standing
+from daemon.store.rehearse import AudienceName, CopiedFile, given, make_ready, people, standing, stood
 from daemon.store.writer import Lane
 
 GRAIN_SECONDS = 60.0
@@ -54,6 +56,8 @@ LOOK_SECONDS = 3600.0
 """How often the daemon looks around when nothing calls it."""
 NEVER_SECONDS = 400 * 86_400.0
 FEED = HOUR
+LOOK_AT_AUDIENCES = 6 * HOUR
+"""The daemon looks once a minute; what comes and goes between two looks is not seen."""
 COLLECT_DAYS = 7
 WALKS = 10
 """Grains within which walks are moved together: a step is planned by its day, and goes in its own minute."""
@@ -63,14 +67,17 @@ WALKS = 10
 class Wish:
     """`start`: when it begins; `days` of the default zone are lived, the first one from there. `campaign`: count only what is of it, and
     start it if it does not run. `grain`: seconds within which what falls due is claimed together; a smaller one is nearer to the minute
-    and slower. `database` False: an empty store. `words` False: nothing is rendered. `took`, `progress(day)`: told each message, and each
-    day that is over; `prepare`, `finish`: done with the daemon before the first day and after the last."""
+    and slower. `bounces`, `refusals`: see `Fates`. `database` False: an empty store. `words` False: nothing is rendered. `took`,
+    `progress(day)`: told each message, and each day that is over; `prepare`, `finish`: done with the daemon before the first day and after
+    the last."""
 
     days: int
     start: datetime
     seed: int = 1
     campaign: str | None = None
     grain: float = GRAIN_SECONDS
+    bounces: float = 0.0
+    refusals: float = 0.0
     database: bool = True
     words: bool = True
     crowd: Crowd | None = None
@@ -146,13 +153,19 @@ class Rehearsal:
         self.verdicts = Verdicts(world.clock)
         self.today: Counter[str] = Counter()
         self.happened: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
         self.answering = asyncio.Event()
         """The crowd has got something."""
         unread = not wish.words and wish.crowd is None and wish.took is None
         counted = self._counted if unread else None
-        channels = tuple(silent(loaded, self._took, counted) for loaded in setup.loading.channels)
+        fates = Fates(wish.seed, bounces=wish.bounces, refusals=wish.refusals)
+        if fates:
+            self.calendar.notes.append(f"{wish.bounces:.1%} of addresses bounce, {wish.refusals:.1%} of attempts are refused for now")
+        wire = Wire(self._took, self._refused, fates, counted)
+        channels = tuple(silent(loaded, wire) for loaded in setup.loading.channels)
         loading = replace(setup.loading, channels=channels, audiences=())
         config = replace(setup.config, notify=())  # a copy tells nobody
+        self.intent = intent_of(setup)
         self.setup = replace(setup, config=config, loading=loading, segments=asked_for(setup))
         self.zone = ZoneInfo(setup.config.homing.default_zone)
 
@@ -219,14 +232,15 @@ class Rehearsal:
     # -- days
 
     async def _days(self, daemon: Daemon) -> None:
-        before = self.file.do(standing)
+        before, audiences, looked = self.file.do(standing), self.file.do(stood, 0), self.world.clock.instant()
+        daemon.retargeting.desired.intent = self.intent  # not by `configure`: it would look by itself once a minute
         first = self.world.clock.now().astimezone(self.zone).date()
         for number in range(self.wish.days):
             today = first + timedelta(days=number)
-            await self._live_until(daemon, self._midnight(today + timedelta(days=1)))
-            after = self.file.do(standing)
-            self._close(today, before, after)
-            before = after
+            await self._day(daemon, self._midnight(today + timedelta(days=1)))
+            after, members, since = self.file.do(standing), self.file.do(stood, looked), self.world.clock.instant()
+            self._close(today, before, after, moves(audiences, members, self.wish.campaign))
+            before, audiences, looked = after, members, since
             self.wish.progress(today)
             if (number + 1) % COLLECT_DAYS == 0:
                 gc.collect()  # it is off while a world lives, so that finalizers run where the seed says
@@ -234,6 +248,15 @@ class Rehearsal:
 
     def _midnight(self, day: date) -> Instant:
         return to_instant(datetime.combine(day, midnight.min, self.zone))
+
+    async def _day(self, daemon: Daemon, end: Instant) -> None:
+        """One day. Where there are platforms for retargeting audiences, who should be in is looked up several times, and at its end."""
+        clock, desired = self.world.clock, daemon.retargeting.desired
+        while self.intent.providers and (now := clock.instant()) < end:
+            await self._live_until(daemon, min(now + LOOK_AT_AUDIENCES, end))
+            await desired.watch()
+            await desired.compare()
+        await self._live_until(daemon, end)
 
     async def _live_until(self, daemon: Daemon, end: Instant) -> None:
         """With a crowd, an hour at a time: what it does comes in after each. To the second (`grain`), it comes in when it is done."""
@@ -275,11 +298,13 @@ class Rehearsal:
             heard = await daemon.opened.store.write(Lane.EXIT, hear, reports, channels=sorted(daemon.kinds), now=now)
             daemon.ingesting.tell(list(zip(reports, heard, strict=True)))
 
-    def _close(self, today: date, before: Standing, after: Standing) -> None:
+    def _close(self, today: date, before: Standing, after: Standing, audiences: Mapping[AudienceName, Moved]) -> None:
         day = close_day(today, before, after, self.verdicts.today, list(self.today.elements()), self.happened, self.wish.campaign)
+        day.refused.update(self.refused)
+        day.audiences.update(audiences)
         self.calendar.days.append(day)
         self.calendar.decided += sum(self.verdicts.today.values())
-        for counted in (self.verdicts.today, self.today, self.happened):
+        for counted in (self.verdicts.today, self.today, self.happened, self.refused):
             counted.clear()
 
     def _took(self, sent: Sent) -> None:
@@ -294,6 +319,10 @@ class Rehearsal:
         if self.wish.campaign in (None, sent.campaign):
             self.today[sent.channel] += 1
             self.calendar.took(sent)
+
+    def _refused(self, campaign: str, what: str) -> None:
+        if self.wish.campaign in (None, campaign):
+            self.refused[what] += 1
 
     def _counted(self, what: tuple[str, str, str], n: int) -> None:
         """As many messages, without a look at them."""
