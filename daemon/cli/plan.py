@@ -55,6 +55,9 @@ def _show(made: Plan) -> None:
     _show_needs(made)
     if made.cost:
         screen.say(f"Cost of all messages: {made.cost:,.2f} {made.currency}")
+    if made.cheaper_from is not None:
+        dear = f"{made.cac:,.2f} {made.currency}"
+        screen.say(f"  from {made.cheaper_from:,} that come back on, each costs no more than a new customer ({dear})")
     if len(made.spending) > 1 or any(each.budget is not None for each in made.spending):
         rows = [
             (s.channel, f"{s.cost:,.2f}", f"{s.share:.0%}", "-" if s.budget is None else f"{s.budget:.0%}{', over' if s.over else ''}")

@@ -322,7 +322,7 @@ class ShopTable(Table):
 
     currency: Annotated[str, BeforeValidator(_currency)] = Field("USD", description="what value and revenue are counted in")
     rates: Mapping[Annotated[str, BeforeValidator(_currency)], Positive] = Field({}, description="one unit of another currency")
-    cac: Number = Field(0, description="what a new customer costs")
+    cac: Number = Field(0, description="what a new customer costs; `homing plan` measures a campaign by it")
     margin: Share = Field(1, description="share of revenue that is margin")
     budget: Mapping[Name, Share] = Field({}, description="by channel: at most this share of a campaign's cost, or of its `[value] budget`")
     tiers: Mapping[Name, TierTable] = Field(

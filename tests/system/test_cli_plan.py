@@ -60,6 +60,19 @@ def test_plan_says_who_when_and_what_it_costs(homing: CliWorld) -> None:
     assert "100/s" in shown
 
 
+def test_plan_measures_a_campaign_by_what_a_new_customer_costs(homing: CliWorld) -> None:
+    """39 messages at a cent: three have to come back where a new customer costs 13 cents, four where it is 12. Without `cac` nothing is said."""
+    homing.ok("enqueue", "lapsed-45", str(homing.job("a", [row(f"c-{n}") for n in range(39)])))
+    plan = homing.ok("plan", "winback")
+    assert (plan["cost"], plan["cac"], plan["cheaper_from"]) == (0.39, 0, None)
+    assert "new customer" not in homing("plan", "winback").out
+    with_config(homing, "", 'currency = "USD"', 'currency = "USD"\ncac = 0.13')
+    assert homing.ok("plan", "winback")["cheaper_from"] == 3
+    assert "from 3 that come back on, each costs no more than a new customer (0.13 USD)" in homing("plan", "winback").out
+    with_config(homing, "", 'currency = "USD"', 'currency = "USD"\ncac = 0.12')
+    assert homing.ok("plan", "winback")["cheaper_from"] == 4
+
+
 def test_plan_tells_from_what_share_on_a_tier_pays(homing: CliWorld) -> None:
     """By the worth of the tier's orders and the margin of the config. People are those of the campaign: the other customers are in no tier."""
     with_config(homing, "", 'currency = "USD"', 'currency = "USD"\nmargin = 0.5')

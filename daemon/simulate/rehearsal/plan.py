@@ -6,6 +6,7 @@ were started now, and the calendar says the rest.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -81,6 +82,13 @@ class Plan:
     currency: str = ""
     margins: Sequence[Margin] = ()
     spending: Sequence[Spending] = ()
+    cac: float = 0.0
+    """`[shop] cac`: what a new customer costs; 0: not said."""
+
+    @property
+    def cheaper_from(self) -> int | None:
+        """So many have to come back that the messages for each of them cost no more than a new customer."""
+        return math.ceil(round(self.cost / self.cac, 6)) if self.cac > 0 and self.cost > 0 else None
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -88,6 +96,7 @@ class Plan:
             "infeasible": [each._asdict() for each in self.infeasible],
             "needs": [{**each._asdict(), "finish": _text(each.finish)} for each in self.needs],
             "first": _text(self.first), "finish": _text(self.finish), "cost": round(self.cost, 4), "currency": self.currency,
+            "cac": self.cac, "cheaper_from": self.cheaper_from,
             "margins": [each._asdict() for each in self.margins],
             "spending": [{**each._asdict(), "over": each.over} for each in self.spending],
             "calendar": self.calendar.as_json() if self.calendar is not None else None,
@@ -139,6 +148,7 @@ def make_plan(setup: Setup, name: str, wish: Wish) -> Plan:
     each = cost / len(seen.people) if seen.people else 0.0
     return replace(
         plan, calendar=calendar, first=seen.first, finish=seen.last, cost=cost, currency=setup.config.shop.currency,
+        cac=float(setup.config.shop.cac),
         margins=_margins(setup, campaign, worth, each),
         spending=_spending(costs, setup.config.shop.budget),
     )  # fmt: skip
