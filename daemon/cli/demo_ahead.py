@@ -87,7 +87,8 @@ def look_ahead(cli: Cli, folder: Path, days: int, offset: int) -> Mapping[str, A
         for delivery, recipient, campaign, state, reason in await daemon.opened.store.read(one_of_each, playbook):
             found = await daemon.doors.explainer.explain(recipient, campaign)
             text = _told_of(found, encode_id(delivery)) or state
-            fate = WAITS if state == State.DUE else f"{state}: {reason}" if reason else state  # why one waits now, the text says
+            fate = f"{state}: {reason}" if reason not in ("", state) else state
+            fate = WAITS if state == State.DUE else fate  # why it waits now, the text says
             told.append((fate, f"{recipient} in {campaign}", text))
 
     campaigns = {name: version.campaign for name, version in setup.catalogue.versions.items()}
