@@ -2,7 +2,8 @@
 
 Pure. A finding names the delivery, the rule and the numbers, never a person. The kinds: `window` (outside the hours), `cap` (no slot),
 `early` and `late` (outside the life of campaign or delivery), `zone` (not judged in the recipient's own zone), `duplicate` (two counted
-contacts of one delivery), `no_touch` (sent, and not counted), `held_out` (to somebody whom the holdout keeps out).
+contacts of one delivery), `no_touch` (sent, and not counted), `held_out` (to somebody whom the holdout keeps out), `paused` (marketing to
+somebody who had asked for a pause).
 """
 
 from __future__ import annotations
@@ -82,6 +83,8 @@ class Send(NamedTuple):
     """A restored store knows of it only from the journal."""
     held_out: bool = False
     """Its walk was drawn into the holdout."""
+    paused_until: int | None = None
+    """No marketing before, as the recipient asked: as of now."""
     joined: bool = False
     """Somebody became this person since: whose the contacts before it were, nobody knows any more."""
 
@@ -108,6 +111,7 @@ def judge(send: Send, pages: Sequence[Page]) -> Verdict:
     verdict.findings += _twice(send)
     verdict.findings += _life(send)
     verdict.findings += _zone(send)
+    verdict.findings += _pause(send)
     if not pages:
         verdict.unjudged.append("config")
         return verdict
@@ -148,6 +152,15 @@ def _life(send: Send) -> Iterator[Finding]:
             continue
         kind = "early" if name == "starts" else "late"
         yield _finding(send, kind, f"campaign.{name}", {name: moment.isoformat(), "zones": list(_zones(send))})
+
+
+def _pause(send: Send) -> Iterator[Finding]:
+    """In a pause that the recipient had asked for before. One that was asked for since accuses nobody: then it is not settled."""
+    until, mine = send.paused_until, send.contact
+    if until is None or mine is None or send.at >= until or not send.settled or send.joined:
+        return
+    if not send.terms.transactional and mine.topic != ACT:
+        yield _finding(send, "paused", "pause", {"until": iso(until)})
 
 
 def _beyond(send: Send, moment: date | datetime, *, start: bool) -> bool:

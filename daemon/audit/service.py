@@ -174,7 +174,8 @@ class Audit(Service):
             channel=row.channel, expires_at=row.expires_at, counted=counted, job_window=row.job_window, own_zone=row.zone,
             phone=row.phone, country=row.country, quiet_hours=traits.get("quiet_hours"),
             settled=row.updated_at == row.created_at or row.updated_at + SETTLED < at, told=row.delivery in facts.doubtful,
-            held_out=bool(row.held_out), joined=row.person in facts.merged and facts.merged[row.person] + SETTLED >= at,
+            held_out=bool(row.held_out), paused_until=row.paused_until,
+            joined=row.person in facts.merged and facts.merged[row.person] + SETTLED >= at,
         )  # fmt: skip
 
     def _contact(self, touch: kept.TouchRow) -> Contact:

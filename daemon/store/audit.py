@@ -51,6 +51,7 @@ class SentRow(NamedTuple):
     updated_at: Instant
     held_out: int | None
     """Of its walk; None = it has none."""
+    paused_until: Instant | None
 
 
 class TouchRow(NamedTuple):
@@ -84,7 +85,7 @@ _SENT = (
         s.delivery.c.id, s.delivery.c.state, s.delivery.c.handed_over_at, s.flight.c.handed_over_at.label("in_flight_at"),
         s.delivery.c.expires_at, s.wave.c.campaign, s.campaign.c.name, s.delivery.c.version, s.wave.c.channel, s.job.c.window,
         s.delivery.c.person, s.recipient.c.zone, s.recipient.c.phone, s.recipient.c.country, s.recipient.c.traits,
-        s.recipient.c.created_at, s.recipient.c.updated_at, s.walk.c.held_out,
+        s.recipient.c.created_at, s.recipient.c.updated_at, s.walk.c.held_out, s.recipient.c.paused_until,
     )
     .join(s.wave, s.wave.c.id == s.delivery.c.wave)
     .join(s.campaign, s.campaign.c.id == s.wave.c.campaign)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from daemon.audit.counting import Contact, Limit
+from daemon.audit.counting import ACT, Contact, Limit
 from daemon.audit.judge import Send, Terms, judge
 from daemon.audit.rulebook import Page, pages_at
 
@@ -66,6 +67,16 @@ def test_who_is_held_out_is_sent_nothing():
     """Not even what surely came to nothing: whoever handed it over did not know."""
     assert kinds(send(held_out=True)) == ["held_out"]
     assert kinds(send(held_out=True, counted=False)._replace(contact=None)) == ["held_out"]
+
+
+def test_who_asked_for_a_pause_is_sent_no_marketing():
+    """To its end exactly. One that was asked for since, or came with somebody who became this person since, accuses nobody."""
+    assert kinds(send(paused_until=NOON + 1)) == ["paused"]
+    assert kinds(send(paused_until=NOON)) == []
+    assert kinds(send(paused_until=NOON + DAY, settled=False)) == []
+    assert kinds(send(paused_until=NOON + DAY, joined=True)) == []
+    assert kinds(send(paused_until=NOON + DAY, mine=contact(NOON, topic=ACT))) == []
+    assert kinds(send(paused_until=NOON + DAY, terms=dataclasses.replace(TERMS, transactional=True))) == []
 
 
 def test_a_send_at_night_is_found_with_its_wall_clock():
