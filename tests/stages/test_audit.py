@@ -168,6 +168,7 @@ DOCTORED = {
         [("held_out", "holdout")],
     ),
     "no_touch": ("DELETE FROM touch WHERE person = 7", [("no_touch", "touch")]),
+    "paused": ("UPDATE recipient SET paused_until = (SELECT max(at) + 1 FROM touch) WHERE id = 7", [("paused", "pause")]),
 }
 
 
