@@ -16,12 +16,11 @@ from daemon.store import engine as engines
 
 
 class MemoryFile:
-    """One for all worlds of a worker: `reset` makes it empty again, page by page, so that equal histories find equal files."""
+    """One for all worlds of a worker. `reset` takes its rows out and leaves its schema: a file that is made anew, or overwritten by an
+    empty one, has the driver compile all of some two hundred statements again for each world (15 ms)."""
 
     def __init__(self) -> None:
         self._make()
-        self._empty = sqlite3.connect(":memory:")
-        self._raw.backup(self._empty)
         self.path: Path | None = None
         """The name that it is opened by."""
 
@@ -30,13 +29,28 @@ class MemoryFile:
         engines.prepare(engine)
         self.conn = engine.connect()
         self._raw: sqlite3.Connection = self.conn.connection.driver_connection  # type: ignore[assignment]
+        self._tables = [name for (name,) in self._raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        self._first = {name: self._raw.execute(f'SELECT * FROM "{name}"').fetchall() for name in self._tables}
+        self._schema = self._schema_version()
+
+    def _schema_version(self) -> int:
+        [(version,)] = self._raw.execute("PRAGMA schema_version").fetchall()
+        return int(version)
 
     def reset(self) -> None:
         self.path = None
         try:
             if self._raw.in_transaction:
                 self._raw.rollback()
-            self._empty.backup(self._raw)
+            if self._schema_version() != self._schema:
+                self._make()
+                return
+            self._raw.execute("BEGIN IMMEDIATE")
+            for name in self._tables:
+                self._raw.execute(f'DELETE FROM "{name}"')
+                for row in self._first[name]:
+                    self._raw.execute(f'INSERT INTO "{name}" VALUES ({", ".join("?" * len(row))})', row)
+            self._raw.execute("COMMIT")
         except sqlite3.OperationalError:  # a world that broke off in the middle of an act still reads from it
             self._make()
 
