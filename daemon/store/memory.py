@@ -30,7 +30,7 @@ class MemoryFile:
         self.conn = engine.connect()
         self._raw: sqlite3.Connection = self.conn.connection.driver_connection  # type: ignore[assignment]
         self._tables = [name for (name,) in self._raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        self._first = {name: self._raw.execute(f'SELECT * FROM "{name}"').fetchall() for name in self._tables}
+        self._first = {name: self._raw.execute(f'SELECT * FROM "{name}"').fetchall() for name in self._tables}  # noqa: S608 - our own names
         self._schema = self._schema_version()
 
     def _schema_version(self) -> int:
@@ -47,9 +47,9 @@ class MemoryFile:
                 return
             self._raw.execute("BEGIN IMMEDIATE")
             for name in self._tables:
-                self._raw.execute(f'DELETE FROM "{name}"')
+                self._raw.execute(f'DELETE FROM "{name}"')  # noqa: S608
                 for row in self._first[name]:
-                    self._raw.execute(f'INSERT INTO "{name}" VALUES ({", ".join("?" * len(row))})', row)
+                    self._raw.execute(f'INSERT INTO "{name}" VALUES ({", ".join("?" * len(row))})', row)  # noqa: S608
             self._raw.execute("COMMIT")
         except sqlite3.OperationalError:  # a world that broke off in the middle of an act still reads from it
             self._make()

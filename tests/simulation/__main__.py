@@ -94,7 +94,7 @@ def trace(seed: int) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make simulate", description=(__doc__ or "").partition(";")[0])
     parser.add_argument("--seeds", type=int, default=500, help="how many")
-    parser.add_argument("--from", type=int, default=500, dest="first", help="the first one (default: 500, from where on 500 seeds meet every cell of the table)")
+    parser.add_argument("--from", type=int, default=1, dest="first", help="the first one")
     parser.add_argument("--seed", type=int, help="this one alone, twice")
     parser.add_argument("--trace", action="store_true", help="with the daemon's log")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes (default: all cores)")

@@ -52,6 +52,8 @@ LOOK = 7200.0
 """How often the daemon looks around when nothing calls it."""
 GATHER = 120.0
 """What falls due within so long is claimed together."""
+RECOUNTS = 4
+"""So often an operator counts a queue anew that he wants cancelled."""
 END_SECONDS = 60 * 3600.0
 """By then all work must have ended: the longest life is 26 h, and it begins at the last drop."""
 
@@ -476,9 +478,11 @@ class Sim:
             waiting = sum(n for state, n in count.items() if state in ("planned", "due", "claimed", "held"))  # type: ignore[union-attr]
             return await daemon.desk.cancel_queue(queue, expect=waiting)
 
-        if await self.deed(cancel, again=False) is not None:
-            for job in look.cancelled_jobs(self.file.conn, queue):
-                self.note(Switch(at=self.true(), what=f"job:{job}", on=True))
+        for _ in range(RECOUNTS):  # while messages go the number has changed by the time it is said
+            if await self.deed(cancel, again=False) is not None:
+                for job in look.cancelled_jobs(self.file.conn, queue):
+                    self.note(Switch(at=self.true(), what=f"job:{job}", on=True))
+                return
 
     async def _reload(self, fault: FaultPlan) -> None:
         self.twin = not self.twin

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, insert, select
 from daemon.errors import StoreBrokenError, StoreUnavailableError
 from daemon.simulate import MemoryFile, Process, SimStore, StoreFaults, World, simulate
 from daemon.store import schema as s
+from daemon.store.engine import Transaction
 from daemon.store.writer import Lane
 
 
@@ -49,6 +50,34 @@ def test_joined_acts_share_a_commit_and_survive_the_process() -> None:
 
     assert simulate(1, main).result == ["a", "b", "c"]
     assert sorted(told[0]) == ["a", "b", "c"]
+
+
+def test_a_file_between_two_worlds_is_empty_and_keeps_its_statements() -> None:
+    """Rows are gone but those of a new file; the schema is as it was, so nothing is compiled again; a changed one is made anew."""
+    file = MemoryFile()
+    first, conn = _content(file), file.conn
+    with Transaction(conn):
+        note_all(conn, ["a", "b"])
+    assert _content(file) != first
+    version = conn.exec_driver_sql("PRAGMA schema_version").scalar()
+    conn.rollback()
+    file.reset()
+    assert file.conn is conn
+    assert _content(file) == first
+    assert conn.exec_driver_sql("PRAGMA schema_version").scalar() == version
+    conn.rollback()
+    conn.exec_driver_sql("CREATE TABLE stranger (id INTEGER)")
+    conn.commit()
+    file.reset()
+    assert file.conn is not conn
+    assert _content(file) == first
+
+
+def _content(file: MemoryFile) -> dict[str, list[Any]]:
+    """All rows of all tables."""
+    raw: Any = file.conn.connection.driver_connection
+    names = [name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()]
+    return {name: raw.execute(f'SELECT * FROM "{name}"').fetchall() for name in names}
 
 
 def test_a_killed_process_writes_nothing_more() -> None:
