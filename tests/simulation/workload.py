@@ -22,8 +22,10 @@ ROWS = 200
 JOBS = 4
 """There are at least so many jobs, of at most 60 rows: faults are tied to one of the first."""
 PEOPLE = 90
+CANCELLED_SHARE = 0.15
+"""Of the seeds: a queue is cancelled and the daemon stopped soon after, and something else breaks then."""
 CANCELLING = 7
-"""In each seventh seed a queue is cancelled and the daemon stopped soon after, and something else breaks then: each class in its turn."""
+"""Of the others each seventh does so too, and what breaks then is each class in its turn: none is left to chance to meet what is cancelled."""
 STARTS = (
     "2026-11-23T01:56:00+00:00", "2026-11-27T12:51:00+00:00", "2026-10-24T22:58:00+00:00", "2026-11-01T04:57:00+00:00",
     "2027-03-28T00:56:00+00:00", "2026-11-29T10:48:00+00:00", "2026-11-26T07:58:00+00:00",
@@ -107,8 +109,12 @@ def draw_plan(seed: int) -> Plan:
     start = datetime.fromisoformat(rng.choice(STARTS)) + timedelta(seconds=rng.uniform(0, 150))
     faults = _draw_faults(rng)
     jobs, spare = _draw_jobs(rng, start)
-    turn, left = divmod(seed, CANCELLING)
-    faults += () if left else _draw_stop_after_cancel(random.Random(f"cancelled {seed}"), jobs, PLANNED[turn % len(PLANNED)])
+    turn, at = divmod(seed, CANCELLING)
+    stopping = random.Random(f"cancelled {seed}")
+    if stopping.random() < CANCELLED_SHARE:
+        faults += _draw_stop_after_cancel(stopping, jobs)
+    elif at == CANCELLING - 1:
+        faults += _draw_stop_after_cancel(stopping, jobs, PLANNED[turn % len(PLANNED)])
     ways = {name: rng.uniform(0.01, 0.03) for name in rng.sample(BEHAVIOURS, rng.randint(1, 6))}
     return Plan(
         seed=seed, start=start, variant=rng.randrange(len(VARIANTS)), pipelining=rng.random() < 0.75, jobs=jobs, spare=spare,
@@ -169,16 +175,16 @@ def _draw_faults(rng: random.Random) -> tuple[FaultPlan, ...]:
     return tuple(found)
 
 
-def _draw_stop_after_cancel(rng: random.Random, jobs: Sequence[JobPlan], kind: str) -> tuple[FaultPlan, ...]:
-    """A job's queue is cancelled while the job is under way, the daemon is stopped soon after, and then a fault of this kind strikes:
-    chance alone seldom has it so."""
+def _draw_stop_after_cancel(rng: random.Random, jobs: Sequence[JobPlan], kind: str | None = None) -> tuple[FaultPlan, ...]:
+    """A job's queue is cancelled while the job is under way, the daemon is stopped soon after, and then a fault of this kind strikes,
+    or of any: chance alone seldom has it so."""
     job = rng.randrange(JOBS)
     steps = rng.randint(100, 600)
     which = (sorted(QUEUES).index(jobs[job].queue) + 0.5) / len(QUEUES)
     return (
         FaultPlan(kind="cancel_queue", job=job, steps=steps, draw=which, seconds=1),
         FaultPlan(kind="sigterm", job=job, steps=steps + rng.randint(50, 400), draw=rng.random(), seconds=rng.uniform(0.05, 5)),
-        FaultPlan(kind=kind, job=job, steps=steps + rng.randint(400, 1500), draw=rng.random(), seconds=rng.uniform(5, 200)),
+        FaultPlan(kind=kind or rng.choice(FAULTS), job=job, steps=steps + rng.randint(400, 1500), draw=rng.random(), seconds=rng.uniform(5, 200)),
     )
 
 
