@@ -37,6 +37,8 @@ ANSWER_SECONDS = 300.0
 STARTING_SECONDS = 5.0
 LOOK_SECONDS = 0.1
 _INTAKE = ("invalid-json", "invalid-job", "job-conflict", "unknown-queue", "unknown-campaign", "too-large", "unsupported-media-type")
+_OF_A_LINE = ("columns", "encoding", "head")
+"""Codes of faults whose line is one of the body; those of a JSON document may count rows."""
 
 
 class Api:
@@ -96,6 +98,8 @@ def error_of(status: int, problem: Mapping[str, Any]) -> HomingError:
     if any(fault.get("code") == "config" for fault in faults):
         return ConfigError("\n".join([detail, *(fault["detail"] for fault in faults)]))
     lines = [_fault(fault) for fault in faults if fault.get("detail") and fault["detail"] not in detail]
+    if len(faults) == 1 and not lines and faults[0].get("line") and faults[0].get("code") in _OF_A_LINE:
+        detail = f"line {faults[0]['line']}: {detail}"
     text = "\n".join([detail, *(f"  {line}" for line in lines)])
     if kind == "guard-refused":
         return GuardRefusedError(text)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from daemon.cli import screen
+from daemon.errors import IntakeError, UsageError
 
 if TYPE_CHECKING:
     from daemon.config import Config
@@ -83,12 +84,17 @@ def everywhere(function: F) -> F:
 
 
 def command(name: str | None = None, **settings: Any) -> Callable[[Callable[..., None]], click.Command]:
-    """A command whose function gets the `Cli` as its first argument."""
+    """A command whose function gets the `Cli` as its first argument. What is wrong with its FILE is told with the file's name."""
 
     def decorate(function: Callable[..., None]) -> click.Command:
         @functools.wraps(function)
         def run(*args: Any, **kwargs: Any) -> None:
-            function(click.get_current_context().ensure_object(Cli), *args, **kwargs)
+            try:
+                function(click.get_current_context().ensure_object(Cli), *args, **kwargs)
+            except (IntakeError, UsageError) as error:
+                if name := getattr(kwargs.get("file"), "name", None):
+                    error.args = (f"{screen.clean(str(name))}: {error}",)
+                raise
 
         made: Callable[[Callable[..., Any]], click.Command] = click.command(name, **settings)
         return made(everywhere(run))

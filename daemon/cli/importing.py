@@ -91,7 +91,7 @@ def read_rows(
     check(found.names)
     if twice := sorted({name for name in found.names if found.names.count(name) > 1}):
         raise UsageError(f'the column "{screen.clean(twice[0])}" stands twice')
-    head = CsvHead(tuple(Column("", name) for name in found.names), found.delimiter, found.offset, 1)
+    head = CsvHead(tuple(Column("", name) for name in found.names), found.delimiter, found.offset, found.line)
     yield from rows_of(CsvReader(file, head, head.offset, head.line), of_cells)
 
 

@@ -79,7 +79,8 @@ def _message(line: int, offset: int, value: dict[str, Any]) -> Row:
         for name in value:
             if name not in known:
                 hint = nearest(name, SHORT)
-                detail = f"is no field of an event{f'; did you mean {hint}?' if hint else '; a value of your own goes into properties'}"
+                more = f'did you mean "{hint}"?' if hint else "a value of your own goes into properties"
+                detail = f"is no field of an event; {more}"
                 return bad_row(line, offset, "unknown_field", detail, screen.clean(name)[:60])
         value = {"type": "track", **{known[name]: inner for name, inner in value.items()}}
     return Row(line, json.dumps(value, separators=(",", ":")), offset)
@@ -89,7 +90,7 @@ def _check_columns(head: Sequence[str]) -> None:
     for name in head:
         if name not in SHORT and not name.startswith("properties."):
             hint = nearest(name, SHORT)
-            what = f"did you mean {hint}?" if hint else f"for a value of your own write properties.{screen.clean(name)}"
+            what = f'did you mean "{hint}"?' if hint else f"for a value of your own write properties.{screen.clean(name)}"
             raise UsageError(f'unknown column "{screen.clean(name)}"; {what}')
     if head and (missing := [name for name in ("recipient", "event") if name not in head]):
         raise UsageError(f"no column {' and no column '.join(missing)}")

@@ -43,7 +43,8 @@ def _check_columns(head: Sequence[str]) -> None:
     for name in head:
         if name not in FIELDS:
             hint = nearest(name, FIELDS)
-            raise UsageError(f'unknown column "{screen.clean(name)}"' + (f"; did you mean {hint}?" if hint else ""))
+            more = f'; did you mean "{hint}"?' if hint else f" (a product has {', '.join(FIELDS)})"
+            raise UsageError(f'unknown column "{screen.clean(name)}"{more}')
     if not {"product_id", "sku"} & set(head):
         raise UsageError("no column product_id")
 

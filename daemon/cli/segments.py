@@ -132,7 +132,7 @@ def _has_head(file: BinaryIO) -> bool:
 
 
 def _csv_keys(file: BinaryIO) -> Iterator[str]:
-    rows = csv.DictReader(line.decode("utf-8-sig", "replace") for line in file)
+    rows = csv.DictReader(_decoded(line, number) for number, line in enumerate(file, 1))
     rows.fieldnames = [name.strip() for name in rows.fieldnames or []]
     for row in rows:
         if key := (row.get("id") or "").strip():
@@ -142,15 +142,30 @@ def _csv_keys(file: BinaryIO) -> Iterator[str]:
 def _keys(file: BinaryIO) -> Iterator[str]:
     """An id a line, in quotes or not, or an object with one."""
     for number, raw in enumerate(file, 1):
-        line = raw.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").strip()
+        line = _decoded(raw, number).strip()
         if line.startswith(("{", '"')):
             try:
                 value = json.loads(line)
             except ValueError as error:
-                raise UsageError(f"line {number}: not JSON: {error}; what stood before it was taken") from None
-            line = str(value.get("id", "")) if isinstance(value, dict) else str(value)
+                raise UsageError(f"line {number}: not JSON: {error}; mend it and import the file again") from None
+            line = _key_of(value, number)
         if line:
             yield line
+
+
+def _decoded(raw: bytes, number: int) -> str:
+    try:
+        return raw.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError:
+        raise UsageError(f"line {number}: not UTF-8; mend it and import the file again") from None
+
+
+def _key_of(value: Any, number: int) -> str:
+    """The id that a line of JSON names."""
+    key = value.get("id") if isinstance(value, dict) else value
+    if isinstance(key, bool) or not isinstance(key, str | int) or key == "":
+        raise UsageError(f'line {number}: names no id: write {{"id": ".."}}; mend it and import the file again')
+    return str(key)
 
 
 def _pieces(keys: Iterator[str]) -> Iterator[list[str]]:

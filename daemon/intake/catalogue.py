@@ -78,7 +78,7 @@ def _product(item: Item) -> Product:
     for field_name in row:
         if field_name not in FIELDS:
             hint = nearest(field_name, FIELDS)
-            raise _WrongField(field_name[:60], "unknown_field", "is no field of a product" + (f"; did you mean {hint}?" if hint else ""))
+            raise _WrongField(field_name[:60], "unknown_field", "is no field of a product" + (f'; did you mean "{hint}"?' if hint else ""))
     key = key_of(row)
     if key is None:
         raise _WrongField("product_id", "missing", f"a product has a product_id (or sku) of at most {KEY_LENGTH} characters")

@@ -134,7 +134,7 @@ def read_object(line: int, raw: bytes) -> Item:
         return Item(line, None, False, "encoding", f"not UTF-8: byte 0x{raw[error.start]:02x} at {error.start + 1}")
     value = loads(text)
     if type(value) is not dict:
-        return Item(line, None, False, "row", "a recipient is a JSON object")
+        return Item(line, None, False, "row", "a row is a JSON object")
     return Item(line, value, "\\" in text or not text.rstrip("\r\n").isprintable())
 
 

@@ -33,37 +33,43 @@ class CsvHead(NamedTuple):
 
 
 class CsvNames(NamedTuple):
-    """The first line: the names as they stand; the rows begin at `offset`."""
+    """The first line that is not empty: the names as they stand; the rows begin at `offset`, behind `line` lines."""
 
     names: Sequence[str]
     delimiter: str
     offset: int
+    line: int
 
 
 def read_csv_head(file: BinaryIO) -> CsvHead | None:
     """The columns; None = the body is empty. Raises BodyError naming every column that is wrong."""
     found = read_csv_names(file)
-    return None if found is None else CsvHead(_columns(found.names), found.delimiter, found.offset, 1)
+    return None if found is None else CsvHead(_columns(found.names, found.line), found.delimiter, found.offset, found.line)
 
 
 def read_csv_names(file: BinaryIO) -> CsvNames | None:
     """The names of the columns, whatever they are; None = the body is empty. Raises BodyError."""
-    start = skip_bom(file)
-    raw = file.readline(MAX_HEAD_BYTES + 1)
-    if not raw.strip():
-        return None
-    if len(raw) > MAX_HEAD_BYTES:
-        raise BodyError("columns", f"the first line, the column names, is longer than {MAX_HEAD_BYTES} bytes", 1)
+    offset, line = skip_bom(file), 0
+    while raw := file.readline(MAX_HEAD_BYTES + 1):
+        line, offset = line + 1, offset + len(raw)
+        if len(raw) > MAX_HEAD_BYTES:
+            raise BodyError("columns", f"the first line, the column names, is longer than {MAX_HEAD_BYTES} bytes", line)
+        if raw.strip():
+            return _names(raw, offset, line)
+    return None
+
+
+def _names(raw: bytes, offset: int, line: int) -> CsvNames:
     try:
         text = raw.decode()
     except UnicodeDecodeError:
-        raise BodyError("encoding", "the column names are not UTF-8", 1) from None
+        raise BodyError("encoding", "the column names are not UTF-8", line) from None
     delimiter = next((d for d in ",;\t" if d in text), ",")
     try:
         names = [name.strip() for name in next(csv.reader([text], delimiter=delimiter, strict=True))]
     except csv.Error as error:
-        raise BodyError("columns", f"the column names cannot be read: {_told(error)}", 1) from None
-    return CsvNames(names, delimiter, start + len(raw))
+        raise BodyError("columns", f"the column names cannot be read: {_told(error)}", line) from None
+    return CsvNames(names, delimiter, offset, line)
 
 
 def _told(error: Exception) -> str:
@@ -71,10 +77,10 @@ def _told(error: Exception) -> str:
     return "a carriage return in a cell without quotes: lines end in LF or CRLF" if "new-line character" in str(error) else str(error)
 
 
-def _columns(names: Sequence[str]) -> tuple[Column, ...]:
+def _columns(names: Sequence[str], line: int) -> tuple[Column, ...]:
     problems: list[str] = []
     if len(names) > MAX_COLUMNS:
-        raise BodyError("columns", f"{len(names)} columns; at most {MAX_COLUMNS}", 1)
+        raise BodyError("columns", f"{len(names)} columns; at most {MAX_COLUMNS}", line)
     columns: list[Column] = []
     for position, name in enumerate(names, start=1):
         group, dot, rest = name.partition(".")
@@ -91,7 +97,7 @@ def _columns(names: Sequence[str]) -> tuple[Column, ...]:
     if "id" not in names:
         problems.append('no column "id"')
     if problems:
-        raise BodyError("columns", "; ".join(problems[:10]), 1)
+        raise BodyError("columns", "; ".join(problems[:10]), line)
     return tuple(columns)
 
 

@@ -97,6 +97,8 @@ class Stocking:
             wrong = f"is the name of a column: call it {COLUMN}"
         if wrong is None and said[0] == said[-1] == '"':
             wrong = f"stands in quotes: a list in CSV begins with the names of its columns, one of them {COLUMN}"
+        if wrong is None and said.startswith(('{"', "[")):
+            wrong = "is JSON: a list has a code a line, or is CSV"
         if wrong is None and ("," in said or ";" in said):
             wrong = f"has a comma or semicolon: a list of several columns begins with their names, one of them {COLUMN}"
         code = normal(said)

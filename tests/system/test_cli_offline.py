@@ -335,7 +335,14 @@ def test_codes_come_in_and_the_books_are_read(homing: CliWorld) -> None:
     assert "no offer was issued yet" in shown and "the counts add up" in shown
 
 
-@pytest.mark.parametrize(("content", "says"), [("coupon\nWB-1\n", "line 1: 'coupon' is the name of a column: call it code"), ('"WB-0"\nWB-1\n', "stands in quotes")])
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("coupon\nWB-1\n", "line 1: 'coupon' is the name of a column: call it code"),
+        ('"WB-0"\nWB-1\n', "stands in quotes"),
+        ('{"code":"WB-0"}\nWB-1\n', "is JSON: a list has a code a line, or is CSV"),
+    ],
+)
 def test_what_a_list_only_has_for_its_form_is_no_code(homing: CliWorld, content: str, says: str) -> None:
     """It would be given to a customer."""
     path = homing.folder / "codes.csv"

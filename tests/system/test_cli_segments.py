@@ -57,8 +57,15 @@ def test_refusals(homing: CliWorld) -> None:
     """With the nearest name, and by the exit codes of the contract."""
     said = homing("segments", "evaluate", "lapsd")
     assert (said.code, 'did you mean "lapsed"?' in said.err) == (1, True)
-    said = homing("segments", "import", "lapsed", str(homing.folder / "events.ndjson"))
-    assert (said.code, "has a condition" in said.err) == (2, True)
+    listed = homing.folder / "ids.ndjson"
+    for content, told in (
+        (b'{"id": "c-1"}\n', "has a condition"),
+        (b'{"id": "c-1"}\n{"recipient": "c-2"}\n', "ids.ndjson: line 2: names no id"),
+        (b'"c-1"\nnull\n\xe9\n', "ids.ndjson: line 3: not UTF-8"),
+    ):
+        listed.write_bytes(content)
+        said = homing("segments", "import", "lapsed", str(listed))
+        assert (said.code, told in said.err) == (2, True), said.err
     said = homing("segments", "churn")
     assert (said.code, "too little to learn from: 3 people" in said.err) == (1, True)
     (homing.folder / "segments.toml").write_text('[lapsed]\nwhere = "ordrs > 1"\n')

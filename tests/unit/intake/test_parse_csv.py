@@ -132,3 +132,12 @@ def test_b10_a_wrong_column_is_quoted_short_and_printable(name: str) -> None:
         read_csv_head(as_file(f"id,{name}\n"))
     assert caught.value.detail.isprintable()
     assert len(caught.value.detail) < 400
+
+
+def test_empty_lines_before_the_column_names_are_no_empty_body() -> None:
+    """An export that begins with a blank line has its rows all the same, and each has the line where it stands."""
+    _, items = read_all("\n \r\nid,email\nc-1,a@b.co\nc-2,b@b.co\n", Format.CSV)
+    assert [(item.line, item.value) for item in items] == [(4, {"id": "c-1", "email": "a@b.co"}), (5, {"id": "c-2", "email": "b@b.co"})]
+    with pytest.raises(BodyError, match="emial") as caught:
+        read_all("\nid,emial\n", Format.CSV)
+    assert caught.value.line == 2
