@@ -133,10 +133,10 @@ def _mail_hosts(domain: str, seconds: float, servers: Sequence[tuple[str, int]])
     import dns.exception  # only where a limit is named by mail hosts
     import dns.resolver
 
-    resolver = dns.resolver.Resolver(configure=not servers)
-    if servers:
-        resolver.nameservers, resolver.port = [address for address, _ in servers], servers[0][1]
     try:
+        resolver = dns.resolver.Resolver(configure=not servers)  # raises where the machine names no name server (now)
+        if servers:
+            resolver.nameservers, resolver.port = [address for address, _ in servers], servers[0][1]
         answer = resolver.resolve(domain, "MX", lifetime=seconds, raise_on_no_answer=False)
     except (dns.exception.DNSException, UnicodeError) as error:
         raise OSError(f"no mail hosts of {domain}: {type(error).__name__}") from None

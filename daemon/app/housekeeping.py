@@ -167,3 +167,5 @@ class Housekeeping(Service):
                 await self._forget()
             except StoreUnavailableError as error:
                 self._world.log.error("prune_put_off", error=str(error))
+            except Exception as error:  # noqa: BLE001 - supervision: nobody waits for this task; the next bell tries again
+                self._world.log.error("prune_failed", error=f"{type(error).__name__}: {error}")

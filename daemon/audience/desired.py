@@ -108,11 +108,14 @@ class Desired(Service):
 
     async def run(self) -> None:
         watching = asyncio.create_task(self._rounds(self.watch, self._bells[0], rests=False), name="audience-watch")
+        comparing = asyncio.create_task(self._rounds(self.compare, self._bells[1], rests=True), name="audience-compare")
         self.mark_ready()
         try:
-            await self._rounds(self.compare, self._bells[1], rests=True)
+            await asyncio.gather(watching, comparing)  # what one fails with ends the service, whatever the other does
         finally:
-            await asyncio.gather(watching)
+            watching.cancel()
+            comparing.cancel()
+            await asyncio.gather(watching, comparing, return_exceptions=True)
 
     async def _rounds(self, work: Callable[[], Awaitable[int]], bell: asyncio.Event, *, rests: bool) -> None:
         while not self.stopping.is_set():

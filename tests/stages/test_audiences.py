@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -455,3 +456,18 @@ async def test_a_result_that_never_comes_is_not_waited_for_for_ever(tmp_path: Pa
             assert [entry["act"] for entry in world.ads.log("google")] == requests
         else:
             assert requests.count("remove") + [entry["act"] for entry in world.ads.log("google")][len(requests):].count("remove") == 2
+
+
+async def test_a_watch_that_fails_ends_the_service(world: AudienceWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes out whoever may not stay: without it they would stay, and nobody would know."""
+
+    async def fails() -> int:
+        raise RuntimeError("a row that nobody thought of")
+
+    monkeypatch.setattr(world.desired, "watch", fails)
+    ended = asyncio.Event()
+    await world.desired.start()
+    world.desired.when_ended(ended.set)
+    async with asyncio.timeout(10):
+        await ended.wait()
+    assert isinstance(world.desired.failure, RuntimeError)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from daemon.app.forgetting import Forgetting, is_due
+from daemon.app.housekeeping import Housekeeping
 from daemon.clock import to_instant
 from daemon.config.retention import RetentionTable
 from daemon.model.delivery import DAY, HOUR
@@ -97,3 +99,35 @@ async def test_an_untrusted_clock_or_store_ends_it_at_once() -> None:
     assert len(store.pruned) == 1
     await made.round()
     assert store.last is not None
+
+
+async def test_a_mistake_in_it_is_told_and_the_next_bell_tries_again() -> None:
+    """Nobody waits for the task: a failure that ended it would let the store grow for good, in silence."""
+    rounds: list[str] = []
+    told, done = asyncio.Event(), asyncio.Event()
+
+    async def forget() -> None:
+        rounds.append("round")
+        if len(rounds) == 1:
+            raise RuntimeError("a table that nobody thought of")
+        done.set()
+
+    def error(event: str, **_: object) -> None:
+        assert event == "prune_failed"
+        told.set()
+
+    world: Any = SimpleNamespace(clock=Clock(at(20)), log=SimpleNamespace(error=error))
+    part: Any = SimpleNamespace(latched=lambda: {"clock_untrusted": "it went backwards"})
+    keeping = Housekeeping(
+        world, owner=1, gate=part, journal=part, sending=part, horizon=lambda: 0, observe=part, executor=part, bell=part, pace=part,
+        watched=part, forget=forget,
+    )  # fmt: skip
+    pruning = asyncio.create_task(keeping._prune())
+    try:
+        async with asyncio.timeout(10):
+            for heard in (told, done):
+                keeping._prune_now.set()
+                await heard.wait()
+    finally:
+        pruning.cancel()
+        await asyncio.gather(pruning, return_exceptions=True)

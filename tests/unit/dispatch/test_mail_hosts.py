@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import dns.message
 import dns.rcode
+import dns.resolver
 import dns.rrset
 import pytest
 
@@ -133,3 +134,21 @@ async def test_a_name_server_is_asked_for_mx_records() -> None:
                     await asked.mail_hosts(name)
         finally:
             await asked.close()
+
+
+async def test_a_machine_that_names_no_name_server_is_an_error_as_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty resolv.conf, for a moment: the domain stands for itself for a while, and the others are asked for all the same."""
+
+    def unconfigured(**_: object) -> None:
+        raise dns.resolver.NoResolverConfiguration("no nameservers")
+
+    monkeypatch.setattr(dns.resolver, "Resolver", unconfigured)
+    clock, groups, names = SetClock(), Groups(["*.google.com"]), SystemDns(SystemClock())
+    groups.of("a.example", clock.now_at)
+    try:
+        with pytest.raises(OSError, match=r"no mail hosts of a\.example"):
+            await names.mail_hosts("a.example")
+        assert await MailHosts([groups], names, clock, get_log()).look()
+    finally:
+        await names.close()
+    assert groups.of("a.example", clock.now_at) is None
