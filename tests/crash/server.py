@@ -19,6 +19,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from plugins.testing.listening import Listener
+
 DELIVERY = re.compile(rb"^X-Homing-Delivery: *(\S+)\r$", re.MULTILINE | re.IGNORECASE)
 SUBJECT = re.compile(rb"^Subject: *([^\r]*)\r$", re.MULTILINE | re.IGNORECASE)
 UNSUBSCRIBE = re.compile(rb"^List-Unsubscribe:\s*<([^>]+)>\r$", re.MULTILINE | re.IGNORECASE)
@@ -35,11 +37,6 @@ class Conversation:
         os.write(self._log, json.dumps(row).encode() + b"\n")
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            await self._talk(reader, writer)
-        writer.close()
-
-    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 crash.test ESMTP\r\n")
         recipient = ""
         while line := await reader.readline():
@@ -74,8 +71,9 @@ class Conversation:
         """Serve on loopback until cancelled."""
         async with contextlib.AsyncExitStack() as stack:
             for port in ports:
-                listener = await asyncio.start_server(self.serve, "127.0.0.1", port, limit=32 * 1024 * 1024)
-                await stack.enter_async_context(listener)
+                listener = Listener(self.serve)
+                stack.push_async_callback(listener.stop)
+                await listener.start(port=port, limit=32 * 1024 * 1024)
             await asyncio.Event().wait()
 
 

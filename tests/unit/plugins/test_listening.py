@@ -54,7 +54,8 @@ async def test_a_conversation_ends_with_its_client_and_others_go_on() -> None:
         writer.write(b"hello\n")
         assert await reader.readline() == b"hello\n"
         await listener.hang_up()
-        assert await reader.read() == b""
+        async with asyncio.timeout(5):
+            assert await reader.read() == b""
         writer.close()
         await writer.wait_closed()
     await listener.stop()
